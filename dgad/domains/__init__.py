@@ -1,0 +1,1 @@
+"""Data sets as domains of samples: adapters, checks, safe decoding, synthetic textures."""

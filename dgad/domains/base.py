@@ -1,0 +1,89 @@
+"""The vocabulary of data: an encoded image, a sample, a domain, a data set."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+
+from dgad.errors import DataError
+from dgad.settings import did_you_mean
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class EncodedImage:
+    """Where the bytes of one image or mask file come from, read only when asked for."""
+
+    path: str
+    """What a message should name: a file path, or `file.parquet#row`."""
+    read: Callable[[], bytes]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One labelled image of one domain."""
+
+    id: str
+    """Unique in its data set and stable across layouts: `domain/split/kind/stem`."""
+    domain: str
+    split: str
+    """`train` or `test`."""
+    kind: str
+    """`good`, or the name of the defect."""
+    image: EncodedImage
+    mask: EncodedImage | None
+    """Exact defect pixels, or None: then only the image-level label is known."""
+    photograph: str | None = None
+    """The photograph a crop was cut from, where the data set says so; else None."""
+
+    @property
+    def label(self) -> int:
+        """0 normal, 1 abnormal."""
+        return int(self.kind != "good")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Domain:
+    """One textured surface: as a *source* all its samples train, as a *target* it only asks."""
+
+    name: str
+    samples: tuple[Sample, ...]
+
+    @property
+    def train_normals(self) -> tuple[Sample, ...]:
+        """What a target offers as references."""
+        return tuple(s for s in self.samples if s.split == "train" and s.label == 0)
+
+    @property
+    def tests(self) -> tuple[Sample, ...]:
+        """What a target scores; what a source adds to its train normals."""
+        return tuple(s for s in self.samples if s.split == "test")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Dataset:
+    """Domains by name, in name order."""
+
+    location: str
+    domains: Mapping[str, Domain]
+
+    def domain(self, name: str) -> Domain:
+        """The named domain; `DataError` names those there are."""
+        if name not in self.domains:
+            raise DataError(
+                f"No domain `{name}` in {self.location}.{did_you_mean(name, self.domains)}"
+                f" It has: {', '.join(self.domains)}."
+            )
+        return self.domains[name]
+
+    def fingerprint(self) -> str:
+        """SHA-256 over every sample's id, image bytes and mask bytes; the same for any layout."""
+        return fingerprint([s for d in self.domains.values() for s in d.samples])
+
+
+def fingerprint(samples: Sequence[Sample]) -> str:
+    """SHA-256 (hex) over ids and bytes of the samples, in id order."""
+    digest = hashlib.sha256()
+    for sample in sorted(samples, key=lambda s: s.id):
+        digest.update(sample.id.encode() + b"\0")
+        digest.update(hashlib.sha256(sample.image.read()).digest())
+        digest.update(hashlib.sha256(sample.mask.read()).digest() if sample.mask else b"-")
+    return digest.hexdigest()

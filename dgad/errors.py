@@ -1,0 +1,42 @@
+"""Every error dgad raises on purpose, as one tree.
+
+`UserError` and its children are the user's to mend: the command line prints their one sentence and
+exits 2, HTTP answers 4xx with it. Everything else below `DgadError` is ours and exits 1.
+A message says what must hold, what came, and what to do instead.
+"""
+
+
+class DgadError(Exception):
+    """Root of the tree."""
+
+
+class UserError(DgadError):
+    """Something the user can mend: one clear sentence, no traceback."""
+
+
+class SettingsError(UserError):
+    """A setting, study file or option is unknown, of the wrong type or out of range."""
+
+
+class DataError(UserError):
+    """A data set, domain, fold or reference draw cannot be had as asked."""
+
+
+class ImageError(DataError):
+    """One image cannot be decoded, or is larger than the decoding bounds."""
+
+
+class WeightsError(UserError):
+    """Backbone weights cannot be had; the message names the alternatives."""
+
+
+class BundleError(UserError):
+    """A bundle is missing, damaged or of a newer format."""
+
+
+class RecordError(UserError):
+    """A run folder or one of its records is missing, damaged or of a newer format."""
+
+
+class TrainingError(DgadError):
+    """A fit broke off, for example on a loss that is not finite."""

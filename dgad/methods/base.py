@@ -1,0 +1,110 @@
+"""The contract that every method keeps, whatever its family.
+
+`fit` learns from source domains, `enroll` takes the target's normal references, `score` compares
+queries with them. No method ever sees a label of the target. A new method is one file and one line
+in `dgad.methods.METHODS`.
+"""
+
+# N images, S pixels a side
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from dgad.domains.image_set import ImageSet
+from dgad.episodes import SourceDomain
+from dgad.errors import DataError
+from dgad.features.cache import FeatureCache
+from dgad.settings import FeatureSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Scores:
+    """What `score` answers: logits or distances, higher is more anomalous."""
+
+    image: Tensor
+    """float32 (N,)."""
+    pixels: Tensor | None
+    """float32 (N, S, S), or None where the method does not localise."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Traits:
+    """What a method needs and gives, so that search and report show "not applicable"."""
+
+    learns: bool
+    """`fit` trains (else it does nothing and needs no sources)."""
+    needs_defects: bool
+    """`fit` needs abnormal images among the sources."""
+    min_sources: int
+    trains_at_enrolment: bool
+    gives_pixels: bool
+    servable: bool
+    """Its enrolled state can be stored and loaded."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """What a method is run with; nothing in it changes a result."""
+
+    features: FeatureSettings
+    device: torch.device
+    cache: FeatureCache
+    progress: Callable[[str, int, int, float], None] = lambda stage, step, total, loss: None
+    """Called as (stage, step, total, loss)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Enrolled:
+    """A target's references as a method keeps them: named tensors, nothing else, so that it stores."""
+
+    method: str
+    num_references: int
+    tensors: Mapping[str, Tensor]
+
+
+class Method(abc.ABC):
+    """One method with its settings. `seed` is given to `fit` and decides everything random."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    """As tables print it."""
+    traits: ClassVar[Traits]
+    settings_type: ClassVar[type[Any]]
+    presets: ClassVar[Mapping[str, Any]]
+    """Named settings; the first is the default."""
+
+    def __init__(self, settings: Any, context: Context) -> None:
+        self.settings = settings
+        self.context = context
+
+    @abc.abstractmethod
+    def fit(self, sources: Sequence[SourceDomain], *, seed: int) -> None:
+        """Meta-train on the sources. Raises `DataError` for unusable sources, `TrainingError` on a
+        loss that is not finite."""
+
+    @abc.abstractmethod
+    def enroll(self, references: ImageSet) -> Enrolled:
+        """Embed R >= 1 normal references of the target. Raises `DataError` when there are none."""
+
+    @abc.abstractmethod
+    def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
+        """Score queries against the references; a query's score does not depend on its batch."""
+
+    @abc.abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """Everything `fit` has learnt or drawn, by name."""
+
+    @abc.abstractmethod
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse of `state`: afterwards `enroll` and `score` give equal answers."""
+
+
+def check_references(references: ImageSet) -> None:
+    """Raise `DataError` unless there is at least one reference."""
+    if len(references) < 1:
+        raise DataError("At least 1 reference is needed, but got 0.")

@@ -1,0 +1,135 @@
+"""Typed settings: frozen dataclasses at every place but the edges, where they are plain mappings.
+
+`from_dict` is the only way in from YAML, JSON or a search space. It refuses unknown keys and wrong
+types by name; the dataclass's own `__post_init__` checks ranges, once, with `require`.
+"""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from dgad.errors import SettingsError
+
+S = TypeVar("S")
+
+
+def require(holds: bool, name: str, rule: str, value: object) -> None:
+    """Raise `SettingsError` "`name` must be RULE, but got VALUE." unless `holds`."""
+    if not holds:
+        raise SettingsError(f"`{name}` must be {rule}, but got {value!r}.")
+
+
+def did_you_mean(word: str, allowed: typing.Iterable[str]) -> str:
+    """" Did you mean `x`?" for a near miss, else nothing."""
+    near = difflib.get_close_matches(word, list(allowed), n=1)
+    return f" Did you mean `{near[0]}`?" if near else ""
+
+
+def from_dict(cls: type[S], values: Mapping[str, Any], *, where: str = "") -> S:
+    """An instance of the dataclass `cls` from a plain mapping.
+
+    `where` prefixes the message, e.g. "methods.comparer". Raises `SettingsError` on an unknown key,
+    a missing required key, a wrong type, or a value its `__post_init__` refuses.
+    """
+    place = f"{where}: " if where else ""
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"{place}expected a mapping of settings, but got {values!r}.")
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            raise SettingsError(
+                f"{place}unknown setting `{key}`.{did_you_mean(str(key), fields)}"
+                f" Allowed: {', '.join(sorted(fields))}."
+            )
+    hints = typing.get_type_hints(cls)
+    kwargs = {k: coerce(v, hints[k], f"{where}.{k}" if where else k) for k, v in values.items()}
+    for name, field in fields.items():
+        no_default = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
+        if no_default and name not in kwargs:
+            raise SettingsError(f"{place}`{name}` is required.")
+    try:
+        return cls(**kwargs)
+    except SettingsError as error:
+        raise SettingsError(f"{place}{error}") from None
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """A settings dataclass as plain JSON-ready values (tuples become lists)."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if isinstance(value, Mapping):
+            return {str(k): plain(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(v) for v in value]
+        return value
+
+    result = plain(settings)
+    assert isinstance(result, dict)
+    return result
+
+
+def coerce(value: Any, hint: Any, name: str) -> Any:
+    """`value` as the annotated type `hint`, or a `SettingsError` that names what is allowed."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        require(value in args, name, "one of " + ", ".join(map(str, args)), value)
+        return value
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            require(type(None) in args, name, "set", value)
+            return None
+        (inner,) = [a for a in args if a is not type(None)]
+        return coerce(value, inner, name)
+    if origin is tuple:
+        require(isinstance(value, list | tuple), name, "a list", value)
+        return tuple(coerce(v, args[0], f"{name}[{i}]") for i, v in enumerate(value))
+    if origin in (dict, Mapping) or hint is dict:
+        require(isinstance(value, Mapping), name, "a mapping", value)
+        return dict(value)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return value if isinstance(value, hint) else from_dict(hint, value, where=name)
+    if hint is bool:
+        require(isinstance(value, bool), name, "true or false", value)
+        return value
+    if hint is int:
+        require(isinstance(value, int) and not isinstance(value, bool), name, "a whole number", value)
+        return value
+    if hint is float:
+        if isinstance(value, str):  # YAML 1.1 reads 1e-3 as a string
+            try:
+                value = float(value)
+            except ValueError:
+                pass
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        require(is_number, name, "a number", value)
+        return float(value)
+    if hint is str:
+        require(isinstance(value, str), name, "text", value)
+        return value
+    return value
+
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureSettings:
+    """What every method of one experiment shares: the backbone and the image size."""
+
+    backbone: str = "resnet18"
+    """Any timm model that gives a pyramid of feature maps (`features_only`)."""
+    weights: str = "none"
+    """`none` (random, seeded), `timm` (fetched from the hub), or the path of a .safetensors file."""
+    image_size_px: int = 128
+    """Images are resized to this many pixels square; a multiple of 32, 32 to 1024."""
+
+    def __post_init__(self) -> None:
+        size = self.image_size_px
+        require(32 <= size <= 1024 and size % 32 == 0, "image_size_px", "a multiple of 32 from 32 to 1024", size)
+        require(bool(self.backbone), "backbone", "the name of a timm model", self.backbone)
+        require(bool(self.weights), "weights", "none, timm or a file", self.weights)
