@@ -1,0 +1,125 @@
+"""Files and folders that are there whole or not at all, whatever is killed meanwhile (local disk)."""
+
+import contextlib
+import ctypes
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_TEMPORARY_MARK = ".tmp-"
+_RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
+
+
+def write_atomic(path: Path | str, data: bytes) -> None:
+    """Write `data` beside `path`, flush it to disk, then rename; the parent folder is made if missing."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary_beside(target)
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:  # also on Ctrl-C: leave nothing half-written behind
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def replace_folder_atomic(path: Path | str) -> Iterator[Path]:
+    """Give an empty folder beside `path` to fill; on leaving it becomes `path`, the old one goes.
+
+    After an exception `path` is as before. Where the system can exchange two folders in one step
+    (Linux), `path` exists at every moment; elsewhere it is missing between two renames.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary_beside(target)
+    temporary.mkdir()
+    try:
+        yield temporary
+        _sync_tree(temporary)
+        if target.exists():
+            _exchange(temporary, target)
+        else:
+            os.rename(temporary, target)
+        sync_folder(target.parent)
+    finally:  # what is under the temporary name is either the failed new folder or the old one
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file name was given by this module to something not finished."""
+    return name.startswith(".") and _TEMPORARY_MARK in name
+
+
+def remove_stale_temporaries(folder: Path | str, *, older_than_s: float = 3600.0) -> int:
+    """Remove what killed writers left in `folder`; returns how many. Young ones may still be written."""
+    removed = 0
+    before = time.time() - older_than_s
+    for entry in sorted(Path(folder).glob(f".*{_TEMPORARY_MARK}*")):
+        try:
+            if entry.stat().st_mtime >= before:
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink()
+        except FileNotFoundError:  # another process was faster
+            continue
+        removed += 1
+    return removed
+
+
+def sync_folder(folder: Path | str) -> None:
+    """Flush a folder's entries to disk, so that a rename in it survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _temporary_beside(target: Path) -> Path:
+    # Not `tempfile`: it makes files that only their owner may read, whatever the umask says.
+    return target.with_name(f".{target.name}{_TEMPORARY_MARK}{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def _sync_tree(folder: Path) -> None:
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            with open(os.path.join(parent, name), "rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(parent)
+
+
+def _exchange(new: Path, target: Path) -> None:
+    """Swap two folders; afterwards `new` names the old one."""
+    if _exchange_in_one_step(new, target):
+        return
+    aside = _temporary_beside(target)
+    os.rename(target, aside)
+    try:
+        os.rename(new, target)
+    except BaseException:
+        os.rename(aside, target)
+        raise
+    os.rename(aside, new)
+
+
+def _exchange_in_one_step(first: Path, second: Path) -> bool:
+    """Whether the kernel and file system could swap the two names (renameat2, Linux 3.15)."""
+    if not sys.platform.startswith("linux"):
+        return False
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    if rename is None:
+        return False
+    answer = rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE)
+    return bool(answer == 0)

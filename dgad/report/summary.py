@@ -1,0 +1,120 @@
+"""What a study did, as `summary.json` keeps it: the search writes it, the report reads it."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dgad.errors import RecordError, SettingsError
+from dgad.files import write_atomic
+from dgad.settings import from_dict, to_dict
+
+FORMAT_VERSION = 1
+FILE_NAME = "summary.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrialSummary:
+    """One configuration of one cell."""
+
+    number: int
+    settings: dict[str, Any]
+    """What the search chose; settings left at their default may be missing."""
+    value: float | None
+    """Mean image AUROC over the inner folds it finished; None if it finished none."""
+    inner_scores: dict[str, float]
+    """Image AUROC by inner domain."""
+    status: str
+    """`complete`, `stopped` (early) or `failed`."""
+    duration_s: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class CellSummary:
+    """One row of the leaderboard on one target (or `deploy`): a searched method, or a fixed one."""
+
+    method: str
+    """Variant label: `comparer`, `comparer:untrained`, `patch_knn`."""
+    target: str
+    """A domain, or `deploy`."""
+    protocol: str
+    """`nested`, `source-validation`, `oracle`, or `fixed` where nothing was selected."""
+    selected: dict[str, Any]
+    """Complete settings of the winner."""
+    inner_score: float | None
+    """The winner's value; None where nothing was selected."""
+    trials: tuple[TrialSummary, ...] = ()
+    record_ids: tuple[str, ...] = ()
+    """The records of the winner on the target, one per seed. A record may be shared by cells under
+    another label or role, so the leaderboard follows these ids; empty: role `outer`, label and target
+    decide."""
+    error: str | None = None
+    """Why the cell gave no result, or None."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class BundleSummary:
+    """What the deploy cell bundled."""
+
+    path: str
+    """Relative to the run folder."""
+    bundle_id: str
+    method: str
+    expected_image_auroc: float | None
+    """The nested estimate: mean over targets of the bundled method's outer results."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class StudySummary:
+    """A whole study."""
+
+    name: str
+    protocol: str
+    data_location: str
+    data_fingerprint: str
+    domains: tuple[str, ...]
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    trials_per_cell: int
+    num_references: int
+    features: dict[str, Any]
+    command: str
+    started_at: str
+    """UTC, ISO 8601."""
+    wall_s: float
+    versions: dict[str, str]
+    device: str
+    cells: tuple[CellSummary, ...]
+    fits_computed: int
+    fits_reused: int
+    bundle: BundleSummary | None = None
+    format_version: int = FORMAT_VERSION
+
+
+def write_summary(run_folder: Path | str, summary: StudySummary) -> None:
+    """Write `summary.json`, whole or not at all."""
+    text = json.dumps(to_dict(summary), indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(Path(run_folder) / FILE_NAME, text.encode() + b"\n")
+
+
+def read_summary(run_folder: Path | str) -> StudySummary:
+    """Read `summary.json`; `RecordError` when it is missing, damaged or of a newer format."""
+    path = Path(run_folder) / FILE_NAME
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RecordError(f"{path} is missing: {run_folder} is not the folder of a finished study.") from None
+    except ValueError as error:
+        raise RecordError(f"{path} is damaged: {error}.") from error
+    version = values.get("format_version") if isinstance(values, Mapping) else None
+    if not isinstance(version, int):
+        raise RecordError(f"{path} is damaged: it carries no format version.")
+    if version > FORMAT_VERSION:
+        raise RecordError(
+            f"{path} has format version {version}, but this dgad reads up to {FORMAT_VERSION}: update dgad."
+        )
+    try:
+        return from_dict(StudySummary, values)
+    except SettingsError as error:
+        raise RecordError(f"{path} is damaged: {error}") from error
