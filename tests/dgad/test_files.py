@@ -97,9 +97,14 @@ def test_a_failure_while_filling_keeps_the_old_folder(tmp_path):
     path = tmp_path / "bundle"
     with replace_folder_atomic(path) as folder:
         (folder / "old").write_text("1")
-    with pytest.raises(RuntimeError), replace_folder_atomic(path) as folder:
-        (folder / "new").write_text("2")
-        raise RuntimeError
+
+    def fill_and_fail():
+        with replace_folder_atomic(path) as folder:
+            (folder / "new").write_text("2")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fill_and_fail()
     assert os.listdir(path) == ["old"]
     assert os.listdir(tmp_path) == ["bundle"]
 

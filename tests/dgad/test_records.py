@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dgad import records
 from dgad.errors import RecordError, UserError
 from dgad.evaluation.metrics import Metrics
 from dgad.records import SCHEMA, FitKey, Record, RecordStore, record_id_for
@@ -153,10 +152,11 @@ def test_every_flipped_byte_is_noticed_or_harmless(tmp_path):
         data[position] ^= 1 << generator.randrange(8)
         path.write_bytes(bytes(data))
         try:
-            assert store.read(record.record_id) == record
+            outcome = store.read(record.record_id)
         except RecordError as error:
-            assert str(path) in str(error)
+            outcome = str(error)
             noticed += 1
+        assert outcome == record or str(path) in outcome
     assert noticed > 50
 
 
@@ -212,9 +212,9 @@ from tests.dgad.test_records import make_fit, make_record
 from dgad.records import RecordStore
 store = RecordStore(sys.argv[1])
 seed = int(sys.argv[2])
-print("ready", flush=True)
 while True:
     store.write(make_record(num_samples=2000, fit=make_fit(seed=seed)))
+    print("ready", flush=True)
     seed += 1
 """
 
@@ -233,4 +233,4 @@ def test_a_killed_writer_leaves_no_half_record(tmp_path):
             process.stdout.close()
         for record in RecordStore(tmp_path).records():
             assert len(record.image_scores) == 2000
-    assert len(records.RecordStore(tmp_path).ids()) > 0
+    assert len(RecordStore(tmp_path).ids()) >= 5
