@@ -64,6 +64,8 @@ class Dataset:
 
     location: str
     domains: Mapping[str, Domain]
+    layout: str = ""
+    """The name of the layout it was read with, where it was read."""
 
     def domain(self, name: str) -> Domain:
         """The named domain; `DataError` names those there are."""

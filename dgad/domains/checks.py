@@ -1,0 +1,175 @@
+"""Everything that can be wrong with a data set, found before a search spends hours on it."""
+
+import dataclasses
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from dgad.domains.base import Dataset, Domain, Sample
+from dgad.domains.decoding import decode_image, decode_mask
+from dgad.domains.layouts import LAYOUTS, open_dataset
+from dgad.domains.problems import SEVERITIES, Problem, Severity
+from dgad.errors import ImageError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DomainCounts:
+    """What one domain holds."""
+
+    domain: str
+    train_normals: int
+    test_normals: int
+    defects: Mapping[str, int]
+    """Abnormal test images by kind."""
+    masks: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class CheckResult:
+    """Counts and problems, the gravest first."""
+
+    location: str
+    layout: str
+    domains: tuple[DomainCounts, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def num_fatal(self) -> int:
+        """How many problems make any figure measured on the data worthless."""
+        return sum(p.severity == "fatal" for p in self.problems)
+
+
+def check_dataset(
+    location: str,
+    *,
+    layout: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> CheckResult:
+    """Decode every image and mask once and list every problem; `progress` gets (done, total) images.
+
+    Raises `DataError` where there is no data set at all.
+    """
+    dataset = open_dataset(location, layout=layout)
+    problems = list(LAYOUTS[dataset.layout].strays(location))
+    samples = [s for d in dataset.domains.values() for s in d.samples]
+    by_content: dict[str, list[Sample]] = {}
+    for done, sample in enumerate(samples, start=1):
+        found, content = _check_sample(sample)
+        problems += found
+        if content is not None:
+            by_content.setdefault(content, []).append(sample)
+        progress(done, len(samples))
+    for same in by_content.values():
+        problems += _check_same(same)
+    for domain in dataset.domains.values():
+        problems += _check_domain(domain, f"{dataset.location.rstrip('/')}/{domain.name}")
+    problems.sort(key=lambda p: (SEVERITIES.index(p.severity), p.domain, p.code, p.path))
+    return CheckResult(
+        location=location, layout=dataset.layout, domains=_counts(dataset), problems=tuple(problems)
+    )
+
+
+def _counts(dataset: Dataset) -> tuple[DomainCounts, ...]:
+    return tuple(
+        DomainCounts(
+            domain=d.name,
+            train_normals=len(d.train_normals),
+            test_normals=sum(s.label == 0 for s in d.tests),
+            defects=dict(sorted(Counter(s.kind for s in d.tests if s.label).items())),
+            masks=sum(s.mask is not None for s in d.tests),
+        )
+        for d in dataset.domains.values()
+    )
+
+
+def _check_sample(sample: Sample) -> tuple[list[Problem], str | None]:
+    """Problems of one sample, and the hash of its decoded pixels where it decodes."""
+    problems: list[Problem] = []
+    size: tuple[int, int] | None = None
+    content = None
+    try:
+        pixels = np.asarray(decode_image(sample.image.read(), sample.image.path))
+        size = (pixels.shape[0], pixels.shape[1])
+        content = hashlib.sha256(repr(size).encode() + pixels.tobytes()).hexdigest()
+    except ImageError as error:
+        problems.append(
+            _problem("fatal", "unreadable_file", sample, sample.image.path, _reason(error, sample))
+        )
+    if sample.mask is None:
+        return problems, content
+    path = sample.mask.path
+    try:
+        mask = decode_mask(sample.mask.read(), path)
+    except ImageError as error:
+        problems.append(_problem("fatal", "unreadable_file", sample, path, _reason(error, sample)))
+        return problems, content
+    if size is not None and mask.shape != size:
+        message = (
+            f"is a mask of {mask.shape[1]} x {mask.shape[0]} pixels, but its image has {size[1]} x {size[0]}"
+        )
+        problems.append(_problem("fatal", "mask_of_another_size", sample, path, message))
+    if not mask.any():
+        message = "is a mask that marks nothing; the image counts as one without a mask"
+        problems.append(_problem("warning", "empty_mask", sample, path, message))
+    return problems, content
+
+
+def _check_same(same: Sequence[Sample]) -> Iterator[Problem]:
+    """Problems of samples whose decoded pixels are equal: one per sample after the first."""
+    first = same[0]
+    for other in same[1:]:
+        also = f"is the same image as {first.image.path}"
+        # Against all earlier ones, not only the first: train, train, test is a leak too.
+        earlier = same[: same.index(other)]
+        if any(e.domain != other.domain for e in earlier):
+            message = f"{also}, in another domain: what is trained on there would be scored here"
+            yield _problem("fatal", "same_image_in_two_domains", other, other.image.path, message)
+        elif any(e.split != other.split for e in earlier):
+            message = f"{also}: one is in train, the other in test"
+            yield _problem("fatal", "same_image_in_train_and_test", other, other.image.path, message)
+        elif any(e.label != other.label for e in earlier):
+            message = f"{also}, under the other label"
+            yield _problem("fatal", "same_image_under_two_labels", other, other.image.path, message)
+        else:
+            yield _problem("warning", "same_image_twice", other, other.image.path, also)
+
+
+def _check_domain(domain: Domain, path: str) -> Iterator[Problem]:
+    """Problems of a domain as a whole."""
+
+    def problem(severity: Severity, code: str, message: str) -> Problem:
+        return Problem(severity=severity, code=code, domain=domain.name, path=path, message=message)
+
+    if not domain.train_normals:
+        yield problem("fatal", "no_train_normals", "has no normal training image, so no reference either")
+    abnormal = [s for s in domain.tests if s.label]
+    if not abnormal:
+        yield problem("warning", "no_defects", "has no abnormal test image: a source cannot teach with it")
+    if len({s.label for s in domain.tests}) < 2:
+        message = "has test images of fewer than 2 classes: as a target its AUROC is undefined"
+        yield problem("warning", "one_test_class", message)
+    with_mask = sum(s.mask is not None for s in abnormal)
+    if 0 < with_mask < len(abnormal):
+        message = (
+            f"has masks for {with_mask} of {len(abnormal)} abnormal images: pixel metrics use those only"
+        )
+        yield problem("warning", "some_masks_missing", message)
+    shared = {s.photograph for s in domain.train_normals} & {s.photograph for s in domain.tests} - {None}
+    if shared:
+        message = f"has {len(shared)} photographs with crops both in train and in test"
+        yield problem("warning", "photograph_in_train_and_test", message)
+
+
+def _problem(severity: Severity, code: str, sample: Sample, path: str, message: str) -> Problem:
+    return Problem(severity=severity, code=code, domain=sample.domain, path=path, message=message)
+
+
+def _reason(error: ImageError, sample: Sample) -> str:
+    """The error's sentence without the path it begins with."""
+    text = str(error)
+    for file in (sample.image, sample.mask):
+        if file is not None:
+            text = text.removeprefix(f"{file.path} ")
+    return text.rstrip(".")

@@ -1,0 +1,126 @@
+"""Samples and files as the arrays that methods take: resized images with content keys, and masks."""
+
+# N samples, S pixels a side, H x W pixels of the file
+
+import hashlib
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from dgad.domains.base import EncodedImage, Sample
+from dgad.domains.decoding import (
+    DEFAULT_LIMITS,
+    EXTENSIONS,
+    DecodeLimits,
+    decode_image,
+    decode_mask,
+    is_image_name,
+    read_file,
+)
+from dgad.domains.image_set import ImageSet
+from dgad.errors import DataError
+
+__all__ = [
+    "DecodeLimits",
+    "decode_image",
+    "expand_image_paths",
+    "load_image_files",
+    "load_images",
+    "load_masks",
+]
+
+Mask = npt.NDArray[np.bool_]
+
+
+def load_images(
+    samples: Sequence[Sample], image_size_px: int, *, limits: DecodeLimits = DEFAULT_LIMITS
+) -> ImageSet:
+    """Images of the samples, uint8 RGB (N, 3, S, S), with a content key each."""
+    return load_encoded([s.image for s in samples], image_size_px, limits=limits)
+
+
+def load_image_files(
+    paths: Sequence[str], image_size_px: int, *, limits: DecodeLimits = DEFAULT_LIMITS
+) -> ImageSet:
+    """The same for plain files."""
+    return load_encoded([_file(p, limits) for p in paths], image_size_px, limits=limits)
+
+
+def load_encoded(
+    files: Sequence[EncodedImage], image_size_px: int, *, limits: DecodeLimits = DEFAULT_LIMITS
+) -> ImageSet:
+    """Decode and resize one at a time: only the small arrays are ever held together."""
+    images = np.empty((len(files), 3, image_size_px, image_size_px), dtype=np.uint8)
+    keys = []
+    for index, file in enumerate(files):
+        data = file.read()
+        image = decode_image(data, file.path, limits)
+        # Pillow's bilinear filter widens with the reduction, so nothing aliases.
+        small = image.resize((image_size_px, image_size_px), Image.Resampling.BILINEAR)
+        images[index] = np.asarray(small).transpose(2, 0, 1)
+        keys.append(f"{hashlib.sha256(data).hexdigest()}-{image_size_px}")
+    return ImageSet(images=torch.from_numpy(images), keys=tuple(keys))
+
+
+def load_masks(
+    samples: Sequence[Sample], image_size_px: int, *, limits: DecodeLimits = DEFAULT_LIMITS
+) -> tuple[Mask | None, ...]:
+    """Defect pixels, bool (S, S) each; zeros for a normal sample, None where only the label is known.
+
+    An abnormal sample whose mask marks nothing counts as one without a mask.
+    """
+    masks: list[Mask | None] = []
+    for sample in samples:
+        if sample.label == 0:
+            masks.append(np.zeros((image_size_px, image_size_px), dtype=np.bool_))
+        elif sample.mask is None:
+            masks.append(None)
+        else:
+            mask = decode_mask(sample.mask.read(), sample.mask.path, limits)
+            masks.append(resize_mask(mask, image_size_px) if mask.any() else None)
+    return tuple(masks)
+
+
+def resize_mask(mask: Mask, image_size_px: int) -> Mask:
+    """Bool (H, W) to (S, S): shrinking marks every cell a defect touches, so a hairline survives."""
+    return _resize_rows(_resize_rows(mask, image_size_px).T, image_size_px).T
+
+
+def expand_image_paths(paths: Sequence[str]) -> tuple[str, ...]:
+    """Files as given and, for a folder, the image files in it by name; `DataError` when there are none."""
+    found: list[str] = []
+    for path in paths:
+        if os.path.isdir(path):
+            names = sorted(n for n in os.listdir(path) if is_image_name(n))
+            inside = [p for p in (os.path.join(path, n) for n in names) if os.path.isfile(p)]
+            if not inside:
+                raise DataError(
+                    f"The folder {path} holds no image; expected files ending in {', '.join(EXTENSIONS)}."
+                )
+            found.extend(inside)
+        elif os.path.isfile(path):
+            found.append(path)
+        else:
+            raise DataError(f"No image file or folder {path}; check the path.")
+    return tuple(found)
+
+
+def _file(path: str, limits: DecodeLimits) -> EncodedImage:
+    return EncodedImage(path=path, read=lambda: read_file(path, limits.max_bytes))
+
+
+def _resize_rows(mask: Mask, size: int) -> Mask:
+    """Rows of a bool array to `size` rows: any-overlap when shrinking, nearest when enlarging."""
+    height = mask.shape[0]
+    cells = np.arange(size)
+    if height <= size:
+        return np.asarray(mask[(2 * cells + 1) * height // (2 * size)], dtype=np.bool_)
+    starts = cells * height // size
+    ends = -(-(cells + 1) * height // size)
+    marked_before = np.zeros((height + 1, mask.shape[1]), dtype=np.int64)
+    np.cumsum(mask, axis=0, out=marked_before[1:])
+    return np.asarray(marked_before[ends] > marked_before[starts], dtype=np.bool_)
