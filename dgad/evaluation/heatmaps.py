@@ -1,0 +1,93 @@
+"""Pixel maps as pictures: an overlay on the image, and a strip of image, mask and heatmap."""
+
+# H, W the image's pixels; S pixels of a map's side
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.floating]
+
+_GAP_PX = 4
+_OUTLINE_COLOUR = (0, 229, 255)
+# Matt Zucker's polynomial in t (powers 0 to 6) of matplotlib's `inferno`: dark to bright with an even
+# rise in lightness, so that it reads the same for colour-blind eyes and on a grey print.
+_INFERNO = np.array(
+    [
+        (0.0002189403691192265, 0.001651004631001012, -0.01948089843709184),
+        (0.1065134194856116, 0.5639564367884091, 3.932712388889277),
+        (11.60249308247187, -3.972853965665698, -15.9423941062914),
+        (-41.70399613139459, 17.43639888205313, 44.35414519872813),
+        (77.162935699427, -33.40235894210092, -81.80730925738993),
+        (-71.31942824499214, 32.62606426397723, 73.20951985803202),
+        (25.13112622477341, -12.24266895238567, -23.07032500287172),
+    ]
+)
+
+
+def overlay_png(image: Bytes, heat: Floats, *, low: float, high: float) -> bytes:
+    """PNG of `image` (H, W, 3) under the map `heat` (S, S), in the image's size.
+
+    A score of `low` or less leaves the image as it is, `high` or more hides it; the scale should be
+    one for a whole domain, or pictures cannot be compared.
+    """
+    return _png(_overlay(image, heat, low, high))
+
+
+def strip_png(
+    image: Bytes, mask: NDArray[np.bool_] | None, heat: Floats | None, *, low: float, high: float
+) -> bytes:
+    """PNG of panels side by side: the image, its mask's outline, the heatmap.
+
+    The outline is left out where `mask` is None (not known), the heatmap where `heat` is None.
+    """
+    panels = [image]
+    if mask is not None:
+        panels.append(_outlined(image, mask))
+    if heat is not None:
+        panels.append(_overlay(image, heat, low, high))
+    gap = np.full((image.shape[0], _GAP_PX, 3), 255, dtype=np.uint8)
+    row = [panels[0]]
+    for panel in panels[1:]:
+        row += [gap, panel]
+    return _png(np.concatenate(row, axis=1))
+
+
+def colour(value: Floats) -> Floats:
+    """RGB in [0, 1], shape (..., 3), of values in [0, 1]."""
+    powers = np.clip(value, 0, 1)[..., None] ** np.arange(len(_INFERNO))
+    result: Floats = np.clip(powers @ _INFERNO, 0, 1)
+    return result
+
+
+def _overlay(image: Bytes, heat: Floats, low: float, high: float) -> Bytes:
+    height, width = image.shape[:2]
+    # A map that is flat has nothing to show.
+    scaled = np.clip((heat - low) / (high - low), 0, 1) if high > low else np.zeros_like(heat)
+    resized = Image.fromarray(scaled.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+    value = np.asarray(resized, dtype=np.float64)
+    opacity = np.sqrt(value)[..., None] * 0.85
+    mixed = image / 255.0 * (1 - opacity) + colour(value) * opacity
+    return np.rint(mixed * 255).astype(np.uint8)
+
+
+def _outlined(image: Bytes, mask: NDArray[np.bool_]) -> Bytes:
+    height, width = image.shape[:2]
+    resized = Image.fromarray(mask.astype(np.uint8) * 255).resize((width, height), Image.Resampling.NEAREST)
+    inside = np.asarray(resized) > 0
+    # Just outside the defect, and thick enough to be seen in a large image shown small.
+    thickness = max(1, round(min(height, width) / 128))
+    outline = ndimage.binary_dilation(inside, iterations=thickness) & ~inside
+    result = image.copy()
+    result[outline] = _OUTLINE_COLOUR
+    return result
+
+
+def _png(pixels: Bytes) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
