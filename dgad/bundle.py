@@ -1,0 +1,216 @@
+"""Bundles: a folder with all that scoring a new surface needs, checked byte by byte when read.
+
+The sums in `manifest.json` find damage and careless edits. They are no signature: whoever can change a
+file can change its sum too. Weights are safetensors, and nothing in a bundle is ever executed.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from dgad.errors import BundleError, SettingsError
+from dgad.features.cache import FeatureCache
+from dgad.files import replace_folder_atomic
+from dgad.methods import METHODS
+from dgad.methods.base import Context, Method
+from dgad.records import current_versions, utc_now
+from dgad.settings import FeatureSettings, from_dict, to_dict
+
+FORMAT_VERSION = 1
+DESCRIPTION_FILE = "bundle.json"
+WEIGHTS_FILE = "weights.safetensors"
+METRICS_FILE = "metrics.json"
+CARD_FILE = "MODEL_CARD.md"
+MANIFEST_FILE = "manifest.json"
+CONTENT_FILES = (DESCRIPTION_FILE, WEIGHTS_FILE, METRICS_FILE, CARD_FILE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class BundleInfo:
+    """What a bundle says of itself; its files have been checked against its manifest."""
+
+    path: Path
+    bundle_id: str
+    """32 hex digits; equal for equal method, settings, features and weights."""
+    method: str
+    settings: dict[str, Any]
+    features: FeatureSettings
+    training_domains: tuple[str, ...]
+    versions: dict[str, str]
+    created_at: str
+    provenance: dict[str, Any]
+    metrics: dict[str, Any]
+    card: str
+    num_bytes: int
+
+
+def write_bundle(
+    path: Path | str,
+    method: Method,
+    *,
+    metrics: Mapping[str, Any],
+    card: str,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write a fitted method as a bundle folder, replacing a bundle that is there, whole or not at all.
+
+    `provenance` must name the `training_domains`; the rest of it and `metrics` are any JSON.
+    """
+    folder = Path(path)
+    check_destination(folder)
+    if not method.traits.servable:
+        raise BundleError(f"`{method.name}` cannot be bundled: what it enrols cannot be stored.")
+    if "training_domains" not in provenance:
+        raise BundleError("`provenance` must name the `training_domains` of a bundle.")
+    state = {name: t.detach().cpu().contiguous().clone() for name, t in method.state().items()}
+    weights = safetensors.torch.save(state)
+    core = {
+        "method": method.name,
+        "settings": to_dict(method.settings),
+        "features": to_dict(method.context.features),
+    }
+    identity = _json_bytes({**core, "weights": _sha256(weights)})
+    description = {
+        "format_version": FORMAT_VERSION,
+        "bundle_id": _sha256(identity)[:32],
+        **core,
+        "training_domains": list(provenance["training_domains"]),
+        "versions": current_versions(),
+        "created_at": utc_now(),
+        "provenance": {k: v for k, v in provenance.items() if k != "training_domains"},
+    }
+    contents = {
+        DESCRIPTION_FILE: _json_bytes(description),
+        WEIGHTS_FILE: weights,
+        METRICS_FILE: _json_bytes(metrics),
+        CARD_FILE: card.encode(),
+    }
+    files = {name: {"bytes": len(data), "sha256": _sha256(data)} for name, data in contents.items()}
+    contents[MANIFEST_FILE] = _json_bytes({"format_version": FORMAT_VERSION, "files": files})
+    with replace_folder_atomic(folder) as temporary:
+        for name, data in contents.items():
+            (temporary / name).write_bytes(data)
+
+
+def check_destination(folder: Path) -> None:
+    """Raise `BundleError` when something else than a bundle is there already: it would be lost."""
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_free and not (folder / MANIFEST_FILE).is_file():
+        raise BundleError(f"{folder} exists and is no bundle, so it is not replaced: name another folder.")
+
+
+def read_bundle(path: Path | str) -> BundleInfo:
+    """Read and check a bundle; `BundleError` names the first file that differs from the manifest."""
+    return _read(Path(path))[0]
+
+
+def _read(folder: Path) -> tuple[BundleInfo, bytes]:
+    """(what the bundle says, its weights file), from one reading of every file."""
+    contents = _checked_contents(folder)
+    description = _parse(contents[DESCRIPTION_FILE], folder / DESCRIPTION_FILE)
+    _check_version(description, folder / DESCRIPTION_FILE)
+    try:
+        info = BundleInfo(
+            path=folder,
+            bundle_id=str(description["bundle_id"]),
+            method=str(description["method"]),
+            settings=dict(description["settings"]),
+            features=from_dict(FeatureSettings, description["features"], where=DESCRIPTION_FILE),
+            training_domains=tuple(description["training_domains"]),
+            versions=dict(description["versions"]),
+            created_at=str(description["created_at"]),
+            provenance=dict(description["provenance"]),
+            metrics=_parse(contents[METRICS_FILE], folder / METRICS_FILE),
+            card=contents[CARD_FILE].decode(),
+            num_bytes=sum(map(len, contents.values())),
+        )
+    except KeyError as error:
+        raise BundleError(f"{folder / DESCRIPTION_FILE} lacks {error}: write the bundle again.") from error
+    except SettingsError as error:
+        raise BundleError(f"{folder}: {error}") from error
+    return info, contents[WEIGHTS_FILE]
+
+
+def load_method(path: Path | str, device: torch.device, cache: FeatureCache | None = None) -> Method:
+    """The bundled method, ready to enrol and score; nothing is fetched, every weight is in the bundle."""
+    info, weights = _read(Path(path))
+    if info.method not in METHODS:
+        raise BundleError(
+            f"{info.path} holds method `{info.method}`, which this dgad has not; it has {', '.join(METHODS)}."
+        )
+    method_type = METHODS[info.method]
+    # Drawn weights, replaced at once: building with the original ones would read a file or the hub.
+    features = dataclasses.replace(info.features, weights="none")
+    context = Context(features=features, device=device, cache=cache or FeatureCache())
+    try:
+        settings = from_dict(method_type.settings_type, info.settings, where=DESCRIPTION_FILE)
+        method = method_type(settings, context)
+        method.load_state(safetensors.torch.load(weights))
+    except SettingsError as error:
+        written_by = info.versions.get("dgad", "unknown")
+        raise BundleError(f"{info.path}: {error} It was written by dgad {written_by}.") from error
+    except safetensors.SafetensorError as error:
+        raise BundleError(f"{info.path / WEIGHTS_FILE} is damaged: {error}.") from error
+    return method
+
+
+def _checked_contents(folder: Path) -> dict[str, bytes]:
+    """Every file's bytes, read once, and equal in name, size and sum to the manifest."""
+    manifest_path = folder / MANIFEST_FILE
+    if not manifest_path.is_file():
+        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST_FILE}.")
+    data = manifest_path.read_bytes()
+    manifest = _parse(data, manifest_path)
+    _check_version(manifest, manifest_path)
+    files = manifest.get("files")
+    # The manifest has no sum of its own, so it must be exactly what would be written.
+    if not isinstance(files, dict) or sorted(files) != sorted(CONTENT_FILES) or _json_bytes(manifest) != data:
+        raise _differs(manifest_path)
+    contents = {}
+    for name in CONTENT_FILES:
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"{path} is missing: copy the whole bundle again.")
+        contents[name] = path.read_bytes()
+        if files[name] != {"bytes": len(contents[name]), "sha256": _sha256(contents[name])}:
+            raise _differs(path)
+    return contents
+
+
+def _check_version(values: Mapping[str, Any], path: Path) -> None:
+    version = values.get("format_version")
+    if not isinstance(version, int) or version < 1:
+        raise _differs(path)
+    if version > FORMAT_VERSION:
+        raise BundleError(
+            f"{path} has format version {version}, but this dgad reads up to {FORMAT_VERSION}: update dgad."
+        )
+
+
+def _parse(data: bytes, path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(data)
+    except ValueError as error:
+        raise _differs(path) from error
+    if not isinstance(values, dict):
+        raise _differs(path)
+    return values
+
+
+def _differs(path: Path) -> BundleError:
+    return BundleError(f"{path} differs from what was written: copy the whole bundle again.")
+
+
+def _json_bytes(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

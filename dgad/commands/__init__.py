@@ -1,0 +1,1 @@
+"""The subcommands of `dgad`: thin, one file each."""

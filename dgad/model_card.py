@@ -1,0 +1,113 @@
+"""The text that travels with a bundle: what it is for, what it reached, and what it cannot do."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dgad.methods.base import Method
+from dgad.settings import to_dict
+
+_METRIC_TITLES = {
+    "image_auroc": "image AUROC",
+    "f1_max": "F1-max",
+    "pixel_auroc": "pixel AUROC",
+    "aupro": "AUPRO 30%",
+}
+_WEIGHTS = {
+    "none": (
+        "The backbone was drawn at random from a seed, and what was learnt was learnt from the training"
+        " domains above: no third party's weights or images are in this bundle."
+    ),
+    "timm": (
+        "The backbone started from weights that timm fetched under the model's name (`{backbone}`); their"
+        " licence and training data are those of that model's page, and bind this bundle too."
+    ),
+}
+_WEIGHTS_FILE = (
+    "The backbone started from the weights file `{weights}`; its licence and training data are not known to"
+    " dgad, and bind this bundle too."
+)
+
+
+def model_card(
+    method: Method,
+    *,
+    label: str,
+    training_domains: Sequence[str],
+    num_references: int,
+    protocol: str,
+    targets: Mapping[str, Mapping[str, float | None]],
+    comparison: Mapping[str, float | None],
+) -> str:
+    """Markdown for `MODEL_CARD.md`.
+
+    `targets` holds the metrics of the nested estimate by held-out domain, `comparison` the mean image
+    AUROC of every row of the leaderboard by label.
+    """
+    features = method.context.features
+    weights = _WEIGHTS.get(features.weights, _WEIGHTS_FILE)
+    sections = (
+        f"# Model card: {label}",
+        f"{method.title}, backbone `{features.backbone}`, {features.image_size_px} px.",
+        "## Intended use",
+        "Finding defects on one textured surface at a time that it was never trained on, from some"
+        " photographs of good parts of that surface (references). It was judged with"
+        f" {num_references} references per surface. A score is comparable within one surface and one set of"
+        " references only. It is an aid to inspection: do not let it be the only check where a missed defect"
+        " can hurt somebody.",
+        "## Training domains",
+        ", ".join(training_domains) or "none: this method does not learn.",
+        "## Expected performance",
+        f"Each domain held out in turn, settings chosen without it (protocol: {protocol}), then trained on"
+        " the others. The bundled weights were trained on all of them, so no image here can test them:"
+        " expect this on a new surface, not better.",
+        _table(targets),
+        *_comparison(label, comparison),
+        "## Calibration",
+        "Scores are not calibrated probabilities and carry no threshold. A threshold comes from good parts of"
+        " the new surface: with n of them the smallest false-alarm rate that can be promised is 1/(n+1), so"
+        " ten photographs support 9.1%, 19 give 5%, and 99 give 1%.",
+        "## Limits",
+        "- Few domains stand behind the figures above: another surface can be far off their mean.\n"
+        "- Light, camera, scale and position must be those of the references; a change scores as a defect.\n"
+        f"- Images are resized to {features.image_size_px} px a side: a defect smaller than a pixel there is"
+        " lost.\n"
+        "- What the references show is normal, whatever it is: a defect among them hides its like.",
+        "## Origin and licence of the weights",
+        weights.format(backbone=features.backbone, weights=features.weights),
+        "## Settings",
+        "\n".join(f"- `{k}`: {v}" for k, v in to_dict(method.settings).items()) or "There is nothing to set.",
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _table(targets: Mapping[str, Mapping[str, float | None]]) -> str:
+    if not targets:
+        return "Nothing was measured."
+    names = list(_METRIC_TITLES)
+    lines = [["held-out domain", *_METRIC_TITLES.values()], ["---", *["---:"] * len(names)]]
+    lines += [[domain, *[_figure(row.get(n)) for n in names]] for domain, row in targets.items()]
+    means = []
+    for name in names:
+        values = [v for row in targets.values() if (v := row.get(name)) is not None]
+        means.append(sum(values) / len(values) if values else None)
+    lines.append(["mean", *map(_figure, means)])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _comparison(label: str, means: Mapping[str, float | None]) -> tuple[str, ...]:
+    others = {k: v for k, v in means.items() if k != label and v is not None}
+    own: Any = means.get(label)
+    if not others or own is None:
+        return ()
+    rows = "; ".join(f"`{k}` {v:.3f}" for k, v in sorted(others.items(), key=lambda item: -item[1]))
+    better = [k for k, v in others.items() if v > own]
+    verdict = (
+        f"In the mean {', '.join(f'`{k}`' for k in better)} did better than `{label}` on these domains."
+        if better
+        else f"None of them did better in the mean than `{label}`."
+    )
+    return (f"Mean image AUROC beside it, same folds and references: `{label}` {own:.3f}; {rows}. {verdict}",)
+
+
+def _figure(value: float | None) -> str:
+    return "not applicable" if value is None else f"{value:.3f}"
