@@ -43,7 +43,7 @@ def compute_metrics(
 
     An image whose mask is None is left out of the pixel metrics only.
     """
-    interval = bootstrap_interval(labels, scores, seed=seed)
+    between = bootstrap_interval(labels, scores, seed=seed)
     pixel: tuple[float | None, float | None] = (None, None)
     if masks is not None and maps is not None:
         known = [mask for mask in masks if mask is not None]
@@ -51,8 +51,8 @@ def compute_metrics(
         pixel = (pixel_auroc(known, kept), aupro(known, kept))
     return Metrics(
         image_auroc=image_auroc(labels, scores),
-        image_auroc_low=None if interval is None else interval[0],
-        image_auroc_high=None if interval is None else interval[1],
+        image_auroc_low=None if between is None else between[0],
+        image_auroc_high=None if between is None else between[1],
         f1_max=f1_max(labels, scores),
         pixel_auroc=pixel[0],
         aupro=pixel[1],
@@ -162,6 +162,20 @@ def _rank_defect_pixels(masks: Sequence[NDArray[np.bool_]], maps: Maps) -> _Defe
     )
 
 
+def bootstrap_aurocs(
+    labels: Labels, scores: Floats | Sequence[float], *, seed: int, num_draws: int = 1000
+) -> NDArray[np.float64] | None:
+    """Image AUROC of `num_draws` resamples (D,), normal and abnormal images drawn apart; None for one class.
+
+    Equal seeds and labels draw equal images, so that draws of two methods can be subtracted. It knows
+    nothing of other seeds, references or domains.
+    """
+    label_N, score_N = _checked(labels, scores)
+    if label_N.all() or not label_N.any():
+        return None
+    return _resampled_aurocs(label_N, score_N, *_draws(label_N, seed, num_draws))
+
+
 def bootstrap_interval(
     labels: Labels,
     scores: Floats | Sequence[float],
@@ -170,15 +184,9 @@ def bootstrap_interval(
     num_draws: int = 1000,
     level: float = 0.95,
 ) -> tuple[float, float] | None:
-    """Percentile interval of the image AUROC over resampled images, normal and abnormal apart.
-
-    None for one class. It knows nothing of other seeds, references or domains.
-    """
-    label_N, score_N = _checked(labels, scores)
-    if label_N.all() or not label_N.any():
-        return None
-    normal_DP, abnormal_DA = _draws(label_N, seed, num_draws)
-    return _interval(_resampled_aurocs(label_N, score_N, normal_DP, abnormal_DA), level)
+    """Percentile interval of the image AUROC over resampled images; None for one class."""
+    auroc_D = bootstrap_aurocs(labels, scores, seed=seed, num_draws=num_draws)
+    return None if auroc_D is None else interval(auroc_D, level)
 
 
 def paired_bootstrap_difference(
@@ -194,17 +202,18 @@ def paired_bootstrap_difference(
 
     None for one class.
     """
-    label_N, score_a_N = _checked(labels, scores_a)
-    _, score_b_N = _checked(labels, scores_b)
-    auroc_a, auroc_b = image_auroc(label_N, score_a_N), image_auroc(label_N, score_b_N)
-    if auroc_a is None or auroc_b is None:
+    auroc_a, auroc_b = image_auroc(labels, scores_a), image_auroc(labels, scores_b)
+    auroc_a_D = bootstrap_aurocs(labels, scores_a, seed=seed, num_draws=num_draws)
+    auroc_b_D = bootstrap_aurocs(labels, scores_b, seed=seed, num_draws=num_draws)
+    if auroc_a is None or auroc_b is None or auroc_a_D is None or auroc_b_D is None:
         return None
-    draws = _draws(label_N, seed, num_draws)
-    differences = _resampled_aurocs(label_N, score_a_N, *draws) - _resampled_aurocs(
-        label_N, score_b_N, *draws
-    )
-    low, high = _interval(differences, level)
-    return auroc_a - auroc_b, low, high
+    return auroc_a - auroc_b, *interval(auroc_a_D - auroc_b_D, level)
+
+
+def interval(values_D: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
+    """The middle `level` of the draws."""
+    low, high = np.quantile(values_D, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def _checked(
@@ -242,8 +251,3 @@ def _resampled_aurocs(
     won_D = ((abnormal_DA @ win_AP) * normal_DP).sum(axis=1, dtype=np.float64)
     result: NDArray[np.float64] = won_D / (len(normal_P) * len(abnormal_A))
     return result
-
-
-def _interval(values_D: NDArray[np.float64], level: float) -> tuple[float, float]:
-    low, high = np.quantile(values_D, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
