@@ -77,7 +77,8 @@ class StudySummary:
     methods: tuple[str, ...]
     seeds: tuple[int, ...]
     trials_per_cell: int
-    num_references: int
+    num_references: str
+    """As asked for: a count, `P%`, or `all`; records hold the count it meant."""
     features: dict[str, Any]
     command: str
     started_at: str
