@@ -28,6 +28,8 @@ class TrialSummary:
     status: str
     """`complete`, `stopped` (early) or `failed`."""
     duration_s: float
+    error: str | None = None
+    """Why it failed, or None."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,92 @@
+"""Which pictures a report shows: what a method found, what it missed, and its false alarms."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dgad.errors import RecordError
+from dgad.evaluation.heatmaps import strip_png
+from dgad.files import replace_folder_atomic
+
+if TYPE_CHECKING:  # a report that only reads should not wait for torch
+    from dgad.evaluation.scoring import TargetDomain, TargetScores
+
+FOLDER_NAME = "examples"
+CAPTIONS_FILE = "captions.json"
+NUM_FOUND = 3
+NUM_MISSED = 3
+NUM_FALSE_ALARMS = 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """One strip of the gallery."""
+
+    path: Path
+    caption: str
+
+
+def write_examples(
+    run_folder: Path | str, target: "TargetDomain", scores: "TargetScores", *, label: str
+) -> Path:
+    """Write strips and captions to `examples/<target>/`, replacing those there; returns the folder.
+
+    The defects with the lowest and with the highest scores, and the normal images with the highest.
+    """
+    heat = scores.pixel_maps
+    low, high = (0.0, 0.0) if heat is None else _scale(heat)
+    folder = Path(run_folder) / FOLDER_NAME / target.name
+    captions = {}
+    with replace_folder_atomic(folder) as temporary:
+        for number, (role, index) in enumerate(_chosen(scores)):
+            image = target.queries.images[index].permute(1, 2, 0).numpy()
+            own = None if heat is None else heat[index]
+            kind = scores.kinds[index]
+            stem = scores.sample_ids[index].rsplit("/", 1)[-1]
+            name = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{number:02d}-{role}-{kind}-{stem}") + ".png"
+            (temporary / name).write_bytes(strip_png(image, target.masks[index], own, low=low, high=high))
+            rank = int((scores.image_scores > scores.image_scores[index]).sum()) + 1
+            captions[name] = (
+                f"{role}: {kind}, {stem}; score {scores.image_scores[index]:.3g},"
+                f" rank {rank} of {len(scores.labels)} ({label})"
+            )
+        (temporary / CAPTIONS_FILE).write_text(json.dumps(captions, indent=2, ensure_ascii=False))
+    return folder
+
+
+def read_examples(run_folder: Path | str) -> dict[str, tuple[Example, ...]]:
+    """The strips by target, in name order; a strip without a caption shows its file name."""
+    root = Path(run_folder) / FOLDER_NAME
+    result = {}
+    for folder in sorted(p for p in root.glob("*") if p.is_dir() and not p.name.startswith(".")):
+        path = folder / CAPTIONS_FILE
+        try:
+            captions = json.loads(path.read_bytes()) if path.is_file() else {}
+        except ValueError as error:
+            raise RecordError(f"{path} is damaged: {error}.") from error
+        strips = sorted(folder.glob("*.png"))
+        result[folder.name] = tuple(Example(path=p, caption=captions.get(p.name, p.stem)) for p in strips)
+    return result
+
+
+def _chosen(scores: "TargetScores") -> list[tuple[str, int]]:
+    order = np.argsort(-scores.image_scores, kind="stable")
+    defects = [int(i) for i in order if scores.labels[i] == 1]
+    normals = [int(i) for i in order if scores.labels[i] == 0]
+    found = defects[:NUM_FOUND]
+    lowest = [i for i in defects[::-1][:NUM_MISSED] if i not in found]
+    return [
+        *(("highest defect", i) for i in found),
+        *(("lowest defect", i) for i in lowest),
+        *(("highest normal", i) for i in normals[:NUM_FALSE_ALARMS]),
+    ]
+
+
+def _scale(maps: np.ndarray) -> tuple[float, float]:
+    """One scale for a target's pictures: the median pixel stays clear, the top thousandth is hot."""
+    low, high = np.quantile(maps, [0.5, 0.999])
+    return float(low), float(high)

@@ -1,0 +1,206 @@
+"""A run folder as one page that opens anywhere: no scripts, no outside requests."""
+
+import base64
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from PIL import Image
+
+from dgad.files import write_atomic
+from dgad.records import Record, RecordStore, utc_now
+from dgad.report.examples import read_examples
+from dgad.report.figures import bar, search_history
+from dgad.report.summary import CellSummary, StudySummary, read_summary
+from dgad.report.tables import (
+    DEPLOY,
+    METRIC_TITLES,
+    is_comparer,
+    leaderboard,
+    outer_records,
+    row_label,
+)
+from dgad.report.verdict import verdict
+
+FILE_NAME = "report.html"
+MAX_STRIP_WIDTH_PX = 720
+MAX_PICTURE_BYTES = 3_000_000
+"""All pictures together; base64 adds a third, and the page stays under 5 MB."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """One strip of the gallery, ready for the page."""
+
+    uri: str
+    caption: str
+    width: int
+    height: int
+
+
+def write_report(run_folder: Path | str) -> Path:
+    """Write `report.html` from the run folder's summary, records, study file and examples."""
+    folder = Path(run_folder)
+    summary = read_summary(folder)
+    every_record = RecordStore(folder / "records").records()
+    records = outer_records(summary, every_record)
+    study_path = folder / "study.yaml"
+    study = study_path.read_text() if study_path.is_file() else ""
+    path = folder / FILE_NAME
+    write_atomic(path, render(summary, records, every_record, _gallery(folder), study).encode())
+    return path
+
+
+def render(
+    summary: StudySummary,
+    records: Sequence[Record],
+    every_record: Sequence[Record],
+    gallery: dict[str, list[Picture]],
+    study: str,
+) -> str:
+    """The page's HTML; `records` are the labelled outer results, `every_record` all there are."""
+    rows = leaderboard(records)
+    tables = {metric: leaderboard(records, metric) for metric in METRIC_TITLES}
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("dgad.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": figure, "value": _value, "duration": _duration, "code": _code}
+    return environment.get_template("report.html").render(
+        summary=summary,
+        verdict=verdict(rows, records),
+        rows=rows,
+        tables={m: t for m, t in tables.items() if any(row.by_target for row in t)},
+        titles=METRIC_TITLES,
+        targets=sorted({r.target for r in records}),
+        bar=bar,
+        is_comparer=is_comparer,
+        searched=[c for c in summary.cells if c.trials],
+        history=search_history,
+        cell_name=lambda cell: f"{row_label(summary, cell)} on {cell.target}",
+        selected=_selected(summary.cells),
+        deploy_settings=_deploy_settings(summary),
+        gallery=gallery,
+        failures=_failures(summary, every_record),
+        study=study,
+        has_oracle=any(c.protocol == "oracle" for c in summary.cells),
+        written_at=utc_now(),
+    )
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """A figure as every table of the page prints it."""
+    return "n/a" if value is None else f"{value:.{digits}f}"
+
+
+def _value(value: Any) -> str:
+    """A setting's value: short numbers, lists with commas."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_value, value)) or "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s"
+    hours, rest = divmod(whole, 3600)
+    minutes = f"{rest // 60} min {rest % 60:02d} s"
+    return f"{hours} h {minutes}" if hours else minutes
+
+
+def _code(text: str) -> Markup:
+    """Escaped text with its `quoted` words as code."""
+    parts = text.split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else p for i, p in enumerate(parts))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SelectedTable:
+    """Settings of one method by cell: those that the search chose, then the rest."""
+
+    method: str
+    cells: tuple[CellSummary, ...]
+    chosen: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+def _selected(cells: Sequence[CellSummary]) -> list[SelectedTable]:
+    tables = []
+    for method in dict.fromkeys(c.method for c in cells if c.selected):
+        own = tuple(c for c in cells if c.method == method and c.selected)
+        names = list(dict.fromkeys(name for c in own for name in c.selected))
+        searched = {name for c in own for t in c.trials for name in t.settings}
+        chosen = tuple(n for n in names if n in searched)
+        others = tuple(n for n in names if n not in searched)
+        tables.append(SelectedTable(method=method, cells=own, chosen=chosen, others=others))
+    return tables
+
+
+def _deploy_settings(summary: StudySummary) -> dict[str, Any]:
+    """What the deploy cell's search chose."""
+    for cell in summary.cells:
+        if cell.target == DEPLOY:
+            searched = {name for trial in cell.trials for name in trial.settings}
+            return {name: value for name, value in cell.selected.items() if name in searched}
+    return {}
+
+
+def _failures(summary: StudySummary, records: Sequence[Record]) -> list[tuple[str, str]]:
+    """(what, why) of every failed cell, trial and record."""
+    found = [(f"cell {row_label(summary, c)} on {c.target}", c.error) for c in summary.cells if c.error]
+    for cell in summary.cells:
+        found += [
+            (
+                f"trial {t.number} of {row_label(summary, cell)} on {cell.target}",
+                t.error or "no reason was kept",
+            )
+            for t in cell.trials
+            if t.status == "failed"
+        ]
+    for record in records:
+        if record.status == "failed":
+            where = f"{record.label} on {record.target}, seed {record.fit.seed}, record {record.record_id}"
+            found.append((where, record.error or "no reason was kept"))
+    return found
+
+
+def _gallery(folder: Path) -> dict[str, list[Picture]]:
+    """Strips by target, small enough together; each target gets its fair part of the room."""
+    examples = read_examples(folder)
+    room = MAX_PICTURE_BYTES // max(1, len(examples))
+    gallery = {}
+    for target, strips in examples.items():
+        used, pictures = 0, []
+        for strip in strips:
+            data, size = _small_jpeg(strip.path)
+            used += len(data)
+            if used > room:
+                break
+            uri = "data:image/jpeg;base64," + base64.b64encode(data).decode()
+            pictures.append(Picture(uri=uri, caption=strip.caption, width=size[0], height=size[1]))
+        gallery[target] = pictures
+    return gallery
+
+
+def _small_jpeg(path: Path) -> tuple[bytes, tuple[int, int]]:
+    with Image.open(path) as image:
+        rgb = image.convert("RGB")
+    if rgb.width > MAX_STRIP_WIDTH_PX:
+        height = max(1, round(rgb.height * MAX_STRIP_WIDTH_PX / rgb.width))
+        rgb = rgb.resize((MAX_STRIP_WIDTH_PX, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    rgb.save(buffer, format="JPEG", quality=88)
+    return buffer.getvalue(), rgb.size

@@ -1,0 +1,68 @@
+"""The gallery shows what was found, what was missed, and the false alarms."""
+
+import numpy as np
+import torch
+
+from dgad.domains.image_set import ImageSet
+from dgad.evaluation.metrics import Metrics
+from dgad.evaluation.scoring import TargetDomain, TargetScores
+from dgad.report.examples import read_examples, write_examples
+
+
+def scored(scores, labels, *, maps=True):
+    """A target of 16 px images and what a method answered on it."""
+    count = len(labels)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 3, 16, 16), dtype=torch.uint8, generator=generator)
+    kinds = tuple("hole/deep" if label else "good" for label in labels)
+    ids = tuple(f"tile/test/{k}/{i:03d}" for i, k in enumerate(kinds))
+    target = TargetDomain(
+        name="tile",
+        normal_ids=("n",),
+        normals=ImageSet(images=images[:1]),
+        query_ids=ids,
+        queries=ImageSet(images=images),
+        kinds=kinds,
+        labels=np.array(labels),
+        masks=tuple(None if label else np.zeros((16, 16), bool) for label in labels),
+    )
+    pixel_maps = np.random.default_rng(0).random((count, 16, 16), dtype=np.float32) if maps else None
+    answered = TargetScores(
+        domain="tile",
+        sample_ids=ids,
+        kinds=kinds,
+        labels=np.array(labels),
+        image_scores=np.array(scores, dtype=np.float32),
+        pixel_maps=pixel_maps,
+        reference_ids=("n",),
+        ms_per_image=1.0,
+        enroll_s=0.1,
+        metrics=Metrics(),
+    )
+    return target, answered
+
+
+def test_the_chosen_pictures_are_the_extremes(tmp_path):
+    labels = [0] * 5 + [1] * 10
+    scores = [3, 1, 9, 2, 0, *range(10, 20)]
+    write_examples(tmp_path, *scored(scores, labels), label="comparer")
+    captions = [e.caption for e in read_examples(tmp_path)["tile"]]
+    assert [c.partition(":")[0] for c in captions] == ["highest defect"] * 3 + ["lowest defect"] * 3 + [
+        "highest normal"
+    ] * 2
+    assert "014; score 19, rank 1 of 15 (comparer)" in captions[0]
+    assert "005; score 10, rank 10 of 15" in captions[3]
+    assert "002; score 9, rank 11 of 15" in captions[6]
+
+
+def test_few_pictures_are_not_shown_twice_and_old_ones_go(tmp_path):
+    write_examples(tmp_path, *scored([1] * 15, [0] * 5 + [1] * 10), label="a")
+    write_examples(tmp_path, *scored([1, 2], [0, 1], maps=False), label="b")
+    captions = [e.caption for e in read_examples(tmp_path)["tile"]]
+    assert len(captions) == 2
+    assert all("(b)" in c for c in captions)
+    assert len(list((tmp_path / "examples").iterdir())) == 1
+
+
+def test_no_examples_is_an_empty_gallery(tmp_path):
+    assert read_examples(tmp_path) == {}

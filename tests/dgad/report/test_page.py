@@ -1,0 +1,189 @@
+"""The report page: its numbers are the tables' numbers, and it opens anywhere."""
+
+import dataclasses
+import html
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from dgad.report import leaderboard, write_report
+from dgad.report.page import figure
+from dgad.report.tables import METRIC_TITLES
+from tests.dgad.report.synthetic_run import DOMAINS, make_record, make_records, make_run, make_summary
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Page(html.parser.HTMLParser):
+    """Cells by (table, row, column), addresses, ids and headings of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.cells, self.addresses, self.ids, self.tags = {}, [], [], []
+        self._table, self._cell = None, None
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        named = dict(attrs)
+        self.tags.append(tag)
+        self.addresses += [named[a] for a in ("src", "href", "action", "srcset", "data") if a in named]
+        if "id" in named:
+            self.ids.append(named["id"])
+        if tag == "table":
+            self._table = named.get("id")
+        if "data-row" in named:
+            self._cell = (self._table, named["data-row"], named["data-column"])
+            self.cells[self._cell] = ""
+        elif tag == "small":
+            self._cell = None
+
+    def handle_data(self, data):
+        self.text += data
+        if self._cell:
+            self.cells[self._cell] += data.strip()
+
+    def handle_endtag(self, tag):
+        if tag == "td":
+            self._cell = None
+
+
+@pytest.fixture
+def run(tmp_path):
+    return tmp_path / "run"
+
+
+def test_the_pages_numbers_are_the_tables_numbers(run):
+    records, _ = make_run(run)
+    page = Page(write_report(run).read_text())
+    seen = 0
+    for metric in METRIC_TITLES:
+        for row in leaderboard(records, metric):
+            assert page.cells[f"table-{metric}", row.label, "mean"] == figure(row.mean.value)
+            for target, estimate in row.by_target.items():
+                assert page.cells[f"table-{metric}", row.label, target] == figure(estimate.value)
+                seen += 1
+    assert seen == len(METRIC_TITLES) * 4 * len(DOMAINS)
+    assert len(page.cells) == seen + len(METRIC_TITLES) * 4
+
+
+def test_the_page_needs_nothing_from_outside(run):
+    make_run(run)
+    text = write_report(run).read_text()
+    page = Page(text)
+    assert page.addresses
+    assert all(a.startswith(("#", "data:")) for a in page.addresses)
+    assert "script" not in page.tags
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org)", text)
+    for address in page.addresses:
+        if address.startswith("#"):
+            assert address[1:] in page.ids
+
+
+def test_what_comes_from_users_is_escaped(run):
+    records = [*make_records(), make_record("comparer", "grid", seed=7, status="failed")]
+    make_run(run, records=records)
+    text = write_report(run).read_text()
+    assert "<script" not in text
+    assert "<b>here</b>" not in text
+    assert "out of memory &lt;b&gt;here&lt;/b&gt;" in text
+    assert "s3://bucket/&lt;surfaces&gt;" in text
+    assert "# &lt;i&gt;" in text
+
+
+def test_failures_and_provenance_are_told(run):
+    records = [*make_records(), make_record("patch_knn", "grid", seed=7, status="failed")]
+    summary = make_summary(records)
+    broken = dataclasses.replace(summary.cells[0], error="all trials failed", record_ids=())
+    make_run(run, records=records, summary=dataclasses.replace(summary, cells=(broken, *summary.cells[1:])))
+    text = Page(write_report(run).read_text()).text
+    assert "cell comparer on grid: all trials failed" in text
+    assert "trial 3 of comparer on leather: the loss is not finite" in text
+    assert "patch_knn on grid, seed 7" in text
+    assert "30 computed, 12 reused" in text
+    assert "f" * 64 in text
+    assert "4 min 47 s on cpu" in text
+
+
+def test_settings_split_into_chosen_and_fixed(run):
+    make_run(run)
+    text = Page(write_report(run).read_text()).text
+    settings = text[text.index("chosen by search") : text.index("The other settings")]
+    assert "learning_rate" in settings
+    assert "width" not in settings
+    assert "For a new surface the search over all domains chose learning_rate 0.001, aggregation min." in text
+
+
+def test_a_run_without_pictures_pixels_search_or_results_still_has_a_page(run):
+    records = [make_record("trivial", d, pixels=False) for d in DOMAINS[:2]]
+    make_run(run, records=records, summary=make_summary(records, bundle=None), strips_per_target=0)
+    text = Page(write_report(run).read_text()).text
+    assert "AUPRO" not in text
+    assert "Nothing was searched" in text
+    make_run(run.parent / "empty", records=[], summary=make_summary([], bundle=None), strips_per_target=0)
+    assert "No method was scored" in write_report(run.parent / "empty").read_text()
+
+
+def test_a_large_gallery_stays_under_five_megabytes(run):
+    make_run(run, strips_per_target=10, size_px=240)
+    path = write_report(run)
+    assert path.stat().st_size < 5_000_000
+    text = path.read_text()
+    assert len(re.findall("<img ", text)) >= len(DOMAINS)
+    for target in DOMAINS:
+        assert f'<h3>{target}</h3>\n<div class="grid">\n<figure>' in text
+
+
+PROBE = """<!doctype html><body><iframe id="page" style="border:0" height="900"></iframe><script>
+const sizes = [1280, 390], found = [];
+const frame = document.getElementById("page");
+function look() {
+  const inside = frame.contentDocument, root = inside.documentElement;
+  found.push({
+    width: frame.clientWidth, scroll: root.scrollWidth, text: inside.body.innerText.length,
+    broken: [...inside.images].filter(i => !i.complete || !i.naturalWidth).length,
+    images: inside.images.length,
+    outside: frame.contentWindow.performance.getEntriesByType("resource")
+      .map(e => e.name).filter(n => !n.startsWith("data:")),
+  });
+  if (sizes.length) next(); else {
+    const out = document.createElement("pre"); out.id = "found"; out.textContent = JSON.stringify(found);
+    document.body.append(out);
+  }
+}
+function next() { frame.width = sizes.shift(); frame.onload = look; frame.srcdoc = PAGE; }
+const PAGE = %s;
+next();
+</script></body>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH to look at the page")
+def test_a_browser_shows_it_whole_on_a_desk_and_on_a_phone(run):
+    make_run(run)
+    page = write_report(run).read_text()
+    probe = run / "probe.html"
+    probe.write_text(PROBE % json.dumps(page).replace("</", "<\\/"))
+    command = [
+        CHROMIUM,
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        f"--user-data-dir={run / 'browser'}",
+        "--virtual-time-budget=8000",
+        "--dump-dom",
+        probe.as_uri(),
+    ]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in shown.stderr
+    match = re.search(r'<pre id="found">(.*?)</pre>', shown.stdout, re.DOTALL)
+    for view in json.loads(html.unescape(match.group(1))):
+        assert view["scroll"] <= view["width"]
+        assert view["text"] > 2000
+        assert view["broken"] == 0
+        assert view["images"] == 4 * len(DOMAINS)
+        assert view["outside"] == []
