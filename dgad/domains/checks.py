@@ -94,16 +94,14 @@ def _check_sample(sample: Sample) -> tuple[list[Problem], str | None]:
         size = (pixels.shape[0], pixels.shape[1])
         content = hashlib.sha256(repr(size).encode() + pixels.tobytes()).hexdigest()
     except ImageError as error:
-        problems.append(
-            _problem("fatal", "unreadable_file", sample, sample.image.path, _reason(error, sample))
-        )
+        problems.append(_unreadable(sample, sample.image.path, error))
     if sample.mask is None:
         return problems, content
     path = sample.mask.path
     try:
         mask = decode_mask(sample.mask.read(), path)
     except ImageError as error:
-        problems.append(_problem("fatal", "unreadable_file", sample, path, _reason(error, sample)))
+        problems.append(_unreadable(sample, path, error))
         return problems, content
     if size is not None and mask.shape != size:
         message = (
@@ -119,10 +117,10 @@ def _check_sample(sample: Sample) -> tuple[list[Problem], str | None]:
 def _check_same(same: Sequence[Sample]) -> Iterator[Problem]:
     """Problems of samples whose decoded pixels are equal: one per sample after the first."""
     first = same[0]
-    for other in same[1:]:
+    for position, other in enumerate(same[1:], start=1):
         also = f"is the same image as {first.image.path}"
         # Against all earlier ones, not only the first: train, train, test is a leak too.
-        earlier = same[: same.index(other)]
+        earlier = same[:position]
         if any(e.domain != other.domain for e in earlier):
             message = f"{also}, in another domain: what is trained on there would be scored here"
             yield _problem("fatal", "same_image_in_two_domains", other, other.image.path, message)
@@ -150,10 +148,10 @@ def _check_domain(domain: Domain, path: str) -> Iterator[Problem]:
     if len({s.label for s in domain.tests}) < 2:
         message = "has test images of fewer than 2 classes: as a target its AUROC is undefined"
         yield problem("warning", "one_test_class", message)
-    with_mask = sum(s.mask is not None for s in abnormal)
-    if 0 < with_mask < len(abnormal):
+    num_masked = sum(s.mask is not None for s in abnormal)
+    if 0 < num_masked < len(abnormal):
         message = (
-            f"has masks for {with_mask} of {len(abnormal)} abnormal images: pixel metrics use those only"
+            f"has masks for {num_masked} of {len(abnormal)} abnormal images: only those have pixel metrics"
         )
         yield problem("warning", "some_masks_missing", message)
     shared = {s.photograph for s in domain.train_normals} & {s.photograph for s in domain.tests} - {None}
@@ -166,10 +164,6 @@ def _problem(severity: Severity, code: str, sample: Sample, path: str, message: 
     return Problem(severity=severity, code=code, domain=sample.domain, path=path, message=message)
 
 
-def _reason(error: ImageError, sample: Sample) -> str:
-    """The error's sentence without the path it begins with."""
-    text = str(error)
-    for file in (sample.image, sample.mask):
-        if file is not None:
-            text = text.removeprefix(f"{file.path} ")
-    return text.rstrip(".")
+def _unreadable(sample: Sample, path: str, error: ImageError) -> Problem:
+    message = str(error).removeprefix(f"{path} ").rstrip(".")
+    return _problem("fatal", "unreadable_file", sample, path, message)

@@ -23,6 +23,7 @@ from dgad.errors import DataError, ImageError
 FORMAT_VERSION = 1
 """Raised whenever an older reader would misread a file."""
 METADATA_KEY = b"dgad.domain"
+_PAGE_HEADERS = 2**16  # bytes that a column chunk has beside the image, generously
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -98,7 +99,7 @@ class PackedFile:
             with self._lock:
                 file = self._open()
                 chunk = file.metadata.row_group(row).column(SCHEMA.get_field_index(column))
-                if chunk.total_uncompressed_size > DEFAULT_LIMITS.max_bytes + 2**16:  # page headers
+                if chunk.total_uncompressed_size > DEFAULT_LIMITS.max_bytes + _PAGE_HEADERS:
                     raise ImageError(
                         f"{where} has about {chunk.total_uncompressed_size:,} bytes, more than the"
                         f" {DEFAULT_LIMITS.max_bytes:,} allowed; crop the image and pack again."

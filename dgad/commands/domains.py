@@ -1,0 +1,165 @@
+"""`dgad domains`: look at data sets, make them, pack them."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from dgad.domains.checks import CheckResult, check_dataset
+from dgad.domains.layouts import LAYOUTS
+from dgad.domains.pack import pack
+from dgad.domains.synthetic import SURFACES, SynthesisSettings, synthesize
+
+_STYLE = {"fatal": "bold red", "warning": "yellow", "note": "dim"}
+_DEFAULTS = SynthesisSettings()
+_LAYOUT = click.option(
+    "--layout", metavar="NAME", help=f"One of {', '.join(LAYOUTS)}; found by itself unless given."
+)
+
+
+@click.group()
+def domains() -> None:
+    """Check, make and pack data sets.
+
+    \b
+    Example:
+      dgad domains check photographs/
+    """
+
+
+@domains.command("check")
+@click.argument("directory", metavar="DIR")
+@_LAYOUT
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def check_command(directory: str, layout: str | None, as_json: bool) -> None:
+    """List the domains in DIR with their counts, and every problem with its path.
+
+    DIR is a folder of domains, or a folder or URI of packed ones. Exit status 2 if a problem is fatal.
+
+    \b
+    Example:
+      dgad domains check photographs/
+    """
+    with _progress("checking") as progress:
+        result = check_dataset(directory, layout=layout, progress=progress)
+    if as_json:
+        click.echo(json.dumps(_check_as_dict(result), indent=2))
+    else:
+        _print_check(result)
+    if result.num_fatal:
+        sys.exit(2)
+
+
+@domains.command("synthesize")
+@click.argument("directory", metavar="DIR")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other surfaces.")
+@click.option("--domains", "names", metavar="A,B", help=f"Some of {', '.join(SURFACES)}; all unless given.")
+@click.option("--num-train", type=int, default=_DEFAULTS.num_train, show_default=True)
+@click.option(
+    "--num-good", type=int, default=_DEFAULTS.num_good, show_default=True, help="Normal test images."
+)
+@click.option("--num-defective", type=int, default=_DEFAULTS.num_defective, show_default=True)
+@click.option("--image-size", type=int, default=_DEFAULTS.image_size_px, show_default=True, help="Pixels.")
+@click.option(
+    "--photometric",
+    type=float,
+    default=_DEFAULTS.photometric,
+    show_default=True,
+    help="How much light differs between images; 0 keeps it constant.",
+)
+def synthesize_command(
+    directory: str,
+    seed: int,
+    names: str | None,
+    num_train: int,
+    num_good: int,
+    num_defective: int,
+    image_size: int,
+    photometric: float,
+) -> None:
+    """Write procedural textures with defects and exact masks into the new folder DIR.
+
+    \b
+    Example:
+      dgad domains synthesize textures/ --domains woven,grid,leather,tile
+    """
+    with _progress("writing") as progress:
+        synthesize(
+            directory,
+            seed=seed,
+            domains=_split(names),
+            num_train=num_train,
+            num_good=num_good,
+            num_defective=num_defective,
+            image_size_px=image_size,
+            photometric=photometric,
+            progress=progress,
+        )
+    click.echo(f"Wrote {directory}; look at it with `dgad domains check {directory}`.")
+
+
+@domains.command("pack")
+@click.argument("source", metavar="SRC")
+@click.argument("destination", metavar="DST")
+@_LAYOUT
+@click.option("--domains", "names", metavar="A,B", help="Only these; all unless given.")
+def pack_command(source: str, destination: str, layout: str | None, names: str | None) -> None:
+    """Pack the domains in SRC into one Parquet file each, in the new folder or URI DST.
+
+    \b
+    Example:
+      dgad domains pack photographs/ s3://bucket/photographs
+    """
+    done = pack(source, destination, layout=layout, domains=_split(names))
+    num_images = sum(len(d.samples) for d in done.domains.values())
+    click.echo(f"Packed {len(done.domains)} domains with {num_images} images into {destination}.")
+
+
+def _split(names: str | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(n.strip() for n in names.split(",") if n.strip())
+
+
+@contextmanager
+def _progress(verb: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on the error stream where that is a terminal; nothing in a pipe."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(verb, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _check_as_dict(result: CheckResult) -> dict[str, Any]:
+    return {
+        "location": result.location,
+        "layout": result.layout,
+        "domains": [dataclasses.asdict(d) for d in result.domains],
+        "problems": [dataclasses.asdict(p) for p in result.problems],
+        "num_fatal": result.num_fatal,
+    }
+
+
+def _print_check(result: CheckResult) -> None:
+    console = Console(highlight=False)
+    table = Table(title=f"{escape(result.location)} ({result.layout})", title_justify="left")
+    for heading in ("domain", "train normals", "test normals", "defects", "masks", "kinds"):
+        table.add_column(heading, justify="left" if heading in ("domain", "kinds") else "right")
+    for row in result.domains:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in row.defects.items())
+        counts = (row.train_normals, row.test_normals, sum(row.defects.values()), row.masks)
+        table.add_row(escape(row.domain), *map(str, counts), escape(kinds))
+    console.print(table)
+    for problem in result.problems:
+        style = _STYLE[problem.severity]
+        line = f"[{style}]{problem.severity}[/]: {escape(problem.path)} {escape(problem.message)}."
+        console.print(line, soft_wrap=True)  # a path is never broken over lines
+    if not result.problems:
+        console.print("No problems.")
