@@ -151,7 +151,8 @@ def _print_check(result: CheckResult) -> None:
     console = Console(highlight=False)
     table = Table(title=f"{escape(result.location)} ({result.layout})", title_justify="left")
     for heading in ("domain", "train normals", "test normals", "defects", "masks", "kinds"):
-        table.add_column(heading, justify="left" if heading in ("domain", "kinds") else "right")
+        is_text = heading in ("domain", "kinds")
+        table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading == "domain")
     for row in result.domains:
         kinds = ", ".join(f"{kind} {count}" for kind, count in row.defects.items())
         counts = (row.train_normals, row.test_normals, sum(row.defects.values()), row.masks)
