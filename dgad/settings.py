@@ -4,6 +4,7 @@
 types by name; the dataclass's own `__post_init__` checks ranges, once, with `require`.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import types
@@ -23,7 +24,7 @@ def require(holds: bool, name: str, rule: str, value: object) -> None:
 
 
 def did_you_mean(word: str, allowed: typing.Iterable[str]) -> str:
-    """" Did you mean `x`?" for a near miss, else nothing."""
+    """ " Did you mean `x`?" for a near miss, else nothing."""
     near = difflib.get_close_matches(word, list(allowed), n=1)
     return f" Did you mean `{near[0]}`?" if near else ""
 
@@ -47,9 +48,7 @@ def from_dict(cls: type[S], values: Mapping[str, Any], *, where: str = "") -> S:
     hints = typing.get_type_hints(cls)
     kwargs = {k: coerce(v, hints[k], f"{where}.{k}" if where else k) for k, v in values.items()}
     for name, field in fields.items():
-        no_default = (
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        )
+        no_default = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if no_default and name not in kwargs:
             raise SettingsError(f"{place}`{name}` is required.")
     try:
@@ -103,10 +102,8 @@ def coerce(value: Any, hint: Any, name: str) -> Any:
         return value
     if hint is float:
         if isinstance(value, str):  # YAML 1.1 reads 1e-3 as a string
-            try:
+            with contextlib.suppress(ValueError):
                 value = float(value)
-            except ValueError:
-                pass
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         require(is_number, name, "a number", value)
         return float(value)
@@ -114,7 +111,6 @@ def coerce(value: Any, hint: Any, name: str) -> Any:
         require(isinstance(value, str), name, "text", value)
         return value
     return value
-
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,6 +126,8 @@ class FeatureSettings:
 
     def __post_init__(self) -> None:
         size = self.image_size_px
-        require(32 <= size <= 1024 and size % 32 == 0, "image_size_px", "a multiple of 32 from 32 to 1024", size)
+        require(
+            32 <= size <= 1024 and size % 32 == 0, "image_size_px", "a multiple of 32 from 32 to 1024", size
+        )
         require(bool(self.backbone), "backbone", "the name of a timm model", self.backbone)
         require(bool(self.weights), "weights", "none, timm or a file", self.weights)

@@ -1,0 +1,1 @@
+"""Serving bundles over HTTP. So far: checking that a bundle can be served."""

@@ -1,0 +1,1 @@
+"""The paper's comparer: pair scores, co-attention, losses, and the network that joins them."""

@@ -1,0 +1,1 @@
+"""Feature maps of images: the backbone, its weights, and the cache of frozen features."""

@@ -54,6 +54,8 @@ class Context:
     features: FeatureSettings
     device: torch.device
     cache: FeatureCache
+    compiled: bool = False
+    """Score with compiled kernels where the machine has a compiler; the first call then takes seconds."""
     progress: Callable[[str, int, int, float], None] = lambda stage, step, total, loss: None
     """Called as (stage, step, total, loss)."""
 

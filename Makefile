@@ -1,0 +1,46 @@
+# Two commands: `make launch` and `make test`. Each sets everything up first, in .venv.
+#   make launch ARGS="--data DIR --name NAME"   search on your own photographs
+#   make launch TORCH_INDEX=URL                 take torch and torchvision from another package index (CPU-only builds)
+#   make launch PYTHON=python3.12 VENV=DIR      another interpreter or environment
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help launch test check format install clean
+
+help:
+	@echo "make launch   search, evaluate and bundle a comparer (demo data; ARGS=\"--data DIR\" for your own)"
+	@echo "make test     run the tests"
+	@echo "make check    ruff, mypy, import contracts"
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("dgad needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + "; name another with PYTHON=") if sys.version_info < (3, 11) else None'
+	@echo "Installing into $(VENV) (the first time a few minutes, mostly torch) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch torchvision
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+launch: install
+	@$(BIN)/dgad-tune launch $(ARGS)
+
+test: install
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: install
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,66 @@
+"""What the three command lines share: exit codes, and progress on a terminal only.
+
+0: done; 2: the user's mistake, told in one sentence; 1: ours; 130: interrupted.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from dgad.errors import DgadError, UserError
+
+ProgressCallback = Callable[[str, int, int, float], None]
+
+
+def run_group(group: click.Group) -> None:
+    """Run a click group as a program and leave with the house's exit codes."""
+    try:
+        code = group.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except UserError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except DgadError as error:
+        click.echo(f"Failed: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader has gone (`| head`); nothing more can be told, and Python must not try at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextlib.contextmanager
+def progress_bars(*, enabled: bool = True) -> Iterator[ProgressCallback]:
+    """A callback (stage, step, total, loss) that draws a bar per stage on a terminal, nothing in a pipe."""
+    console = Console(stderr=True)
+    if not (enabled and console.is_terminal):
+        yield lambda stage, step, total, loss: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, step: int, total: int, loss: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total, note="")
+            note = f"loss {loss:.3f}" if loss == loss else ""
+            bars.update(tasks[stage], completed=step, total=total, note=note)
+
+        yield show

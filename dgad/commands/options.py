@@ -1,0 +1,74 @@
+"""Options that several commands share, and the settings file behind `--settings`."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from dgad.errors import SettingsError
+from dgad.methods import METHODS, parse_method
+from dgad.settings import FeatureSettings, coerce, from_dict, to_dict
+from dgad.yaml_file import KeyPath, check_keys, load_yaml
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SettingsFile:
+    """What `--settings FILE` says: shared features, and methods under labels of their own."""
+
+    features: FeatureSettings
+    variants: Mapping[str, Any]
+
+
+def feature_options(command: F) -> F:
+    """`--backbone --weights --image-size`: what all methods of a run share."""
+    for option in (
+        click.option("--backbone", help="timm model name  [default: resnet18]"),
+        click.option("--weights", help="none | timm | FILE.safetensors  [default: none]"),
+        click.option("--image-size", "image_size_px", type=int, help="pixels a side  [default: 128]"),
+    ):
+        command = option(command)
+    return command
+
+
+def device_option(command: F) -> F:
+    """`--device`."""
+    return click.option("--device", default="auto", show_default=True, help="auto | cpu | cuda | cuda:N")(
+        command
+    )
+
+
+def read_settings(
+    path: str | None, *, backbone: str | None, weights: str | None, image_size_px: int | None
+) -> SettingsFile:
+    """The settings file, with command-line options over it.
+
+    The file is YAML: `features: {...}` and `methods: {LABEL: {preset: NAME, ...}}`, where LABEL is a
+    method's name or `name:anything`. Raises `SettingsError` naming file and line.
+    """
+    values: Mapping[str, Any] = {}
+    lines: Mapping[KeyPath, int] = {}
+    if path is not None:
+        values, lines = load_yaml(Path(path))
+        check_keys(values, {"features", "methods"}, lines, path)
+    features = dict(coerce(values.get("features") or {}, dict, f"{path}: features"))
+    given = {"backbone": backbone, "weights": weights, "image_size_px": image_size_px}
+    features.update({k: v for k, v in given.items() if v is not None})
+    variants = {}
+    for label, own in coerce(values.get("methods") or {}, dict, f"{path}: methods").items():
+        try:
+            variants[label] = settings_for(label, own or {})
+        except SettingsError as error:
+            raise SettingsError(f"{path}, line {lines[('methods', label)]}: {error}") from None
+    return SettingsFile(features=from_dict(FeatureSettings, features, where="features"), variants=variants)
+
+
+def settings_for(label: str, own: Mapping[str, Any]) -> Any:
+    """Settings of a label: its preset (the default one unless named), with `own` values over it."""
+    name = label.partition(":")[0]
+    _, _, preset = parse_method(f"{name}:{own['preset']}" if "preset" in own else name)
+    merged = {**to_dict(preset), **{k: v for k, v in own.items() if k != "preset"}}
+    return from_dict(METHODS[name].settings_type, merged, where=f"methods.{label}")

@@ -1,0 +1,125 @@
+"""`dgad score`: score images of a never-seen surface with a bundle and a few references."""
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from dgad.bundle import load_method
+from dgad.commands.options import device_option
+from dgad.device import resolve_device
+from dgad.domains.decoding import DEFAULT_LIMITS, decode_image, read_file
+from dgad.domains.images import expand_image_paths, load_image_files
+from dgad.errors import DataError
+from dgad.evaluation.heatmaps import overlay_png
+from dgad.evaluation.normal_range import NormalRange, normal_range
+from dgad.files import write_atomic
+from dgad.methods.base import Scores
+
+EXAMPLE = """\b
+Example:
+  dgad score --bundle runs/demo/bundle --references good/ part1.png part2.png --heatmaps out
+"""
+
+
+@click.command("score", epilog=EXAMPLE)
+@click.option("--bundle", "bundle_folder", required=True, help="A bundle folder, such as runs/NAME/bundle.")
+@click.option(
+    "--references", "reference_paths", required=True, multiple=True, help="Folder or file of normal images."
+)
+@click.argument("images", nargs=-1, required=True)
+@click.option("--heatmaps", "heatmap_folder", help="Write an overlay NAME.png per image into this folder.")
+@device_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def score_command(
+    bundle_folder: str,
+    reference_paths: tuple[str, ...],
+    images: tuple[str, ...],
+    heatmap_folder: str | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Score IMAGES (files or folders) of a new surface against a few normal references of it.
+
+    The score is a logit, higher is more anomalous; `beyond normal` says how it stands to the highest
+    score that a reference gets when it is left out. That is a description, not a calibrated threshold.
+    """
+    method = load_method(bundle_folder, resolve_device(device))
+    size = method.context.features.image_size_px
+    paths = expand_image_paths(images)
+    references = load_image_files(expand_image_paths(reference_paths), size)
+    overlays = overlay_paths(paths, heatmap_folder) if heatmap_folder else ()
+    queries = load_image_files(paths, size)
+    scores = method.score(queries, method.enroll(references))
+    normal = normal_range(method, references)
+    if overlays:
+        write_overlays(paths, overlays, scores, normal)
+    rows = [
+        {
+            "image": path,
+            "score": float(score),
+            "beyond_normal": None if normal is None else float(score) > normal.image_high,
+            "heatmap": str(overlays[i]) if overlays else None,
+        }
+        for i, (path, score) in enumerate(zip(paths, scores.image, strict=True))
+    ]
+    if as_json:
+        high = None if normal is None else normal.image_high
+        answer = {"num_references": len(references), "highest_normal_score": high, "results": rows}
+        click.echo(json.dumps(answer, indent=2, allow_nan=False))
+        return
+    table = Table(title=f"{len(references)} references", title_justify="left")
+    for name in ("image", "score", "beyond normal"):
+        table.add_column(name, justify="left" if name == "image" else "right", overflow="fold")
+    for row in rows:
+        beyond = row["beyond_normal"]
+        table.add_row(
+            str(row["image"]),
+            f"{row['score']:.3f}",
+            "unknown" if beyond is None else "yes" if beyond else "no",
+        )
+    Console(soft_wrap=True).print(table)
+    if normal is not None:
+        click.echo(f"Highest score of a left-out reference: {normal.image_high:.3f}")
+    else:
+        click.echo("One reference has no other to be compared with, so normal scores are unknown; give two.")
+    if overlays:
+        click.echo(f"Heatmaps: {heatmap_folder}")
+
+
+def overlay_paths(paths: tuple[str, ...], folder: str) -> tuple[Path, ...]:
+    """Where each image's overlay goes; images of equal names get their folder's name in front."""
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise DataError(f"`--heatmaps` must be a folder, but {folder} is a file.")
+    stems = [Path(p).stem for p in paths]
+    names = [
+        stem if stems.count(stem) == 1 else f"{Path(path).absolute().parent.name}_{stem}"
+        for stem, path in zip(stems, paths, strict=True)
+    ]
+    if len(set(names)) < len(names):
+        names = [f"{i:04d}_{name}" for i, name in enumerate(names)]
+    return tuple(Path(folder) / f"{name}.png" for name in names)
+
+
+def write_overlays(
+    paths: tuple[str, ...], overlays: tuple[Path, ...], scores: Scores, normal: NormalRange | None
+) -> None:
+    """One overlay per image, in its own size, all on one scale: what normal references reach is cold."""
+    if scores.pixels is None:
+        raise DataError(
+            "The bundle's method gives no pixel maps, so there are no heatmaps; leave --heatmaps out."
+        )
+    low, high = map_scale(scores.pixels) if normal is None else (normal.map_low, normal.map_high)
+    for path, overlay, heat in zip(paths, overlays, scores.pixels, strict=True):
+        image = np.asarray(decode_image(read_file(path, DEFAULT_LIMITS.max_bytes), path))
+        overlay.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(overlay, overlay_png(image, heat.numpy(), low=low, high=high))
+
+
+def map_scale(pixels: torch.Tensor) -> tuple[float, float]:
+    """With one reference: from the median to the maximum of the images at hand."""
+    return float(pixels.median()), float(pixels.max())

@@ -1,0 +1,127 @@
+"""The comparer's network: pyramid, meta-comparer and co-attention, from maps to patch logits."""
+
+# B queries, R references, N images, C channels, P patches of one image, Q = B P, G pools of K reference
+# patches, D projection width, h_i w_i the size of level i, S pixels a side
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dgad.comparer.bifpn import BiFPN
+from dgad.comparer.coattention import CoAttention
+from dgad.comparer.heads import make_head
+from dgad.comparer.pairwise import pair_scores_image_mean
+from dgad.comparer.settings import ComparerSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class LevelStatistics:
+    """What reference normalisation subtracts and divides by, for one level."""
+
+    mean_C: Tensor
+    std: Tensor
+    """One scalar: dividing per channel would amplify channels that carry only noise."""
+
+    def apply(self, map_NChw: Tensor) -> Tensor:
+        """(map - mean) / std."""
+        return (map_NChw - self.mean_C.view(1, -1, 1, 1)) / self.std
+
+
+def reference_statistics(map_RChw: Tensor) -> LevelStatistics:
+    """Per-channel mean and one scalar standard deviation of the references' features of a level."""
+    mean_C = map_RChw.mean((0, 2, 3))
+    variance = (map_RChw - mean_C.view(1, -1, 1, 1)).square().mean()
+    return LevelStatistics(mean_C=mean_C, std=variance.sqrt().clamp_min(1e-6))
+
+
+def patches(map_NChw: Tensor) -> Tensor:
+    """Every cell of a feature map as a patch, shape (N, P, C)."""
+    return map_NChw.flatten(2).transpose(1, 2)
+
+
+def sample_patches(pool_KC: Tensor, num_patches: int, generator: torch.Generator) -> Tensor:
+    """At most `num_patches` rows, drawn without replacement."""
+    if num_patches >= pool_KC.shape[0]:
+        return pool_KC
+    chosen = torch.randperm(pool_KC.shape[0], generator=generator)[:num_patches]
+    return pool_KC[chosen.to(pool_KC.device)]
+
+
+def pool_patches(logit_BP: Tensor, settings: ComparerSettings) -> Tensor:
+    """One logit per image, shape (B,): the maximum (Eq. 2, 5) or the mean of the top fraction."""
+    if settings.score_pooling == "max":
+        return logit_BP.amax(1)
+    num_top = max(1, round(settings.top_fraction * logit_BP.shape[1]))
+    return logit_BP.topk(num_top, dim=1).values.mean(1)
+
+
+def pixel_map(logits: Sequence[Tensor], image_size_px: int, sigma_px: float) -> Tensor:
+    """Pixel logits (B, S, S): the maximum over the patches, of every level, that contain the pixel (Eq. 6).
+
+    `logits` holds (B, h_i, w_i) per level. `sigma_px` > 0 smooths the result with a Gaussian.
+    """
+    size = (image_size_px, image_size_px)
+    levels = [F.interpolate(level[:, None], size=size, mode="nearest")[:, 0] for level in logits]
+    joined = torch.stack(levels).amax(0)
+    return gaussian_smooth(joined, sigma_px) if sigma_px > 0 else joined
+
+
+def gaussian_smooth(map_BSS: Tensor, sigma_px: float) -> Tensor:
+    """Separable Gaussian smoothing with replicated borders."""
+    radius = max(1, round(3 * sigma_px))
+    offset = torch.arange(-radius, radius + 1, device=map_BSS.device, dtype=map_BSS.dtype)
+    kernel = torch.exp(-0.5 * (offset / sigma_px) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(map_BSS[:, None], (radius,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[:, 0]
+
+
+class Comparer(nn.Module):
+    """Everything that is learnt after the backbone. `forward` is not used; the parts are called by name."""
+
+    def __init__(self, in_channels: Sequence[int], settings: ComparerSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.pyramid = BiFPN(in_channels, settings.width, settings.bifpn_layers)
+        self.head = make_head(settings.head, settings.width, settings.hidden, settings.init)
+        self.attention = CoAttention(settings.width, settings.attention_width)
+
+    def statistics(self, reference_maps: Sequence[Tensor]) -> tuple[LevelStatistics, ...]:
+        """Per level; without `reference_norm` the identity."""
+        if self.settings.reference_norm:
+            return tuple(reference_statistics(m) for m in reference_maps)
+        return tuple(
+            LevelStatistics(mean_C=m.new_zeros(m.shape[1]), std=m.new_ones(())) for m in reference_maps
+        )
+
+    def embed(self, maps: Sequence[Tensor], statistics: Sequence[LevelStatistics]) -> list[Tensor]:
+        """Backbone maps to pyramid maps (N, C, h_i, w_i)."""
+        pyramid: list[Tensor] = self.pyramid([s.apply(m) for m, s in zip(maps, statistics, strict=True)])
+        return pyramid
+
+    def patch_logits(self, query_BPC: Tensor, pool_GKD: Tensor, *, compiled: bool = False) -> Tensor:
+        """Anomaly logit per query patch, shape (B, P); higher is more anomalous (Eq. 1).
+
+        `pool_GKD` holds projected reference patches: one common pool (G = 1), or one per reference image,
+        whose logits are averaged (`reference_pooling`). `compiled` changes speed only.
+        """
+        projected_QD = self.head.project_query(query_BPC.flatten(0, 1))
+        logit_Q = pair_scores_image_mean(
+            projected_QD,
+            pool_GKD,
+            self.head,
+            aggregation=self.settings.aggregation,
+            temperature=self.settings.temperature,
+            compiled=compiled,
+        )
+        return logit_Q.view(query_BPC.shape[:2])
+
+    def draw_pools(self, reference_RPC: Tensor, num_patches: int, generator: torch.Generator) -> Tensor:
+        """At most `num_patches` reference patches (G, K, C): one pool, or one per reference image."""
+        if self.settings.reference_pooling == "patches":
+            return sample_patches(reference_RPC.flatten(0, 1), num_patches, generator)[None]
+        per_image = max(1, num_patches // reference_RPC.shape[0])
+        return torch.stack([sample_patches(image, per_image, generator) for image in reference_RPC])

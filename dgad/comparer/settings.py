@@ -1,0 +1,128 @@
+"""Everything about the comparer that a search may choose, as one typed class, and its presets.
+
+The defaults are the preset `robust`; `PAPER` has every equation as printed (Chen et al., 2022). What
+each alternative is for, and what it measured, is in docs/methods.md.
+"""
+
+import dataclasses
+from typing import Literal
+
+from dgad.settings import require
+
+Aggregation = Literal["max", "min", "softmin"]
+Head = Literal["mlp", "distance", "mlp_difference"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ComparerSettings:
+    """One configuration of the comparer. Raises `SettingsError` for a value out of range."""
+
+    # Features
+    finest_stride: Literal[4, 8] = 4
+    """Stride in px of pyramid level 0; level i has stride finest_stride * 2**i."""
+    num_levels: int = 1
+    """L, 1 to 4."""
+    backbone_mode: Literal["frozen", "fine_tuned"] = "fine_tuned"
+    width: int = 64
+    """C, channels of every pyramid level after the BiFPN."""
+    bifpn_layers: int = 1
+    reference_norm: bool = True
+    """Subtract the references' per-channel mean and divide by one scalar, before the BiFPN."""
+
+    # Comparing
+    head: Head = "mlp"
+    hidden: int = 64
+    """H, hidden units of the meta-comparer."""
+    init: Literal["difference", "random"] = "difference"
+    aggregation: Aggregation = "min"
+    """Over reference patches (Eq. 1 prints `max`)."""
+    temperature: float = 1.0
+    """Of `softmin`, in logits."""
+    reference_pooling: Literal["patches", "image_mean"] = "patches"
+    score_pooling: Literal["max", "top_fraction"] = "max"
+    """Over the query's patches (Eq. 2 and 5 print `max`)."""
+    top_fraction: float = 0.05
+    level_calibration: bool = False
+    """Standardise each level by the patch logits of left-out references (needs 2 references)."""
+    map_sigma_px: float = 4.0
+    """Gaussian smoothing of the pixel map; 0 is Eq. 6 as printed."""
+
+    # Losses
+    attention_width: int = 64
+    """Channels of the co-attention's shared latent space."""
+    attention_range: Literal["shifted_cosine", "min_max"] = "shifted_cosine"
+    attention_weight: float = 0.0
+    """Of Eq. 3 in the sum."""
+    ranking_weight: float = 0.0
+    """λ of Eq. 4."""
+    anchor_weight: float = 0.0
+    """Pull of every trained weight towards its initial value (sum of squares)."""
+
+    # Training
+    num_steps: int = 60
+    """0 leaves the comparer untrained."""
+    domains_per_step: int = 2
+    normals_per_domain: int = 2
+    abnormals_per_domain: int = 2
+    references_per_domain: int = 2
+    num_query_patches: int = 0
+    """N_Q per query image and level in training; 0 takes all."""
+    num_reference_patches: int = 256
+    """N_R per domain and level in training."""
+    num_reference_patches_scoring: int = 1024
+    """N_R per level at enrolment."""
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    clip_norm: float = 5.0
+    flips: bool = True
+    """Random flips in training; only where the backbone is fine-tuned, frozen features are not flipped."""
+
+    def __post_init__(self) -> None:
+        at_least_one = (
+            "width hidden attention_width domains_per_step normals_per_domain abnormals_per_domain "
+            "references_per_domain num_reference_patches num_reference_patches_scoring"
+        )
+        for name in at_least_one.split():
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        for name in ["num_steps", "num_query_patches", "bifpn_layers"]:
+            require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        for name in ["attention_weight", "ranking_weight", "anchor_weight", "weight_decay", "map_sigma_px"]:
+            require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        for name in ["learning_rate", "clip_norm", "temperature"]:
+            require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
+        require(1 <= self.num_levels <= 4, "num_levels", "1 to 4", self.num_levels)
+        require(
+            self.hidden % 2 == 0, "hidden", "even (the difference initialisation pairs units)", self.hidden
+        )
+        require(0 < self.top_fraction <= 1, "top_fraction", "above 0 and at most 1", self.top_fraction)
+        require(
+            self.finest_stride * 2 ** (self.num_levels - 1) <= 32,
+            "num_levels",
+            "such that no level is coarser than stride 32",
+            self.num_levels,
+        )
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Stride in px of each pyramid level, finest first."""
+        return tuple(self.finest_stride * 2**i for i in range(self.num_levels))
+
+
+ROBUST = ComparerSettings()
+
+PAPER = ComparerSettings(
+    num_levels=3,
+    reference_norm=False,
+    init="random",
+    aggregation="max",
+    attention_weight=1.0,
+    ranking_weight=1.0,
+    map_sigma_px=0.0,
+)
+
+PRESETS = {
+    "robust": ROBUST,
+    "paper": PAPER,
+    "robust_distance": dataclasses.replace(ROBUST, head="distance"),
+    "untrained": dataclasses.replace(ROBUST, num_steps=0),
+}

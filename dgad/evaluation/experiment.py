@@ -1,0 +1,133 @@
+"""One leave-one-domain-out fold for several methods on equal terms: what `dgad evaluate` runs."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from dgad.domains.base import Dataset
+from dgad.episodes import SourceDomain, check_sources, load_source
+from dgad.errors import DataError
+from dgad.evaluation.scoring import (
+    NumReferences,
+    TargetDomain,
+    TargetScores,
+    check_queries,
+    count_references,
+    load_target,
+    score_target,
+)
+from dgad.features.cache import FeatureCache
+from dgad.folds import Fold
+from dgad.methods import METHODS, parse_method
+from dgad.methods.base import Context, Method
+from dgad.settings import FeatureSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """One fold, several methods: everything that decides the figures."""
+
+    fold: Fold
+    labels: tuple[str, ...]
+    """Methods as `name` or `name:variant`."""
+    num_references: NumReferences
+    seeds: tuple[int, ...]
+    features: FeatureSettings
+    variants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Settings by label, where they are not a preset."""
+
+    def settings_of(self, label: str) -> tuple[str, Any]:
+        """(registry name, settings) of a label."""
+        if label in self.variants:
+            return label.partition(":")[0], self.variants[label]
+        name, _, settings = parse_method(label)
+        return name, settings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """One method's row for one seed."""
+
+    label: str
+    seed: int
+    num_references: int
+    fit_s: float
+    scores: TargetScores
+    fitted: Method
+
+
+def evaluate(
+    dataset: Dataset,
+    evaluation: Evaluation,
+    *,
+    device: torch.device,
+    compiled: bool = False,
+    progress: Callable[[str, int, int, float], None] = lambda stage, step, total, loss: None,
+) -> Iterator[Result]:
+    """Fit, enrol and score every method with every seed; checks everything before it computes anything."""
+    fold = evaluation.fold
+    check_evaluation(dataset, evaluation)
+    size = evaluation.features.image_size_px
+    target = load_target(dataset.domain(fold.target), size)
+    sources = [load_source(dataset.domain(name), size) for name in fold.sources]
+    context = Context(
+        features=evaluation.features,
+        device=device,
+        cache=FeatureCache(),
+        compiled=compiled,
+        progress=progress,
+    )
+    for seed in evaluation.seeds:
+        for label in evaluation.labels:
+            yield _one(evaluation, label, seed, sources, target, context)
+
+
+def check_evaluation(dataset: Dataset, evaluation: Evaluation) -> None:
+    """Raise `UserError` for whatever would fail later, without decoding an image."""
+    fold = evaluation.fold
+    target = dataset.domain(fold.target)
+    check_queries(target)
+    count_references(target.name, len(target.train_normals), evaluation.num_references)
+    for label in evaluation.labels:
+        name, _ = evaluation.settings_of(label)
+        traits = METHODS[name].traits
+        if len(fold.sources) < traits.min_sources:
+            raise DataError(
+                f"`{name}` needs at least {traits.min_sources} source domain(s), but got {len(fold.sources)}."
+            )
+        for source in fold.sources:
+            domain = dataset.domain(source)
+            if traits.needs_defects and not any(s.label for s in domain.tests):
+                raise DataError(
+                    f"Source `{source}` has no defects, so `{name}` cannot learn from it: name other sources"
+                    f" with --sources, or add defects to its test folder."
+                )
+
+
+def _one(
+    evaluation: Evaluation,
+    label: str,
+    seed: int,
+    sources: Sequence[SourceDomain],
+    target: TargetDomain,
+    context: Context,
+) -> Result:
+    name, settings = evaluation.settings_of(label)
+    method = METHODS[name](settings, context)
+    if method.traits.needs_defects:
+        check_sources(sources)
+    started = time.perf_counter()
+    method.fit(sources, seed=seed)
+    fit_s = time.perf_counter() - started
+    scores = score_target(method, target, num_references=evaluation.num_references, seed=seed)
+    return Result(
+        label=label,
+        seed=seed,
+        num_references=len(scores.reference_ids),
+        fit_s=fit_s,
+        scores=scores,
+        fitted=method,
+    )

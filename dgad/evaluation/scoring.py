@@ -1,0 +1,158 @@
+"""Score one target with one fitted method: references drawn, queries scored, metrics, time."""
+
+# N queries, S pixels a side
+
+import contextlib
+import dataclasses
+import math
+import time
+
+import numpy as np
+import numpy.typing as npt
+
+from dgad.domains.base import Domain
+from dgad.domains.image_set import ImageSet
+from dgad.domains.images import load_images, load_masks
+from dgad.errors import DataError, SettingsError
+from dgad.evaluation.metrics import Metrics, compute_metrics
+from dgad.methods.base import Method
+from dgad.seeds import seed_for
+
+NUM_TIMED = 8
+
+NumReferences = int | str
+"""A count, `P%` of the target's train normals (rounded up), or `all`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TargetDomain:
+    """A target decoded once: its normals to draw references from, and its labelled queries."""
+
+    name: str
+    normal_ids: tuple[str, ...]
+    normals: ImageSet
+    query_ids: tuple[str, ...]
+    queries: ImageSet
+    kinds: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    """(N,): 0 normal, 1 abnormal."""
+    masks: tuple[npt.NDArray[np.bool_] | None, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TargetScores:
+    """What one method answered on one target."""
+
+    domain: str
+    sample_ids: tuple[str, ...]
+    kinds: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    image_scores: npt.NDArray[np.float32]
+    pixel_maps: npt.NDArray[np.float32] | None
+    """(N, S, S), or None where the method does not localise."""
+    reference_ids: tuple[str, ...]
+    ms_per_image: float
+    """Median over single uncached queries, features included, enrolment excluded."""
+    enroll_s: float
+    metrics: Metrics
+
+
+def load_target(domain: Domain, image_size_px: int) -> TargetDomain:
+    """Decode a target's train normals, test images and masks."""
+    return TargetDomain(
+        name=domain.name,
+        normal_ids=tuple(s.id for s in domain.train_normals),
+        normals=load_images(domain.train_normals, image_size_px),
+        query_ids=tuple(s.id for s in domain.tests),
+        queries=load_images(domain.tests, image_size_px),
+        kinds=tuple(s.kind for s in domain.tests),
+        labels=np.array([s.label for s in domain.tests], dtype=np.int64),
+        masks=load_masks(domain.tests, image_size_px),
+    )
+
+
+def parse_num_references(text: str) -> NumReferences:
+    """`10`, `25%` or `all`; `SettingsError` for anything else."""
+    cleaned = text.strip()
+    if cleaned == "all":
+        return cleaned
+    if cleaned.endswith("%"):
+        with contextlib.suppress(ValueError):
+            if 0 < float(cleaned[:-1]) <= 100:
+                return cleaned
+    with contextlib.suppress(ValueError):
+        return int(cleaned)
+    raise SettingsError(
+        f"`num_references` must be a whole number, a percentage such as 10%, or all, but got {text!r}."
+    )
+
+
+def count_references(domain: str, num_normals: int, wanted: NumReferences) -> int:
+    """How many references `wanted` means; `DataError` for none or for more than exist."""
+    if num_normals == 0:
+        raise DataError(f"Domain `{domain}` has no train normals, so it has no references to compare with.")
+    if isinstance(wanted, int):
+        count = wanted
+    elif wanted == "all":
+        count = num_normals
+    else:
+        count = math.ceil(num_normals * float(wanted.removesuffix("%")) / 100)
+    if count < 1:
+        raise DataError(f"`num_references` must be at least 1, but got {count}.")
+    if count > num_normals:
+        raise DataError(
+            f"`num_references` must be at most {num_normals}, the train normals of domain `{domain}`, but"
+            f" got {count}; `all` takes them all."
+        )
+    return count
+
+
+def draw_references(domain: str, num_normals: int, wanted: NumReferences, seed: int) -> tuple[int, ...]:
+    """Indices of the references: a prefix of one seeded permutation, so that draws of one seed nest."""
+    count = count_references(domain, num_normals, wanted)
+    order = np.random.default_rng(seed_for(seed, domain, "references")).permutation(num_normals)
+    return tuple(int(i) for i in order[:count])
+
+
+def check_queries(domain: Domain) -> None:
+    """Raise `DataError` unless the target has test images to score."""
+    if not domain.tests:
+        raise DataError(f"Domain `{domain.name}` has no test images, so there is nothing to score.")
+
+
+def score_target(
+    method: Method, target: TargetDomain, *, num_references: NumReferences, seed: int
+) -> TargetScores:
+    """Enrol references of the target and score every query of it.
+
+    Labels and masks reach the metrics only. Raises `DataError` for a number of references that the
+    target does not have.
+    """
+    drawn = draw_references(target.name, len(target.normals), num_references, seed)
+    started = time.perf_counter()
+    enrolled = method.enroll(target.normals.take(drawn))
+    enroll_s = time.perf_counter() - started
+    scores = method.score(target.queries, enrolled)
+    image_scores = scores.image.numpy().astype(np.float32)
+    maps = None if scores.pixels is None else scores.pixels.numpy().astype(np.float32)
+    timings = []
+    for index in range(min(NUM_TIMED + 1, len(target.queries))):
+        # Without keys nothing comes out of the feature cache, as it would not on a line either.
+        single = ImageSet(images=target.queries.images[index : index + 1])
+        begun = time.perf_counter()
+        method.score(single, enrolled)
+        timings.append(1000 * (time.perf_counter() - begun))
+    return TargetScores(
+        domain=target.name,
+        sample_ids=target.query_ids,
+        kinds=target.kinds,
+        labels=target.labels,
+        image_scores=image_scores,
+        pixel_maps=maps,
+        reference_ids=tuple(target.normal_ids[i] for i in drawn),
+        ms_per_image=float(np.median(timings[1:] or timings)) if timings else float("nan"),
+        enroll_s=enroll_s,
+        metrics=compute_metrics(
+            target.labels, image_scores, target.masks, maps, seed=seed_for(seed, target.name, "bootstrap")
+        ),
+    )

@@ -1,0 +1,167 @@
+"""A timm backbone as a pyramid of feature maps, and where its weights come from."""
+
+# N images, S pixels a side, C_i channels of level i, h_i = w_i = S / stride of level i
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from dgad.domains.image_set import ImageSet
+from dgad.errors import DgadError, SettingsError, WeightsError
+from dgad.features.cache import FeatureCache
+from dgad.settings import FeatureSettings, did_you_mean
+
+ALTERNATIVES = "Use `none` (random, seeded), `timm` (needs the hub), or the path of a .safetensors file."
+
+
+class Backbone(nn.Module):
+    """Feature maps of `strides`, finest first, with BatchNorm always in eval mode.
+
+    Scoring a query must not depend on its batch, and an episode is too small for batch statistics.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, settings: FeatureSettings, strides: Sequence[int], *, seed: int) -> None:
+        super().__init__()
+        self.strides = tuple(strides)
+        self.body = _create(settings, self.strides, seed)
+        info: Any = self.body.feature_info
+        by_stride = dict(zip(info.reduction(), info.channels(), strict=True))
+        self.channels: tuple[int, ...] = tuple(by_stride[s] for s in self.strides)
+        config: Any = self.body.pretrained_cfg
+        mean, std = config.get("mean", (0.5,) * 3), config.get("std", (0.5,) * 3)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.train()
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Never leaves eval mode; gradients flow all the same."""
+        return super().train(False)
+
+    def forward(self, images_N3SS: Tensor) -> list[Tensor]:
+        """uint8 images to maps (N, C_i, h_i, w_i), one per stride."""
+        pixels = images_N3SS.float().div(255.0)
+        maps = self.body((pixels - self.mean) / self.std)
+        assert isinstance(maps, list)
+        return maps
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the weights: what frozen features depend on besides the image."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+
+class FrozenFeatures:
+    """Feature maps of a backbone that no longer changes, computed once per image where it has a key."""
+
+    def __init__(self, backbone: Backbone, cache: FeatureCache, device: torch.device) -> None:
+        self.backbone = backbone
+        self.cache = cache
+        self.device = device
+        self.fingerprint = backbone.fingerprint()
+
+    @torch.no_grad()
+    def maps(self, images: ImageSet, batch_size: int = 16) -> list[Tensor]:
+        """Maps (N, C_i, h_i, w_i) on the device, one per stride."""
+        if not images.keys:
+            return [torch.cat(level) for level in zip(*self._compute(images, batch_size), strict=True)]
+        strides = self.backbone.strides
+        rows: list[list[Tensor] | None] = [self._kept(key) for key in images.keys]
+        missing = [i for i, row in enumerate(rows) if row is None]
+        done = 0
+        for batch in self._compute(images.take(missing), batch_size) if missing else []:
+            for j in range(batch[0].shape[0]):
+                i = missing[done]
+                rows[i] = [level[j] for level in batch]
+                for stride, level in zip(strides, batch, strict=True):
+                    self.cache.put((self.fingerprint, stride, images.keys[i]), level[j])
+                done += 1
+        complete = [row for row in rows if row is not None]
+        return [torch.stack([row[i] for row in complete]) for i in range(len(strides))]
+
+    def _kept(self, key: str) -> list[Tensor] | None:
+        kept = [self.cache.get((self.fingerprint, stride, key)) for stride in self.backbone.strides]
+        return None if any(k is None for k in kept) else [k for k in kept if k is not None]
+
+    def _compute(self, images: ImageSet, batch_size: int) -> list[list[Tensor]]:
+        return [self.backbone(chunk.to(self.device)) for chunk in torch.split(images.images, batch_size)]
+
+
+def _create(settings: FeatureSettings, strides: tuple[int, ...], seed: int) -> nn.Module:
+    name, weights = settings.backbone, settings.weights
+    if not timm.is_model(name):
+        raise SettingsError(
+            f"`backbone` must be the name of a timm model, but got {name!r}."
+            f"{did_you_mean(name, timm.list_models())} `timm.list_models()` lists them."
+        )
+    from_file = weights not in ("none", "timm")
+    overlay = {"file": str(_weights_file(weights))} if from_file else None
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            probe: Any = timm.create_model(name, features_only=True)
+            reductions = probe.feature_info.reduction()
+            absent = [s for s in strides if s not in reductions]
+            if absent:
+                raise SettingsError(
+                    f"Backbone `{name}` has feature maps of strides {reductions},"
+                    f" but {absent} were asked for."
+                )
+            indices = tuple(reductions.index(s) for s in strides)
+            torch.manual_seed(seed)
+            body: nn.Module = timm.create_model(
+                name,
+                pretrained=weights != "none",
+                features_only=True,
+                out_indices=indices,
+                pretrained_cfg_overlay=overlay,
+            )
+            if from_file:
+                torch.manual_seed(seed)
+                random = timm.create_model(name, features_only=True, out_indices=indices)
+                _check_loaded(body, random, weights)
+    except DgadError:
+        raise
+    # timm and the hub client raise whatever their own libraries do (offline, missing repository, wrong
+    # keys, wrong shapes); each of them means that the asked-for weights cannot be had.
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        if weights == "none":
+            raise SettingsError(f"timm cannot give `{name}` as a feature pyramid: {reason[0]}.") from error
+        raise WeightsError(
+            f"The weights `{weights}` for backbone `{name}` cannot be had: {reason[0]}. {ALTERNATIVES}"
+        ) from error
+    return body
+
+
+def _check_loaded(body: nn.Module, random: nn.Module, weights: str) -> None:
+    """Raise `WeightsError` where a layer kept its random start: timm itself skips absent names silently."""
+    start = dict(random.named_parameters())
+    layers = {name: p for name, p in body.named_parameters() if p.ndim >= 2}
+    absent = [name for name, p in layers.items() if torch.equal(p, start[name])]
+    if absent:
+        raise WeightsError(
+            f"{weights} lacks {len(absent)} of the backbone's {len(layers)} layers, {absent[0]} among them;"
+            f" it must hold a timm state dict of that backbone. {ALTERNATIVES}"
+        )
+
+
+def _weights_file(weights: str) -> Path:
+    path = Path(weights)
+    if path.suffix != ".safetensors":
+        raise WeightsError(
+            f"`weights` must be none, timm or a .safetensors file, but got {weights!r}. {ALTERNATIVES}"
+        )
+    if not path.is_file():
+        raise WeightsError(f"There is no weights file {weights}. {ALTERNATIVES}")
+    return path

@@ -1,0 +1,246 @@
+"""`comparer`: the paper's meta-comparer (Chen et al., 2022), Eq. 1 to 6, with its alternatives."""
+
+# B queries, R references, N images, S pixels a side, P patches, C channels, K reference patches, L levels
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from dgad.comparer.model import Comparer, LevelStatistics, patches, pixel_map, pool_patches
+from dgad.comparer.objective import episode_loss
+from dgad.comparer.settings import PRESETS, ComparerSettings
+from dgad.domains.image_set import ImageSet
+from dgad.episodes import Episode, EpisodeSampler, SourceDomain
+from dgad.errors import DataError
+from dgad.features.backbone import Backbone, FrozenFeatures
+from dgad.methods.base import Context, Enrolled, Method, Scores, Traits, check_references
+from dgad.methods.order import content_order
+from dgad.seeds import seed_for
+from dgad.training import train
+
+MAX_CALIBRATION_FOLDS = 10
+SCORING_BATCH = 16
+
+
+class ComparerMethod(Method):
+    """Meta-trained on episodes of the sources; compares patches of a query with reference patches."""
+
+    name: ClassVar[str] = "comparer"
+    title: ClassVar[str] = "Meta-comparer"
+    traits: ClassVar[Traits] = Traits(
+        learns=True,
+        needs_defects=True,
+        min_sources=1,
+        trains_at_enrolment=False,
+        gives_pixels=True,
+        servable=True,
+    )
+    settings_type: ClassVar[type[Any]] = ComparerSettings
+    presets: ClassVar[Mapping[str, Any]] = PRESETS
+
+    def __init__(self, settings: ComparerSettings, context: Context) -> None:
+        super().__init__(settings, context)
+        self.settings: ComparerSettings = settings
+        self._build(seed=0)
+
+    def _build(self, *, seed: int) -> None:
+        """Draw every weight from the seed; the backbone's stream is shared by all methods."""
+        settings, device = self.settings, self.context.device
+        backbone = Backbone(self.context.features, settings.strides, seed=seed_for(seed, "backbone"))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_for(seed, "comparer"))
+            comparer = Comparer(backbone.channels, settings)
+        self.backbone = backbone.to(device)
+        self.comparer = comparer.to(device)
+        self._frozen: FrozenFeatures | None = None
+
+    # Training
+
+    def fit(self, sources: Sequence[SourceDomain], *, seed: int) -> None:
+        """Episodic training over the sources; with `num_steps` 0 only the seeded initialisation."""
+        settings = self.settings
+        self._build(seed=seed)
+        if settings.num_steps == 0:
+            return
+        sampler = EpisodeSampler(
+            sources,
+            seed=seed_for(seed, "episodes"),
+            domains_per_step=settings.domains_per_step,
+            normals=settings.normals_per_domain,
+            abnormals=settings.abnormals_per_domain,
+            references=settings.references_per_domain,
+        )
+        generator = torch.Generator().manual_seed(seed_for(seed, "patches") % 2**63)
+        trained = [*self.comparer.parameters()]
+        if settings.backbone_mode == "fine_tuned":
+            trained += self.backbone.parameters()
+        train(
+            trained,
+            lambda: self._step_loss(sampler.draw(), generator),
+            what=self.name,
+            settings=settings,
+            num_steps=settings.num_steps,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            clip_norm=settings.clip_norm,
+            anchor_weight=settings.anchor_weight,
+            progress=self.context.progress,
+        )
+        self._frozen = None
+
+    def _step_loss(self, episodes: Sequence[Episode], generator: torch.Generator) -> Tensor:
+        total = torch.zeros((), device=self.context.device)
+        for episode, maps in zip(episodes, self._episode_maps(episodes, generator), strict=True):
+            num_queries = len(episode.queries)
+            parts = episode_loss(
+                self.comparer,
+                [m[:num_queries] for m in maps],
+                [m[num_queries:] for m in maps],
+                episode.labels.to(self.context.device),
+                generator,
+            )
+            total = (
+                total
+                + parts.classification
+                + self.settings.attention_weight * parts.attention
+                + parts.ranking
+            )
+        return total / len(episodes)
+
+    def _episode_maps(self, episodes: Sequence[Episode], generator: torch.Generator) -> list[list[Tensor]]:
+        """Backbone maps per episode, queries first; one backbone call for the whole step."""
+        sets = [e.domain.images.take((*e.queries, *e.references)) for e in episodes]
+        if self.settings.backbone_mode == "frozen":
+            return [self._frozen_features().maps(images) for images in sets]
+        pixels_N3SS = torch.cat([s.images for s in sets])
+        if self.settings.flips:
+            pixels_N3SS = random_flips(pixels_N3SS, generator)
+        maps = self.backbone(pixels_N3SS.to(self.context.device))
+        sizes = [len(s) for s in sets]
+        return [list(row) for row in zip(*(m.split(sizes) for m in maps), strict=True)]
+
+    def _frozen_features(self) -> FrozenFeatures:
+        if self._frozen is None:
+            self._frozen = FrozenFeatures(self.backbone, self.context.cache, self.context.device)
+        return self._frozen
+
+    # Enrolment
+
+    @torch.no_grad()
+    def enroll(self, references: ImageSet) -> Enrolled:
+        """Projected reference patches, normalisation and calibration statistics of every level.
+
+        The order of the references does not matter: they are sorted by content before patches are drawn.
+        """
+        check_references(references)
+        ordered = references.take(content_order(references))
+        maps = self._frozen_features().maps(ordered)
+        statistics, pools = self._reference_pools(maps)
+        tensors: dict[str, Tensor] = {}
+        locations, scales = self._calibration(maps)
+        for i, (level, pool) in enumerate(zip(statistics, pools, strict=True)):
+            tensors[f"level{i}.mean"], tensors[f"level{i}.std"] = level.mean_C, level.std
+            tensors[f"level{i}.pools"] = pool
+            tensors[f"level{i}.location"], tensors[f"level{i}.scale"] = locations[i], scales[i]
+        return Enrolled(method=self.name, num_references=len(references), tensors=tensors)
+
+    def _reference_pools(self, maps: Sequence[Tensor]) -> tuple[tuple[LevelStatistics, ...], list[Tensor]]:
+        statistics = self.comparer.statistics(maps)
+        generator = torch.Generator().manual_seed(0)  # which patches are kept is part of the method
+        pools = [
+            self.comparer.head.project_reference(
+                self.comparer.draw_pools(patches(m), self.settings.num_reference_patches_scoring, generator)
+            )
+            for m in self.comparer.embed(maps, statistics)
+        ]
+        return statistics, pools
+
+    def _calibration(self, maps: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Location and scale of every level's patch logits on left-out references; 0 and 1 without.
+
+        Normalisation is recomputed inside each round; with more than ten references the rounds are folds.
+        One reference leaves nothing to leave out, so it is not calibrated.
+        """
+        num_references, num_levels = maps[0].shape[0], len(maps)
+        if not self.settings.level_calibration or num_references < 2:
+            return [maps[0].new_zeros(())] * num_levels, [maps[0].new_ones(())] * num_levels
+        num_folds = min(num_references, MAX_CALIBRATION_FOLDS)
+        logits: list[list[Tensor]] = [[] for _ in maps]
+        for fold in range(num_folds):
+            out = torch.arange(num_references, device=maps[0].device) % num_folds == fold
+            statistics, pools = self._reference_pools([m[~out] for m in maps])
+            left_out = self.comparer.embed([m[out] for m in maps], statistics)
+            for i, (level, pool) in enumerate(zip(left_out, pools, strict=True)):
+                logits[i].append(
+                    self.comparer.patch_logits(patches(level), pool, compiled=self.context.compiled).flatten()
+                )
+        joined = [torch.cat(level) for level in logits]
+        return [j.mean() for j in joined], [j.std().clamp_min(1e-6) for j in joined]
+
+    # Scoring
+
+    @torch.no_grad()
+    def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
+        """Image logits (Eq. 5) and pixel logits (Eq. 6)."""
+        size = int(queries.images.shape[-1])
+        images, pixels = [], []
+        for start in range(0, len(queries), SCORING_BATCH):
+            batch = queries.take(range(start, min(start + SCORING_BATCH, len(queries))))
+            levels = self._level_logits(batch, enrolled)
+            pooled = torch.stack([pool_patches(level.flatten(1), self.settings) for level in levels])
+            images.append(pooled.amax(0).cpu())
+            pixels.append(pixel_map(levels, size, self.settings.map_sigma_px).cpu())
+        if not images:
+            return Scores(image=torch.zeros(0), pixels=torch.zeros(0, size, size))
+        return Scores(image=torch.cat(images), pixels=torch.cat(pixels))
+
+    def _level_logits(self, queries: ImageSet, enrolled: Enrolled) -> list[Tensor]:
+        """Calibrated patch logits (B, h_i, w_i) of every level."""
+        device = self.context.device
+        kept = {name: tensor.to(device) for name, tensor in enrolled.tensors.items()}
+        statistics = [
+            LevelStatistics(mean_C=kept[f"level{i}.mean"], std=kept[f"level{i}.std"])
+            for i in range(self.settings.num_levels)
+        ]
+        maps = self.comparer.embed(self._frozen_features().maps(queries), statistics)
+        logits = []
+        for i, level in enumerate(maps):
+            patch_BP = self.comparer.patch_logits(
+                patches(level), kept[f"level{i}.pools"], compiled=self.context.compiled
+            )
+            calibrated = (patch_BP - kept[f"level{i}.location"]) / kept[f"level{i}.scale"]
+            logits.append(calibrated.view(level.shape[0], *level.shape[-2:]))
+        return logits
+
+    # State
+
+    def state(self) -> dict[str, Tensor]:
+        """Backbone and comparer weights."""
+        parts = {"backbone": self.backbone, "comparer": self.comparer}
+        return {
+            f"{part}.{name}": tensor.detach().cpu().clone()
+            for part, module in parts.items()
+            for name, tensor in module.state_dict().items()
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Raises `DataError` when the tensors are not those of these settings."""
+        for part, module in {"backbone": self.backbone, "comparer": self.comparer}.items():
+            prefix = f"{part}."
+            own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            try:
+                module.load_state_dict(own)
+            except RuntimeError as error:
+                raise DataError(f"The weights do not fit the settings of `{self.name}`: {error}") from error
+        self._frozen = None
+
+
+def random_flips(pixels_N3SS: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image mirrored left-right and top-bottom with probability one half each."""
+    draw_2N = torch.rand(2, pixels_N3SS.shape[0], generator=generator) < 0.5
+    for mirrored, axis in zip(draw_2N, (2, 3), strict=True):
+        flipped = pixels_N3SS.flip(axis)
+        pixels_N3SS = torch.where(mirrored.view(-1, 1, 1, 1), flipped, pixels_N3SS)
+    return pixels_N3SS

@@ -1,0 +1,170 @@
+"""What every registered method must keep, under every preset."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from dgad.domains.image_set import ImageSet
+from dgad.errors import DataError, SettingsError
+from dgad.methods import METHODS, method_label, parse_method
+from dgad.methods.base import Method
+from tests.dgad.methods.surfaces import SIZE, context, source, surface
+
+LABELS = [method_label(name, preset) for name, method in METHODS.items() for preset in method.presets]
+
+
+def short(settings: Any) -> Any:
+    """The same settings with few, small steps."""
+    if getattr(settings, "num_steps", 0):
+        settings = dataclasses.replace(settings, num_steps=3, num_reference_patches=64)
+    return settings
+
+
+def fitted(label: str, seed: int = 0) -> Method:
+    name, _, settings = parse_method(label)
+    method = METHODS[name](short(settings), context())
+    method.fit([source("a", 6), source("b", 9, seed=5)], seed=seed)
+    return method
+
+
+@pytest.fixture(scope="module", params=LABELS)
+def method(request: pytest.FixtureRequest) -> Method:
+    return fitted(request.param)
+
+
+@pytest.fixture(scope="module")
+def references() -> ImageSet:
+    return surface(5, 12, defect=False, seed=40)
+
+
+@pytest.fixture(scope="module")
+def queries() -> ImageSet:
+    good, bad = surface(6, 12, defect=False, seed=50), surface(6, 12, defect=True, seed=60)
+    return ImageSet(images=torch.cat([good.images, bad.images]), keys=(*good.keys, *bad.keys))
+
+
+def test_shapes_and_types(method: Method, references: ImageSet, queries: ImageSet) -> None:
+    scores = method.score(queries, method.enroll(references))
+    assert scores.image.shape == (12,)
+    assert scores.image.dtype == torch.float32
+    assert torch.isfinite(scores.image).all()
+    assert (scores.pixels is not None) == method.traits.gives_pixels
+    if scores.pixels is not None:
+        assert scores.pixels.shape == (12, SIZE, SIZE)
+        assert torch.isfinite(scores.pixels).all()
+
+
+def test_higher_is_more_anomalous_on_an_obvious_defect(
+    method: Method, references: ImageSet, queries: ImageSet
+) -> None:
+    if method.settings == short(parse_method("comparer:paper")[2]):
+        pytest.skip("as printed the comparer starts from random weights; three steps teach it nothing")
+    if method.name == "trivial":
+        pytest.skip("the defect keeps the grey values, so image statistics cannot see it")
+    scores = method.score(queries, method.enroll(references))
+    assert roc_auc_score([0] * 6 + [1] * 6, scores.image.numpy()) > 0.9
+
+
+def test_batch_equals_single_and_cached_equals_uncached(
+    method: Method, references: ImageSet, queries: ImageSet
+) -> None:
+    enrolled = method.enroll(references)
+    whole = method.score(queries, enrolled)
+    for i in (0, 7):
+        single = method.score(ImageSet(images=queries.images[i : i + 1]), enrolled)
+        torch.testing.assert_close(single.image, whole.image[i : i + 1], rtol=1e-4, atol=1e-4)
+        if whole.pixels is not None and single.pixels is not None:
+            torch.testing.assert_close(single.pixels, whole.pixels[i : i + 1], rtol=1e-4, atol=1e-4)
+
+
+def test_the_order_of_references_is_irrelevant(
+    method: Method, references: ImageSet, queries: ImageSet
+) -> None:
+    forward = method.score(queries, method.enroll(references))
+    backward = method.score(queries, method.enroll(references.take([4, 2, 0, 1, 3])))
+    torch.testing.assert_close(forward.image, backward.image, rtol=1e-4, atol=1e-4)
+
+
+def test_one_reference_is_enough_and_none_is_refused(
+    method: Method, references: ImageSet, queries: ImageSet
+) -> None:
+    scores = method.score(queries, method.enroll(references.take([0])))
+    assert torch.isfinite(scores.image).all()
+    with pytest.raises(DataError, match="At least 1 reference"):
+        method.enroll(references.take([]))
+
+
+def test_enrolled_state_is_named_tensors_only(method: Method, references: ImageSet) -> None:
+    enrolled = method.enroll(references)
+    assert enrolled.method == method.name
+    assert enrolled.num_references == 5
+    assert all(isinstance(t, torch.Tensor) for t in enrolled.tensors.values())
+
+
+def test_saved_and_loaded_methods_agree(method: Method, references: ImageSet, queries: ImageSet) -> None:
+    other = METHODS[method.name](method.settings, context())
+    other.load_state(method.state())
+    expected = method.score(queries, method.enroll(references))
+    np.testing.assert_array_equal(other.score(queries, other.enroll(references)).image, expected.image)
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_seed_decides_everything(label: str, references: ImageSet, queries: ImageSet) -> None:
+    scores = []
+    for seed in (1, 1, 2):
+        method = fitted(label, seed)
+        scores.append(method.score(queries, method.enroll(references)).image)
+    torch.testing.assert_close(scores[0], scores[1], rtol=0, atol=0)
+    if parse_method(label)[0] != "trivial":
+        assert not torch.equal(scores[0], scores[2])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_on_cuda_and_cpu_alike(name: str, references: ImageSet, queries: ImageSet) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    method = fitted(name)
+    on_gpu = METHODS[name](method.settings, dataclasses.replace(context(), device=torch.device("cuda")))
+    on_gpu.load_state(method.state())
+    expected = method.score(queries, method.enroll(references))
+    torch.testing.assert_close(
+        on_gpu.score(queries, on_gpu.enroll(references)).image, expected.image, rtol=1e-2, atol=1e-2
+    )
+
+
+@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.traits.needs_defects])
+def test_sources_without_defects_are_refused(name: str) -> None:
+    good = source("a", 6)
+    normals = dataclasses.replace(good, labels=torch.zeros_like(good.labels))
+    method = METHODS[name](short(parse_method(name)[2]), context())
+    with pytest.raises(DataError, match="`a` has no defects"):
+        method.fit([normals], seed=0)
+
+
+def test_a_wrong_shape_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match=r"\(N, 3, S, S\), but got torch.float32"):
+        ImageSet(images=torch.zeros(1, 3, SIZE, SIZE))
+    with pytest.raises(DataError, match=r"\(2, 1, 64, 64\)"):
+        ImageSet(images=torch.zeros(2, 1, SIZE, SIZE, dtype=torch.uint8))
+
+
+def test_unknown_methods_and_presets_are_named() -> None:
+    with pytest.raises(SettingsError, match=r"one of comparer, patch_knn, trivial, but got 'comparr'"):
+        parse_method("comparr")
+    with pytest.raises(SettingsError, match=r"presets robust, paper.*'papr'. Did you mean `paper`"):
+        parse_method("comparer:papr")
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_weights_of_other_settings_are_refused(label: str) -> None:
+    method = fitted(label)
+    state = dict(method.state())
+    if not state:
+        pytest.skip("the method has no weights")
+    state.pop(next(iter(state)))
+    with pytest.raises(DataError, match="do not fit the settings"):
+        method.load_state(state)
