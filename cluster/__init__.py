@@ -1,0 +1,1 @@
+"""Where a study runs: for now Ray embedded in this process."""
