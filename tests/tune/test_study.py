@@ -1,0 +1,83 @@
+"""Study settings: from files and options, kept, compared and refused."""
+
+from pathlib import Path
+
+import pytest
+
+from dgad.errors import SettingsError
+from tune.study import Study, check_same, read_study, read_study_file, study_from, write_study
+
+
+def test_an_unknown_key_is_named_with_its_line_and_the_near_miss(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("# a comment\nmethods: [comparer]\n\ntrails: 4\n")
+    with pytest.raises(SettingsError, match=r"study\.yaml, line 4: unknown key `trails`.*`trials`"):
+        read_study_file(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trials: many\n", r"line 1: `trials` must be a whole number, but got 'many'"),
+        ("seed: 1\ntrials: 2\ntrials: 3\n", r"line 3: `trials` stands here twice"),
+        ("seed: 1\nmethods: [a\n", r"line 3: not valid YAML"),
+        ("- just\n- a list\n", r"must hold a mapping of settings"),
+        ("protocol: oracle\n", r"line 1: `protocol` must be one of nested, but got 'oracle'"),
+    ],
+)
+def test_a_wrong_study_file_is_one_sentence_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=message):
+        read_study_file(path)
+
+
+def test_without_data_the_demo_s_defaults_hold_unless_told() -> None:
+    demo = study_from({})
+    assert (demo.name, demo.space, demo.data) == ("demo", "demo", None)
+    assert study_from({"trials": 9}).trials == 9
+    assert study_from({"data": "/somewhere/My Parts"}).space == "full"
+
+
+def test_a_study_without_a_name_is_called_after_its_data() -> None:
+    assert study_from({"data": "/somewhere/My Parts/"}).name == "my-parts"
+    assert study_from({"data": "s3://bucket/surfaces.v2"}).name == "surfaces-v2"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"methods": ("foo",)},
+        {"methods": ("comparer:foo",)},
+        {"methods": ("comparer", "comparer")},
+        {"trials": 0},
+        {"seeds": 0},
+        {"seed": -1},
+        {"num_references": "some"},
+        {"image_size_px": 100},
+        {"name": "Wrong Name"},
+    ],
+)
+def test_a_setting_out_of_range_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(SettingsError):
+        study_from(values)
+
+
+def test_a_stored_study_is_read_back_equal_and_can_be_given_again(tmp_path: Path) -> None:
+    study = study_from({"data": str(tmp_path), "methods": ("comparer", "patch_knn"), "num_references": 5})
+    write_study(tmp_path, study)
+    assert read_study(tmp_path) == study
+    check_same(study, read_study_file(tmp_path / "study.yaml"), tmp_path)
+
+
+def test_resuming_with_other_settings_says_what_differs(tmp_path: Path) -> None:
+    study = Study(name="x", trials=8)
+    check_same(study, {"trials": 8, "seed": None}, tmp_path)
+    with pytest.raises(SettingsError, match=r"`trials` is 8 there and 12 here.*another --name"):
+        check_same(study, {"trials": 12}, tmp_path)
+
+
+def test_a_study_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text("name: x\nformat_version: 99\n")
+    with pytest.raises(SettingsError, match="update dgad"):
+        read_study(tmp_path)

@@ -1,0 +1,101 @@
+"""Cells (one method on one outer fold, or on `deploy`) and the folds each of them asks for."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from dgad.errors import DataError
+from dgad.folds import Fold, inner_folds, leave_one_out
+from dgad.methods import METHODS, parse_method
+from tune.study import Study
+
+DEPLOY = "deploy"
+"""The target of the cell whose winner is fitted on every domain and bundled."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One method on one outer fold, or on `deploy`."""
+
+    label: str
+    """A method, or `name:preset`, which is fixed."""
+    target: str
+    """The domain held out, or `deploy`."""
+    domains: tuple[str, ...]
+    """All domains of the data set, in order."""
+    num_trials: int
+    """Configurations to try; 0 where there is nothing to choose."""
+
+    @property
+    def name(self) -> str:
+        """Unique in its study."""
+        return f"{self.label}@{self.target}"
+
+    @property
+    def method(self) -> str:
+        """Registry name, without preset."""
+        return parse_method(self.label)[0]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What a winner is fitted on: every domain but the target; every domain for `deploy`."""
+        return tuple(d for d in self.domains if d != self.target)
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """The folds that judge a configuration; the target is in none of them.
+
+        They begin after the target's place, so that cells which run side by side do not want the same
+        shared fit at the same moment.
+        """
+        if self.target == DEPLOY:
+            return leave_one_out(self.domains)
+        folds = inner_folds(Fold(target=self.target, sources=self.sources))
+        place = self.domains.index(self.target)
+        return folds[place:] + folds[:place]
+
+
+def cells_of(study: Study, domains: Sequence[str], searched: Sequence[str]) -> tuple[Cell, ...]:
+    """The matrix: every method on every outer fold, then `deploy` for the first comparer.
+
+    `searched` names the methods that have something to choose; the others get no trials.
+    """
+    targets = study.folds or tuple(domains)
+    pairs = [(label, target) for label in study.methods for target in targets]
+    bundled = bundled_label(study)
+    if bundled is not None:
+        pairs.append((bundled, DEPLOY))
+    return tuple(
+        Cell(
+            label=label,
+            target=target,
+            domains=tuple(domains),
+            num_trials=study.trials if label in searched else 0,
+        )
+        for label, target in pairs
+    )
+
+
+def bundled_label(study: Study) -> str | None:
+    """The method that the `deploy` cell fits and bundles: the first comparer, or none."""
+    comparers = [label for label in study.methods if parse_method(label)[0] == "comparer"]
+    return comparers[0] if comparers else None
+
+
+def check_cells(cells: Sequence[Cell]) -> None:
+    """Raise `DataError` unless every cell has folds to be judged by and its method enough sources."""
+    domains = cells[0].domains
+    if len(domains) < 3:
+        raise DataError(
+            f"Nested selection needs at least 3 domains, but the data has {len(domains)}"
+            f" ({', '.join(domains)}): add a domain, or evaluate fixed settings with `dgad evaluate`."
+        )
+    if DEPLOY in domains:
+        raise DataError(f"A domain cannot be called `{DEPLOY}`, the name of the cell that makes the bundle.")
+    for cell in cells:
+        least = METHODS[cell.method].traits.min_sources
+        fewest = min(len(fold.sources) for fold in cell.folds)
+        if fewest < least:
+            raise DataError(
+                f"`{cell.method}` needs at least {least} source domains in every fit, but an inner fold has"
+                f" {fewest}: add a domain."
+            )

@@ -1,0 +1,174 @@
+"""`dgad-tune`: search settings for unseen surfaces, honestly, on Ray."""
+
+import dataclasses
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from dgad.command_line import run_group
+from dgad.commands.evaluate import split_names
+from dgad.commands.options import device_option, feature_options
+
+EXAMPLE = """\b
+Examples:
+  dgad-tune launch                                  four synthetic surfaces, a few minutes on 2 cores
+  dgad-tune launch --data my_surfaces --dry-run     how long it would take
+  dgad-tune launch --data my_surfaces --trials 12   the same name again resumes
+"""
+
+
+@click.group()
+def cli() -> None:
+    """Search methods and settings for surfaces that nobody has labelled."""
+
+
+@cli.command("launch", epilog=EXAMPLE)
+@click.option("--data", help="Folder or URI of a data set  [default: a synthetic demo]")
+@click.option("--layout", help="Layout of the data  [default: found out]")
+@click.option(
+    "--study",
+    "study_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="YAML file of study settings; options given here win.",
+)
+@click.option("--name", help="Name of the study; an existing one is resumed  [default: the data's]")
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Where studies are kept.",
+)
+@click.option("--methods", help="Comma-separated NAME (searched) or NAME:PRESET (fixed)  [default: comparer]")
+@click.option("--folds", help="Comma-separated target domains, or all  [default: all]")
+@click.option("--protocol", help="How settings are chosen  [default: nested]")
+@click.option("--trials", type=int, help="Configurations per cell  [default: 8; demo: 4]")
+@click.option("--seeds", type=int, help="Fits of each winner, with as many seeds  [default: 1]")
+@click.option("--seed", type=int, help="First seed  [default: 0]")
+@click.option("--num-references", help="N, P% of a target's normals, or all  [default: 10]")
+@feature_options
+@device_option
+@click.option("--workers", "num_workers", type=int, help="Fits side by side  [default: 1 a core, 4 a GPU]")
+@click.option("--dry-run", is_flag=True, help="Count fits, estimate the time, show resources; start nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@click.pass_context
+def launch_command(
+    context: click.Context,
+    *,
+    study_file: Path | None,
+    runs: Path,
+    device: str,
+    num_workers: int | None,
+    dry_run: bool,
+    as_json: bool,
+    methods: str | None,
+    folds: str | None,
+    **options: Any,
+) -> None:
+    """Search settings by inner folds only, score each held-out domain once, bundle and report.
+
+    Everything is kept in RUNS/NAME; stopped or killed, the same command goes on where it was.
+    """
+    from tune import launch  # torch takes seconds to import, and --help needs none of it
+    from tune.finish import command_line
+
+    given = dict(options)
+    given["methods"] = split_names(methods) if methods else None
+    if folds:
+        given["folds"] = () if folds == "all" else split_names(folds)
+    request = launch.Request(
+        given=given,
+        study_file=study_file,
+        runs=runs,
+        device=device,
+        num_workers=num_workers,
+        command=command_line(),
+    )
+    # With --json the object alone is on standard output.
+    console = Console(stderr=as_json)
+    if dry_run:
+        found = launch.dry_run(request)
+        print_dry_run(found, console, as_json=as_json)
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        folder, summary = launch.launch(request, console)
+    except KeyboardInterrupt:
+        name = launch.resolve_study(request)[0].name
+        again = f"dgad-tune launch --name {name}"
+        again += "" if str(runs) == "runs" else f" --runs {runs}"
+        click.echo(f"Stopped; everything finished is kept in {runs / name}. To go on: {again}", err=True)
+        context.exit(130)
+    from tune.results import print_results, results_json
+
+    if as_json:
+        click.echo(json.dumps(results_json(folder, summary), indent=2, allow_nan=False))
+    else:
+        print_results(folder, summary, console)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    """A polite kill is a Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def print_dry_run(found: Any, console: Console, *, as_json: bool) -> None:
+    """What a study would take."""
+    values = {
+        "study": found.study.name,
+        "cells": len(found.cells),
+        "trials": sum(c.num_trials for c in found.cells),
+        **dataclasses.asdict(found.count),
+        "step_ms": 1000 * found.cost.step_s,
+        "scoring_ms_per_image": 1000 * found.cost.image_s,
+        "estimate_s": found.estimate_s,
+        "workers": found.workers.count,
+        "device": found.device,
+        "cpus": found.machine.num_cpus,
+        "gpus": found.machine.num_gpus,
+        "free_memory_gib": found.machine.memory_bytes / 1024**3,
+    }
+    if as_json:
+        click.echo(json.dumps(values, indent=2))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, text in dry_run_lines(found):
+        table.add_row(name, text)
+    console.print(table)
+    console.print("Nothing was started or written.", highlight=False)
+
+
+def dry_run_lines(found: Any) -> list[tuple[str, str]]:
+    """The same for a reader."""
+    count, cost, machine = found.count, found.cost, found.machine
+    num_trials = sum(c.num_trials for c in found.cells)
+    minutes = max(1, round(found.estimate_s / 60))
+    gib = machine.memory_bytes / 1024**3
+    return [
+        ("study", found.study.name + (" (exists: some of it may be done)" if found.is_begun else "")),
+        ("cells", f"{len(found.cells)}, {num_trials} trials in all"),
+        ("fits", f"{count.fits} at most ({count.fits_alone} without sharing), {count.steps} steps"),
+        ("scorings", str(count.scorings)),
+        ("measured", f"{1000 * cost.step_s:.0f} ms a step, {1000 * cost.image_s:.0f} ms an image"),
+        ("estimate", f"about {minutes} min on {found.workers.count} workers"),
+        (
+            "resources",
+            f"{machine.num_cpus} CPU cores, {machine.num_gpus} GPUs, {gib:.0f} GiB free;"
+            f" device {found.device}",
+        ),
+    ]
+
+
+def main() -> None:
+    """The program `dgad-tune`."""
+    run_group(cli)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""The search itself: one Ray Tune experiment over the whole matrix."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+from ray import tune as ray_tune
+from ray.tune import Callback
+
+from dgad.errors import TrainingError
+from tune.cells import Cell
+from tune.progress import Progress
+from tune.quiet import quiet_ray
+from tune.resources import Workers
+from tune.searcher import METRIC, MatrixSearcher
+from tune.selection import ERROR
+from tune.trainable import FOLD, CellTrial
+from tune.workbench import Run
+
+MAX_WORKER_DEATHS = 2
+"""A trial whose worker was killed is begun again this often."""
+
+_ENVIRONMENT = {
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers find files by the paths they are given
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the command's, which then says how to go on
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a failed trial has no value
+    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0: no table of Ray's own
+}
+
+
+def search(
+    run: Run, cells: Sequence[Cell], searcher: MatrixSearcher, workers: Workers, progress: Progress
+) -> None:
+    """Run every trial that the searcher has left; their outcome is in the Optuna journals and the records.
+
+    Raises `TrainingError` when Ray Tune itself breaks off.
+    """
+    os.environ.update(_ENVIRONMENT)
+    quiet_ray()
+    # Ray Tune's own bookkeeping is of no use to us: what matters is in records and journals.
+    scratch = run.folder / "ray"
+    shutil.rmtree(scratch, ignore_errors=True)
+    trainable = ray_tune.with_parameters(CellTrial, run=run, cells=tuple(cells))
+    tuner = ray_tune.Tuner(
+        ray_tune.with_resources(trainable, {"cpu": 1, "gpu": workers.gpus_each}),
+        tune_config=ray_tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=-1,  # the searcher says when it is finished
+            max_concurrent_trials=workers.count,
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=ray_tune.RunConfig(
+            name="search",
+            storage_path=str(scratch),
+            failure_config=ray_tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
+            callbacks=[_ProgressCallback(progress)],
+            verbose=0,
+        ),
+    )
+    try:
+        tuner.fit()
+    except ray_tune.TuneError as error:
+        raise TrainingError(f"Ray Tune broke off: {error}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _ProgressCallback(Callback):  # type: ignore[misc]  # Ray is untyped
+    """Ray Tune's events as the search's own."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_progress": None}  # Ray Tune stores callbacks with the experiment; a terminal cannot be
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_ProgressCallback":
+        return self
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial got a worker."""
+        if self._progress:
+            self._progress.trial_begun(trial.config["cell"], trial.config["number"], "its first fold")
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A trial has finished an inner fold."""
+        if self._progress and not result.get("done"):
+            cell, number = trial.config["cell"], trial.config["number"]
+            self._progress.trial_begun(cell, number, f"the fold after {result[FOLD]}")
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial ended by itself, with a value or with an error it told."""
+        self._end(trial, str(trial.last_result.get(ERROR, "")))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's worker broke off too often."""
+        self._end(trial, "its worker broke off")
+
+    def _end(self, trial: Any, error: str) -> None:
+        if self._progress is None:
+            return
+        value = trial.last_result.get(METRIC)
+        usable = not error and value is not None and value == value
+        self._progress.trial_ended(
+            trial.config["cell"],
+            trial.config["number"],
+            float(value) if usable else None,
+            error or ("" if usable else "no inner fold has both classes"),
+            float(trial.last_result.get("time_total_s") or 0.0),
+        )
+
+
+def _trial_name(trial: Any) -> str:
+    return str(trial.trial_id)

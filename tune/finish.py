@@ -1,0 +1,151 @@
+"""What a finished search leaves behind: the bundle, `summary.json` and the report."""
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dgad.bundle import read_bundle, write_bundle
+from dgad.model_card import model_card
+from dgad.records import Record, current_versions
+from dgad.report.summary import BundleSummary, CellSummary, StudySummary, write_summary
+from dgad.report.tables import leaderboard, outer_records
+from dgad.settings import to_dict
+from tune.cells import DEPLOY
+from tune.rows import Row
+from tune.run_folder import RunInfo
+from tune.workbench import Run, Workbench
+
+BUNDLE_FOLDER = "bundle"
+
+
+def summarise(
+    run: Run,
+    info: RunInfo,
+    rows: Sequence[Row],
+    workbench: Workbench,
+    errors: Mapping[str, str],
+    *,
+    num_requests: int,
+    wall_s: float,
+) -> StudySummary:
+    """Write the bundle and `summary.json`. `errors` tells why a row gave no result, by its name."""
+    study = run.study
+    cells = tuple(_cell_summary(row, run, workbench, errors) for row in rows)
+    num_fits = len(workbench.fits.ids())
+    summary = StudySummary(
+        name=study.name,
+        protocol=study.protocol,
+        data_location=run.data,
+        data_fingerprint=run.data_fingerprint,
+        domains=run.domains,
+        methods=study.methods,
+        seeds=study.fit_seeds,
+        trials_per_cell=study.trials,
+        num_references=study.num_references,
+        features=to_dict(study.features),
+        command=info.command,
+        started_at=info.started_at,
+        wall_s=wall_s,
+        versions=current_versions(),
+        device=run.device,
+        cells=cells,
+        fits_computed=num_fits,
+        fits_reused=max(0, num_requests - num_fits),
+        bundle=None,
+    )
+    deploy = next((r for r in rows if r.target == DEPLOY), None)
+    if deploy is not None and deploy.selection is not None and deploy.name not in errors:
+        bundle = _write_bundle(run, deploy, summary, workbench)
+        summary = dataclasses.replace(summary, bundle=bundle)
+    write_summary(run.folder, summary)
+    return summary
+
+
+def result_records(summary: StudySummary, workbench: Workbench) -> tuple[Record, ...]:
+    """The records behind the leaderboard."""
+    return outer_records(summary, workbench.records.records())
+
+
+def command_line() -> str:
+    """The command as typed, with the program's bare name."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _cell_summary(row: Row, run: Run, workbench: Workbench, errors: Mapping[str, str]) -> CellSummary:
+    selection = row.selection
+    record_ids = []
+    if selection is not None and row.target != DEPLOY:
+        for seed in run.study.fit_seeds:
+            key = run.fit_key(row.method, selection.settings, row.sources, seed=seed)
+            record_ids.append(workbench.record_id(key, row.target))
+    return CellSummary(
+        method=row.label,
+        target=row.target,
+        protocol=run.study.protocol if row.is_searched else "fixed",
+        selected=selection.settings if selection else {},
+        inner_score=selection.inner_score if selection else None,
+        trials=row.trials,
+        record_ids=tuple(record_ids),
+        error=errors.get(row.name) or (None if selection else "every trial of the cell failed"),
+    )
+
+
+def _write_bundle(run: Run, row: Row, summary: StudySummary, workbench: Workbench) -> BundleSummary:
+    assert row.selection is not None
+    key = run.fit_key(row.method, row.selection.settings, row.sources)
+    method, fit_s = workbench.fitted(key)
+    records = result_records(summary, workbench)
+    own = [r for r in records if r.label == row.label and r.status == "ok"]
+    targets = _metrics_by_target(own)
+    comparison = {r.label: r.mean.value if r.mean else None for r in leaderboard(records)}
+    expected = comparison.get(row.label)
+    num_references = max((r.num_references for r in own), default=0)
+    write_bundle(
+        run.folder / BUNDLE_FOLDER,
+        method,
+        metrics={
+            "protocol": run.study.protocol,
+            "expected_image_auroc": expected,
+            "by_target": targets,
+            "comparison": comparison,
+        },
+        card=model_card(
+            method,
+            label=row.label,
+            training_domains=row.sources,
+            num_references=num_references,
+            protocol=run.study.protocol,
+            targets=targets,
+            comparison=comparison,
+        ),
+        provenance={
+            "training_domains": list(row.sources),
+            "study": run.study.name,
+            "fit": key.id,
+            "fit_s": fit_s,
+            "seed": key.seed,
+            "data_fingerprint": run.data_fingerprint,
+            "code_version": run.code_version,
+        },
+    )
+    bundle = read_bundle(run.folder / BUNDLE_FOLDER)
+    return BundleSummary(
+        path=BUNDLE_FOLDER,
+        bundle_id=bundle.bundle_id,
+        method=row.label,
+        expected_image_auroc=expected,
+    )
+
+
+def _metrics_by_target(records: Sequence[Record]) -> dict[str, dict[str, float | None]]:
+    """Metrics of one method by target, averaged over seeds."""
+    found: dict[str, dict[str, float | None]] = {}
+    for target in sorted({r.target for r in records}):
+        rows = [to_dict(r.metrics) for r in records if r.target == target]
+        found[target] = {}
+        for name in rows[0]:
+            values = [row[name] for row in rows if row[name] is not None]
+            found[target][name] = sum(values) / len(values) if values else None
+    return found

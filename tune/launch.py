@@ -1,0 +1,221 @@
+"""`dgad-tune launch`: check, search, seal, score, bundle, report."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cluster.local import Machine, embedded_ray, machine
+from dgad.device import resolve_device
+from dgad.domains import open_dataset
+from dgad.errors import DataError
+from dgad.report.page import write_report
+from dgad.report.summary import StudySummary, TrialSummary
+from tune.cells import Cell
+from tune.estimate import Cost, FitCount, count_fits, estimate_s, measure
+from tune.finish import summarise
+from tune.ledger import Ledger
+from tune.preflight import checked_cells
+from tune.progress import LiveProgress, PlainProgress, Progress
+from tune.resources import Workers, plan_workers
+from tune.rows import OuterJob, Row, is_done, outer_jobs, seal
+from tune.run_folder import RunInfo, data_of, held, keep_data, read_info, run_folder, write_info
+from tune.selection import trial_summaries
+from tune.study import Study, check_same, default_name, read_study, read_study_file, study_from, write_study
+from tune.workbench import Run, Workbench, code_version
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One call of the command."""
+
+    given: Mapping[str, Any]
+    """Study settings told on the command line; None is not told."""
+    study_file: Path | None
+    runs: Path
+    device: str
+    num_workers: int | None
+    command: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DryRun:
+    """What a study would take."""
+
+    study: Study
+    cells: tuple[Cell, ...]
+    count: FitCount
+    cost: Cost
+    estimate_s: float
+    machine: Machine
+    workers: Workers
+    device: str
+    is_begun: bool
+    """Some of it may be done already: the study exists."""
+
+
+def resolve_study(request: Request) -> tuple[Study, Path, bool]:
+    """(study, its folder, whether it was there); a stored study is never changed."""
+    given = read_study_file(request.study_file) if request.study_file else {}
+    given |= {k: v for k, v in request.given.items() if v is not None}
+    folder = run_folder(request.runs, default_name(given))
+    stored = read_study(folder)
+    if stored is None:
+        return study_from(given), folder, False
+    check_same(stored, given, folder)
+    return stored, folder, True
+
+
+def dry_run(request: Request) -> DryRun:
+    """Count and measure; starts nothing and leaves nothing behind."""
+    study, folder, is_begun = resolve_study(request)
+    device, offered = resolve_device(request.device), machine()
+    workers = plan_workers(offered, device.type, request.num_workers)
+    with data_of(study, folder, quick=True) as place:
+        dataset = open_dataset(place, layout=study.layout)
+        cells = checked_cells(study, dataset)
+        count = count_fits(study, cells)
+        cost = measure(study, dataset, device, workers.threads_each)
+        queries = [len(d.tests) for d in dataset.domains.values()]
+    return DryRun(
+        study=study,
+        cells=cells,
+        count=count,
+        cost=cost,
+        estimate_s=estimate_s(count, cost, sum(queries) / len(queries), workers),
+        machine=offered,
+        workers=workers,
+        device=device.type,
+        is_begun=is_begun,
+    )
+
+
+def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
+    """Run a study, or what is left of it; (its folder, its summary)."""
+    started = time.monotonic()
+    study, folder, is_begun = resolve_study(request)
+    device, offered = resolve_device(request.device), machine()
+    workers = plan_workers(offered, device.type, request.num_workers)
+    with data_of(study, folder) as place:
+        dataset = open_dataset(place, layout=study.layout)
+        cells = checked_cells(study, dataset)
+        fingerprint = dataset.fingerprint()
+        info = read_info(folder) if is_begun else None
+        _check_unchanged(info, fingerprint, place)
+        with held(folder, study.name):
+            write_study(folder, study)
+            info = info or RunInfo(data_fingerprint=fingerprint, command=request.command)
+            write_info(folder, info)
+            run = Run(
+                folder=folder.absolute(),
+                study=study,
+                data=keep_data(place, study, folder.absolute()),
+                domains=tuple(dataset.domains),
+                data_fingerprint=fingerprint,
+                code_version=code_version(),
+                device=str(device),
+                num_threads=workers.threads_each,
+                cache_bytes=workers.cache_bytes_each,
+            )
+            try:
+                with _progress(cells, console) as progress:
+                    rows, errors = _work(run, cells, workers, offered, progress)
+            finally:
+                info = dataclasses.replace(info, wall_s=info.wall_s + time.monotonic() - started)
+                write_info(folder, info)
+            summary = summarise(
+                run,
+                info,
+                rows,
+                Workbench(run),
+                errors,
+                num_requests=_num_requests(run, cells, rows),
+                wall_s=info.wall_s,
+            )
+            write_report(folder)
+    return folder, summary
+
+
+def _work(
+    run: Run, cells: Sequence[Cell], workers: Workers, offered: Machine, progress: Progress
+) -> tuple[tuple[Row, ...], dict[str, str]]:
+    """Search, seal, refit and score what is left; (rows, why a row has no result by its name)."""
+    from tune.experiment import search  # Ray takes seconds to import, and is not always needed
+    from tune.outer import run_outer
+    from tune.searcher import MatrixSearcher
+
+    searcher = MatrixSearcher(cells, run.journals_folder, kind=run.study.space, seed=run.study.seed)
+    for cell_name, trials in _trials(run, cells).items():
+        progress.board.restore(cell_name, trials)
+    if searcher.num_left == 0:
+        rows, jobs = _seal_and_plan(run, cells)
+        if not jobs:
+            return rows, {}
+    num_gpus = offered.num_gpus if workers.gpus_each else 0
+    with embedded_ray(num_cpus=workers.count, num_gpus=num_gpus) as ray_running:
+        if ray_running.dashboard_url:
+            url, token = ray_running.dashboard_url, ray_running.token_file
+            progress.phase(f"Ray dashboard: {url} (it asks for the token in {token})")
+        if searcher.num_left > 0:
+            progress.phase(
+                f"Searching {len(_searched(cells))} cells, {searcher.num_left} trials to go,"
+                f" on {workers.count} workers."
+            )
+            search(run, cells, searcher, workers, progress)
+        rows, jobs = _seal_and_plan(run, cells)
+        if not jobs:
+            return rows, {}
+        progress.phase(f"Selections sealed; {len(jobs)} refits and scorings to go.")
+        results = run_outer(run, jobs, workers, progress)
+    return rows, {r.job.row.name: r.error for r in results if r.error}
+
+
+def _seal_and_plan(run: Run, cells: Sequence[Cell]) -> tuple[tuple[Row, ...], tuple[OuterJob, ...]]:
+    """Every cell's sealed choice, and the refits that are still to be done."""
+    ledger, bench = Ledger(run.ledger_folder), Workbench(run)
+    rows = seal(cells, _trials(run, cells), ledger)
+    read = frozenset((e.cell, str(e.record_id)) for e in ledger.entries() if e.purpose == "outer")
+    return rows, tuple(job for job in outer_jobs(run, rows) if not is_done(bench, job, read))
+
+
+def _trials(run: Run, cells: Sequence[Cell]) -> dict[str, tuple[TrialSummary, ...]]:
+    """The finished trials of every searched cell."""
+    from tune.searcher import open_study
+
+    return {
+        cell.name: trial_summaries(open_study(run.journals_folder, cell.name, seed=run.study.seed))
+        for cell in _searched(cells)
+    }
+
+
+def _searched(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    return tuple(c for c in cells if c.num_trials > 0)
+
+
+def _num_requests(run: Run, cells: Sequence[Cell], rows: Sequence[Row]) -> int:
+    """Fits that were asked for, shared or not."""
+    inner = sum(
+        len(t.inner_scores) + (t.status == "failed") for ts in _trials(run, cells).values() for t in ts
+    )
+    return inner + len(outer_jobs(run, rows))
+
+
+def _check_unchanged(info: RunInfo | None, fingerprint: str, place: str) -> None:
+    if info is not None and info.data_fingerprint != fingerprint:
+        raise DataError(
+            f"The data in {place} has changed since the study began, so its figures could not be compared:"
+            " restore the data, or begin a new study with another --name."
+        )
+
+
+@contextlib.contextmanager
+def _progress(cells: Sequence[Cell], console: Console) -> Iterator[Progress]:
+    if not console.is_terminal:
+        yield PlainProgress(cells, console)
+        return
+    with LiveProgress(cells, console) as live:
+        yield live

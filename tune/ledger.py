@@ -1,0 +1,141 @@
+"""The ledger: every read of labels by a cell, one immutable file each, in one order for the whole study.
+
+Whoever is about to use labels appends an entry first. Sequence numbers are taken by creating the file of
+that number, which only one process can do, so the order holds across workers and restarts.
+"""
+
+import dataclasses
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from dgad.errors import RecordError
+from dgad.records import utc_now
+from tune.cells import DEPLOY
+
+FORMAT_VERSION = 1
+Purpose = Literal["fit", "objective", "seal", "outer", "report"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One read of labels, or a seal."""
+
+    sequence: int
+    """Position in the study's one order, from 0."""
+    cell: str
+    purpose: Purpose
+    """`fit`: a model trained on these labels is used; `objective`: a configuration is judged by them;
+    `seal`: the cell's selection is final; `outer`: the winner is scored on the target."""
+    domains: tuple[str, ...] = ()
+    """Whose labels are read."""
+    record_id: str | None = None
+    detail: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """`fit`: the fit's id; `seal`: the selected settings, the trial and its inner score."""
+    at: str
+    format_version: int = FORMAT_VERSION
+
+
+class Ledger:
+    """Append-only entries in a folder on a local disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._next = 0
+
+    def append(
+        self,
+        cell: str,
+        purpose: Purpose,
+        *,
+        domains: Sequence[str] = (),
+        record_id: str | None = None,
+        detail: dict[str, Any] | None = None,
+    ) -> Entry:
+        """Write the next entry; it is on disk when this returns."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._next == 0:
+            self._next = len(self._sequences())
+        while True:
+            entry = Entry(
+                sequence=self._next,
+                cell=cell,
+                purpose=purpose,
+                domains=tuple(domains),
+                record_id=record_id,
+                detail=detail or {},
+                at=utc_now(),
+            )
+            self._next += 1
+            if self._create(entry):
+                return entry
+
+    def entries(self) -> tuple[Entry, ...]:
+        """All entries in order; `RecordError` for a damaged or missing one."""
+        sequences = self._sequences()
+        if sequences != list(range(len(sequences))):
+            raise RecordError(f"The ledger {self.folder} has a gap: an entry was removed.")
+        return tuple(self._read(sequence) for sequence in sequences)
+
+    def seal_of(self, cell: str) -> Entry | None:
+        """The seal of a cell, or None before it is sealed."""
+        return next((e for e in self.entries() if e.cell == cell and e.purpose == "seal"), None)
+
+    def _sequences(self) -> list[int]:
+        names = (p.name for p in self.folder.glob("*.json")) if self.folder.is_dir() else ()
+        return sorted(int(n.removesuffix(".json")) for n in names)
+
+    def _path(self, sequence: int) -> Path:
+        return self.folder / f"{sequence:08d}.json"
+
+    def _create(self, entry: Entry) -> bool:
+        """False where another process has taken the number."""
+        temporary = self.folder / f".{os.getpid()}-{secrets.token_hex(4)}"
+        with open(temporary, "x") as file:
+            json.dump(dataclasses.asdict(entry), file)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, self._path(entry.sequence))
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink()
+        return True
+
+    def _read(self, sequence: int) -> Entry:
+        path = self._path(sequence)
+        try:
+            values = json.loads(path.read_bytes())
+            return Entry(**{**values, "domains": tuple(values["domains"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise RecordError(f"The ledger entry {path} is damaged: {error}.") from error
+
+
+def leaks(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """One sentence per breach of the order: what a cell may read before and after its seal.
+
+    Before its seal a cell reads no label of its target; it is sealed once; it is scored on its target only
+    afterwards, and judges no configuration any more.
+    """
+    sealed: set[str] = set()
+    found = []
+    for entry in entries:
+        target = entry.cell.partition("@")[2]
+        if entry.purpose == "seal":
+            if entry.cell in sealed:
+                found.append(f"Entry {entry.sequence}: {entry.cell} was sealed a second time.")
+            sealed.add(entry.cell)
+        elif entry.purpose == "objective" and entry.cell in sealed:
+            found.append(f"Entry {entry.sequence}: {entry.cell} judged a configuration after its seal.")
+        elif target != DEPLOY and target in entry.domains and entry.cell not in sealed:
+            found.append(
+                f"Entry {entry.sequence}: {entry.cell} read labels of its target before its seal"
+                f" ({entry.purpose})."
+            )
+        elif target in entry.domains and entry.purpose != "outer":
+            found.append(f"Entry {entry.sequence}: {entry.cell} used its target's labels to {entry.purpose}.")
+    return tuple(found)

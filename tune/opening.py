@@ -1,0 +1,98 @@
+"""The opening design: the first configurations of every cell of a method, chosen without any label.
+
+Because it is the same in every cell, the fits it asks for are shared between cells.
+"""
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import optuna
+
+from dgad.methods import METHODS
+from dgad.seeds import seed_for
+from dgad.settings import from_dict, to_dict
+from tune.quiet import quiet_optuna
+from tune.space import DEMO_QUICK, SpaceFunction, space_for
+
+_MAX_POINTS = 256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class OpeningPoint:
+    """One configuration of the opening design."""
+
+    origin: str
+    """`preset NAME` or `quasi-random`."""
+    params: dict[str, Any]
+    """As the space asks for them."""
+    settings: dict[str, Any]
+    """Complete: a preset keeps also what the space does not ask for."""
+
+
+def complete_settings(method: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """What a trial chose, checked, with every other setting at its default."""
+    return to_dict(from_dict(METHODS[method].settings_type, chosen, where=method))
+
+
+def opening_design(method: str, kind: str, *, seed: int, num_trials: int) -> tuple[OpeningPoint, ...]:
+    """The presets that lie in the space, then quasi-random points up to half of `num_trials`."""
+    design = list(_preset_points(method, kind))[:num_trials]
+    wanted = max(len(design), math.ceil(num_trials / 2))
+    seen = [point.settings for point in design]
+    for params, settings in _quasi_random(method, kind, seed_for(seed, method, "opening")):
+        if len(design) >= wanted:
+            break
+        if settings not in seen:
+            seen.append(settings)
+            design.append(OpeningPoint(origin="quasi-random", params=params, settings=settings))
+    return tuple(design)
+
+
+def is_searched(method: str, kind: str) -> bool:
+    """Whether the method's space asks for anything."""
+    params, _ = next(_quasi_random(method, kind, 0))
+    return bool(params)
+
+
+def params_of(space: SpaceFunction, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The parameters with which `space` chooses what these complete settings hold; None outside it."""
+    trial = optuna.trial.FixedTrial(dict(settings))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Optuna's word for a number out of range
+            space(trial)  # type: ignore[arg-type]  # answers like a trial
+    except (ValueError, UserWarning):  # ValueError: not among the choices, or not a setting
+        return None
+    return dict(trial.params)
+
+
+def _preset_points(method: str, kind: str) -> Iterator[OpeningPoint]:
+    for name, preset in METHODS[method].presets.items():
+        settings = to_dict(preset)
+        if method == "comparer" and kind == "demo":
+            if name not in ("robust", "robust_distance"):
+                continue
+            settings |= DEMO_QUICK
+        params = params_of(space_for(method, kind), settings)
+        if params is not None:
+            yield OpeningPoint(origin=f"preset {name}", params=params, settings=settings)
+
+
+def _quasi_random(method: str, kind: str, seed: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Scrambled Sobol points; parameters that depend on others are drawn at random by the same seed."""
+    quiet_optuna()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sampler = optuna.samplers.QMCSampler(
+            seed=seed % 2**32, scramble=True, warn_asynchronous_seeding=False, warn_independent_sampling=False
+        )
+    study = optuna.create_study(sampler=sampler)
+    space = space_for(method, kind)
+    for _ in range(_MAX_POINTS):
+        trial = study.ask()
+        settings = complete_settings(method, space(trial))
+        yield trial.params, settings
+        study.tell(trial, 0.0)  # no label is looked at: every point is as good

@@ -1,0 +1,98 @@
+"""After the search: winners are refitted and scored on their targets, once, on Ray."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import ray
+from ray.util import ActorPool
+
+from dgad.errors import TrainingError
+from dgad.report.examples import write_examples
+from tune.cells import DEPLOY
+from tune.ledger import Ledger
+from tune.progress import Progress
+from tune.resources import Workers
+from tune.rows import OuterJob
+from tune.selection import LeakError
+from tune.workbench import Run, Workbench
+
+MAX_WORKER_DEATHS = 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class OuterResult:
+    """What became of a job."""
+
+    job: OuterJob
+    record_id: str | None
+    image_auroc: float | None
+    error: str | None
+
+
+def run_outer(
+    run: Run, jobs: Sequence[OuterJob], workers: Workers, progress: Progress
+) -> tuple[OuterResult, ...]:
+    """Run the jobs on Ray, in any order; a failed one is a result too."""
+    worker_class = ray.remote(num_cpus=1, num_gpus=workers.gpus_each, max_restarts=MAX_WORKER_DEATHS)(
+        _OuterWorker
+    )
+    actors = [
+        worker_class.options(max_task_retries=MAX_WORKER_DEATHS).remote(run)
+        for _ in range(min(workers.count, len(jobs)))
+    ]
+    results = []
+    try:
+        for result in ActorPool(actors).map_unordered(lambda actor, job: actor.run.remote(job), jobs):
+            results.append(result)
+            progress.job_ended(len(results), len(jobs), describe(result))
+    except ray.exceptions.RayError as error:
+        raise TrainingError(f"A worker broke off {MAX_WORKER_DEATHS + 1} times: {error}") from error
+    finally:
+        for actor in actors:
+            ray.kill(actor)
+    return tuple(results)
+
+
+def describe(result: OuterResult) -> str:
+    """One line."""
+    row, seed = result.job.row, result.job.seed
+    if result.error:
+        return f"{row.name} seed {seed} failed: {result.error}"
+    if row.target == DEPLOY:
+        return f"{row.label} fitted on all {len(row.domains)} domains"
+    auroc = "not defined" if result.image_auroc is None else f"{result.image_auroc:.3f}"
+    return f"{row.label} on {row.target}, seed {seed}: image AUROC {auroc}"
+
+
+class _OuterWorker:
+    """A Ray actor that refits and scores; keeps data and frozen features for its lifetime."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._workbench = Workbench(run)
+        self._ledger = Ledger(run.ledger_folder)
+
+    def run(self, job: OuterJob) -> OuterResult:
+        """Refuses a row that is not sealed."""
+        row, bench = job.row, self._workbench
+        if row.selection is None or self._ledger.seal_of(row.name) is None:
+            raise LeakError(f"{row.name} is not sealed, so its target must not be looked at.")
+        key = self._run.fit_key(row.method, row.selection.settings, row.sources, seed=job.seed)
+        self._ledger.append(row.name, "fit", domains=key.sources, detail={"fit": key.id})
+        if row.target == DEPLOY:
+            error = bench.try_fit(key)
+            return OuterResult(job=job, record_id=None, image_auroc=None, error=error)
+        record_id = bench.record_id(key, row.target)
+        self._ledger.append(row.name, "outer", domains=(row.target,), record_id=record_id)
+        if job.with_examples:
+            record, scores = bench.score(key, row.target, label=row.label, role="outer")
+            if scores is not None:
+                write_examples(self._run.folder, bench.target(row.target), scores, label=row.label)
+        else:
+            record = bench.record(key, row.target, label=row.label, role="outer")
+        return OuterResult(
+            job=job,
+            record_id=record.record_id,
+            image_auroc=record.metrics.image_auroc,
+            error=record.error,
+        )

@@ -1,0 +1,87 @@
+"""What `dgad-tune launch` prints at the end: the leaderboard, the bundle, where everything is."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dgad.records import RecordStore
+from dgad.report.page import FILE_NAME as REPORT_FILE
+from dgad.report.summary import StudySummary
+from dgad.report.tables import Estimate, LeaderboardRow, leaderboard, outer_records
+from dgad.settings import to_dict
+from tune.progress import clock
+
+
+def print_results(folder: Path, summary: StudySummary, console: Console) -> None:
+    """Image AUROC by method and target, failures, the bundle, and where the report is."""
+    rows = _leaderboard(folder, summary)
+    console.print()
+    console.print(leaderboard_table(rows, summary))
+    for cell in summary.cells:
+        if cell.error:
+            text = f"{cell.method} on {cell.target} failed: {cell.error}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+    lines = [
+        f"Chosen by {summary.protocol} folds: no label of a target was read before its settings were fixed.",
+        f"{summary.fits_computed} fits computed, {summary.fits_reused} more requests answered by a shared"
+        f" fit; {clock(summary.wall_s)} in all.",
+    ]
+    if summary.bundle is not None:
+        expected = summary.bundle.expected_image_auroc
+        figure = "not measured" if expected is None else f"{expected:.3f} (the estimate above)"
+        lines.append(
+            f"Bundle: {folder / summary.bundle.path}: {summary.bundle.method} fitted on all"
+            f" {len(summary.domains)} domains; expected image AUROC on a new one {figure}."
+        )
+    lines.append(f"Report: {folder / REPORT_FILE}")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def results_json(folder: Path, summary: StudySummary) -> dict[str, Any]:
+    """The same for a program."""
+    return {
+        "name": summary.name,
+        "folder": str(folder),
+        "report": str(folder / REPORT_FILE),
+        "bundle": to_dict(summary.bundle) if summary.bundle else None,
+        "protocol": summary.protocol,
+        "fits_computed": summary.fits_computed,
+        "fits_reused": summary.fits_reused,
+        "wall_s": summary.wall_s,
+        "leaderboard": [dataclasses.asdict(row) for row in _leaderboard(folder, summary)],
+        "errors": {f"{c.method}@{c.target}": c.error for c in summary.cells if c.error},
+    }
+
+
+def leaderboard_table(rows: Sequence[LeaderboardRow], summary: StudySummary) -> Table:
+    """Methods by targets; the interval of the mean is over images."""
+    table = Table(title="Image AUROC on surfaces held out", box=None, pad_edge=False, title_justify="left")
+    table.add_column("method")
+    targets = list(dict.fromkeys(c.target for c in summary.cells if c.target in summary.domains))
+    for name in targets:
+        table.add_column(name, justify="right")
+    table.add_column("mean", justify="right")
+    table.add_column("95% over images", justify="right")
+    table.add_column("ms/image", justify="right")
+    for row in rows:
+        table.add_row(
+            row.label,
+            *(_figure(row.by_target.get(name)) for name in targets),
+            _figure(row.mean),
+            "-" if row.mean is None or row.mean.low is None else f"{row.mean.low:.3f}-{row.mean.high:.3f}",
+            "-" if row.ms_per_image is None else f"{row.ms_per_image:.1f}",
+        )
+    return table
+
+
+def _leaderboard(folder: Path, summary: StudySummary) -> tuple[LeaderboardRow, ...]:
+    return leaderboard(outer_records(summary, RecordStore(folder / "records").records()))
+
+
+def _figure(estimate: Estimate | None) -> str:
+    return "-" if estimate is None else f"{estimate.value:.3f}"

@@ -1,0 +1,129 @@
+"""Rows of the leaderboard: each cell's sealed choice, what is shown beside it, the refits they need."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+from dgad.methods import SHOWN_BESIDE, parse_method
+from dgad.report.examples import FOLDER_NAME
+from dgad.report.summary import TrialSummary
+from dgad.settings import to_dict
+from tune.cells import DEPLOY, Cell
+from tune.ledger import Ledger
+from tune.selection import Selection, select
+from tune.workbench import Run, Workbench
+
+UNTRAINED = "comparer:untrained"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One row of the leaderboard on one target: a cell, or a method shown beside it."""
+
+    label: str
+    target: str
+    domains: tuple[str, ...]
+    selection: Selection | None
+    """None where every trial of the cell failed."""
+    trials: tuple[TrialSummary, ...] = ()
+    is_searched: bool = False
+
+    @property
+    def name(self) -> str:
+        """As the ledger calls it; a cell's row has the cell's name."""
+        return f"{self.label}@{self.target}"
+
+    @property
+    def method(self) -> str:
+        """Registry name."""
+        return self.label.partition(":")[0]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every domain but the target."""
+        return tuple(d for d in self.domains if d != self.target)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class OuterJob:
+    """One refit, scored on the target unless that is `deploy`."""
+
+    row: Row
+    seed: int
+    with_examples: bool
+
+
+def seal(
+    cells: Sequence[Cell], trials: Mapping[str, tuple[TrialSummary, ...]], ledger: Ledger
+) -> tuple[Row, ...]:
+    """Close every cell's selection; what was sealed before stays as it was."""
+    rows = []
+    for cell in cells:
+        own = trials.get(cell.name, ())
+        kept = ledger.seal_of(cell.name)
+        if kept is not None:
+            selection = Selection(**kept.detail) if kept.detail else None
+        else:
+            selection = select(own) if cell.num_trials else _fixed(cell.label)
+            ledger.append(cell.name, "seal", detail=dataclasses.asdict(selection) if selection else {})
+        rows.append(
+            Row(
+                label=cell.label,
+                target=cell.target,
+                domains=cell.domains,
+                selection=selection,
+                trials=own,
+                is_searched=cell.num_trials > 0,
+            )
+        )
+    rows += [row for row in _beside(rows) if row.name not in {r.name for r in rows}]
+    for row in rows[len(cells) :]:
+        if ledger.seal_of(row.name) is None:
+            assert row.selection is not None
+            ledger.append(row.name, "seal", detail=dataclasses.asdict(row.selection))
+    return tuple(rows)
+
+
+def _fixed(label: str) -> Selection:
+    return Selection(settings=to_dict(parse_method(label)[2]), trial=None, inner_score=None)
+
+
+def _beside(rows: Sequence[Row]) -> Iterator[Row]:
+    """On every target: the winner untrained, and the methods that need no training."""
+    for target in dict.fromkeys(r.target for r in rows if r.target != DEPLOY):
+        own = [r for r in rows if r.target == target]
+        for label in SHOWN_BESIDE:
+            selection: Selection | None = _fixed(label)
+            if label == UNTRAINED:
+                winner = next((r.selection for r in own if r.method == "comparer"), None)
+                selection = winner and dataclasses.replace(
+                    winner, settings={**winner.settings, "num_steps": 0}, inner_score=None
+                )
+            if selection is not None:
+                yield Row(label=label, target=target, domains=own[0].domains, selection=selection)
+
+
+def outer_jobs(run: Run, rows: Sequence[Row]) -> tuple[OuterJob, ...]:
+    """Every row with every seed; `deploy` once; pictures for the first row of a target."""
+    jobs = []
+    pictured: set[str] = set()
+    for row in rows:
+        if row.selection is None:
+            continue
+        for seed in run.study.fit_seeds[:1] if row.target == DEPLOY else run.study.fit_seeds:
+            first = row.target != DEPLOY and row.target not in pictured
+            pictured.add(row.target)
+            jobs.append(OuterJob(row=row, seed=seed, with_examples=first))
+    return tuple(jobs)
+
+
+def is_done(workbench: Workbench, job: OuterJob, ledger_records: frozenset[tuple[str, str]]) -> bool:
+    """Whether an earlier run has finished the job."""
+    assert job.row.selection is not None
+    key = workbench.run.fit_key(job.row.method, job.row.selection.settings, job.row.sources, seed=job.seed)
+    if job.row.target == DEPLOY:
+        return key.id in workbench.fits.ids()
+    record_id = workbench.record_id(key, job.row.target)
+    record = workbench.records.read(record_id)
+    has_pictures = not job.with_examples or (workbench.run.folder / FOLDER_NAME / job.row.target).is_dir()
+    was_read = (job.row.name, record_id) in ledger_records
+    return record is not None and record.status == "ok" and was_read and has_pictures

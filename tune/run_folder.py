@@ -1,0 +1,110 @@
+"""The folder of one study: made only when everything has been checked, held by one process at a time."""
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from dgad.domains.synthetic import synthesize
+from dgad.errors import DataError, RecordError, SettingsError
+from dgad.files import replace_folder_atomic, write_atomic
+from dgad.records import utc_now
+from dgad.settings import from_dict, to_dict
+from tune.study import FILE_NAME, Study
+
+INFO_FILE = "run.json"
+DATA_FOLDER = "data"
+DEMO_DOMAINS = ("grid", "leather", "marble", "wood")
+DEMO_COUNTS = {"num_train": 20, "num_good": 16, "num_defective": 16}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RunInfo:
+    """What a run folder remembers besides its study."""
+
+    data_fingerprint: str
+    command: str
+    started_at: str = dataclasses.field(default_factory=utc_now)
+    wall_s: float = 0.0
+    """Of all earlier runs of the study that ended by themselves or by Ctrl-C."""
+    format_version: int = 1
+
+
+def run_folder(runs: Path, name: str) -> Path:
+    """Where the study `name` lives; `SettingsError` where something else is there."""
+    folder = runs / name
+    if runs.exists() and not runs.is_dir():
+        raise SettingsError(f"`--runs` must be a folder, but {runs} is a file.")
+    # Hidden files are ours: a run that broke off before it wrote anything leaves its lock.
+    is_free = not folder.exists() or (
+        folder.is_dir() and all(p.name.startswith(".") for p in folder.iterdir())
+    )
+    if not is_free and not (folder / FILE_NAME).is_file():
+        raise SettingsError(f"{folder} exists and is no study of dgad-tune: choose another --name or --runs.")
+    return folder
+
+
+@contextlib.contextmanager
+def data_of(study: Study, folder: Path, *, quick: bool = False) -> Iterator[str]:
+    """Where the study's data is; the demo's is made in a temporary folder unless it is in `folder`.
+
+    `quick` makes only as many images as an estimate needs.
+    """
+    if study.data is not None:
+        yield study.data
+        return
+    for name in study.folds:
+        if name not in DEMO_DOMAINS:
+            raise DataError(f"The demo has no domain `{name}`; it has: {', '.join(DEMO_DOMAINS)}.")
+    made = folder / DATA_FOLDER
+    if made.is_dir():
+        yield str(made)
+        return
+    with tempfile.TemporaryDirectory(prefix="dgad-demo-") as temporary:
+        place = Path(temporary) / DATA_FOLDER
+        counts = {"num_train": 12, "num_good": 8, "num_defective": 8} if quick else DEMO_COUNTS
+        synthesize(place, seed=study.seed, domains=DEMO_DOMAINS, image_size_px=study.image_size_px, **counts)
+        yield str(place)
+
+
+def keep_data(place: str, study: Study, folder: Path) -> str:
+    """Bring the demo's data into the run folder; other data stays where it is."""
+    made = folder / DATA_FOLDER
+    if study.data is None and not made.is_dir():
+        with replace_folder_atomic(made) as temporary:
+            shutil.copytree(place, temporary, dirs_exist_ok=True)
+    return study.data or str(made)
+
+
+@contextlib.contextmanager
+def held(folder: Path, name: str) -> Iterator[None]:
+    """The folder, for this process alone; `RecordError` while another one runs the same study."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=2):
+            yield
+    except Timeout:
+        raise RecordError(
+            f"The study `{name}` in {folder} is being run by another process: wait for it or stop it."
+        ) from None
+
+
+def read_info(folder: Path) -> RunInfo | None:
+    """What the folder remembers, or None before its first run."""
+    path = folder / INFO_FILE
+    if not path.is_file():
+        return None
+    try:
+        return from_dict(RunInfo, json.loads(path.read_bytes()))
+    except (ValueError, SettingsError) as error:
+        raise RecordError(f"{path} is damaged: {error}") from error
+
+
+def write_info(folder: Path, info: RunInfo) -> None:
+    """Remember it."""
+    write_atomic(folder / INFO_FILE, json.dumps(to_dict(info), indent=2).encode())

@@ -1,0 +1,143 @@
+"""One Ray Tune searcher for the whole matrix: an Optuna study per cell, dealt round-robin.
+
+Each cell's study lives in its own journal in the run folder, and that is all the state there is: a searcher
+made again from the journals goes on where the last one was stopped.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from dgad.seeds import seed_for
+from tune.cells import Cell
+from tune.opening import complete_settings, opening_design
+from tune.quiet import quiet_optuna
+from tune.selection import ERROR, SCORES, is_interrupted
+from tune.space import space_for
+
+METRIC = "inner_image_auroc"
+"""Mean image AUROC over a cell's inner folds: what trials report and the search maximises."""
+_LOCK_GRACE_S = 5
+
+
+class MatrixSearcher(Searcher):
+    """Deals trials to cells in turn, never by performance, until each has its number."""
+
+    def __init__(self, cells: Sequence[Cell], journals: Path, *, kind: str, seed: int) -> None:
+        super().__init__(metric=METRIC, mode="max")
+        quiet_optuna()
+        self._kind = kind
+        self._cells = {cell.name: cell for cell in cells if cell.num_trials > 0}
+        self._studies = {name: open_study(journals, name, seed=seed) for name in self._cells}
+        self._running: dict[str, tuple[str, optuna.Trial]] = {}
+        for cell in self._cells.values():
+            study = self._studies[cell.name]
+            _open(study, cell, kind, seed)
+            _repair(study)
+        self._dealt = {name: _num_counted(study) for name, study in self._studies.items()}
+
+    @property
+    def num_left(self) -> int:
+        """Trials still to be dealt."""
+        return sum(max(0, c.num_trials - self._dealt[c.name]) for c in self._cells.values())
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next configuration for the cell that has had the fewest, or FINISHED."""
+        open_cells = [c for c in self._cells.values() if self._dealt[c.name] < c.num_trials]
+        if not open_cells:
+            return str(Searcher.FINISHED)
+        cell = min(open_cells, key=lambda c: self._dealt[c.name])
+        self._dealt[cell.name] += 1
+        trial = self._studies[cell.name].ask()
+        chosen = space_for(cell.method, self._kind)(trial)
+        # A preset keeps also the settings that the space does not ask for.
+        kept = trial.user_attrs.get("settings")
+        settings = json.loads(kept) if kept else complete_settings(cell.method, chosen)
+        trial.set_user_attr("settings", json.dumps(settings))
+        self._running[trial_id] = (cell.name, trial)
+        # As JSON: Ray Tune would read meaning into nested mappings and lists.
+        return {"cell": cell.name, "number": trial.number, "settings": json.dumps(settings)}
+
+    def on_trial_complete(
+        self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the cell's study: complete with the mean over its inner folds, or failed."""
+        name, trial = self._running.pop(trial_id)
+        result = result or {}
+        value = result.get(METRIC)
+        message = str(result.get(ERROR, "")) or ("its worker broke off" if error else "")
+        if not message and (value is None or value != value):
+            message = "no inner fold has both normal and abnormal images"
+        trial.set_user_attr(SCORES, result.get(SCORES, "{}"))
+        if message:
+            trial.set_user_attr(ERROR, message)
+            self._studies[name].tell(trial, state=TrialState.FAIL)
+        else:
+            self._studies[name].tell(trial, float(value))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journals are the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the journals are the state."""
+
+
+def open_study(journals: Path, cell_name: str, *, seed: int) -> optuna.Study:
+    """The Optuna study of a cell, made if it is not there; `optuna-dashboard` opens its journal."""
+    journals.mkdir(parents=True, exist_ok=True)
+    path = str(journal_path(journals, cell_name))
+    # One process writes at a time (the run folder is locked), so a lock that is there was left by a kill.
+    lock = JournalFileSymlinkLock(path, grace_period=_LOCK_GRACE_S)
+    storage = JournalStorage(JournalFileBackend(path, lock_obj=lock))
+    study = optuna.create_study(
+        storage=storage, study_name=cell_name, direction="maximize", load_if_exists=True
+    )
+    # Each restart draws from a stream of its own, or it would propose the same points again.
+    num_trials = len(study.get_trials(deepcopy=False))
+    study.sampler = optuna.samplers.TPESampler(
+        multivariate=True,
+        group=True,
+        constant_liar=True,
+        n_startup_trials=1,  # the opening design is the start
+        seed=seed_for(seed, cell_name, "sampler", str(num_trials)) % 2**32,
+    )
+    return study
+
+
+def journal_path(journals: Path, cell_name: str) -> Path:
+    """Where the journal of a cell is."""
+    return journals / f"{quote(cell_name, safe='@')}.log"
+
+
+def _open(study: optuna.Study, cell: Cell, kind: str, seed: int) -> None:
+    """Queue the opening design once, also if an earlier attempt broke off half-way."""
+    known = {t.user_attrs.get("point") for t in study.get_trials(deepcopy=False)}
+    design = opening_design(cell.method, kind, seed=seed, num_trials=cell.num_trials)
+    for number, point in enumerate(design):
+        if number not in known:
+            attributes = {"point": number, "origin": point.origin, "settings": json.dumps(point.settings)}
+            study.enqueue_trial(point.params, user_attrs=attributes)
+
+
+def _repair(study: optuna.Study) -> None:
+    """Ask again for what a stopped run left unfinished; its finished fits will be found."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        # Killed before it was asked for all its parameters, it knows only those it was queued with.
+        params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        # Queued before it is given up: a stop in between repeats a trial, and never loses one.
+        study.enqueue_trial(params, user_attrs=dict(trial.user_attrs))
+        study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _num_counted(study: optuna.Study) -> int:
+    """Trials that count towards the planned number."""
+    trials = study.get_trials(deepcopy=False)
+    return sum(t.state.is_finished() and not is_interrupted(t) for t in trials)

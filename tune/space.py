@@ -1,0 +1,99 @@
+"""Search spaces: per method one define-by-run function from a trial to settings.
+
+Each parameter is called like the setting it chooses, so that a preset can be read back as a point of the
+space (`tune.opening`). Parameters that others make meaningless are not asked for.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optuna
+
+SpaceFunction = Callable[[optuna.Trial], dict[str, Any]]
+"""Settings that a trial chooses; those it does not mention keep their defaults."""
+
+RANKING_WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
+"""λ of Eq. 4; steps, because 0 (the loss off) must be among them."""
+ATTENTION_WEIGHTS = (0.0, 0.1, 0.3, 1.0)
+ANCHOR_WEIGHTS = (0.0, 1e-4, 1e-3, 1e-2)
+DEMO_QUICK: Mapping[str, Any] = {"backbone_mode": "frozen", "num_steps": 30}
+"""What every configuration of the demo has in common."""
+
+
+def comparer(trial: optuna.Trial) -> dict[str, Any]:
+    """Everything about the comparer that the paper or its alternatives leave open."""
+    chosen: dict[str, Any] = {}
+    stride = chosen["finest_stride"] = trial.suggest_categorical("finest_stride", [4, 8])
+    chosen["num_levels"] = trial.suggest_int("num_levels", 1, 4 if stride == 4 else 3)
+    chosen["reference_norm"] = trial.suggest_categorical("reference_norm", [True, False])
+    chosen["head"] = trial.suggest_categorical("head", ["mlp", "distance", "mlp_difference"])
+    if chosen["head"] != "distance":
+        chosen["init"] = trial.suggest_categorical("init", ["difference", "random"])
+    chosen["aggregation"] = trial.suggest_categorical("aggregation", ["min", "softmin", "max"])
+    if chosen["aggregation"] == "softmin":
+        chosen["temperature"] = trial.suggest_float("temperature", 0.05, 2.0, log=True)
+    chosen["score_pooling"] = trial.suggest_categorical("score_pooling", ["max", "top_fraction"])
+    if chosen["score_pooling"] == "top_fraction":
+        chosen["top_fraction"] = trial.suggest_float("top_fraction", 0.005, 0.2, log=True)
+    if chosen["num_levels"] > 1:
+        chosen["level_calibration"] = trial.suggest_categorical("level_calibration", [False, True])
+    chosen["num_steps"] = trial.suggest_categorical("num_steps", [0, 20, 40, 60, 120])
+    if chosen["num_steps"] > 0:
+        chosen |= _training(trial)
+    return chosen
+
+
+def _training(trial: optuna.Trial) -> dict[str, Any]:
+    return {
+        "backbone_mode": trial.suggest_categorical("backbone_mode", ["fine_tuned", "frozen"]),
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
+        "domains_per_step": trial.suggest_int("domains_per_step", 1, 3),
+        "normals_per_domain": trial.suggest_int("normals_per_domain", 1, 4),
+        "abnormals_per_domain": trial.suggest_int("abnormals_per_domain", 1, 4),
+        "references_per_domain": trial.suggest_int("references_per_domain", 1, 5),
+        "num_query_patches": trial.suggest_categorical("num_query_patches", [0, 64, 256]),
+        "num_reference_patches": trial.suggest_categorical("num_reference_patches", [64, 256, 1024]),
+        "ranking_weight": trial.suggest_categorical("ranking_weight", RANKING_WEIGHTS),
+        "attention_weight": trial.suggest_categorical("attention_weight", ATTENTION_WEIGHTS),
+        "anchor_weight": trial.suggest_categorical("anchor_weight", ANCHOR_WEIGHTS),
+    }
+
+
+def comparer_demo(trial: optuna.Trial) -> dict[str, Any]:
+    """A small corner of `comparer` that two CPU cores search in minutes: frozen features, few steps."""
+    return {
+        **DEMO_QUICK,
+        "head": trial.suggest_categorical("head", ["mlp", "distance"]),
+        "score_pooling": trial.suggest_categorical("score_pooling", ["max", "top_fraction"]),
+        "num_reference_patches": trial.suggest_categorical("num_reference_patches", [64, 256]),
+        "ranking_weight": trial.suggest_categorical("ranking_weight", RANKING_WEIGHTS[:4]),
+        "learning_rate": trial.suggest_float("learning_rate", 3e-4, 3e-3, log=True),
+    }
+
+
+def patch_knn(trial: optuna.Trial) -> dict[str, Any]:
+    """Which features the nearest neighbour sees, and how patches become an image score."""
+    chosen: dict[str, Any] = {}
+    stride = chosen["finest_stride"] = trial.suggest_categorical("finest_stride", [4, 8])
+    chosen["num_levels"] = trial.suggest_int("num_levels", 1, 3 if stride == 4 else 2)
+    chosen["neighbourhood"] = trial.suggest_categorical("neighbourhood", [1, 3, 5])
+    chosen["reference_norm"] = trial.suggest_categorical("reference_norm", ["none", "scalar", "channel"])
+    chosen["score_pooling"] = trial.suggest_categorical("score_pooling", ["max", "top_fraction"])
+    if chosen["score_pooling"] == "top_fraction":
+        chosen["top_fraction"] = trial.suggest_float("top_fraction", 0.005, 0.2, log=True)
+    return chosen
+
+
+def nothing(trial: optuna.Trial) -> dict[str, Any]:
+    """For a method without free settings: it is not searched."""
+    del trial
+    return {}
+
+
+SPACES: Mapping[str, SpaceFunction] = {"comparer": comparer, "patch_knn": patch_knn, "trivial": nothing}
+DEMO_SPACES: Mapping[str, SpaceFunction] = {**SPACES, "comparer": comparer_demo}
+
+
+def space_for(method: str, kind: str) -> SpaceFunction:
+    """The `full` or `demo` space of a method."""
+    return (DEMO_SPACES if kind == "demo" else SPACES)[method]

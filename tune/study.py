@@ -1,0 +1,161 @@
+"""A study's settings: what decides its figures, from options and a YAML file, kept in the run folder."""
+
+import dataclasses
+import re
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from dgad.errors import RecordError, SettingsError
+from dgad.evaluation.scoring import parse_num_references
+from dgad.files import write_atomic
+from dgad.methods import parse_method
+from dgad.settings import FeatureSettings, coerce, require, to_dict
+from dgad.yaml_file import check_keys, load_yaml
+
+FORMAT_VERSION = 1
+FILE_NAME = "study.yaml"
+DEMO_NAME = "demo"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Study:
+    """One search. Where it runs (device, workers) is not part of it, so that it can go on elsewhere."""
+
+    name: str
+    data: str | None = None
+    """A folder or URI; None synthesises the demo's domains into the run folder."""
+    layout: str | None = None
+    """A data layout by name; None finds it."""
+    methods: tuple[str, ...] = ("comparer",)
+    """`name` is searched; `name:preset` is fixed and only evaluated."""
+    folds: tuple[str, ...] = ()
+    """Target domains; empty is all."""
+    protocol: Literal["nested"] = "nested"
+    trials: int = 8
+    """Configurations per cell."""
+    seeds: int = 1
+    """Fits of each winner, from `seed` upwards; the search itself uses `seed`."""
+    seed: int = 0
+    num_references: str = "10"
+    """A count, `P%` of the target's train normals, or `all`."""
+    backbone: str = "resnet18"
+    weights: str = "none"
+    image_size_px: int = 128
+    space: Literal["full", "demo"] = "full"
+    """`demo` is a smaller space of quick configurations."""
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        rule = "1 to 64 of a-z, 0-9, _ and -, and begin with a letter or digit"
+        require(_NAME.fullmatch(self.name) is not None, "name", rule, self.name)
+        require(bool(self.methods), "methods", "at least one method", list(self.methods))
+        for label in self.methods:
+            parse_method(label)
+        for name in ("methods", "folds"):
+            values = getattr(self, name)
+            require(len(set(values)) == len(values), name, "without repetition", list(values))
+        for name in ("trials", "seeds"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        require(self.seed >= 0, "seed", "at least 0", self.seed)
+        parse_num_references(self.num_references)
+        require(
+            1 <= self.format_version <= FORMAT_VERSION,
+            "format_version",
+            f"at most {FORMAT_VERSION} (update dgad to read a newer study)",
+            self.format_version,
+        )
+        assert self.features  # checks backbone, weights and image size
+
+    @property
+    def features(self) -> FeatureSettings:
+        """What every method of the study shares."""
+        return FeatureSettings(backbone=self.backbone, weights=self.weights, image_size_px=self.image_size_px)
+
+    @property
+    def fit_seeds(self) -> tuple[int, ...]:
+        """The seeds winners are fitted with; the first is the search's."""
+        return tuple(range(self.seed, self.seed + self.seeds))
+
+
+DEMO_DEFAULTS: Mapping[str, Any] = {"space": "demo", "trials": 4, "image_size_px": 96}
+"""What a study without data does differently, unless told."""
+
+_HINTS = typing.get_type_hints(Study)
+
+
+def read_study_file(path: Path) -> dict[str, Any]:
+    """The settings in a YAML study file; `SettingsError` names file and line."""
+    loaded, lines = load_yaml(path)
+    check_keys(loaded, _HINTS, lines, str(path))
+    return {k: _checked(k, v, f"{path}, line {lines[(k,)]}") for k, v in loaded.items()}
+
+
+def study_from(values: Mapping[str, Any]) -> Study:
+    """A study from given settings and the defaults; without `data` those of the demo."""
+    demo = {} if values.get("data") else DEMO_DEFAULTS
+    checked = {k: _checked(k, v, "") for k, v in values.items() if v is not None}
+    return Study(**{"name": default_name(values), **demo, **checked})
+
+
+def default_name(values: Mapping[str, Any]) -> str:
+    """The name of a study that was given none: its data folder's, or `demo`."""
+    if values.get("name"):
+        return str(values["name"])
+    if not values.get("data"):
+        return DEMO_NAME
+    last = str(values["data"]).rstrip("/").rsplit("/", 1)[-1].lower()
+    return re.sub(r"[^a-z0-9_-]+", "-", last).strip("-_")[:64] or "study"
+
+
+def write_study(folder: Path, study: Study) -> None:
+    """Write `study.yaml` into the run folder; it can be given to `--study` again."""
+    values = {k: v for k, v in to_dict(study).items() if v is not None}
+    write_atomic(folder / FILE_NAME, yaml.safe_dump(values, sort_keys=False).encode())
+
+
+def read_study(folder: Path) -> Study | None:
+    """The study of a run folder, or None where there is none."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        return None
+    try:
+        return Study(**read_study_file(path))
+    except TypeError as error:
+        raise RecordError(f"{path} is damaged: {error}.") from error
+
+
+def check_same(stored: Study, given: Mapping[str, Any], folder: Path) -> None:
+    """Raise `SettingsError` where what was given differs from the study that is resumed."""
+    differences = []
+    for key, value in given.items():
+        if value is None:
+            continue
+        checked, kept = _checked(key, value, ""), getattr(stored, key)
+        if checked != kept:
+            differences.append(f"`{key}` is {_shown(kept)} there and {_shown(checked)} here")
+    if differences:
+        raise SettingsError(
+            f"The study `{stored.name}` in {folder} was started with other settings"
+            f" ({'; '.join(differences)}): leave them out to resume it, or choose another --name."
+        )
+
+
+def _checked(key: str, value: Any, place: str) -> Any:
+    """One setting in its type."""
+    try:
+        if key == "num_references" and isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if key == "data" and isinstance(value, str) and "://" not in value:
+            value = str(Path(value).expanduser().absolute())
+        return coerce(value, _HINTS[key], key)
+    except SettingsError as error:
+        raise SettingsError(f"{place}: {error}" if place else str(error)) from None
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,72 @@
+"""One trial under Ray Tune: a configuration of one cell, one inner fold a step."""
+
+import json
+from typing import Any
+
+from ray import tune as ray_tune
+
+from tune.cells import Cell
+from tune.ledger import Ledger
+from tune.searcher import METRIC
+from tune.selection import ERROR, SCORES, InnerScore, mean_score, read_inner_score
+from tune.workbench import Run, Workbench
+
+FITS_COMPUTED, FITS_READ, FOLD = "fits_computed", "fits_read", "fold"
+
+
+class CellTrial(ray_tune.Trainable):  # type: ignore[misc]  # Ray is untyped
+    """Fits on the sources of each inner fold, scores its held-out source, reports the running mean.
+
+    The actor outlives its trials (`reuse_actors`), and with it the data and the frozen features.
+    """
+
+    def setup(self, config: dict[str, Any], *, run: Run, cells: tuple[Cell, ...]) -> None:
+        """Called once per worker."""
+        self._run = run
+        self._cells = {cell.name: cell for cell in cells}
+        self._workbench = Workbench(run)
+        self._ledger = Ledger(run.ledger_folder)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Called instead of `setup` for every further trial."""
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._cell = self._cells[config["cell"]]
+        self._settings = json.loads(config["settings"])
+        self._scores: list[InnerScore] = []
+        self._num_read = 0
+
+    def step(self) -> dict[str, Any]:
+        """One inner fold; the trial ends with the last one, or with the first that fails."""
+        cell, fold = self._cell, self._cell.folds[len(self._scores)]
+        key = self._run.fit_key(cell.method, self._settings, fold.sources)
+        self._ledger.append(cell.name, "fit", domains=key.sources, detail={"fit": key.id})
+        num_fits = len(self._workbench.fits.computed)
+        record = self._workbench.record(key, fold.target, label=cell.label, role="inner")
+        computed = len(self._workbench.fits.computed) - num_fits
+        if record.status == "failed":
+            return self._result(fold.target, done=True, error=record.error or "failed", computed=computed)
+        self._scores.append(read_inner_score(cell, record, self._ledger))
+        done = len(self._scores) == len(cell.folds)
+        return self._result(fold.target, done=done, error="", computed=computed)
+
+    def _result(self, fold: str, *, done: bool, error: str, computed: int) -> dict[str, Any]:
+        mean = mean_score(self._scores)
+        return {
+            METRIC: float("nan") if mean is None else mean,
+            SCORES: json.dumps({s.source: s.image_auroc for s in self._scores}),
+            ERROR: error,
+            FOLD: fold,
+            FITS_COMPUTED: computed,
+            FITS_READ: 1 - computed,
+            "done": done,
+        }
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: finished folds are records, and a trial begun again reads them."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing to load."""

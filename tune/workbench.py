@@ -1,0 +1,213 @@
+"""What one process needs to fit and score: data, feature cache, stores, and one way to use them."""
+
+import dataclasses
+import hashlib
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import dgad
+from dgad.domains import open_dataset
+from dgad.episodes import SourceDomain, load_source
+from dgad.errors import DgadError
+from dgad.evaluation.scoring import (
+    TargetDomain,
+    TargetScores,
+    count_references,
+    load_target,
+    parse_num_references,
+    score_target,
+)
+from dgad.features.cache import FeatureCache
+from dgad.methods import METHODS
+from dgad.methods.base import Context, Method
+from dgad.records import FitKey, Record, RecordStore, current_versions, record_id_for
+from dgad.settings import from_dict, to_dict
+from tune.fits import FitStore
+from tune.study import Study
+
+FIT_ERRORS = (DgadError, RuntimeError, ValueError, ArithmeticError, MemoryError)
+"""What makes a fit a failed record: ours, and what torch raises. Anything else is a defect of the code."""
+
+_DECIDING_PARTS = ("comparer", "features", "methods", "domains", "evaluation", "episodes.py", "training.py")
+"""The parts of `dgad` whose code decides a fit or its scores."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One study being run, as every worker gets it."""
+
+    folder: Path
+    study: Study
+    data: str
+    """Where the data is: the study's, or the demo's in the run folder."""
+    domains: tuple[str, ...]
+    data_fingerprint: str
+    code_version: str
+    device: str
+    num_threads: int
+    """torch threads per worker."""
+    cache_bytes: int
+    """Bound of each worker's feature cache."""
+
+    @property
+    def ledger_folder(self) -> Path:
+        """Reads of labels, in order."""
+        return self.folder / "ledger"
+
+    @property
+    def records_folder(self) -> Path:
+        """One file per fit and scored domain."""
+        return self.folder / "records"
+
+    @property
+    def fits_folder(self) -> Path:
+        """Weights of every fit."""
+        return self.folder / "fits"
+
+    @property
+    def journals_folder(self) -> Path:
+        """One Optuna journal per cell."""
+        return self.folder / "optuna"
+
+    def fit_key(
+        self, method: str, settings: Mapping[str, Any], sources: Sequence[str], *, seed: int | None = None
+    ) -> FitKey:
+        """The content address of a fit; a method that learns nothing has one for any sources."""
+        return FitKey(
+            method=method,
+            settings=settings,
+            features=to_dict(self.study.features),
+            sources=tuple(sources) if METHODS[method].traits.learns else (),
+            data_fingerprint=self.data_fingerprint,
+            seed=self.study.seed if seed is None else seed,
+            code_version=self.code_version,
+        )
+
+
+def code_version() -> str:
+    """The version and a hash of the code that decides fits and scores, so that changed code refits."""
+    root = Path(dgad.__file__).parent
+    digest = hashlib.sha256()
+    for part in _DECIDING_PARTS:
+        path = root / part
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
+    return f"{current_versions()['dgad']}+{digest.hexdigest()[:12]}"
+
+
+class Workbench:
+    """Fits, scores and records of one process; keeps data and frozen features for its lifetime."""
+
+    def __init__(self, run: Run) -> None:
+        torch.set_num_threads(run.num_threads)
+        self.run = run
+        self.fits = FitStore(run.fits_folder)
+        self.records = RecordStore(run.records_folder)
+        self._dataset = open_dataset(run.data, layout=run.study.layout)
+        self._size_px = run.study.image_size_px
+        self._sources: dict[str, SourceDomain] = {}
+        self._targets: dict[str, TargetDomain] = {}
+        self._context = Context(
+            features=run.study.features,
+            device=torch.device(run.device),
+            cache=FeatureCache(max_bytes=run.cache_bytes),
+        )
+
+    def record(self, key: FitKey, target: str, *, label: str, role: str) -> Record:
+        """The record of a fit on a target: read if it is there and ok, else computed and written."""
+        kept = self.records.read(self.record_id(key, target))
+        if kept is not None and kept.status == "ok":
+            return kept
+        return self.score(key, target, label=label, role=role)[0]
+
+    def score(self, key: FitKey, target: str, *, label: str, role: str) -> tuple[Record, TargetScores | None]:
+        """Fit or load, score the target, write the record; a failure is a record too, and has no scores."""
+        num_references = self._num_references(target)
+        try:
+            method, fit_s = self.fitted(key)
+            scores = score_target(method, self.target(target), num_references=num_references, seed=key.seed)
+        except FIT_ERRORS as error:
+            record = Record(
+                fit=key,
+                label=label,
+                role=role,
+                target=target,
+                num_references=num_references,
+                status="failed",
+                error=_told(error),
+                device=self.run.device,
+            )
+            self.records.write(record)
+            return record, None
+        record = Record(
+            fit=key,
+            label=label,
+            role=role,
+            target=target,
+            num_references=num_references,
+            status="ok",
+            metrics=scores.metrics,
+            sample_ids=scores.sample_ids,
+            labels=tuple(scores.labels.tolist()),
+            kinds=scores.kinds,
+            image_scores=tuple(scores.image_scores.tolist()),
+            reference_ids=scores.reference_ids,
+            ms_per_image=scores.ms_per_image,
+            fit_s=fit_s,
+            device=self.run.device,
+        )
+        self.records.write(record)
+        return record, scores
+
+    def fitted(self, key: FitKey) -> tuple[Method, float]:
+        """The fitted method and the seconds its fit took, whoever computed it."""
+        settings_type = METHODS[key.method].settings_type
+        method = METHODS[key.method](from_dict(settings_type, key.settings), self._context)
+
+        def compute() -> Mapping[str, torch.Tensor]:
+            method.fit([self._source(name) for name in key.sources], seed=key.seed)
+            return method.state()
+
+        stored = self.fits.get(key, compute)
+        if stored.was_stored:
+            method.load_state(stored.state)
+        return method, stored.fit_s
+
+    def try_fit(self, key: FitKey) -> str | None:
+        """Make sure that the fit is there; why not, where it failed."""
+        try:
+            self.fitted(key)
+        except FIT_ERRORS as error:
+            return _told(error)
+        return None
+
+    def record_id(self, key: FitKey, target: str) -> str:
+        """The id the record of this fit on this target has."""
+        return record_id_for(key, target, self._num_references(target))
+
+    def target(self, name: str) -> TargetDomain:
+        """A decoded target, kept."""
+        if name not in self._targets:
+            self._targets[name] = load_target(self._dataset.domain(name), self._size_px)
+        return self._targets[name]
+
+    def _source(self, name: str) -> SourceDomain:
+        if name not in self._sources:
+            self._sources[name] = load_source(self._dataset.domain(name), self._size_px)
+        return self._sources[name]
+
+    def _num_references(self, target: str) -> int:
+        wanted = parse_num_references(self.run.study.num_references)
+        return count_references(target, len(self._dataset.domain(target).train_normals), wanted)
+
+
+def _told(error: Exception) -> str:
+    """Ours as it is; another library's with its type and the place it came from."""
+    if isinstance(error, DgadError):
+        return str(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno})"
