@@ -121,7 +121,11 @@ def missing_thread(surface: Surface, rng: np.random.Generator, strength: float) 
 def broken(surface: Surface, rng: np.random.Generator, strength: float) -> Array:
     """A piece of the pattern is gone and what is behind shows."""
     inside = _blob(surface, rng, surface.pitch * rng.uniform(0.6, 0.6 + 0.5 * strength), rough=0.2)
-    return _blend(surface, step(inside, 0.0, 0.15), _own_colour(surface, rng.uniform(0.1, 0.3), beyond=1.0))
+    return _blend(
+        surface,
+        step(inside, 0.0, 0.15),
+        _own_colour(surface, rng.uniform(0.1, 0.3), beyond=1.0, contrast=0.0),
+    )
 
 
 def bent(surface: Surface, rng: np.random.Generator, strength: float) -> Array:
@@ -180,16 +184,23 @@ def _dark_or_light(rng: np.random.Generator) -> float:
     return float(rng.uniform(0.01, 0.06) if rng.random() < 0.5 else rng.uniform(0.94, 0.99))
 
 
-def _own_colour(surface: Surface, quantile: float, *, beyond: float = 1.8) -> npt.NDArray[np.float64]:
-    """Colour of the surface's pixels around a quantile of brightness, RGB (3,), `beyond` times as far
-    from the mean as it is."""
+def _own_colour(
+    surface: Surface, quantile: float, *, beyond: float = 1.6, contrast: float = 0.45
+) -> npt.NDArray[np.float64]:
+    """Colour of the surface's pixels around a quantile of brightness, RGB (3,).
+
+    It is moved away from the mean: `beyond` times as far, and at least by `contrast` times the mean,
+    so that a defect shows on a quiet surface too.
+    """
     flat = surface.pixels.reshape(-1, 3)
     order = np.argsort(flat.sum(axis=1))
     middle = int(quantile * (len(order) - 1))
     reach = max(1, len(order) // 100)
     colour = flat[order[max(0, middle - reach) : middle + reach]].mean(axis=0)
     mean = flat.mean(axis=0)
-    return np.asarray(np.clip(mean + beyond * (colour - mean), 0.01, 1.1), dtype=np.float64)
+    distance = max(abs(float((colour - mean).mean())), 0.01)
+    factor = max(beyond, contrast * float(mean.mean()) / distance)
+    return np.asarray(np.clip(mean + factor * (colour - mean), 0.02, 1.05), dtype=np.float64)
 
 
 def _blend(

@@ -21,6 +21,7 @@ from dgad.domains.synthetic.noise import (
     of_number,
     shade,
     smooth,
+    specks,
     standard,
     step,
 )
@@ -109,7 +110,7 @@ def leather(style: np.random.Generator, rng: np.random.Generator, size_px: int) 
     dome = crease * (1 - 0.9 * nearest**2) + 0.05 * of_number(rng, number)
     height = (dome + 0.05 * smooth(rng, size_px, 0.7)).astype(np.float32)
     grain = 0.26 + 0.26 * crease * (1 - 0.35 * nearest**2) + 0.025 * of_number(rng, number)
-    tone = grain + 0.025 * smooth(rng, size_px, 10)
+    tone = grain + 0.025 * smooth(rng, size_px, 10) + 0.22 * specks(rng, size_px, count=12)
     tone = tone * shade(height, light_rad=light, relief=0.35) + 0.02 * smooth(rng, size_px, 0.6)
     return Surface(pixels=colour(tone.astype(np.float32), dark, bright), angle_rad=0.0, pitch=float(pitch))
 
@@ -140,11 +141,14 @@ def marble(style: np.random.Generator, rng: np.random.Generator, size_px: int) -
     turbulence = smooth(rng, size_px, 11) + 0.45 * smooth(rng, size_px, 4) + 0.12 * smooth(rng, size_px, 1.5)
     phase = u * frequency * 2 * np.pi + 1.6 * turbulence
     ridge = 1 - np.abs(np.sin(phase)).astype(np.float32)
-    strength = np.clip(0.55 + 0.35 * smooth(rng, size_px, 14), 0.05, 1)
+    strength = rng.uniform(0.7, 1.4) * np.clip(0.55 + 0.35 * smooth(rng, size_px, 14), 0.05, 1)
     veins = (step(ridge, 0.93, 0.22) * strength * 0.5).astype(np.float32)
     hair = 1 - np.abs(np.sin(2.3 * phase + 2.0 * smooth(rng, size_px, 8)))
     veins = np.maximum(veins, 0.25 * step(hair.astype(np.float32), 0.95, 0.12) * strength)
-    cloud = 1 + 0.04 * fractal(rng, size_px, slope=1.5) + 0.015 * smooth(rng, size_px, 0.6)
+    cloud = (
+        1 + rng.uniform(0.02, 0.065) * fractal(rng, size_px, slope=1.5) + 0.015 * smooth(rng, size_px, 0.6)
+    )
+    cloud = cloud + 0.3 * specks(rng, size_px, count=12)
     pixels = ground * cloud[..., None] * (1 - veins[..., None]) + vein_colour * veins[..., None]
     return Surface(pixels=pixels.astype(np.float32), angle_rad=float(tilt), pitch=8.0)
 
@@ -162,8 +166,10 @@ def wood(style: np.random.Generator, rng: np.random.Generator, size_px: int) -> 
     year = of_number(rng, np.floor(ring).astype(np.int64))
     along = _along_grain(rng, v, u, 0.7, 14.0)
     pores = step(_along_grain(rng, v, u, 0.5, 14.0), 1.5, 1.0)
-    tone = 0.66 - 0.30 * late * (1 + 0.2 * year) + 0.03 * year + 0.04 * along - 0.12 * pores
-    tone = tone + 0.025 * smooth(rng, size_px, 12)
+    tone = (
+        0.66 - rng.uniform(0.22, 0.38) * late * (1 + 0.2 * year) + 0.03 * year + 0.04 * along - 0.12 * pores
+    )
+    tone = tone + 0.025 * smooth(rng, size_px, 12) + 0.4 * specks(rng, size_px, count=10)
     return Surface(
         pixels=colour(tone.astype(np.float32), dark, bright), angle_rad=float(tilt), pitch=float(period)
     )

@@ -132,7 +132,7 @@ def render(
     flawless = shot.take(surface.pixels)
     if kind == "good":
         return flawless, None
-    strength = float(rng.uniform(0.2, 1.0))
+    strength = float(rng.uniform(0.3, 1.0))
     while True:  # a defect may fall where it cannot be seen: draw again, stronger
         photograph = shot.take(DEFECTS[kind](surface, rng, strength))
         change = np.abs(photograph.astype(np.int16) - flawless.astype(np.int16)).max(axis=2)
