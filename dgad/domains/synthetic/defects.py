@@ -26,8 +26,8 @@ def scratch(surface: Surface, rng: np.random.Generator, strength: float) -> Arra
     """A long, slightly bent line, fading at its ends."""
     path = _path(rng, length=rng.uniform(30, 85), bend=0.015, jitter=0.0)
     distance, along = _distance(surface, [path])
-    line = _line(surface, distance, rng.uniform(0.8, 1.6)) * np.sin(np.pi * np.clip(along, 0.05, 0.95))
-    return _blend(surface, line * (0.65 + 0.35 * strength), _own_colour(surface, _dark_or_light(rng)))
+    line = _line(surface, distance, rng.uniform(1.0, 1.9)) * np.sin(np.pi * np.clip(along, 0.05, 0.95))
+    return _blend(surface, line * (0.75 + 0.25 * strength), _own_colour(surface, _dark_or_light(rng)))
 
 
 def crack(surface: Surface, rng: np.random.Generator, strength: float) -> Array:
@@ -140,11 +140,22 @@ def bent(surface: Surface, rng: np.random.Generator, strength: float) -> Array:
 
 
 def misaligned(surface: Surface, rng: np.random.Generator, strength: float) -> Array:
-    """A patch of the same surface turned by a quarter."""
-    inside = _blob(surface, rng, rng.uniform(8, 11 + 6 * strength), rough=0.25)
-    turned = np.rot90(surface.pixels)
+    """A patch of the same surface turned aside and enlarged, which takes the light differently."""
+    inside = _blob(surface, rng, rng.uniform(10, 13 + 5 * strength), rough=0.25)
+    angle = np.pi / 4 * (1 + rng.uniform(-0.3, 0.3))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / 1.4
+    middle = (_size(surface) - 1) / 2
+    offset = middle - turn @ np.full(2, middle)
+    turned = np.stack(
+        [
+            ndimage.affine_transform(surface.pixels[..., c], turn, offset, order=1, mode="mirror")
+            for c in range(3)
+        ],
+        axis=-1,
+    )
+    gloss = 1 + (0.10 + 0.12 * strength) * rng.choice([-1, 1])
     alpha = step(inside, 0.0, 0.1)[..., None]
-    return (surface.pixels * (1 - alpha) + turned * alpha).astype(np.float32)
+    return np.asarray(surface.pixels * (1 - alpha) + turned * gloss * alpha, dtype=np.float32)
 
 
 DEFECTS: Mapping[str, DefectFunction] = {
@@ -185,7 +196,7 @@ def _dark_or_light(rng: np.random.Generator) -> float:
 
 
 def _own_colour(
-    surface: Surface, quantile: float, *, beyond: float = 1.6, contrast: float = 0.45
+    surface: Surface, quantile: float, *, beyond: float = 1.6, contrast: float = 0.5
 ) -> npt.NDArray[np.float64]:
     """Colour of the surface's pixels around a quantile of brightness, RGB (3,).
 

@@ -110,7 +110,7 @@ def leather(style: np.random.Generator, rng: np.random.Generator, size_px: int) 
     dome = crease * (1 - 0.9 * nearest**2) + 0.05 * of_number(rng, number)
     height = (dome + 0.05 * smooth(rng, size_px, 0.7)).astype(np.float32)
     grain = 0.26 + 0.26 * crease * (1 - 0.35 * nearest**2) + 0.025 * of_number(rng, number)
-    tone = grain + 0.025 * smooth(rng, size_px, 10) + 0.22 * specks(rng, size_px, count=12)
+    tone = grain + 0.025 * smooth(rng, size_px, 10) + 0.32 * specks(rng, size_px, count=14)
     tone = tone * shade(height, light_rad=light, relief=0.35) + 0.02 * smooth(rng, size_px, 0.6)
     return Surface(pixels=colour(tone.astype(np.float32), dark, bright), angle_rad=0.0, pitch=float(pitch))
 
@@ -169,7 +169,7 @@ def wood(style: np.random.Generator, rng: np.random.Generator, size_px: int) -> 
     tone = (
         0.66 - rng.uniform(0.22, 0.38) * late * (1 + 0.2 * year) + 0.03 * year + 0.04 * along - 0.12 * pores
     )
-    tone = tone + 0.025 * smooth(rng, size_px, 12) + 0.4 * specks(rng, size_px, count=10)
+    tone = tone + 0.025 * smooth(rng, size_px, 12) + 0.45 * specks(rng, size_px, count=12)
     return Surface(
         pixels=colour(tone.astype(np.float32), dark, bright), angle_rad=float(tilt), pitch=float(period)
     )
