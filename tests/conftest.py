@@ -1,0 +1,65 @@
+"""What tests of several areas share: a small synthetic data set, and the command lines."""
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dgad.domains.synthetic import synthesize
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Done:
+    """How a command line ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture(scope="session")
+def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four small synthetic domains with masks: 12 train normals, 4 normal and 4 abnormal test images each."""
+    folder = tmp_path_factory.mktemp("data") / "demo"
+    synthesize(
+        folder,
+        domains=("grid", "leather", "marble", "wood"),
+        num_train=12,
+        num_good=4,
+        num_defective=4,
+        image_size_px=64,
+    )
+    return folder
+
+
+MAINS = {"dgad": "dgad.cli", "dgad-tune": "tune.cli", "dgad-serve": "serve.cli"}
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run `dgad ...` (or another script of ours) through its entry point, in an empty folder, in a pipe.
+
+    In this process: starting Python and torch for each mistake would take minutes.
+    """
+
+    def call(*arguments: object, script: str = "dgad") -> Done:
+        main = importlib.import_module(MAINS[script]).main
+        with monkeypatch.context() as patched:
+            patched.chdir(tmp_path)
+            patched.setenv("NO_COLOR", "1")
+            patched.setenv("COLUMNS", "200")
+            patched.setattr(sys, "argv", [script, *map(str, arguments)])
+            capfd.readouterr()
+            with pytest.raises(SystemExit) as ended:
+                main()
+        captured = capfd.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Done(returncode=ended.value.code, stdout=captured.out, stderr=captured.err)
+
+    return call

@@ -1,0 +1,143 @@
+"""`dgad evaluate` as a user calls it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+QUICK = """\
+features: {image_size_px: 64}
+methods:
+  comparer:quick: {preset: robust, num_steps: 2, num_reference_patches: 32}
+"""
+
+
+def test_json_has_every_key_and_null_where_a_metric_does_not_apply(
+    run: Run, demo_data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "settings.yaml").write_text(QUICK)
+    data = tmp_path / "data"
+    shutil.copytree(demo_data, data)
+    shutil.rmtree(data / "wood" / "ground_truth")
+    done = run(
+        "evaluate", "--data", data, "--target", "wood", "--sources", "grid,leather",
+        "--num-references", "50%", "--settings", "settings.yaml", "--method", "comparer:quick,patch_knn,trivial", "--seeds", 2, "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    rows = json.loads(done.stdout)["results"]
+    assert [(r["method"], r["seed"]) for r in rows] == [
+        (m, s) for s in (0, 1) for m in ("comparer:quick", "patch_knn", "trivial")
+    ]
+    for row in rows:
+        assert row["sources"] == ["grid", "leather"]
+        assert row["num_references"] == 6
+        assert row["pixel_auroc"] is None
+        assert row["aupro"] is None
+        assert 0 <= row["image_auroc_low"] <= row["image_auroc"] <= row["image_auroc_high"] <= 1
+        assert row["ms_per_image"] > 0
+
+
+def test_the_table_has_the_rows_that_stand_beside_a_comparer(run: Run, demo_data: Path) -> None:
+    done = run(
+        "evaluate", "--data", demo_data, "--target", "wood", "--image-size", 64, "--num-references", 4,
+        "--method", "comparer:untrained,patch_knn,trivial",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for word in ("comparer:untrained", "patch_knn", "trivial", "image AUROC", "AUPRO", "target wood"):
+        assert word in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr, "no control codes in a pipe"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--target", "wod"], "No domain `wod`"),
+        (["--target", "wood", "--sources", "wood,grid"], "`wood` is among its own sources"),
+        (["--target", "wood", "--sources", "grid,silk"], "No domain `silk`"),
+        (["--target", "wood", "--method", "comparr"], "`method` must be one of comparer, patch_knn, trivial"),
+        (["--target", "wood", "--num-references", "0"], "`num_references` must be at least 1"),
+        (["--target", "wood", "--num-references", "13"], "at most 12, the train normals of domain `wood`"),
+        (["--target", "wood", "--num-references", "some"], "a whole number, a percentage"),
+        (["--target", "wood", "--image-size", "100"], "`image_size_px` must be a multiple of 32"),
+        (["--target", "wood", "--weights", "no.safetensors"], "There is no weights file no.safetensors"),
+        (["--target", "wood", "--backbone", "resnet19"], "Did you mean"),
+        (["--target", "wood", "--device", "tpu"], "`device` must be auto, cpu, cuda"),
+        (["--target", "wood", "--settings", "absent.yaml"], "absent.yaml cannot be read"),
+        (["--target", "wood", "--seeds", "0"], "`seeds` must be at least 1"),
+        (["--target", "wood", "--frobnicate"], "No such option"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_get_one_sentence_and_exit_2(
+    run: Run, demo_data: Path, arguments: list[str], message: str
+) -> None:
+    done = run("evaluate", "--data", demo_data, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "features:\n  image_size: 64\n",
+            "features: unknown setting `image_size`. Did you mean `image_size_px`?",
+        ),
+        ("feature: {}\n", "settings.yaml, line 1: unknown key `feature`. Did you mean `features`?"),
+        (
+            "methods:\n  comparer:\n    hed: mlp\n",
+            "settings.yaml, line 2: methods.comparer: unknown setting `hed`",
+        ),
+        ("methods:\n  comparer: {head: tree}\n", "`methods.comparer.head` must be one of mlp, distance"),
+        ("methods:\n  comparer: {preset: papr}\n", "has the presets robust, paper"),
+        ("a: [\n", "not valid YAML"),
+        ("- 1\n", "must hold a mapping"),
+        ("methods: {}\nmethods: {}\n", "line 2: `methods` stands here twice"),
+    ],
+)
+def test_a_wrong_settings_file_names_its_line(
+    run: Run, demo_data: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "settings.yaml").write_text(text)
+    done = run("evaluate", "--data", demo_data, "--target", "wood", "--settings", "settings.yaml")
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_sources_without_defects_and_folders_that_are_no_data_set(
+    run: Run, demo_data: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(demo_data, data)
+    for kind in (data / "grid" / "test").iterdir():
+        if kind.name != "good":
+            shutil.rmtree(kind)
+    done = run("evaluate", "--data", data, "--target", "wood")
+    assert done.returncode == 2
+    assert "Source `grid` has no defects" in done.stderr
+    (tmp_path / "empty").mkdir()
+    done = run("evaluate", "--data", tmp_path / "empty", "--target", "wood")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path / "empty") in done.stderr
+
+
+def test_the_installed_script_ends_a_mistake_without_a_traceback(demo_data: Path) -> None:
+    program = Path(sys.executable).with_name("dgad")
+    done = subprocess.run(
+        [program, "evaluate", "--data", demo_data, "--target", "silk"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: No domain `silk`")

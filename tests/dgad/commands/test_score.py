@@ -1,0 +1,92 @@
+"""`dgad score` and `dgad bundle show` on a bundle, as a user calls them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dgad.bundle import write_bundle
+from dgad.methods import METHODS, parse_method
+from tests.conftest import Run
+from tests.dgad.methods.surfaces import context
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundles") / "bundle"
+    name, _, settings = parse_method("patch_knn")
+    method = METHODS[name](settings, context())
+    provenance = {"training_domains": ["grid"]}
+    write_bundle(folder, method, metrics={"image_auroc": 0.9}, card="# Card\n", provenance=provenance)
+    return folder
+
+
+def test_scores_and_overlays_of_a_new_surface(
+    run: Run, bundle: Path, demo_data: Path, tmp_path: Path
+) -> None:
+    wood = demo_data / "wood"
+    kind = next(k for k in sorted((wood / "test").iterdir()) if k.name != "good")
+    done = run(
+        "score", "--bundle", bundle, "--references", wood / "train" / "good", wood / "test" / "good", kind,
+        "--heatmaps", "out/maps", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["num_references"] == 12
+    assert len(answer["results"]) == 4 + len(list(kind.iterdir()))
+    for row in answer["results"]:
+        assert row["beyond_normal"] == (row["score"] > answer["highest_normal_score"])
+        with Image.open(tmp_path / row["heatmap"]) as overlay, Image.open(row["image"]) as image:
+            assert overlay.size == image.size
+    names = [row["heatmap"] for row in answer["results"]]
+    assert len(set(names)) == len(names), "images of one name from two folders both keep their overlay"
+
+
+def test_one_reference_is_enough(run: Run, bundle: Path, demo_data: Path) -> None:
+    image = demo_data / "wood" / "test" / "good" / "000.png"
+    reference = demo_data / "wood" / "train" / "good" / "000.png"
+    done = run("score", "--bundle", bundle, "--references", reference, image)
+    assert done.returncode == 0, done.stderr
+    assert "unknown" in done.stdout
+
+
+def test_mistakes(run: Run, bundle: Path, demo_data: Path, tmp_path: Path) -> None:
+    references = demo_data / "wood" / "train" / "good"
+    image = references / "000.png"
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    cases = [
+        (["--bundle", tmp_path / "empty", "--references", references, image], "is no bundle"),
+        (["--bundle", bundle, "--references", tmp_path / "empty", image], "holds no image"),
+        (
+            ["--bundle", bundle, "--references", references, "absent.png"],
+            "No image file or folder absent.png",
+        ),
+        (["--bundle", bundle, "--references", references, "bad.png"], "bad.png"),
+        (["--bundle", bundle, "--references", references], "Missing argument"),
+        (
+            ["--bundle", bundle, "--references", references, image, "--heatmaps", "bad.png"],
+            "must be a folder",
+        ),
+    ]
+    for arguments, message in cases:
+        done = run("score", *arguments)
+        assert done.returncode == 2, (arguments, done.stderr)
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_serve_check_accepts_a_whole_bundle_and_refuses_a_changed_one(
+    run: Run, bundle: Path, tmp_path: Path
+) -> None:
+    done = run("check", "--bundle", bundle, "--json", script="dgad-serve")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["servable"] is True
+    changed = tmp_path / "changed"
+    shutil.copytree(bundle, changed)
+    (changed / "metrics.json").write_text("{}")
+    done = run("check", "--bundle", changed, script="dgad-serve")
+    assert done.returncode == 2
+    assert "metrics.json differs" in done.stderr
