@@ -149,7 +149,7 @@ def test_defects_are_visible_against_their_surroundings(tmp_path):
         for image, mask in zip(images, load_masks(samples, 128), strict=True):
             contrasts.append(np.abs(image[:, mask].mean(1) - image[:, ~mask].mean(1)).max() / image.std())
     assert np.median(contrasts) > 0.4
-    assert np.quantile(contrasts, 0.15) < 0.6 * np.median(contrasts)  # some are subtle
+    assert np.min(contrasts) < 0.5 * np.median(contrasts)  # some are subtle
 
 
 def test_it_is_fast(tmp_path):
