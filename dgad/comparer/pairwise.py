@@ -108,15 +108,22 @@ def deciding_references(
     largest = aggregation == "max"
     for block in blocks(query_QD, reference_KD, form, tile=tile, compiled=compiled):
         rows, left = block.rows, block.columns.start
-        value, index = block.logit_QK.max(1) if largest else block.logit_QK.min(1)
-        if left > 0:
-            best = best_Q[rows]
-            # NaN must win and stay, or a diverged fit would look healthy.
-            better = (value > best if largest else value < best) | value.isnan()
-            value = torch.where(better, value, best)
-            index = torch.where(better, index + left, index_Q[rows])
-        best_Q[rows], index_Q[rows] = value, index
+        value = block.logit_QK.amax(1) if largest else block.logit_QK.amin(1)
+        if left == 0:
+            best_Q[rows], index_Q[rows] = value, _first(block.logit_QK, largest)
+            continue
+        # An index costs far more than an extreme: it is sought only where the extreme has moved.
+        best = best_Q[rows]
+        better = (value > best if largest else value < best) | value.isnan()  # a NaN must win and stay
+        moved = better.nonzero()[:, 0]
+        best_Q[rows] = torch.where(better, value, best)
+        index_Q[moved + rows.start] = _first(block.logit_QK[moved], largest) + left
     return index_Q
+
+
+def _first(logit_QK: Tensor, largest: bool) -> Tensor:
+    """Column of each row's largest or smallest value, or of a NaN."""
+    return (logit_QK.max(1) if largest else logit_QK.min(1)).indices
 
 
 class _SoftMin(torch.autograd.Function):
@@ -151,7 +158,8 @@ class _SoftMin(torch.autograd.Function):
         query_QD, reference_KD = inputs[:2]
         needed = [i for i, tensor in enumerate(inputs) if tensor is not None and ctx.needs_input_grad[i]]
         grads = {i: torch.zeros_like(inputs[i]) for i in needed}
-        shape = tile_shape(query_QD.shape[1], query_QD.device, query_QD.dtype, ctx.tile)
+        device, dtype = query_QD.device, query_QD.dtype
+        shape = tile_shape(query_QD.shape[1], device, dtype, tile=ctx.tile, compiled=False)
         for top in range(0, query_QD.shape[0], shape.rows):
             rows = slice(top, top + shape.rows)
             for left in range(0, reference_KD.shape[0], shape.columns):

@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,16 +34,19 @@ class TileShape:
     """Reference patches per tile."""
 
 
-def tile_shape(num_hidden: int, device: torch.device, dtype: torch.dtype, tile: int | None) -> TileShape:
+def tile_shape(
+    num_hidden: int, device: torch.device, dtype: torch.dtype, *, tile: int | None, compiled: bool
+) -> TileShape:
     """Sizes for a device; `tile` sets the reference patches per tile, None lets the cache decide."""
     on_cpu = device.type == "cpu"
     columns = tile or (256 if on_cpu else 1024)
     tile_bytes = (1 if on_cpu else 64) * 2**20  # L2 cache; launch overhead
     rows = tile_bytes // (columns * max(1, num_hidden) * dtype.itemsize)
-    block_rows = 256 if on_cpu else 1024
+    block_rows = (512 if compiled else 256) if on_cpu else 1024
     return TileShape(
         block_rows=block_rows,
-        block_columns=columns * max(1, (2048 if on_cpu else 8192) // columns),
+        # A fused tile is reduced while it is in the cache; eager tiles are small, so that several go at once.
+        block_columns=columns * (1 if compiled else max(1, (1024 if on_cpu else 8192) // columns)),
         rows=min(block_rows, max(1, rows)),
         columns=columns,
     )
@@ -68,27 +70,23 @@ def blocks(
     Memory is O(K D + block), never Q x K. Each block is written without gradients.
     """
     num_hidden = form.num_hidden
-    shape = tile_shape(num_hidden, query_QD.device, query_QD.dtype, tile)
+    compiled = compiled and num_hidden > 0
+    shape = tile_shape(num_hidden, query_QD.device, query_QD.dtype, tile=tile, compiled=compiled)
     num_queries, num_references = query_QD.shape[0], reference_KD.shape[0]
-    write = _hidden_writer(query_QD, reference_KD, form, shape, compiled)
-    buffer = query_QD.new_empty(shape.block_rows * min(shape.block_columns, num_references))
+    hidden_logits = _hidden_logits(query_QD, reference_KD, form, shape, compiled)
     for top in range(0, num_queries, shape.block_rows):
         rows = slice(top, min(top + shape.block_rows, num_queries))
         for left in range(0, num_references, shape.block_columns):
             columns = slice(left, min(left + shape.block_columns, num_references))
-            size = (rows.stop - rows.start, columns.stop - columns.start)
-            logit = buffer[: size[0] * size[1]].view(size)
             distance = None
             if form.sees_distance:
                 points = query_QD[rows, num_hidden:], reference_KD[columns, num_hidden:]
                 distance = pair_distances(*points)
-            if form.output_H is not None:
-                write(rows, columns, distance, logit)
-                logit += form.bias
+            if form.slope is None:
+                logit = hidden_logits(rows, columns, distance)
             else:
-                logit.copy_(form.bias)
-            if form.slope is not None and distance is not None:
-                logit.addcmul_(form.slope, distance)
+                assert distance is not None
+                logit = distance.mul_(form.slope).add_(form.bias)
             yield Block(rows=rows, columns=columns, logit_QK=logit)
 
 
@@ -104,77 +102,106 @@ def pair_distances(query_QC: Tensor, reference_KC: Tensor) -> Tensor:
     return squares.clamp_min_(0).sqrt_().to(query_QC.dtype)
 
 
-Writer = Callable[[slice, slice, Tensor | None, Tensor], None]
+Logits = Callable[[slice, slice, Tensor | None], Tensor]
 
 
-def _hidden_writer(
+def _hidden_logits(
     query_QD: Tensor, reference_KD: Tensor, form: PairForm, shape: TileShape, compiled: bool
-) -> Writer:
-    """What writes the MLP's part of a block into place; fitting the references to it happens here, once."""
-    if form.output_H is None:
-        return lambda rows, columns, distance, out: None
+) -> Logits:
+    """What gives the logits of a block of an MLP; fitting the projections to it happens here, once."""
     hidden = slice(0, form.num_hidden)
-    eager = functools.cache(lambda: _EagerWriter(query_QD[:, hidden], reference_KD[:, hidden], form, shape))
+
+    @functools.cache
+    def eager() -> Logits:
+        return _Eager(query_QD[:, hidden], reference_KD[:, hidden], form, shape)
+
     if not compiled:
-        return eager()
-    fused = _FusedWriter(query_QD[:, hidden], reference_KD[:, hidden], form, shape)
+        return lambda rows, columns, distance: eager()(rows, columns, distance)
+    fused = _Fused(query_QD[:, hidden], reference_KD[:, hidden], form, shape)
 
-    def write(rows: slice, columns: slice, distance: Tensor | None, out: Tensor) -> None:
-        if not fused(rows, columns, distance, out):
-            eager()(rows, columns, distance, out)
+    def logits(rows: slice, columns: slice, distance: Tensor | None) -> Tensor:
+        found = fused(rows, columns, distance)
+        return eager()(rows, columns, distance) if found is None else found
 
-    return write
+    return logits
 
 
-class _EagerWriter:
+class _Eager:
     def __init__(self, query_QH: Tensor, reference_KH: Tensor, form: PairForm, shape: TileShape) -> None:
         assert form.output_H is not None
         # Hidden units lead, so that the innermost loop of `maximum` is long and the product runs along it.
         self.query_HQ = query_QH.t().contiguous()
         self.negative_HK = (-reference_KH).t().contiguous()
-        self.constant_K = reference_KH @ form.output_H
+        self.constant_K = reference_KH @ form.output_H + form.bias
         self.form, self.shape = form, shape
-        num_pairs = min(shape.rows, max(1, query_QH.shape[0])) * min(shape.columns, reference_KH.shape[0])
-        self.buffer = query_QH.new_empty(num_pairs * form.num_hidden)
-        self.logit = query_QH.new_empty(num_pairs)
+        num_columns = min(shape.block_columns, reference_KH.shape[0])
+        self.block = query_QH.new_empty(min(shape.block_rows, query_QH.shape[0]), num_columns)
+        self.buffers: dict[tuple[int, int], tuple[Tensor, Tensor, Tensor]] = {}
 
-    def __call__(self, rows: slice, columns: slice, distance_QK: Tensor | None, out_QK: Tensor) -> None:
+    def __call__(self, rows: slice, columns: slice, distance_QK: Tensor | None) -> Tensor:
         form, shape = self.form, self.shape
         assert form.output_H is not None
-        num_hidden = form.num_hidden
+        out_QK = self.block[: rows.stop - rows.start, : columns.stop - columns.start]
+        spans = [(top, min(top + shape.rows, rows.stop)) for top in range(rows.start, rows.stop, shape.rows)]
+        queries = [self.query_HQ[:, top:bottom, None] for top, bottom in spans]
         for left in range(columns.start, columns.stop, shape.columns):
             right = min(left + shape.columns, columns.stop)
             negative = self.negative_HK[:, None, left:right]
             constant = self.constant_K[left:right]
             here = slice(left - columns.start, right - columns.start)
-            for top in range(rows.start, rows.stop, shape.rows):
-                bottom = min(top + shape.rows, rows.stop)
+            for (top, bottom), query in zip(spans, queries, strict=True):
                 there = slice(top - rows.start, bottom - rows.start)
-                size = (bottom - top, right - left)
-                num_pairs = size[0] * size[1]
-                hidden = self.buffer[: num_hidden * num_pairs].view(num_hidden, *size)
-                query = self.query_HQ[:, top:bottom, None]
+                hidden, flat, logit = self._buffers(bottom - top, right - left)
                 if form.distance_H is None or distance_QK is None:
                     torch.maximum(query, negative, out=hidden)
                 else:
-                    torch.addcmul(query, form.distance_H[:, None, None], distance_QK[there, here], out=hidden)
+                    # Three passes: the one-pass addcmul is not vectorised over broadcast operands.
+                    torch.mul(distance_QK[there, here], form.distance_H[:, None, None], out=hidden)
+                    hidden += query
                     torch.maximum(hidden, negative, out=hidden)
-                logit = self.logit[:num_pairs]
-                torch.mv(hidden.view(num_hidden, num_pairs).t(), form.output_H, out=logit)
-                torch.add(logit.view(size), constant, out=out_QK[there, here])
+                torch.mv(flat, form.output_H, out=logit.view(-1))
+                torch.add(logit, constant, out=out_QK[there, here])
+        return out_QK
+
+    def _buffers(self, num_rows: int, num_columns: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Hidden units of a tile (H, rows, columns), the same as (pairs, H), and room for its logits.
+
+        At most four sizes occur: inner tiles, the last row, the last column and the corner.
+        """
+        size = (num_rows, num_columns)
+        if size not in self.buffers:
+            hidden = self.query_HQ.new_empty((self.form.num_hidden, *size))
+            self.buffers[size] = (hidden, hidden.flatten(1).t(), self.query_HQ.new_empty(size))
+        return self.buffers[size]
 
 
-def hidden_tile(query_QH: Tensor, reference_HK: Tensor, output_H: Tensor) -> Tensor:
-    """The MLP's part of the logits (Q, K), written plainly for the compiler to fuse."""
-    return ((query_QH[:, :, None] + reference_HK).relu() * output_H[:, None]).sum(1)
+LANES = 4
+"""Queries that a fused kernel sums side by side: one addition waits for the last, four sums overlap."""
+
+
+def hidden_tile(query_QH: Tensor, reference_HK: Tensor, output_H: Tensor, bias: Tensor) -> Tensor:
+    """The MLP's part of the logits (Q, K), Q a multiple of `LANES`, written for the compiler to fuse."""
+    lanes = query_QH.view(-1, LANES, query_QH.shape[1]).unbind(1)
+    sums = [((lane[:, :, None] + reference_HK).relu() * output_H[:, None]).sum(1) for lane in lanes]
+    return torch.stack(sums, 1).flatten(0, 1) + bias
 
 
 def hidden_distance_tile(
-    query_QH: Tensor, reference_HK: Tensor, output_H: Tensor, distance_H: Tensor, distance_QK: Tensor
+    query_QH: Tensor,
+    reference_HK: Tensor,
+    output_H: Tensor,
+    bias: Tensor,
+    distance_H: Tensor,
+    distance_QK: Tensor,
 ) -> Tensor:
     """As `hidden_tile`, for the head that sees the distance."""
-    hidden = query_QH[:, :, None] + reference_HK + distance_H[:, None] * distance_QK[:, None]
-    return (hidden.relu() * output_H[:, None]).sum(1)
+    lanes = query_QH.view(-1, LANES, query_QH.shape[1]).unbind(1)
+    distances = distance_QK.view(-1, LANES, distance_QK.shape[1]).unbind(1)
+    sums = []
+    for lane, distance in zip(lanes, distances, strict=True):
+        hidden = lane[:, :, None] + reference_HK + distance_H[:, None] * distance[:, None]
+        sums.append((hidden.relu() * output_H[:, None]).sum(1))
+    return torch.stack(sums, 1).flatten(0, 1) + bias
 
 
 class Fuser:
@@ -211,7 +238,7 @@ def process_fuser() -> Fuser:
     return Fuser()
 
 
-class _FusedWriter:
+class _Fused:
     """Cuts every block into tiles of one fixed shape, padded, so that no Q or K compiles a second time."""
 
     def __init__(self, query_QH: Tensor, reference_KH: Tensor, form: PairForm, shape: TileShape) -> None:
@@ -219,29 +246,24 @@ class _FusedWriter:
         self.shape = shape
         num_references, num_hidden = reference_KH.shape
         num_tiles = -(-num_references // shape.columns)
-        padded = F.pad(reference_KH.detach(), (0, 0, 0, num_tiles * shape.columns - num_references))
+        padded = _padded(reference_KH.detach(), num_tiles * shape.columns, num_hidden)
         self.reference_THK = padded.view(num_tiles, shape.columns, num_hidden).transpose(1, 2).contiguous()
-        self.query_QH = query_QH.detach()
-        self.output_H = form.output_H.detach().contiguous()
+        num_blocks = -(-query_QH.shape[0] // shape.block_rows)
+        query = _padded(query_QH.detach(), num_blocks * shape.block_rows, num_hidden)
+        self.query_BQH = query.view(num_blocks, shape.block_rows, num_hidden)
+        self.output_H, self.bias = form.output_H.detach().contiguous(), form.bias.detach()
         self.distance_H = None if form.distance_H is None else form.distance_H.detach().contiguous()
-        self.fuser = process_fuser()
         self.kernel = hidden_tile if form.distance_H is None else hidden_distance_tile
 
-    def __call__(self, rows: slice, columns: slice, distance_QK: Tensor | None, out_QK: Tensor) -> bool:
-        """False when there is no kernel and nothing useful was written."""
-        num_rows, width = self.shape.block_rows, self.shape.columns
-        query = _padded(self.query_QH[rows], num_rows, self.query_QH.shape[1])
-        for left in range(0, columns.stop - columns.start, width):
-            right = min(left + width, columns.stop - columns.start)
-            reference = self.reference_THK[(columns.start + left) // width]
-            extra: tuple[Any, ...] = ()
-            if self.distance_H is not None and distance_QK is not None:
-                extra = (self.distance_H, _padded(distance_QK[:, left:right], num_rows, width))
-            logit = self.fuser.run(self.kernel, query, reference, self.output_H, *extra)
-            if logit is None:
-                return False
-            out_QK[:, left:right] = logit[: out_QK.shape[0], : right - left]
-        return True
+    def __call__(self, rows: slice, columns: slice, distance_QK: Tensor | None) -> Tensor | None:
+        """None where there is no kernel to be had."""
+        query_QH = self.query_BQH[rows.start // self.shape.block_rows]
+        reference_HK = self.reference_THK[columns.start // self.shape.columns]
+        extra: tuple[Tensor, ...] = ()
+        if self.distance_H is not None and distance_QK is not None:
+            extra = (self.distance_H, _padded(distance_QK, self.shape.block_rows, self.shape.columns))
+        logit = process_fuser().run(self.kernel, query_QH, reference_HK, self.output_H, self.bias, *extra)
+        return None if logit is None else logit[: rows.stop - rows.start, : columns.stop - columns.start]
 
 
 def _padded(tensor: Tensor, num_rows: int, num_columns: int) -> Tensor:

@@ -321,7 +321,7 @@ for name in ("mlp", "mlp_difference", "distance"):
     head = make_head(name, 6, 10, "random", generator=generator)
     if name == "mlp_difference":
         head.distance_H.data.normal_(generator=generator)
-    for num_queries, num_references in ((5, 3), (300, 700), (1, 256), (257, 257)):
+    for num_queries, num_references in ((5, 3), (600, 700), (1, 256), (513, 257)):
         query = torch.randn(num_queries, 6, generator=generator).requires_grad_()
         reference = torch.randn(num_references, 6, generator=generator)
         for aggregation in ("max", "min", "softmin"):
