@@ -48,20 +48,23 @@ class Meter:
         self.device = device
         self.on_cuda = device.type == "cuda"
 
-    def run(self, work: Callable[[], object]) -> tuple[float, float, int | None]:
-        """Processor seconds (wall seconds on CUDA), wall seconds, peak extra bytes."""
-        gc.collect()
-        before = self._reset_peak()
+    def run(self, work: Callable[[], object]) -> tuple[float, float]:
+        """Processor seconds (wall seconds on CUDA) and wall seconds."""
         if self.on_cuda:
             torch.cuda.synchronize()
         wall, processor = time.perf_counter(), time.thread_time()
-        result = work()
+        work()
         if self.on_cuda:
             torch.cuda.synchronize()
         wall, processor = time.perf_counter() - wall, time.thread_time() - processor
-        peak = None if before is None else self._peak() - before
-        del result
-        return (wall if self.on_cuda else processor), wall, peak
+        return (wall if self.on_cuda else processor), wall
+
+    def peak(self, work: Callable[[], object]) -> int | None:
+        """Peak extra bytes, in a run of its own."""
+        gc.collect()
+        before = self._reset_peak()
+        work()
+        return None if before is None else self._peak() - before
 
     def _reset_peak(self) -> int | None:
         if self.on_cuda:
@@ -104,19 +107,18 @@ def measure(
     for num_runs, work in contenders.values():
         if num_runs > 3:
             work()
-    seen: dict[str, list[tuple[float, float, int | None]]] = {name: [] for name in contenders}
+    seen: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for turn in range(max(n for n, _ in contenders.values())):
         for name, (num_runs, work) in contenders.items():
             if turn < num_runs:
                 seen[name].append(meter.run(timed(work)))
     measured = {}
     for name, runs in seen.items():
-        peaks = [peak for _, _, peak in runs if peak is not None]
         measured[name] = Measured(
             work_ms=1e3 * statistics.median(run[0] for run in runs),
             wall_ms=1e3 * statistics.median(run[1] for run in runs),
             wall_min_ms=1e3 * min(run[1] for run in runs),
-            peak_bytes=max(peaks) if peaks else None,
+            peak_bytes=meter.peak(timed(contenders[name][1])),
         )
     return measured
 
@@ -170,7 +172,7 @@ def vector_operations_per_s(device: torch.device) -> float:
     """Multiply-adds a second of a 1024 x 1024 product, best of several."""
     a, b = torch.randn(1024, 1024, device=device), torch.randn(1024, 1024, device=device)
     meter = Meter(device)
-    return 1024**3 / min(meter.run(lambda: a @ b)[0] for _ in range(10))
+    return 1024**3 / min(meter.run(lambda: a @ b)[0] for _ in range(20))
 
 
 def available_bytes(device: torch.device) -> int:
@@ -246,7 +248,7 @@ def main() -> None:
     # Naive keeps everything for its backward pass: an eighth of the references must do.
     small = {"naive concatenation, max": (2, with_gradients(lambda: naive_scores(query, some, head, num_q)))}
     large, backward = {}, {}
-    for aggregation, runs in (("max", options.runs), ("min", options.runs), ("softmin", 3)):
+    for aggregation, runs in (("max", options.runs), ("min", options.runs), ("softmin", 2)):
         small[f"eager, {aggregation}"] = (runs, with_gradients(ours(aggregation, False, some)))
         for compiled in (False, True):
             name = f"{'compiled' if compiled else 'eager'}, {aggregation}"

@@ -158,8 +158,7 @@ class _SoftMin(torch.autograd.Function):
         query_QD, reference_KD = inputs[:2]
         needed = [i for i, tensor in enumerate(inputs) if tensor is not None and ctx.needs_input_grad[i]]
         grads = {i: torch.zeros_like(inputs[i]) for i in needed}
-        device, dtype = query_QD.device, query_QD.dtype
-        shape = tile_shape(query_QD.shape[1], device, dtype, tile=ctx.tile, compiled=False)
+        shape = tile_shape(query_QD.shape[1], reference_KD.shape[0], query_QD, tile=ctx.tile, compiled=False)
         for top in range(0, query_QD.shape[0], shape.rows):
             rows = slice(top, top + shape.rows)
             for left in range(0, reference_KD.shape[0], shape.columns):

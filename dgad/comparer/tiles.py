@@ -10,6 +10,7 @@ operations run several times slower. Compiled: one fused kernel that keeps no ti
 import dataclasses
 import functools
 import logging
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -35,19 +36,23 @@ class TileShape:
 
 
 def tile_shape(
-    num_hidden: int, device: torch.device, dtype: torch.dtype, *, tile: int | None, compiled: bool
+    num_hidden: int, num_references: int, like: Tensor, *, tile: int | None, compiled: bool
 ) -> TileShape:
-    """Sizes for a device; `tile` sets the reference patches per tile, None lets the cache decide."""
-    on_cpu = device.type == "cpu"
+    """Sizes for the device and type of `like`; `tile` sets the references per tile, None lets the cache."""
+    on_cpu = like.device.type == "cpu"
     columns = tile or (256 if on_cpu else 1024)
-    tile_bytes = (1 if on_cpu else 64) * 2**20  # L2 cache; launch overhead
-    rows = tile_bytes // (columns * max(1, num_hidden) * dtype.itemsize)
-    block_rows = (512 if compiled else 256) if on_cpu else 1024
+    if compiled:  # one fixed shape, padded to, whatever Q and K; reduced while it is in the cache
+        rows = 512 if on_cpu else 1024
+        return TileShape(block_rows=rows, block_columns=columns, rows=rows, columns=columns)
+    num_tiles = -(-num_references // columns)
+    columns = -(-num_references // max(1, num_tiles))  # alike, or the last would be mostly padding
+    tile_bytes = 2**19 if on_cpu else 2**26  # to stay in the L2 cache; to be worth a launch
+    rows = tile_bytes // (max(1, columns) * max(1, num_hidden) * like.dtype.itemsize)
+    rows = min(256 if on_cpu else 1024, max(1, rows))
     return TileShape(
-        block_rows=block_rows,
-        # A fused tile is reduced while it is in the cache; eager tiles are small, so that several go at once.
-        block_columns=columns * (1 if compiled else max(1, (1024 if on_cpu else 8192) // columns)),
-        rows=min(block_rows, max(1, rows)),
+        block_rows=rows * max(1, (256 if on_cpu else 1024) // rows),
+        block_columns=columns * max(1, (1024 if on_cpu else 8192) // columns),
+        rows=rows,
         columns=columns,
     )
 
@@ -70,10 +75,19 @@ def blocks(
     Memory is O(K D + block), never Q x K. Each block is written without gradients.
     """
     num_hidden = form.num_hidden
-    compiled = compiled and num_hidden > 0
-    shape = tile_shape(num_hidden, query_QD.device, query_QD.dtype, tile=tile, compiled=compiled)
     num_queries, num_references = query_QD.shape[0], reference_KD.shape[0]
-    hidden_logits = _hidden_logits(query_QD, reference_KD, form, shape, compiled)
+    if num_queries == 0:
+        return
+    hidden = query_QD[:, :num_hidden], reference_KD[:, :num_hidden]
+    hidden_logits: _Fused | _Eager | None = None
+    shape = tile_shape(num_hidden, num_references, query_QD, tile=tile, compiled=compiled and num_hidden > 0)
+    if compiled and num_hidden > 0:
+        hidden_logits = _Fused(*hidden, form, shape)
+        if not hidden_logits.works():
+            hidden_logits = None
+            shape = tile_shape(num_hidden, num_references, query_QD, tile=tile, compiled=False)
+    if hidden_logits is None and num_hidden > 0:
+        hidden_logits = _Eager(*hidden, form, shape)
     for top in range(0, num_queries, shape.block_rows):
         rows = slice(top, min(top + shape.block_rows, num_queries))
         for left in range(0, num_references, shape.block_columns):
@@ -82,10 +96,11 @@ def blocks(
             if form.sees_distance:
                 points = query_QD[rows, num_hidden:], reference_KD[columns, num_hidden:]
                 distance = pair_distances(*points)
-            if form.slope is None:
+            if hidden_logits is not None:
                 logit = hidden_logits(rows, columns, distance)
             else:
                 assert distance is not None
+                assert form.slope is not None
                 logit = distance.mul_(form.slope).add_(form.bias)
             yield Block(rows=rows, columns=columns, logit_QK=logit)
 
@@ -102,77 +117,53 @@ def pair_distances(query_QC: Tensor, reference_KC: Tensor) -> Tensor:
     return squares.clamp_min_(0).sqrt_().to(query_QC.dtype)
 
 
-Logits = Callable[[slice, slice, Tensor | None], Tensor]
-
-
-def _hidden_logits(
-    query_QD: Tensor, reference_KD: Tensor, form: PairForm, shape: TileShape, compiled: bool
-) -> Logits:
-    """What gives the logits of a block of an MLP; fitting the projections to it happens here, once."""
-    hidden = slice(0, form.num_hidden)
-
-    @functools.cache
-    def eager() -> Logits:
-        return _Eager(query_QD[:, hidden], reference_KD[:, hidden], form, shape)
-
-    if not compiled:
-        return lambda rows, columns, distance: eager()(rows, columns, distance)
-    fused = _Fused(query_QD[:, hidden], reference_KD[:, hidden], form, shape)
-
-    def logits(rows: slice, columns: slice, distance: Tensor | None) -> Tensor:
-        found = fused(rows, columns, distance)
-        return eager()(rows, columns, distance) if found is None else found
-
-    return logits
-
-
 class _Eager:
+    """Two calls a tile, into places made beforehand: with tiles this small each further call would show."""
+
     def __init__(self, query_QH: Tensor, reference_KH: Tensor, form: PairForm, shape: TileShape) -> None:
         assert form.output_H is not None
-        # Hidden units lead, so that the innermost loop of `maximum` is long and the product runs along it.
-        self.query_HQ = query_QH.t().contiguous()
-        self.negative_HK = (-reference_KH).t().contiguous()
-        self.constant_K = reference_KH @ form.output_H + form.bias
         self.form, self.shape = form, shape
-        num_columns = min(shape.block_columns, reference_KH.shape[0])
-        self.block = query_QH.new_empty(min(shape.block_rows, query_QH.shape[0]), num_columns)
-        self.buffers: dict[tuple[int, int], tuple[Tensor, Tensor, Tensor]] = {}
+        num_hidden = form.num_hidden
+        size = (shape.rows, shape.columns)
+        query = _padded(query_QH, _up(query_QH.shape[0], shape.rows), num_hidden)
+        reference = _padded(reference_KH, _up(reference_KH.shape[0], shape.columns), num_hidden)
+        # Hidden units lead, so that the innermost loop of `maximum` is long and the product runs along it.
+        self.queries = query.t().contiguous().view(num_hidden, -1, shape.rows, 1).unbind(1)
+        self.negatives = (-reference).t().contiguous().view(num_hidden, -1, 1, shape.columns).unbind(1)
+        self.constants = (reference @ form.output_H + form.bias).view(-1, shape.columns)
+        self.hidden = query.new_empty(num_hidden, *size)
+        self.pairs = self.hidden.flatten(1).t()
+        tall = min(shape.block_rows // shape.rows, len(self.queries))
+        wide = min(shape.block_columns // shape.columns, len(self.negatives))
+        self.tiles = query.new_empty(tall, wide, *size)
+        self.places = [[tile.view(-1) for tile in row.unbind()] for row in self.tiles.unbind()]
+        self.block = query.new_empty(self.tiles.numel())
 
     def __call__(self, rows: slice, columns: slice, distance_QK: Tensor | None) -> Tensor:
         form, shape = self.form, self.shape
         assert form.output_H is not None
-        out_QK = self.block[: rows.stop - rows.start, : columns.stop - columns.start]
-        spans = [(top, min(top + shape.rows, rows.stop)) for top in range(rows.start, rows.stop, shape.rows)]
-        queries = [self.query_HQ[:, top:bottom, None] for top, bottom in spans]
-        for left in range(columns.start, columns.stop, shape.columns):
-            right = min(left + shape.columns, columns.stop)
-            negative = self.negative_HK[:, None, left:right]
-            constant = self.constant_K[left:right]
-            here = slice(left - columns.start, right - columns.start)
-            for (top, bottom), query in zip(spans, queries, strict=True):
-                there = slice(top - rows.start, bottom - rows.start)
-                hidden, flat, logit = self._buffers(bottom - top, right - left)
-                if form.distance_H is None or distance_QK is None:
-                    torch.maximum(query, negative, out=hidden)
+        num_rows, num_columns = rows.stop - rows.start, columns.stop - columns.start
+        tall, wide = -(-num_rows // shape.rows), -(-num_columns // shape.columns)
+        top, left = rows.start // shape.rows, columns.start // shape.columns
+        size = (tall, shape.rows, wide, shape.columns)
+        scaled_H11 = distance = None
+        if form.distance_H is not None and distance_QK is not None:
+            scaled_H11 = form.distance_H[:, None, None]
+            distance = _padded(distance_QK, tall * shape.rows, wide * shape.columns).view(size)
+        for j, negative in enumerate(self.negatives[left : left + wide]):
+            for i, query in enumerate(self.queries[top : top + tall]):
+                if distance is None or scaled_H11 is None:
+                    torch.maximum(query, negative, out=self.hidden)
                 else:
                     # Three passes: the one-pass addcmul is not vectorised over broadcast operands.
-                    torch.mul(distance_QK[there, here], form.distance_H[:, None, None], out=hidden)
-                    hidden += query
-                    torch.maximum(hidden, negative, out=hidden)
-                torch.mv(flat, form.output_H, out=logit.view(-1))
-                torch.add(logit, constant, out=out_QK[there, here])
-        return out_QK
-
-    def _buffers(self, num_rows: int, num_columns: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Hidden units of a tile (H, rows, columns), the same as (pairs, H), and room for its logits.
-
-        At most four sizes occur: inner tiles, the last row, the last column and the corner.
-        """
-        size = (num_rows, num_columns)
-        if size not in self.buffers:
-            hidden = self.query_HQ.new_empty((self.form.num_hidden, *size))
-            self.buffers[size] = (hidden, hidden.flatten(1).t(), self.query_HQ.new_empty(size))
-        return self.buffers[size]
+                    torch.mul(distance[i, :, j], scaled_H11, out=self.hidden)
+                    self.hidden += query
+                    torch.maximum(self.hidden, negative, out=self.hidden)
+                torch.mv(self.pairs, form.output_H, out=self.places[i][j])
+        block = self.block[: math.prod(size)].view(size)
+        tiles = self.tiles[:tall, :wide].transpose(1, 2)
+        torch.add(tiles, self.constants[left : left + wide], out=block)
+        return block.view(tall * shape.rows, -1)[:num_rows, :num_columns]
 
 
 LANES = 4
@@ -209,17 +200,21 @@ class Fuser:
 
     def __init__(self) -> None:
         self.compiled: dict[Kernel, Kernel] = {}
+        self.ready: set[tuple[object, ...]] = set()
         self.failed = False
 
-    def run(self, kernel: Kernel, *tensors: Tensor) -> Tensor | None:
-        """The kernel's result, or None where it cannot be compiled."""
+    def prepare(self, kernel: Kernel, *tensors: Tensor) -> bool:
+        """Compile for tensors of these sizes, unless that was done before; False where it cannot be."""
         if self.failed:
-            return None
+            return False
+        key = (kernel, torch.is_inference_mode_enabled(), *((t.shape, t.dtype, t.device) for t in tensors))
+        if key in self.ready:
+            return True
         try:
             if kernel not in self.compiled:
                 # fullgraph: past the recompilation limit it raises instead of silently running unfused.
                 self.compiled[kernel] = torch.compile(kernel, dynamic=False, fullgraph=True)
-            return self.compiled[kernel](*tensors)
+            self.compiled[kernel](*tensors)
         except (RuntimeError, OSError, ImportError) as error:  # what dynamo, inductor and compilers raise
             self.failed = True
             cause = next((line for line in str(error).splitlines() if line.strip()), "no message")
@@ -229,7 +224,9 @@ class Fuser:
                 type(error).__name__,
                 cause,
             )
-            return None
+            return False
+        self.ready.add(key)
+        return True
 
 
 @functools.cache
@@ -243,27 +240,37 @@ class _Fused:
 
     def __init__(self, query_QH: Tensor, reference_KH: Tensor, form: PairForm, shape: TileShape) -> None:
         assert form.output_H is not None
-        self.shape = shape
-        num_references, num_hidden = reference_KH.shape
-        num_tiles = -(-num_references // shape.columns)
-        padded = _padded(reference_KH.detach(), num_tiles * shape.columns, num_hidden)
-        self.reference_THK = padded.view(num_tiles, shape.columns, num_hidden).transpose(1, 2).contiguous()
-        num_blocks = -(-query_QH.shape[0] // shape.block_rows)
-        query = _padded(query_QH.detach(), num_blocks * shape.block_rows, num_hidden)
-        self.query_BQH = query.view(num_blocks, shape.block_rows, num_hidden)
+        self.shape, num_hidden = shape, form.num_hidden
+        reference = _padded(reference_KH.detach(), _up(reference_KH.shape[0], shape.columns), num_hidden)
+        query = _padded(query_QH.detach(), _up(query_QH.shape[0], shape.rows), num_hidden)
+        self.reference_THK = reference.view(-1, shape.columns, num_hidden).transpose(1, 2).contiguous()
+        self.query_BQH = query.view(-1, shape.rows, num_hidden)
         self.output_H, self.bias = form.output_H.detach().contiguous(), form.bias.detach()
         self.distance_H = None if form.distance_H is None else form.distance_H.detach().contiguous()
         self.kernel = hidden_tile if form.distance_H is None else hidden_distance_tile
 
-    def __call__(self, rows: slice, columns: slice, distance_QK: Tensor | None) -> Tensor | None:
-        """None where there is no kernel to be had."""
-        query_QH = self.query_BQH[rows.start // self.shape.block_rows]
+    def works(self) -> bool:
+        """Compiles where that is still to be done; False where it cannot be, which has then been logged."""
+        extra: tuple[Tensor, ...] = ()
+        if self.distance_H is not None:
+            extra = (self.distance_H, self.query_BQH.new_zeros(self.shape.rows, self.shape.columns))
+        first = (self.query_BQH[0], self.reference_THK[0], self.output_H, self.bias)
+        return process_fuser().prepare(self.kernel, *first, *extra)
+
+    def __call__(self, rows: slice, columns: slice, distance_QK: Tensor | None) -> Tensor:
+        query_QH = self.query_BQH[rows.start // self.shape.rows]
         reference_HK = self.reference_THK[columns.start // self.shape.columns]
         extra: tuple[Tensor, ...] = ()
         if self.distance_H is not None and distance_QK is not None:
-            extra = (self.distance_H, _padded(distance_QK, self.shape.block_rows, self.shape.columns))
-        logit = process_fuser().run(self.kernel, query_QH, reference_HK, self.output_H, self.bias, *extra)
-        return None if logit is None else logit[: rows.stop - rows.start, : columns.stop - columns.start]
+            extra = (self.distance_H, _padded(distance_QK, self.shape.rows, self.shape.columns))
+        kernel = process_fuser().compiled[self.kernel]
+        logit = kernel(query_QH, reference_HK, self.output_H, self.bias, *extra)
+        return logit[: rows.stop - rows.start, : columns.stop - columns.start]
+
+
+def _up(number: int, multiple: int) -> int:
+    """The next multiple."""
+    return -(-number // multiple) * multiple
 
 
 def _padded(tensor: Tensor, num_rows: int, num_columns: int) -> Tensor:
