@@ -39,9 +39,9 @@ class ComparerSettings:
     temperature: float = 1.0
     """Of `softmin`, in logits."""
     reference_pooling: Literal["patches", "image_mean"] = "patches"
-    score_pooling: Literal["max", "top_fraction"] = "max"
+    score_pooling: Literal["max", "top_fraction"] = "top_fraction"
     """Over the query's patches (Eq. 2 and 5 print `max`)."""
-    top_fraction: float = 0.05
+    top_fraction: float = 0.01
     level_calibration: bool = False
     """Standardise each level by the patch logits of left-out references (needs 2 references)."""
     map_sigma_px: float = 4.0
@@ -69,9 +69,9 @@ class ComparerSettings:
     """N_Q per query image and level in training; 0 takes all."""
     num_reference_patches: int = 256
     """N_R per domain and level in training."""
-    num_reference_patches_scoring: int = 1024
+    num_reference_patches_scoring: int = 4096
     """N_R per level at enrolment."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     weight_decay: float = 1e-4
     clip_norm: float = 5.0
     flips: bool = True
@@ -112,12 +112,15 @@ ROBUST = ComparerSettings()
 
 PAPER = ComparerSettings(
     num_levels=3,
+    backbone_mode="fine_tuned",
     reference_norm=False,
     init="random",
     aggregation="max",
+    score_pooling="max",
     attention_weight=1.0,
     ranking_weight=1.0,
     map_sigma_px=0.0,
+    learning_rate=1e-3,
 )
 
 PRESETS = {
