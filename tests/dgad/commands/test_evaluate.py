@@ -25,9 +25,10 @@ def test_json_has_every_key_and_null_where_a_metric_does_not_apply(
     shutil.copytree(demo_data, data)
     shutil.rmtree(data / "wood" / "ground_truth")
     done = run(
-        "evaluate", "--data", data, "--target", "wood", "--sources", "grid,leather",
-        "--num-references", "50%", "--settings", "settings.yaml", "--method", "comparer:quick,patch_knn,trivial", "--seeds", 2, "--json",
-    )  # fmt: skip
+        *("evaluate", "--data", data, "--target", "wood", "--sources", "grid,leather"),
+        *("--num-references", "50%", "--settings", "settings.yaml", "--seeds", 2, "--json"),
+        *("--method", "comparer:quick,patch_knn,trivial"),
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     rows = json.loads(done.stdout)["results"]
