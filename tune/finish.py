@@ -28,7 +28,6 @@ def summarise(
     errors: Mapping[str, str],
     *,
     num_requests: int,
-    wall_s: float,
 ) -> StudySummary:
     """Write the bundle and `summary.json`. `errors` tells why a row gave no result, by its name."""
     study = run.study
@@ -47,7 +46,7 @@ def summarise(
         features=to_dict(study.features),
         command=info.command,
         started_at=info.started_at,
-        wall_s=wall_s,
+        wall_s=info.wall_s,
         versions=current_versions(),
         device=run.device,
         cells=cells,

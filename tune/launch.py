@@ -12,9 +12,9 @@ from rich.console import Console
 from cluster.local import Machine, embedded_ray, machine
 from dgad.device import resolve_device
 from dgad.domains import open_dataset
-from dgad.errors import DataError
 from dgad.report.page import write_report
-from dgad.report.summary import StudySummary, TrialSummary
+from dgad.report.summary import FILE_NAME as SUMMARY_FILE
+from dgad.report.summary import StudySummary, TrialSummary, read_summary
 from tune.cells import Cell
 from tune.estimate import Cost, FitCount, count_fits, estimate_s, measure
 from tune.finish import summarise
@@ -23,7 +23,16 @@ from tune.preflight import checked_cells
 from tune.progress import LiveProgress, PlainProgress, Progress
 from tune.resources import Workers, plan_workers
 from tune.rows import OuterJob, Row, is_done, outer_jobs, seal
-from tune.run_folder import RunInfo, data_of, held, keep_data, read_info, run_folder, write_info
+from tune.run_folder import (
+    RunInfo,
+    check_unchanged,
+    data_of,
+    held,
+    keep_data,
+    read_info,
+    run_folder,
+    write_info,
+)
 from tune.selection import trial_summaries
 from tune.study import Study, check_same, default_name, read_study, read_study_file, study_from, write_study
 from tune.workbench import Run, Workbench, code_version
@@ -98,25 +107,29 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
     """Run a study, or what is left of it; (its folder, its summary)."""
     started = time.monotonic()
     study, folder, is_begun = resolve_study(request)
+    if is_begun and (done := _finished(folder)) is not None:
+        return folder, done
     device, offered = resolve_device(request.device), machine()
     workers = plan_workers(offered, device.type, request.num_workers)
     with data_of(study, folder) as place:
         dataset = open_dataset(place, layout=study.layout)
         cells = checked_cells(study, dataset)
-        fingerprint = dataset.fingerprint()
-        info = read_info(folder) if is_begun else None
-        _check_unchanged(info, fingerprint, place)
+        info = RunInfo(
+            data_fingerprint=dataset.fingerprint(), code_version=code_version(), command=request.command
+        )
+        if is_begun and (before := read_info(folder)) is not None:
+            check_unchanged(before, info, study.name, place)
+            info = before
         with held(folder, study.name):
             write_study(folder, study)
-            info = info or RunInfo(data_fingerprint=fingerprint, command=request.command)
             write_info(folder, info)
             run = Run(
                 folder=folder.absolute(),
                 study=study,
                 data=keep_data(place, study, folder.absolute()),
                 domains=tuple(dataset.domains),
-                data_fingerprint=fingerprint,
-                code_version=code_version(),
+                data_fingerprint=info.data_fingerprint,
+                code_version=info.code_version,
                 device=str(device),
                 num_threads=workers.threads_each,
                 cache_bytes=workers.cache_bytes_each,
@@ -127,17 +140,18 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
             finally:
                 info = dataclasses.replace(info, wall_s=info.wall_s + time.monotonic() - started)
                 write_info(folder, info)
-            summary = summarise(
-                run,
-                info,
-                rows,
-                Workbench(run),
-                errors,
-                num_requests=_num_requests(run, cells, rows),
-                wall_s=info.wall_s,
-            )
+            num_requests = _num_requests(run, cells, rows)
+            summary = summarise(run, info, rows, Workbench(run), errors, num_requests=num_requests)
             write_report(folder)
     return folder, summary
+
+
+def _finished(folder: Path) -> StudySummary | None:
+    """The summary of a study that has nothing left to do, or None."""
+    if not (folder / SUMMARY_FILE).is_file():
+        return None
+    summary = read_summary(folder)
+    return None if any(cell.error for cell in summary.cells) else summary
 
 
 def _work(
@@ -202,14 +216,6 @@ def _num_requests(run: Run, cells: Sequence[Cell], rows: Sequence[Row]) -> int:
         len(t.inner_scores) + (t.status == "failed") for ts in _trials(run, cells).values() for t in ts
     )
     return inner + len(outer_jobs(run, rows))
-
-
-def _check_unchanged(info: RunInfo | None, fingerprint: str, place: str) -> None:
-    if info is not None and info.data_fingerprint != fingerprint:
-        raise DataError(
-            f"The data in {place} has changed since the study began, so its figures could not be compared:"
-            " restore the data, or begin a new study with another --name."
-        )
 
 
 @contextlib.contextmanager

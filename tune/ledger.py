@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from dgad.errors import RecordError
 from dgad.records import utc_now
-from tune.cells import DEPLOY
 
 FORMAT_VERSION = 1
 Purpose = Literal["fit", "objective", "seal", "outer", "report"]
@@ -131,7 +130,7 @@ def leaks(entries: Sequence[Entry]) -> tuple[str, ...]:
             sealed.add(entry.cell)
         elif entry.purpose == "objective" and entry.cell in sealed:
             found.append(f"Entry {entry.sequence}: {entry.cell} judged a configuration after its seal.")
-        elif target != DEPLOY and target in entry.domains and entry.cell not in sealed:
+        elif target in entry.domains and entry.cell not in sealed:
             found.append(
                 f"Entry {entry.sequence}: {entry.cell} read labels of its target before its seal"
                 f" ({entry.purpose})."

@@ -34,7 +34,7 @@ def run_outer(
 ) -> tuple[OuterResult, ...]:
     """Run the jobs on Ray, in any order; a failed one is a result too."""
     worker_class = ray.remote(num_cpus=1, num_gpus=workers.gpus_each, max_restarts=MAX_WORKER_DEATHS)(
-        _OuterWorker
+        OuterWorker
     )
     actors = [
         worker_class.options(max_task_retries=MAX_WORKER_DEATHS).remote(run)
@@ -64,7 +64,7 @@ def describe(result: OuterResult) -> str:
     return f"{row.label} on {row.target}, seed {seed}: image AUROC {auroc}"
 
 
-class _OuterWorker:
+class OuterWorker:
     """A Ray actor that refits and scores; keeps data and frozen features for its lifetime."""
 
     def __init__(self, run: Run) -> None:

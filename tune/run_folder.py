@@ -28,6 +28,7 @@ class RunInfo:
     """What a run folder remembers besides its study."""
 
     data_fingerprint: str
+    code_version: str
     command: str
     started_at: str = dataclasses.field(default_factory=utc_now)
     wall_s: float = 0.0
@@ -92,6 +93,20 @@ def held(folder: Path, name: str) -> Iterator[None]:
         raise RecordError(
             f"The study `{name}` in {folder} is being run by another process: wait for it or stop it."
         ) from None
+
+
+def check_unchanged(info: RunInfo, now: RunInfo, study: str, place: str) -> None:
+    """Raise unless the study goes on with the data and the code it began with."""
+    if info.data_fingerprint != now.data_fingerprint:
+        raise DataError(
+            f"The data in {place} has changed since the study `{study}` began, so its figures could not be"
+            " compared: restore the data, or begin a new study with another --name."
+        )
+    if info.code_version != now.code_version:
+        raise RecordError(
+            f"The study `{study}` was begun with dgad {info.code_version}, and this is {now.code_version}:"
+            " its fits would not be comparable. Go on with that version, or choose another --name."
+        )
 
 
 def read_info(folder: Path) -> RunInfo | None:

@@ -1,0 +1,22 @@
+"""A run on the tests' data, without a search around it."""
+
+from pathlib import Path
+
+from tests.tune.conftest import DOMAINS
+from tune.study import Study
+from tune.workbench import Run
+
+
+def run_on(data: Path, folder: Path) -> Run:
+    """A run whose workbench fits and scores in this process."""
+    return Run(
+        folder=folder,
+        study=Study(name="x", data=str(data), num_references="3", image_size_px=64),
+        data=str(data),
+        domains=DOMAINS,
+        data_fingerprint="f",
+        code_version="1",
+        device="cpu",
+        num_threads=1,
+        cache_bytes=64 * 1024**2,
+    )

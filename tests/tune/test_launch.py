@@ -1,0 +1,290 @@
+"""`dgad-tune launch` for real: a whole study, resumed, stopped and killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cluster.local import LocalRay
+from dgad.bundle import read_bundle
+from dgad.records import RecordStore
+from dgad.report.summary import read_summary
+from tests.tune.conftest import DOMAINS
+from tune.cli import cli, main
+from tune.ledger import Ledger, leaks
+
+SETTINGS = "space: demo\ntrials: 2\nnum_references: 3\nimage_size_px: 64\nmethods: [comparer, trivial]\n"
+NUM_FITS = 3 * 2 + 3 * 2  # pairs and deploy folds, for two configurations of the opening design
+has_proc = pytest.mark.skipif(not os.path.isdir("/proc"), reason="reads process states from /proc")
+
+
+def _arguments(data: Path, runs: Path, *more: str) -> list[str]:
+    study = runs.parent / "settings.yaml"
+    study.write_text(SETTINGS)
+    return ["launch", "--data", str(data), "--runs", str(runs), "--name", "x", "--study", str(study), *more]
+
+
+def _invoke(arguments: list[str]) -> Result:
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def finished(
+    surfaces: Path, running_ray: LocalRay, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Result]:
+    """(the runs folder, what the command printed) of a whole study."""
+    runs = tmp_path_factory.mktemp("finished") / "runs"
+    result = _invoke(_arguments(surfaces, runs))
+    assert result.exit_code == 0, result.output
+    return runs, result
+
+
+def test_a_study_leaves_records_ledger_report_and_bundle(finished: tuple[Path, Result]) -> None:
+    runs, _ = finished
+    folder = runs / "x"
+    kept = {p.name for p in folder.iterdir() if not p.name.startswith(".")}
+    assert kept == {
+        "study.yaml",
+        "run.json",
+        "summary.json",
+        "report.html",
+        "records",
+        "ledger",
+        "optuna",
+        "fits",
+        "examples",
+        "bundle",
+    }
+    assert {p.name for p in (folder / "examples").iterdir()} == set(DOMAINS)
+    summary = read_summary(folder)
+    labels = ("comparer", "comparer:untrained", "patch_knn", "trivial")
+    assert {(c.method, c.target) for c in summary.cells} == {
+        *((label, t) for label in labels for t in DOMAINS),
+        ("comparer", "deploy"),
+    }
+    known = set(RecordStore(folder / "records").ids())
+    for cell in summary.cells:
+        assert cell.error is None
+        assert len(cell.record_ids) == (0 if cell.target == "deploy" else 1)
+        assert set(cell.record_ids) <= known
+    bundle = read_bundle(folder / "bundle")
+    assert bundle.training_domains == DOMAINS
+    assert summary.bundle is not None
+    assert bundle.metrics["expected_image_auroc"] == summary.bundle.expected_image_auroc
+
+
+def test_every_winner_has_the_best_inner_mean_of_its_cell(finished: tuple[Path, Result]) -> None:
+    runs, _ = finished
+    for cell in read_summary(runs / "x").cells:
+        if cell.protocol == "nested":
+            assert len(cell.trials) == 2
+            best = max(cell.trials, key=lambda t: (t.value or 0.0, -t.number))
+            assert cell.selected == best.settings
+            assert cell.inner_score == best.value
+            assert best.value == pytest.approx(sum(best.inner_scores.values()) / len(best.inner_scores))
+            assert cell.target not in best.inner_scores
+
+
+def test_the_ledger_proves_that_no_cell_looked_at_its_target(finished: tuple[Path, Result]) -> None:
+    runs, _ = finished
+    entries = Ledger(runs / "x" / "ledger").entries()
+    assert leaks(entries) == ()
+    for target in DOMAINS:
+        own = [e for e in entries if e.cell == f"comparer@{target}"]
+        seal = next(i for i, e in enumerate(own) if e.purpose == "seal")
+        assert {e.purpose for e in own[:seal]} == {"fit", "objective"}
+        assert [e.purpose for e in own[seal + 1 :]] == ["fit", "outer"]
+
+
+def test_fits_are_shared_between_cells(finished: tuple[Path, Result]) -> None:
+    runs, _ = finished
+    summary = read_summary(runs / "x")
+    winners_elsewhere = 3 + 1 + 3 + 2  # at most: winners, deploy, untrained, and two peers
+    assert NUM_FITS <= summary.fits_computed <= NUM_FITS + winners_elsewhere
+    assert summary.fits_computed + summary.fits_reused == 2 * (3 * 2 + 3) + 4 * 3 + 1
+
+
+def test_in_a_pipe_it_prints_plain_lines_and_the_leaderboard(finished: tuple[Path, Result]) -> None:
+    runs, result = finished
+    assert "\x1b" not in result.output
+    assert "[8/8] comparer@" in result.output
+    for text in ("Image AUROC on surfaces held out", "comparer:untrained", "patch_knn", "trivial"):
+        assert text in result.output
+    assert f"Report: {runs / 'x' / 'report.html'}" in result.output
+
+
+def test_the_same_name_again_computes_nothing(finished: tuple[Path, Result], surfaces: Path) -> None:
+    runs, _ = finished
+    before = _stamps(runs / "x")
+    result = _invoke(["launch", "--runs", str(runs), "--name", "x", "--json"])
+    assert result.exit_code == 0
+    assert _stamps(runs / "x") == before
+    told = json.loads(result.stdout)
+    assert told["leaderboard"][0]["mean"]["value"] > 0
+    assert told["bundle"]["method"] == "comparer"
+
+
+def test_the_same_name_with_other_settings_or_data_is_refused(
+    finished: tuple[Path, Result], surfaces: Path
+) -> None:
+    runs, _ = finished
+    before = _stamps(runs / "x")
+    result = _main("launch", "--runs", str(runs), "--name", "x", "--trials", "5")
+    assert result.returncode == 2
+    assert "`trials` is 2 there and 5 here" in result.stderr
+    assert _stamps(runs / "x") == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--folds", "wodd"], "No domain `wodd`"),
+        (["--methods", "compare"], "Did you mean `comparer`?"),
+        (["--num-references", "0"], "at least 1, but got 0"),
+        (["--num-references", "99"], "at most 6"),
+        (["--protocol", "oracle"], "`protocol` must be one of nested"),
+        (["--device", "tpu"], "`device` must be auto, cpu, cuda or cuda:N"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--study", "unknown.yaml"], "line 2: unknown key `trails`"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(
+    surfaces: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "unknown.yaml").write_text("seed: 1\ntrails: 3\n")
+    data = [] if "--data" in arguments else ["--data", str(surfaces)]
+    monkeypatch.setattr(sys, "argv", ["dgad-tune", "launch", "--image-size", "64", *data, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_counts_measures_and_leaves_nothing(surfaces: Path, tmp_path: Path) -> None:
+    result = _invoke([*_arguments(surfaces, tmp_path / "runs"), "--dry-run", "--json"])
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert told["fits"] == NUM_FITS + (3 + 1) + 3 + 3 + 1
+    assert told["fits_alone"] > told["fits"]
+    assert told["step_ms"] > 0
+    assert told["estimate_s"] > 0
+    assert not (tmp_path / "runs").exists()
+
+
+@has_proc
+def test_killed_workers_and_a_killed_driver_cost_no_finished_fit(surfaces: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    arguments = _arguments(surfaces, runs, "--folds", "grid")
+    process = _start(arguments)
+    _wait_for_fits(process, runs / "x", 1)
+    worker = _workers_of(process)[0]
+    os.kill(worker, signal.SIGKILL)
+    _wait_for_fits(process, runs / "x", 4)
+    workers = _workers_of(process)
+    assert worker not in workers
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _wait_until_gone(workers)
+    before = _stamps(runs / "x")
+    again = _main(*arguments)
+    assert again.returncode == 0, again.stderr
+    after = _stamps(runs / "x")
+    assert {k: after[k] for k in before} == before
+    summary = read_summary(runs / "x")
+    assert all(c.error is None for c in summary.cells)
+    for cell in summary.cells:
+        assert [t.status for t in cell.trials] == ["complete"] * len(cell.trials)
+    assert leaks(Ledger(runs / "x" / "ledger").entries()) == ()
+
+
+@has_proc
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(surfaces: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    process = _start(_arguments(surfaces, runs))
+    _wait_for_fits(process, runs / "x", 1)
+    workers = _workers_of(process)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"To go on: dgad-tune launch --name x --runs {runs}" in told
+    assert "Traceback" not in told
+    _wait_until_gone(workers)
+    assert not (runs / "x" / "summary.json").exists()
+    RecordStore(runs / "x" / "records").table()  # every record is whole
+
+
+def _main(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tune.cli", *arguments], capture_output=True, text=True, timeout=300
+    )
+
+
+def _start(arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tune.cli", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _fits(folder: Path) -> list[Path]:
+    return sorted(folder.glob("fits/*/fit.json"))
+
+
+def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """What changes when a fit or record is written again: its file's number and time."""
+    paths = [*_fits(folder), *folder.glob("records/*.parquet")]
+    return {str(p): (p.stat().st_ino, p.stat().st_mtime_ns) for p in paths}
+
+
+def _wait_for_fits(process: subprocess.Popen[str], folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 180
+    while len(_fits(folder)) < count:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "no fit was finished in time"
+        time.sleep(0.02)
+
+
+def _workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """The search's worker processes among the descendants of a driver."""
+    parents: dict[int, int] = {}
+    names: dict[int, str] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            pid = int(stat.parent.name)
+            parents[pid] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+            names[pid] = (stat.parent / "cmdline").read_bytes().split(b"\0")[0].decode()
+        except (OSError, IndexError, ValueError):
+            continue
+    found = []
+    for pid, name in names.items():
+        ancestor = pid
+        while ancestor in parents and ancestor != process.pid:
+            ancestor = parents[ancestor]
+        if ancestor == process.pid and name.startswith("ray::") and "Trainable" in name:
+            found.append(pid)
+    return found
+
+
+def _wait_until_gone(pids: list[int]) -> None:
+    assert pids
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{p}").exists() for p in pids):
+        assert time.monotonic() < deadline, "a worker outlived its driver"
+        time.sleep(0.1)

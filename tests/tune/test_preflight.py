@@ -1,0 +1,76 @@
+"""What a study refuses before anything is started: one clear sentence each."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dgad.domains import Dataset, Domain, open_dataset
+from dgad.errors import DataError, SettingsError, UserError, WeightsError
+from tune.preflight import checked_cells
+from tune.study import Study
+
+STUDY = Study(name="x", num_references="3", image_size_px=64)
+
+
+def _changed(dataset: Dataset, name: str, change: Callable[[Domain], Domain | None]) -> Dataset:
+    domains = dict(dataset.domains)
+    changed = change(domains.pop(name))
+    return dataclasses.replace(dataset, domains=domains | ({name: changed} if changed else {}))
+
+
+def _without_defects(domain: Domain) -> Domain:
+    return dataclasses.replace(domain, samples=tuple(s for s in domain.samples if not s.label))
+
+
+def _without_tests(domain: Domain) -> Domain:
+    return dataclasses.replace(domain, samples=domain.train_normals)
+
+
+def test_good_data_pass(surfaces: Path) -> None:
+    cells = checked_cells(STUDY, open_dataset(str(surfaces)))
+    assert [c.target for c in cells] == ["grid", "tile", "woven", "deploy"]
+
+
+@pytest.mark.parametrize(
+    ("study", "error", "message"),
+    [
+        (dataclasses.replace(STUDY, folds=("wodd",)), DataError, "No domain `wodd`"),
+        (dataclasses.replace(STUDY, num_references="7"), DataError, "at most 6.*got 7"),
+        (dataclasses.replace(STUDY, num_references="0"), DataError, "at least 1, but got 0"),
+        (dataclasses.replace(STUDY, backbone="resnet1"), SettingsError, "name of a timm model"),
+        (dataclasses.replace(STUDY, weights="nowhere.safetensors"), WeightsError, "Use `none`"),
+    ],
+)
+def test_a_study_that_does_not_fit_the_data_is_refused(
+    surfaces: Path, study: Study, error: type[UserError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        checked_cells(study, open_dataset(str(surfaces)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda domain: None, "at least 3 domains, but the data has 2"),
+        (_without_defects, "`tile` has no defects"),
+        (_without_tests, "`tile` has no test images"),
+    ],
+)
+def test_data_that_do_not_fit_the_study_are_refused(
+    surfaces: Path, change: Callable[[Domain], Domain | None], message: str
+) -> None:
+    dataset = _changed(open_dataset(str(surfaces)), "tile", change)
+    with pytest.raises(DataError, match=message):
+        checked_cells(STUDY, dataset)
+
+
+def test_methods_that_learn_nothing_need_no_defects(surfaces: Path) -> None:
+    study = dataclasses.replace(STUDY, methods=("trivial",))
+    dataset = _changed(open_dataset(str(surfaces)), "tile", _without_defects)
+    assert [c.name for c in checked_cells(study, dataset)] == [
+        "trivial@grid",
+        "trivial@woven",
+        "trivial@tile",
+    ]

@@ -1,0 +1,83 @@
+"""Sealing, and the rows and refits that follow from it."""
+
+from pathlib import Path
+
+import pytest
+
+from dgad.methods import METHODS
+from dgad.report.summary import TrialSummary
+from dgad.settings import to_dict
+from tune.cells import cells_of
+from tune.ledger import Ledger, leaks
+from tune.rows import UNTRAINED, seal
+from tune.selection import LeakError
+from tune.study import Study
+
+DOMAINS = ("a", "b", "c")
+ROBUST = to_dict(METHODS["comparer"].presets["robust"])
+
+
+def _trials(value: float, learning_rate: float) -> tuple[TrialSummary, ...]:
+    settings = {**ROBUST, "learning_rate": learning_rate}
+    return (
+        TrialSummary(
+            number=0, settings=settings, value=value, inner_scores={}, status="complete", duration_s=1
+        ),
+    )
+
+
+def test_what_is_sealed_stays_whatever_is_found_later(tmp_path: Path) -> None:
+    cells = cells_of(Study(name="x"), DOMAINS, searched=["comparer"])
+    first = seal(cells, {c.name: _trials(0.8, 0.001) for c in cells}, Ledger(tmp_path))
+    again = seal(cells, {c.name: _trials(0.9, 0.002) for c in cells}, Ledger(tmp_path))
+    assert [r.selection for r in again] == [r.selection for r in first]
+    entries = Ledger(tmp_path).entries()
+    assert len(entries) == len(first)
+    assert leaks(entries) == ()
+
+
+def test_beside_each_winner_stand_itself_untrained_and_the_methods_without_training(tmp_path: Path) -> None:
+    cells = cells_of(Study(name="x", folds=("a",)), DOMAINS, searched=["comparer"])
+    rows = seal(cells, {c.name: _trials(0.8, 0.001) for c in cells}, Ledger(tmp_path))
+    assert [r.name for r in rows] == [
+        "comparer@a",
+        "comparer@deploy",
+        "comparer:untrained@a",
+        "patch_knn@a",
+        "trivial@a",
+    ]
+    untrained = next(r for r in rows if r.label == UNTRAINED)
+    assert untrained.selection is not None
+    assert untrained.selection.settings == {**ROBUST, "learning_rate": 0.001, "num_steps": 0}
+    assert rows[0].sources == ("b", "c")
+    assert rows[1].sources == DOMAINS
+
+
+def test_a_searched_peer_is_not_shown_twice(tmp_path: Path) -> None:
+    cells = cells_of(Study(name="x", methods=("patch_knn", "trivial")), DOMAINS, searched=[])
+    rows = seal(cells, {}, Ledger(tmp_path))
+    assert sorted(r.name for r in rows) == sorted(
+        f"{label}@{target}" for label in ("patch_knn", "trivial") for target in DOMAINS
+    )
+
+
+def test_a_cell_whose_trials_all_failed_has_no_winner_and_nothing_beside_it_untrained(tmp_path: Path) -> None:
+    cells = cells_of(Study(name="x", folds=("a",)), DOMAINS, searched=["comparer"])
+    rows = seal(cells, {}, Ledger(tmp_path))
+    assert next(r for r in rows if r.name == "comparer@a").selection is None
+    assert UNTRAINED not in [r.label for r in rows]
+    assert {r.label for r in seal(cells, {}, Ledger(tmp_path))} == {r.label for r in rows}
+
+
+def test_a_target_is_not_scored_before_its_cell_is_sealed(tmp_path: Path, surfaces: Path) -> None:
+    from tests.tune.helpers import run_on
+    from tune.outer import OuterWorker
+    from tune.rows import OuterJob, Row
+    from tune.selection import Selection
+
+    run = run_on(surfaces, tmp_path)
+    selection = Selection(settings={}, trial=None, inner_score=None)
+    row = Row(label="trivial", target="grid", domains=run.domains, selection=selection)
+    with pytest.raises(LeakError, match="not sealed"):
+        OuterWorker(run).run(OuterJob(row=row, seed=0, with_examples=False))
+    assert not run.records_folder.exists()
