@@ -31,7 +31,9 @@ def check(bundle_folder: str, device: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"bundle_id": info.bundle_id, "method": method.name, "servable": True}))
     else:
-        click.echo(f"{bundle_folder}: {method.title}, bundle {info.bundle_id}; every checksum holds, it loads.")
+        click.echo(
+            f"{bundle_folder}: {method.title}, bundle {info.bundle_id}; every checksum holds, it loads."
+        )
 
 
 def main() -> None:
