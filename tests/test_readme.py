@@ -1,0 +1,51 @@
+"""The README's commands: one section is run as it stands, every other command at least exists as written."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+import dgad.cli
+import serve.cli
+import tune.cli
+from tests.conftest import Run
+
+README = Path(__file__).parents[1] / "README.md"
+PROGRAMS = {"dgad": dgad.cli.cli, "dgad-tune": tune.cli.cli, "dgad-serve": serve.cli.cli}
+
+
+def commands(section: str | None = None) -> list[list[str]]:
+    """The command lines in the README's shell blocks, of one section or of all."""
+    text = README.read_text()
+    if section is not None:
+        text = text.split(f"## {section}\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    return [
+        shlex.split(line, comments=True) for block in blocks for line in block.splitlines() if line.strip()
+    ]
+
+
+def test_one_fold_at_a_time_runs_as_it_stands(run: Run) -> None:
+    ran = commands("One fold at a time")
+    assert len(ran) == 3
+    for program, *arguments in ran:
+        done = run(*arguments, script=program)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_every_command_exists_as_written(command: list[str]) -> None:
+    if command[0] == "make":
+        targets = re.findall(r"^(\w+):", (README.parent / "Makefile").read_text(), flags=re.MULTILINE)
+        assert command[1] in targets
+        if command[1] != "launch":
+            return
+        inner = next((a.removeprefix("ARGS=") for a in command if a.startswith("ARGS=")), "")
+        command = ["dgad-tune", "launch", *shlex.split(inner)]
+    group: click.Command = PROGRAMS[command[0]]
+    arguments = command[1:]
+    while isinstance(group, click.Group):
+        group = group.commands[arguments.pop(0)]
+    group.make_context(command[0], arguments)  # raises for an option that is not there
