@@ -25,7 +25,7 @@ from torch import Tensor
 
 from dgad.comparer.heads import MlpHead
 from dgad.comparer.losses import ranking_loss
-from dgad.comparer.pairwise import pair_scores
+from dgad.comparer.pairwise import Aggregation, pair_scores
 
 MIB = 2**20
 FLOAT_BYTES = 4
@@ -228,12 +228,15 @@ def main() -> None:
     if num_rows < num_q:
         print(f"Too little memory for naive at once: it takes {num_rows} queries at a time.")
 
-    def ours(aggregation: str, compiled: bool, references: Tensor = reference) -> Callable[[], Tensor]:
+    def ours(
+        aggregation: Aggregation, compiled: bool, references: Tensor = reference
+    ) -> Callable[[], Tensor]:
         return lambda: pair_scores(query, references, head, aggregation=aggregation, compiled=compiled)
 
     with torch.no_grad():
         error = (ours("max", True)() - naive_scores(query, reference, head, num_rows)).abs().max().item()
         forward = {"naive concatenation, max": (3, lambda: naive_scores(query, reference, head, num_rows))}
+        aggregation: Aggregation
         for aggregation in ("max", "min", "softmin"):
             for compiled in (False, True):
                 name = f"{'compiled' if compiled else 'eager'}, {aggregation}"

@@ -41,8 +41,10 @@ def tile_shape(
     """Sizes for the device and type of `like`; `tile` sets the references per tile, None lets the cache."""
     on_cpu = like.device.type == "cpu"
     columns = tile or (256 if on_cpu else 1024)
-    if compiled:  # one fixed shape, padded to, whatever Q and K; reduced while it is in the cache
+    if compiled:
+        # Every Q and K is padded to one of two shapes, so that two compilations are all there ever are.
         rows = 512 if on_cpu else 1024
+        columns = columns if tile or num_references <= 2048 else 2 * columns
         return TileShape(block_rows=rows, block_columns=columns, rows=rows, columns=columns)
     num_tiles = -(-num_references // columns)
     columns = -(-num_references // max(1, num_tiles))  # alike, or the last would be mostly padding
@@ -236,7 +238,7 @@ def process_fuser() -> Fuser:
 
 
 class _Fused:
-    """Cuts every block into tiles of one fixed shape, padded, so that no Q or K compiles a second time."""
+    """One compiled call a block, on inputs padded to its shape."""
 
     def __init__(self, query_QH: Tensor, reference_KH: Tensor, form: PairForm, shape: TileShape) -> None:
         assert form.output_H is not None
