@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -74,7 +75,7 @@ def embedded_ray(
         dashboard_host="127.0.0.1",
         object_store_memory=_OBJECT_STORE_BYTES,
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         _temp_dir=str(temporary_folder) if temporary_folder else None,
     )
     try:

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,7 @@ def cli() -> None:
 @click.option("--methods", help="Comma-separated NAME (searched) or NAME:PRESET (fixed)  [default: comparer]")
 @click.option("--folds", help="Comma-separated target domains, or all  [default: all]")
 @click.option("--protocol", help="How settings are chosen  [default: nested]")
-@click.option("--trials", type=int, help="Configurations per cell  [default: 8; demo: 4]")
+@click.option("--trials", type=int, help="Configurations per cell  [default: 8; demo: 3]")
 @click.option("--seeds", type=int, help="Fits of each winner, with as many seeds  [default: 1]")
 @click.option("--seed", type=int, help="First seed  [default: 0]")
 @click.option("--num-references", help="N, P% of a target's normals, or all  [default: 10]")
@@ -171,4 +170,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

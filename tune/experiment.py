@@ -69,7 +69,7 @@ def search(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-class _ProgressCallback(Callback):  # type: ignore[misc]  # Ray is untyped
+class _ProgressCallback(Callback):
     """Ray Tune's events as the search's own."""
 
     def __init__(self, progress: Progress | None) -> None:

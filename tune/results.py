@@ -61,12 +61,13 @@ def results_json(folder: Path, summary: StudySummary) -> dict[str, Any]:
 def leaderboard_table(rows: Sequence[LeaderboardRow], summary: StudySummary) -> Table:
     """Methods by targets; the interval of the mean is over images."""
     table = Table(title="Image AUROC on surfaces held out", box=None, pad_edge=False, title_justify="left")
-    table.add_column("method")
+    # In a pipe rich assumes 80 columns and would cut labels first.
+    table.add_column("method", min_width=max((len(row.label) for row in rows), default=0))
     targets = list(dict.fromkeys(c.target for c in summary.cells if c.target in summary.domains))
     for name in targets:
         table.add_column(name, justify="right")
     table.add_column("mean", justify="right")
-    table.add_column("95% over images", justify="right")
+    table.add_column("95% (images)", justify="right", no_wrap=True)
     table.add_column("ms/image", justify="right")
     for row in rows:
         table.add_row(

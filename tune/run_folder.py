@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -20,7 +21,18 @@ from tune.study import FILE_NAME, Study
 INFO_FILE = "run.json"
 DATA_FOLDER = "data"
 DEMO_DOMAINS = ("grid", "leather", "marble", "wood")
-DEMO_COUNTS = {"num_train": 20, "num_good": 16, "num_defective": 16}
+
+
+class Counts(NamedTuple):
+    """Images per synthetic domain."""
+
+    train: int
+    good: int
+    defective: int
+
+
+DEMO_COUNTS = Counts(train=20, good=16, defective=16)
+QUICK_COUNTS = Counts(train=12, good=8, defective=8)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,8 +80,16 @@ def data_of(study: Study, folder: Path, *, quick: bool = False) -> Iterator[str]
         return
     with tempfile.TemporaryDirectory(prefix="dgad-demo-") as temporary:
         place = Path(temporary) / DATA_FOLDER
-        counts = {"num_train": 12, "num_good": 8, "num_defective": 8} if quick else DEMO_COUNTS
-        synthesize(place, seed=study.seed, domains=DEMO_DOMAINS, image_size_px=study.image_size_px, **counts)
+        counts = QUICK_COUNTS if quick else DEMO_COUNTS
+        synthesize(
+            place,
+            seed=study.seed,
+            domains=DEMO_DOMAINS,
+            num_train=counts.train,
+            num_good=counts.good,
+            num_defective=counts.defective,
+            image_size_px=study.image_size_px,
+        )
         yield str(place)
 
 

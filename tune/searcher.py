@@ -74,14 +74,15 @@ class MatrixSearcher(Searcher):
         result = result or {}
         value = result.get(METRIC)
         message = str(result.get(ERROR, "")) or ("its worker broke off" if error else "")
-        if not message and (value is None or value != value):
+        usable = value is not None and value == value
+        if not message and not usable:
             message = "no inner fold has both normal and abnormal images"
         trial.set_user_attr(SCORES, result.get(SCORES, "{}"))
-        if message:
+        if value is not None and not message:
+            self._studies[name].tell(trial, float(value))
+        else:
             trial.set_user_attr(ERROR, message)
             self._studies[name].tell(trial, state=TrialState.FAIL)
-        else:
-            self._studies[name].tell(trial, float(value))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journals are the state."""

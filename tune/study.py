@@ -82,7 +82,12 @@ class Study:
         return tuple(range(self.seed, self.seed + self.seeds))
 
 
-DEMO_DEFAULTS: Mapping[str, Any] = {"space": "demo", "trials": 4, "image_size_px": 96}
+DEMO_DEFAULTS: Mapping[str, Any] = {
+    "methods": ("comparer", "comparer:paper"),
+    "space": "demo",
+    "trials": 3,
+    "image_size_px": 96,
+}
 """What a study without data does differently, unless told."""
 
 _HINTS = typing.get_type_hints(Study)

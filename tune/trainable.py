@@ -14,7 +14,7 @@ from tune.workbench import Run, Workbench
 FITS_COMPUTED, FITS_READ, FOLD = "fits_computed", "fits_read", "fold"
 
 
-class CellTrial(ray_tune.Trainable):  # type: ignore[misc]  # Ray is untyped
+class CellTrial(ray_tune.Trainable):
     """Fits on the sources of each inner fold, scores its held-out source, reports the running mean.
 
     The actor outlives its trials (`reuse_actors`), and with it the data and the frozen features.
