@@ -94,6 +94,12 @@ class _ProgressCallback(Callback):
             cell, number = trial.config["cell"], trial.config["number"]
             self._progress.trial_begun(cell, number, f"the fold after {result[FOLD]}")
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's worker died, and the trial is begun again; its finished folds are read."""
+        if self._progress:
+            cell, number = trial.config["cell"], trial.config["number"]
+            self._progress.phase(f"The worker of {cell} trial {number} died; the trial is begun again.")
+
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial ended by itself, with a value or with an error it told."""
         self._end(trial, str(trial.last_result.get(ERROR, "")))

@@ -13,7 +13,7 @@ def quiet_optuna() -> None:
 
 
 def quiet_ray() -> None:
-    """Only errors of Ray and Ray Tune."""
+    """No log of Ray and Ray Tune: a worker that dies is told by the search itself, in one line."""
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module=r"ray\..*")
