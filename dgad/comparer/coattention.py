@@ -47,11 +47,13 @@ class CoAttention(nn.Module):
         query_BPE = F.normalize(self.latent(query_BPC), dim=-1)
         reference_KE = F.normalize(self.latent(reference_KC), dim=-1)
         nearest_BP, farthest_BP, lowest_BP = _extremes(query_BPE, reference_KE)
-        highest_BP = _shifted((query_BPE * reference_KE[nearest_BP]).sum(-1))
+        # `index_select`: the backward of reference_KE[...] adds in an order that differs between runs.
+        nearest_BPE = reference_KE.index_select(0, nearest_BP.flatten()).view_as(query_BPE)
+        highest_BP = _shifted((query_BPE * nearest_BPE).sum(-1))
         patch_B1 = lowest_BP.argmin(1, keepdim=True)
         farthest_B = farthest_BP.gather(1, patch_B1)[:, 0]
         patch_BE = query_BPE.gather(1, patch_B1[:, :, None].expand(-1, -1, query_BPE.shape[2]))[:, 0]
-        minimum_B = _shifted((patch_BE * reference_KE[farthest_B]).sum(-1))
+        minimum_B = _shifted((patch_BE * reference_KE.index_select(0, farthest_B)).sum(-1))
         if attention_range == "shifted_cosine":
             return highest_BP, minimum_B
         # max - min may be 0 where all patches are alike: then all are attended to least.

@@ -71,7 +71,8 @@ def pair_scores_projected(
         chosen_Q = deciding_references(
             query_QD, reference_KD, form, aggregation=aggregation, tile=tile, compiled=compiled
         )
-        return pair_logits(query_QD, reference_KD[chosen_Q], form)
+        # Not reference_KD[chosen_Q]: its backward adds in parallel, in an order that differs between runs.
+        return pair_logits(query_QD, reference_KD.index_select(0, chosen_Q), form)
     logit: Tensor = _SoftMin.apply(
         query_QD,
         reference_KD,
