@@ -52,27 +52,35 @@ def test_every_head_with_every_aggregation_trains_and_scores(
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("name", "value", "beside"),
     [
-        {"reference_norm": False},
-        {"init": "random"},
-        {"score_pooling": "top_fraction"},
-        {"num_levels": 2},
-        {"finest_stride": 8},
-        {"bifpn_layers": 0, "num_levels": 2},
-        {"backbone_mode": "frozen"},
-        {"ranking_weight": 3.0},
-        {"attention_weight": 3.0, "ranking_weight": 1.0},
-        {"anchor_weight": 10.0},
-        {"flips": False},
-        {"num_query_patches": 16},
-        {"num_levels": 2, "level_calibration": True},
-        {"learning_rate": 1e-4},
+        ("reference_norm", False, {}),
+        ("init", "random", {}),
+        ("head", "distance", {}),
+        ("aggregation", "max", {}),
+        ("temperature", 0.1, {"aggregation": "softmin"}),
+        ("reference_pooling", "image_mean", {}),
+        ("score_pooling", "max", {}),
+        ("top_fraction", 0.1, {}),
+        ("num_levels", 2, {}),
+        ("finest_stride", 8, {}),
+        ("bifpn_layers", 0, {"num_levels": 2}),
+        ("level_calibration", True, {"num_levels": 2}),
+        ("backbone_mode", "frozen", {}),
+        ("ranking_weight", 3.0, {}),
+        ("attention_weight", 3.0, {}),
+        ("attention_range", "min_max", {"ranking_weight": 1.0}),
+        ("anchor_weight", 10.0, {}),
+        ("flips", False, {}),
+        ("num_query_patches", 16, {}),
+        ("learning_rate", 1e-4, {}),
     ],
-    ids=lambda change: "-".join(change),
 )
-def test_each_setting_changes_the_scores(change: dict[str, object]) -> None:
-    assert not torch.equal(scores(QUICK), scores(dataclasses.replace(QUICK, **change)))  # type: ignore[arg-type]
+def test_each_setting_changes_the_scores(name: str, value: object, beside: dict[str, object]) -> None:
+    """`beside` holds for both sides, so that what differs is the one setting."""
+    settings = dataclasses.replace(QUICK, **beside)  # type: ignore[arg-type]
+    assert getattr(settings, name) != value, "this row changes nothing"
+    assert not torch.equal(scores(settings), scores(dataclasses.replace(settings, **{name: value})))
 
 
 def test_frozen_training_leaves_the_backbone_alone_and_fine_tuning_does_not() -> None:
