@@ -8,8 +8,14 @@ from dgad.commands.domains import domains
 from dgad.commands.evaluate import evaluate_command
 from dgad.commands.score import score_command
 
+EXAMPLE = """\b
+Example:
+  dgad domains synthesize demo
+  dgad evaluate --data demo --target woven
+"""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(epilog=EXAMPLE, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dgad")
 def cli() -> None:
     """Compare textured surfaces with their normal references, on surfaces never trained on."""

@@ -4,9 +4,7 @@ import json
 
 import click
 
-from dgad.bundle import load_method, read_bundle
 from dgad.command_line import run_group
-from dgad.device import resolve_device
 
 EXAMPLE = """\b
 Example:
@@ -14,7 +12,7 @@ Example:
 """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(epilog=EXAMPLE, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dgad")
 def cli() -> None:
     """Serve a bundle. This version checks bundles; the HTTP service is not part of it yet."""
@@ -26,6 +24,10 @@ def cli() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(bundle_folder: str, device: str, as_json: bool) -> None:
     """Check every checksum of a bundle and load its method, as a server would before its first request."""
+    # torch takes seconds to import, and --help needs none of it
+    from dgad.bundle import load_method, read_bundle
+    from dgad.device import resolve_device
+
     info = read_bundle(bundle_folder)
     method = load_method(bundle_folder, resolve_device(device))
     if as_json:

@@ -22,7 +22,8 @@ Examples:
 """
 
 
-@click.group()
+@click.group(epilog=EXAMPLE, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dgad")
 def cli() -> None:
     """Search methods and settings for surfaces that nobody has labelled."""
 

@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from dgad.bundle import BundleInfo, read_bundle
 from dgad.settings import to_dict
+
+if TYPE_CHECKING:
+    from dgad.bundle import BundleInfo
 
 
 @click.group()
@@ -27,6 +30,8 @@ def show(folder: Path, as_json: bool) -> None:
 
     Example: dgad bundle show runs/demo/bundle --json
     """
+    from dgad.bundle import read_bundle  # torch takes seconds to import, and --help needs none of it
+
     info = read_bundle(folder)
     if as_json:
         click.echo(json.dumps({**to_dict(info), "path": str(info.path)}, indent=2, ensure_ascii=False))
@@ -34,7 +39,7 @@ def show(folder: Path, as_json: bool) -> None:
         _print(info)
 
 
-def _print(info: BundleInfo) -> None:
+def _print(info: "BundleInfo") -> None:
     features = info.features
     table = Table(show_header=False, box=None, pad_edge=False)
     rows = {

@@ -62,11 +62,19 @@ def check_command(directory: str, layout: str | None, as_json: bool) -> None:
 @click.argument("directory", metavar="DIR")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other surfaces.")
 @click.option("--domains", "names", metavar="A,B", help=f"Some of {', '.join(SURFACES)}; all unless given.")
-@click.option("--num-train", type=int, default=_DEFAULTS.num_train, show_default=True)
+@click.option(
+    "--num-train", type=int, default=_DEFAULTS.num_train, show_default=True, help="Normal train images."
+)
 @click.option(
     "--num-good", type=int, default=_DEFAULTS.num_good, show_default=True, help="Normal test images."
 )
-@click.option("--num-defective", type=int, default=_DEFAULTS.num_defective, show_default=True)
+@click.option(
+    "--num-defective",
+    type=int,
+    default=_DEFAULTS.num_defective,
+    show_default=True,
+    help="Defective test images.",
+)
 @click.option("--image-size", type=int, default=_DEFAULTS.image_size_px, show_default=True, help="Pixels.")
 @click.option(
     "--photometric",

@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -10,15 +10,10 @@ from rich.table import Table
 
 from dgad.command_line import progress_bars
 from dgad.commands.options import device_option, feature_options, read_settings
-from dgad.device import resolve_device
-from dgad.domains import open_dataset
 from dgad.errors import SettingsError
-from dgad.evaluation.experiment import Evaluation, Result, evaluate
-from dgad.evaluation.scoring import parse_num_references
-from dgad.folds import Fold
-from dgad.methods import METHODS, SHOWN_BESIDE
 
-DEFAULT_METHODS = ("comparer", *SHOWN_BESIDE)
+if TYPE_CHECKING:
+    from dgad.evaluation.experiment import Result
 
 EXAMPLE = """\b
 Example:
@@ -34,9 +29,8 @@ Example:
 @click.option(
     "--method",
     "methods",
-    default=",".join(DEFAULT_METHODS),
-    show_default=True,
-    help="Comma-separated NAME or NAME:PRESET, or all.",
+    help="Comma-separated NAME or NAME:PRESET, or all  [default: comparer,"
+    " comparer:untrained, patch_knn, trivial]",
 )
 @click.option(
     "--num-references", default="10", show_default=True, help="N, P% of the target's normals, or all."
@@ -58,7 +52,7 @@ def evaluate_command(
     data: str,
     target: str,
     sources: str | None,
-    methods: str,
+    methods: str | None,
     num_references: str,
     settings_file: str | None,
     seed: int,
@@ -71,6 +65,14 @@ def evaluate_command(
     as_json: bool,
 ) -> None:
     """Train methods on source domains and score a target domain they have never seen."""
+    # torch takes seconds to import, and --help needs none of it
+    from dgad.device import resolve_device
+    from dgad.domains import open_dataset
+    from dgad.evaluation.experiment import Evaluation, evaluate
+    from dgad.evaluation.scoring import parse_num_references
+    from dgad.folds import Fold
+    from dgad.methods import METHODS, SHOWN_BESIDE
+
     if num_seeds < 1:
         raise SettingsError(f"`seeds` must be at least 1, but got {num_seeds}.")
     settings = read_settings(settings_file, backbone=backbone, weights=weights, image_size_px=image_size_px)
@@ -78,7 +80,10 @@ def evaluate_command(
     dataset = open_dataset(data)
     dataset.domain(target)
     chosen = split_names(sources) if sources else tuple(d for d in dataset.domains if d != target)
-    labels = (*METHODS, *settings.variants) if methods == "all" else split_names(methods)
+    if methods is None:
+        labels: tuple[str, ...] = ("comparer", *SHOWN_BESIDE)
+    else:
+        labels = (*METHODS, *settings.variants) if methods == "all" else split_names(methods)
     evaluation = Evaluation(
         fold=Fold(target=target, sources=chosen),
         labels=tuple(dict.fromkeys(labels)),
@@ -104,7 +109,7 @@ def split_names(text: str) -> tuple[str, ...]:
     return names
 
 
-def result_json(result: Result, *, target: str, sources: tuple[str, ...]) -> dict[str, Any]:
+def result_json(result: "Result", *, target: str, sources: tuple[str, ...]) -> dict[str, Any]:
     """One row of DESIGN's JSON; a metric that does not apply is null."""
     scores, metrics = result.scores, result.scores.metrics
     return {
@@ -126,7 +131,7 @@ def result_json(result: Result, *, target: str, sources: tuple[str, ...]) -> dic
     }
 
 
-def result_table(results: list[Result], *, target: str, sources: tuple[str, ...]) -> Table:
+def result_table(results: list["Result"], *, target: str, sources: tuple[str, ...]) -> Table:
     """The same rows for a reader."""
     table = Table(title=f"target {target} · sources {', '.join(sources)}", title_justify="left")
     table.add_column("method")

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import click
 
 from dgad.errors import SettingsError
-from dgad.methods import METHODS, parse_method
 from dgad.settings import FeatureSettings, coerce, from_dict, to_dict
 from dgad.yaml_file import KeyPath, check_keys, load_yaml
 
@@ -27,7 +26,7 @@ def feature_options(command: F) -> F:
     """`--backbone --weights --image-size`: what all methods of a run share."""
     for option in (
         click.option("--backbone", help="timm model name  [default: resnet18]"),
-        click.option("--weights", help="none | timm | FILE.safetensors  [default: none]"),
+        click.option("--weights", help="none | builtin | timm | FILE.safetensors  [default: none]"),
         click.option("--image-size", "image_size_px", type=int, help="pixels a side  [default: 128]"),
     ):
         command = option(command)
@@ -68,6 +67,8 @@ def read_settings(
 
 def settings_for(label: str, own: Mapping[str, Any]) -> Any:
     """Settings of a label: its preset (the default one unless named), with `own` values over it."""
+    from dgad.methods import METHODS, parse_method  # torch takes seconds to import, and --help needs none
+
     name = label.partition(":")[0]
     _, _, preset = parse_method(f"{name}:{own['preset']}" if "preset" in own else name)
     merged = {**to_dict(preset), **{k: v for k, v in own.items() if k != "preset"}}

@@ -2,23 +2,24 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from dgad.bundle import load_method
 from dgad.commands.options import device_option
-from dgad.device import resolve_device
 from dgad.domains.decoding import DEFAULT_LIMITS, decode_image, read_file
-from dgad.domains.images import expand_image_paths, load_image_files
 from dgad.errors import DataError
 from dgad.evaluation.heatmaps import overlay_png
-from dgad.evaluation.normal_range import NormalRange, normal_range
 from dgad.files import write_atomic
-from dgad.methods.base import Scores
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dgad.evaluation.normal_range import NormalRange
+    from dgad.methods.base import Scores
 
 EXAMPLE = """\b
 Example:
@@ -29,7 +30,11 @@ Example:
 @click.command("score", epilog=EXAMPLE)
 @click.option("--bundle", "bundle_folder", required=True, help="A bundle folder, such as runs/NAME/bundle.")
 @click.option(
-    "--references", "reference_paths", required=True, multiple=True, help="Folder or file of normal images."
+    "--references",
+    "reference_paths",
+    required=True,
+    multiple=True,
+    help="Folder or file of normal images; may be given several times.",
 )
 @click.argument("images", nargs=-1, required=True)
 @click.option("--heatmaps", "heatmap_folder", help="Write an overlay NAME.png per image into this folder.")
@@ -48,6 +53,12 @@ def score_command(
     The score is a logit, higher is more anomalous; `beyond normal` says how it stands to the highest
     score that a reference gets when it is left out. That is a description, not a calibrated threshold.
     """
+    # torch takes seconds to import, and --help needs none of it
+    from dgad.bundle import load_method
+    from dgad.device import resolve_device
+    from dgad.domains.images import expand_image_paths, load_image_files
+    from dgad.evaluation.normal_range import normal_range
+
     method = load_method(bundle_folder, resolve_device(device))
     size = method.context.features.image_size_px
     paths = expand_image_paths(images)
@@ -106,7 +117,7 @@ def overlay_paths(paths: tuple[str, ...], folder: str) -> tuple[Path, ...]:
 
 
 def write_overlays(
-    paths: tuple[str, ...], overlays: tuple[Path, ...], scores: Scores, normal: NormalRange | None
+    paths: tuple[str, ...], overlays: tuple[Path, ...], scores: "Scores", normal: "NormalRange | None"
 ) -> None:
     """One overlay per image, in its own size, all on one scale: what normal references reach is cold."""
     if scores.pixels is None:
@@ -120,6 +131,6 @@ def write_overlays(
         write_atomic(overlay, overlay_png(image, heat.numpy(), low=low, high=high))
 
 
-def map_scale(pixels: torch.Tensor) -> tuple[float, float]:
+def map_scale(pixels: "Tensor") -> tuple[float, float]:
     """With one reference: from the median to the maximum of the images at hand."""
     return float(pixels.median()), float(pixels.max())
