@@ -17,6 +17,11 @@ _WEIGHTS = {
         "The backbone was drawn at random from a seed, and what was learnt was learnt from the training"
         " domains above: no third party's weights or images are in this bundle."
     ),
+    "builtin": (
+        "The backbone, and the comparer where `init` is builtin, started from the weights that ship with"
+        " dgad (Apache-2.0). dgad made them from procedural images alone: no third party's weights or images"
+        " are in this bundle."
+    ),
     "timm": (
         "The backbone started from weights that timm fetched under the model's name (`{backbone}`); their"
         " licence and training data are those of that model's page, and bind this bundle too."
@@ -26,6 +31,12 @@ _WEIGHTS_FILE = (
     "The backbone started from the weights file `{weights}`; its licence and training data are not known to"
     " dgad, and bind this bundle too."
 )
+
+_TRAINED = (
+    ", then trained on the others. The bundled weights were trained on all of them, so no image here can"
+    " test them: expect this on a new surface, not better."
+)
+_NOT_TRAINED = "; no weight was trained on any of them. Expect this on a new surface, not better."
 
 
 def model_card(
@@ -55,11 +66,10 @@ def model_card(
         " references only. It is an aid to inspection: do not let it be the only check where a missed defect"
         " can hurt somebody.",
         "## Training domains",
-        ", ".join(training_domains) or "none: this method does not learn.",
+        ", ".join(training_domains) or "none: with these settings nothing is learnt from them.",
         "## Expected performance",
-        f"Each domain held out in turn, settings chosen without it (protocol: {protocol}), then trained on"
-        " the others. The bundled weights were trained on all of them, so no image here can test them:"
-        " expect this on a new surface, not better.",
+        f"Each domain held out in turn, settings chosen without it (protocol: {protocol})"
+        + (_TRAINED if training_domains else _NOT_TRAINED),
         _table(targets),
         *_comparison(label, comparison),
         "## Calibration",

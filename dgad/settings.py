@@ -120,7 +120,8 @@ class FeatureSettings:
     backbone: str = "resnet18"
     """Any timm model that gives a pyramid of feature maps (`features_only`)."""
     weights: str = "none"
-    """`none` (random, seeded), `timm` (fetched from the hub), or the path of a .safetensors file."""
+    """`none` (random, seeded), `builtin` (ships with dgad), `timm` (fetched from the hub), or the path of a
+    .safetensors file."""
     image_size_px: int = 128
     """Images are resized to this many pixels square; a multiple of 32, 32 to 1024."""
 
@@ -130,4 +131,4 @@ class FeatureSettings:
             32 <= size <= 1024 and size % 32 == 0, "image_size_px", "a multiple of 32 from 32 to 1024", size
         )
         require(bool(self.backbone), "backbone", "the name of a timm model", self.backbone)
-        require(bool(self.weights), "weights", "none, timm or a file", self.weights)
+        require(bool(self.weights), "weights", "none, builtin, timm or a file", self.weights)

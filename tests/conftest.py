@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from dgad.domains.synthetic import synthesize
+from dgad.features import builtin
+from tests.builtin_weights import drawn
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +38,19 @@ def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image_size_px=64,
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_builtin(tmp_path_factory: pytest.TempPathFactory) -> builtin.Builtin:
+    """Weights of the shipped shape, drawn at random."""
+    return drawn(tmp_path_factory.mktemp("builtin") / "weights")
+
+
+@pytest.fixture
+def builtin_weights(drawn_builtin: builtin.Builtin, monkeypatch: pytest.MonkeyPatch) -> builtin.Builtin:
+    """`weights: builtin` means those, in this process."""
+    monkeypatch.setattr(builtin, "_shipped", lambda: drawn_builtin)
+    return drawn_builtin
 
 
 MAINS = {"dgad": "dgad.cli", "dgad-tune": "tune.cli", "dgad-serve": "serve.cli"}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dgad.errors import DataError
 from dgad.folds import Fold, inner_folds, leave_one_out
 from dgad.methods import METHODS, parse_method
+from dgad.methods.base import Traits
 from tune.study import Study
 
 DEPLOY = "deploy"
@@ -34,6 +35,12 @@ class Cell:
     def method(self) -> str:
         """Registry name, without preset."""
         return parse_method(self.label)[0]
+
+    @property
+    def traits(self) -> Traits:
+        """What its fits need: of one preset exactly, of a search at most."""
+        name, _, settings = parse_method(self.label)
+        return METHODS[name].traits_of(settings) if ":" in self.label else METHODS[name].traits
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -92,7 +99,7 @@ def check_cells(cells: Sequence[Cell]) -> None:
     if DEPLOY in domains:
         raise DataError(f"A domain cannot be called `{DEPLOY}`, the name of the cell that makes the bundle.")
     for cell in cells:
-        least = METHODS[cell.method].traits.min_sources
+        least = cell.traits.min_sources
         fewest = min(len(fold.sources) for fold in cell.folds)
         if fewest < least:
             raise DataError(

@@ -54,14 +54,20 @@ def count_fits(study: Study, cells: Sequence[Cell]) -> FitCount:
     asked: list[tuple[tuple[Any, ...], int]] = []  # (content address, steps)
     scorings = 0
     for cell in cells:
-        design = opening_design(cell.method, study.space, seed=study.seed, num_trials=max(1, cell.num_trials))
+        design = opening_design(
+            cell.method,
+            study.space,
+            study.features,
+            seed=study.seed,
+            num_trials=max(1, cell.num_trials),
+        )
         mean_steps = round(sum(_steps(p.settings) for p in design) / len(design))
         for number in range(cell.num_trials):
             for fold in cell.folds:
                 if number < len(design):
-                    asked.append(
-                        (_address(cell.method, number, fold.sources), _steps(design[number].settings))
-                    )
+                    settings = design[number].settings
+                    sources = tuple(sorted(fold.sources)) if _learns(cell.method, settings) else ()
+                    asked.append(((cell.method, number, sources), _steps(settings)))
                 else:  # proposed by the cell's own sampler: assumed to be nobody else's
                     asked.append(((cell.name, number, fold.sources), mean_steps))
                 scorings += 1
@@ -72,6 +78,7 @@ def count_fits(study: Study, cells: Sequence[Cell]) -> FitCount:
     targets = {c.target for c in cells if c.target != DEPLOY}
     for label in SHOWN_BESIDE:
         if label not in study.methods:
+            # Untrained it is a cell's winner, and each cell may have another.
             learns = METHODS[parse_method(label)[0]].traits.learns
             for target in sorted(targets):
                 asked += [((label, target if learns else "", seed), 0) for seed in range(study.seeds)]
@@ -86,7 +93,7 @@ def measure(study: Study, dataset: Dataset, device: torch.device, num_threads: i
     name = parse_method(study.methods[0])[0]
     settings = from_dict(
         METHODS[name].settings_type,
-        opening_design(name, study.space, seed=study.seed, num_trials=1)[0].settings,
+        opening_design(name, study.space, study.features, seed=study.seed, num_trials=1)[0].settings,
     )
     context = Context(features=study.features, device=device, cache=FeatureCache())
     size = study.image_size_px
@@ -103,7 +110,7 @@ def measure(study: Study, dataset: Dataset, device: torch.device, num_threads: i
     ]
     step_s = max(0.0, (durations[2] - durations[1]) / 4) if has_steps else 0.0
     method = METHODS[name](settings, context)
-    if not METHODS[name].traits.learns or not has_steps:
+    if not METHODS[name].traits_of(settings).learns or not has_steps:
         method.fit(sources, seed=study.seed)
     target = load_target(_few(first), size)
     wanted = parse_num_references(study.num_references)
@@ -127,9 +134,8 @@ def estimate_s(count: FitCount, cost: Cost, num_queries: float, workers: Workers
     return START_S + (fits_s + scorings_s) / workers.count
 
 
-def _address(method: str, number: int, sources: tuple[str, ...]) -> tuple[Any, ...]:
-    learns = METHODS[method].traits.learns
-    return (method, number, tuple(sorted(sources)) if learns else ())
+def _learns(method: str, settings: dict[str, Any]) -> bool:
+    return METHODS[method].traits_of(from_dict(METHODS[method].settings_type, settings)).learns
 
 
 def _steps(settings: dict[str, Any]) -> int:

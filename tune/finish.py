@@ -113,14 +113,14 @@ def _write_bundle(run: Run, row: Row, summary: StudySummary, workbench: Workbenc
         card=model_card(
             method,
             label=row.label,
-            training_domains=row.sources,
+            training_domains=key.sources,
             num_references=num_references,
             protocol=run.study.protocol,
             targets=targets,
             comparison=comparison,
         ),
         provenance={
-            "training_domains": list(row.sources),
+            "training_domains": list(key.sources),
             "study": run.study.name,
             "fit": key.id,
             "fit_s": fit_s,

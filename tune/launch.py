@@ -162,7 +162,13 @@ def _work(
     from tune.outer import run_outer
     from tune.searcher import MatrixSearcher
 
-    searcher = MatrixSearcher(cells, run.journals_folder, kind=run.study.space, seed=run.study.seed)
+    searcher = MatrixSearcher(
+        cells,
+        run.journals_folder,
+        kind=run.study.space,
+        features=run.study.features,
+        seed=run.study.seed,
+    )
     for cell_name, trials in _trials(run, cells).items():
         progress.board.restore(cell_name, trials)
     if searcher.num_left == 0:

@@ -13,7 +13,7 @@ import optuna
 
 from dgad.methods import METHODS
 from dgad.seeds import seed_for
-from dgad.settings import from_dict, to_dict
+from dgad.settings import FeatureSettings, from_dict, to_dict
 from tune.quiet import quiet_optuna
 from tune.space import DEMO_QUICK, SpaceFunction, space_for
 
@@ -37,12 +37,15 @@ def complete_settings(method: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
     return to_dict(from_dict(METHODS[method].settings_type, chosen, where=method))
 
 
-def opening_design(method: str, kind: str, *, seed: int, num_trials: int) -> tuple[OpeningPoint, ...]:
+def opening_design(
+    method: str, kind: str, features: FeatureSettings, *, seed: int, num_trials: int
+) -> tuple[OpeningPoint, ...]:
     """The presets that lie in the space, then quasi-random points up to half of `num_trials`."""
-    design = list(_preset_points(method, kind))[:num_trials]
+    space = space_for(method, kind, features)
+    design = list(_preset_points(method, kind, space))[:num_trials]
     wanted = max(len(design), math.ceil(num_trials / 2))
     seen = [point.settings for point in design]
-    for params, settings in _quasi_random(method, kind, seed_for(seed, method, "opening")):
+    for params, settings in _quasi_random(method, space, seed_for(seed, method, "opening")):
         if len(design) >= wanted:
             break
         if settings not in seen:
@@ -51,9 +54,9 @@ def opening_design(method: str, kind: str, *, seed: int, num_trials: int) -> tup
     return tuple(design)
 
 
-def is_searched(method: str, kind: str) -> bool:
+def is_searched(method: str, kind: str, features: FeatureSettings) -> bool:
     """Whether the method's space asks for anything."""
-    params, _ = next(_quasi_random(method, kind, 0))
+    params, _ = next(_quasi_random(method, space_for(method, kind, features), 0))
     return bool(params)
 
 
@@ -63,25 +66,28 @@ def params_of(space: SpaceFunction, settings: Mapping[str, Any]) -> dict[str, An
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Optuna's word for a number out of range
-            space(trial)  # type: ignore[arg-type]  # answers like a trial
+            chosen = space(trial)  # type: ignore[arg-type]  # answers like a trial
     except (ValueError, UserWarning):  # ValueError: not among the choices, or not a setting
         return None
-    return dict(trial.params)
+    # A space may also set what it does not ask for.
+    return dict(trial.params) if all(settings[k] == v for k, v in chosen.items()) else None
 
 
-def _preset_points(method: str, kind: str) -> Iterator[OpeningPoint]:
+def _preset_points(method: str, kind: str, space: SpaceFunction) -> Iterator[OpeningPoint]:
     for name, preset in METHODS[method].presets.items():
         settings = to_dict(preset)
         if method == "comparer" and kind == "demo":
             if name not in ("robust", "robust_distance"):
                 continue
             settings |= DEMO_QUICK
-        params = params_of(space_for(method, kind), settings)
+        params = params_of(space, settings)
         if params is not None:
             yield OpeningPoint(origin=f"preset {name}", params=params, settings=settings)
 
 
-def _quasi_random(method: str, kind: str, seed: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _quasi_random(
+    method: str, space: SpaceFunction, seed: int
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Scrambled Sobol points; parameters that depend on others are drawn at random by the same seed."""
     quiet_optuna()
     with warnings.catch_warnings():
@@ -90,7 +96,6 @@ def _quasi_random(method: str, kind: str, seed: int) -> Iterator[tuple[dict[str,
             seed=seed % 2**32, scramble=True, warn_asynchronous_seeding=False, warn_independent_sampling=False
         )
     study = optuna.create_study(sampler=sampler)
-    space = space_for(method, kind)
     for _ in range(_MAX_POINTS):
         trial = study.ask()
         settings = complete_settings(method, space(trial))

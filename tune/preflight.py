@@ -8,7 +8,7 @@ from dgad.domains import Dataset, Domain
 from dgad.errors import DataError
 from dgad.evaluation.scoring import check_queries, count_references, parse_num_references
 from dgad.features.cache import FeatureCache
-from dgad.methods import METHODS, SHOWN_BESIDE
+from dgad.methods import METHODS, SHOWN_BESIDE, parse_method
 from dgad.methods.base import Context
 from dgad.settings import from_dict
 from tune.cells import DEPLOY, Cell, cells_of, check_cells
@@ -20,13 +20,17 @@ def checked_cells(study: Study, dataset: Dataset) -> tuple[Cell, ...]:
     """The study's cells, once every one of them can be run on this data; else `UserError`."""
     for name in study.folds:
         dataset.domain(name)
-    searched = [label for label in study.methods if ":" not in label and is_searched(label, study.space)]
+    searched = [
+        label
+        for label in study.methods
+        if ":" not in label and is_searched(label, study.space, study.features)
+    ]
     cells = cells_of(study, tuple(dataset.domains), searched)
     check_cells(cells)
     _check_references(study, dataset, cells)
     for cell in cells:
         _check_cell(cell, dataset)
-    _check_weights(study, cells)
+    _check_features(study, cells)
     return cells
 
 
@@ -42,7 +46,7 @@ def _check_references(study: Study, dataset: Dataset, cells: Sequence[Cell]) -> 
 
 
 def _check_cell(cell: Cell, dataset: Dataset) -> None:
-    if METHODS[cell.method].traits.needs_defects:
+    if cell.traits.needs_defects:
         for name in cell.sources:
             _check_source(dataset.domain(name), cell)
     if cell.num_trials and not any(_has_both_classes(dataset.domain(f.target)) for f in cell.folds):
@@ -69,10 +73,13 @@ def _has_both_classes(domain: Domain) -> bool:
     return len({s.label for s in domain.tests}) == 2
 
 
-def _check_weights(study: Study, cells: Sequence[Cell]) -> None:
-    """Build each method once, as its first trial will: the backbone and its weights are to be had."""
+def _check_features(study: Study, cells: Sequence[Cell]) -> None:
+    """Build each method once, as its first fit will: the backbone and its weights are to be had."""
     context = Context(features=study.features, device=torch.device("cpu"), cache=FeatureCache(max_bytes=0))
-    beside = {label.partition(":")[0] for label in SHOWN_BESIDE}
-    for name in sorted({c.method for c in cells} | beside):
-        design = opening_design(name, study.space, seed=study.seed, num_trials=1)
-        METHODS[name](from_dict(METHODS[name].settings_type, design[0].settings), context)
+    for label in sorted({c.label for c in cells} | set(SHOWN_BESIDE)):
+        name, _, settings = parse_method(label)
+        if ":" not in label:
+            design = opening_design(name, study.space, study.features, seed=study.seed, num_trials=1)
+            settings = from_dict(METHODS[name].settings_type, design[0].settings)
+        METHODS[name].check_features(settings, study.features)
+        METHODS[name](settings, context)

@@ -17,8 +17,9 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from dgad.seeds import seed_for
+from dgad.settings import FeatureSettings
 from tune.cells import Cell
-from tune.opening import complete_settings, opening_design
+from tune.opening import OpeningPoint, complete_settings, opening_design
 from tune.quiet import quiet_optuna
 from tune.selection import ERROR, SCORES, is_interrupted
 from tune.space import space_for
@@ -31,16 +32,19 @@ _LOCK_GRACE_S = 5
 class MatrixSearcher(Searcher):
     """Deals trials to cells in turn, never by performance, until each has its number."""
 
-    def __init__(self, cells: Sequence[Cell], journals: Path, *, kind: str, seed: int) -> None:
+    def __init__(
+        self, cells: Sequence[Cell], journals: Path, *, kind: str, features: FeatureSettings, seed: int
+    ) -> None:
         super().__init__(metric=METRIC, mode="max")
         quiet_optuna()
-        self._kind = kind
+        self._kind, self._features = kind, features
         self._cells = {cell.name: cell for cell in cells if cell.num_trials > 0}
         self._studies = {name: open_study(journals, name, seed=seed) for name in self._cells}
         self._running: dict[str, tuple[str, optuna.Trial]] = {}
         for cell in self._cells.values():
             study = self._studies[cell.name]
-            _open(study, cell, kind, seed)
+            design = opening_design(cell.method, kind, features, seed=seed, num_trials=cell.num_trials)
+            _open(study, design)
             _repair(study)
         self._dealt = {name: _num_counted(study) for name, study in self._studies.items()}
 
@@ -57,7 +61,7 @@ class MatrixSearcher(Searcher):
         cell = min(open_cells, key=lambda c: self._dealt[c.name])
         self._dealt[cell.name] += 1
         trial = self._studies[cell.name].ask()
-        chosen = space_for(cell.method, self._kind)(trial)
+        chosen = space_for(cell.method, self._kind, self._features)(trial)
         # A preset keeps also the settings that the space does not ask for.
         kept = trial.user_attrs.get("settings")
         settings = json.loads(kept) if kept else complete_settings(cell.method, chosen)
@@ -118,10 +122,9 @@ def journal_path(journals: Path, cell_name: str) -> Path:
     return journals / f"{quote(cell_name, safe='@')}.log"
 
 
-def _open(study: optuna.Study, cell: Cell, kind: str, seed: int) -> None:
+def _open(study: optuna.Study, design: Sequence[OpeningPoint]) -> None:
     """Queue the opening design once, also if an earlier attempt broke off half-way."""
     known = {t.user_attrs.get("point") for t in study.get_trials(deepcopy=False)}
-    design = opening_design(cell.method, kind, seed=seed, num_trials=cell.num_trials)
     for number, point in enumerate(design):
         if number not in known:
             attributes = {"point": number, "origin": point.origin, "settings": json.dumps(point.settings)}

@@ -1,35 +1,42 @@
-"""Search spaces: per method one define-by-run function from a trial to settings.
+"""Search spaces: per method one define-by-run function from a trial and a study's features to settings.
 
 Each parameter is called like the setting it chooses, so that a preset can be read back as a point of the
-space (`tune.opening`). Parameters that others make meaningless are not asked for.
+space (`tune.opening`). Parameters that others make meaningless are not asked for. No level is coarser than
+stride 16: the builtin weights reach no further, and coarser levels have not earned their place.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
 
+from dgad.comparer.settings import BUILTIN, STRUCTURE
+from dgad.settings import FeatureSettings
+
 SpaceFunction = Callable[[optuna.Trial], dict[str, Any]]
 """Settings that a trial chooses; those it does not mention keep their defaults."""
+FeatureSpace = Callable[[optuna.Trial, FeatureSettings], dict[str, Any]]
+"""The same for any features; what can be chosen may depend on them."""
 
 RANKING_WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
 """λ of Eq. 4; steps, because 0 (the loss off) must be among them."""
 ATTENTION_WEIGHTS = (0.0, 0.1, 0.3, 1.0)
-ANCHOR_WEIGHTS = (0.0, 1e-4, 1e-3, 1e-2)
+ANCHOR_WEIGHTS = (0.0, 1e-3, 1e-2, 0.1, 1.0)
 DEMO_QUICK: Mapping[str, Any] = {"backbone_mode": "frozen", "num_steps": 30}
 """What every configuration of the demo has in common."""
 
 
-def comparer(trial: optuna.Trial) -> dict[str, Any]:
-    """Everything about the comparer that the paper or its alternatives leave open."""
-    chosen: dict[str, Any] = {}
-    stride = chosen["finest_stride"] = trial.suggest_categorical("finest_stride", [4, 8])
-    chosen["num_levels"] = trial.suggest_int("num_levels", 1, 4 if stride == 4 else 3)
-    chosen["reference_norm"] = trial.suggest_categorical("reference_norm", [True, False])
-    chosen["head"] = trial.suggest_categorical("head", ["mlp", "distance", "mlp_difference"])
-    if chosen["head"] != "distance":
-        chosen["init"] = trial.suggest_categorical("init", ["difference", "random"])
-    chosen["aggregation"] = trial.suggest_categorical("aggregation", ["min", "softmin", "max"])
+def comparer(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
+    """Everything about the comparer that the paper or its alternatives leave open, its start among it."""
+    starts = ["difference", "random"] + (["builtin"] if features.weights == "builtin" else [])
+    init = trial.suggest_categorical("init", starts)
+    if init == "builtin":
+        chosen = {"init": init, **{name: getattr(BUILTIN, name) for name in STRUCTURE}}
+    else:
+        chosen = {"init": init, **_structure(trial)}
+    if chosen["head"] == "distance":
+        chosen["init"] = "difference"  # nothing of this head is drawn: one configuration, not two
     if chosen["aggregation"] == "softmin":
         chosen["temperature"] = trial.suggest_float("temperature", 0.05, 2.0, log=True)
     chosen["score_pooling"] = trial.suggest_categorical("score_pooling", ["max", "top_fraction"])
@@ -41,6 +48,18 @@ def comparer(trial: optuna.Trial) -> dict[str, Any]:
     if chosen["num_steps"] > 0:
         chosen |= _training(trial)
     return chosen
+
+
+def _structure(trial: optuna.Trial) -> dict[str, Any]:
+    """What is free unless the comparer starts from shipped weights."""
+    stride = trial.suggest_categorical("finest_stride", [4, 8])
+    return {
+        "finest_stride": stride,
+        "num_levels": trial.suggest_int("num_levels", 1, 3 if stride == 4 else 2),
+        "reference_norm": trial.suggest_categorical("reference_norm", [True, False]),
+        "head": trial.suggest_categorical("head", ["mlp", "distance", "mlp_difference"]),
+        "aggregation": trial.suggest_categorical("aggregation", ["min", "softmin", "max"]),
+    }
 
 
 def _training(trial: optuna.Trial) -> dict[str, Any]:
@@ -59,8 +78,9 @@ def _training(trial: optuna.Trial) -> dict[str, Any]:
     }
 
 
-def comparer_demo(trial: optuna.Trial) -> dict[str, Any]:
+def comparer_demo(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
     """A small corner of `comparer` that two CPU cores search in minutes: frozen features, few steps."""
+    del features
     return {
         **DEMO_QUICK,
         "head": trial.suggest_categorical("head", ["mlp", "distance"]),
@@ -71,8 +91,9 @@ def comparer_demo(trial: optuna.Trial) -> dict[str, Any]:
     }
 
 
-def patch_knn(trial: optuna.Trial) -> dict[str, Any]:
+def patch_knn(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
     """Which features the nearest neighbour sees, and how patches become an image score."""
+    del features
     chosen: dict[str, Any] = {}
     stride = chosen["finest_stride"] = trial.suggest_categorical("finest_stride", [4, 8])
     chosen["num_levels"] = trial.suggest_int("num_levels", 1, 3 if stride == 4 else 2)
@@ -84,16 +105,16 @@ def patch_knn(trial: optuna.Trial) -> dict[str, Any]:
     return chosen
 
 
-def nothing(trial: optuna.Trial) -> dict[str, Any]:
+def nothing(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
     """For a method without free settings: it is not searched."""
-    del trial
+    del trial, features
     return {}
 
 
-SPACES: Mapping[str, SpaceFunction] = {"comparer": comparer, "patch_knn": patch_knn, "trivial": nothing}
-DEMO_SPACES: Mapping[str, SpaceFunction] = {**SPACES, "comparer": comparer_demo}
+SPACES: Mapping[str, FeatureSpace] = {"comparer": comparer, "patch_knn": patch_knn, "trivial": nothing}
+DEMO_SPACES: Mapping[str, FeatureSpace] = {**SPACES, "comparer": comparer_demo}
 
 
-def space_for(method: str, kind: str) -> SpaceFunction:
-    """The `full` or `demo` space of a method."""
-    return (DEMO_SPACES if kind == "demo" else SPACES)[method]
+def space_for(method: str, kind: str, features: FeatureSettings) -> SpaceFunction:
+    """The `full` or `demo` space of a method on these features."""
+    return functools.partial((DEMO_SPACES if kind == "demo" else SPACES)[method], features=features)

@@ -21,6 +21,7 @@ from dgad.evaluation.scoring import (
     parse_num_references,
     score_target,
 )
+from dgad.features.builtin import INFO_FILE
 from dgad.features.cache import FeatureCache
 from dgad.methods import METHODS
 from dgad.methods.base import Context, Method
@@ -76,12 +77,14 @@ class Run:
     def fit_key(
         self, method: str, settings: Mapping[str, Any], sources: Sequence[str], *, seed: int | None = None
     ) -> FitKey:
-        """The content address of a fit; a method that learns nothing has one for any sources."""
+        """The content address of a fit; one that learns nothing is the same for any sources."""
+        chosen = from_dict(METHODS[method].settings_type, settings)
+        learns = METHODS[method].traits_of(chosen).learns
         return FitKey(
             method=method,
             settings=settings,
             features=to_dict(self.study.features),
-            sources=tuple(sources) if METHODS[method].traits.learns else (),
+            sources=tuple(sources) if learns else (),
             data_fingerprint=self.data_fingerprint,
             seed=self.study.seed if seed is None else seed,
             code_version=self.code_version,
@@ -89,13 +92,15 @@ class Run:
 
 
 def code_version() -> str:
-    """The version and a hash of the code that decides fits and scores, so that changed code refits."""
+    """The version and a hash of the code and weights that decide fits and scores: changed ones refit."""
     root = Path(dgad.__file__).parent
     digest = hashlib.sha256()
     for part in _DECIDING_PARTS:
         path = root / part
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
+    shipped = root / "weights" / INFO_FILE  # names the sums of the weights beside it
+    digest.update(shipped.read_bytes() if shipped.is_file() else b"")
     return f"{current_versions()['dgad']}+{digest.hexdigest()[:12]}"
 
 

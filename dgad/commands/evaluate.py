@@ -25,7 +25,7 @@ Example:
 @click.command("evaluate", epilog=EXAMPLE)
 @click.option("--data", required=True, help="Folder or URI of a data set (see `dgad domains check`).")
 @click.option("--target", required=True, help="The unseen domain; its labels are read for the metrics only.")
-@click.option("--sources", help="Comma-separated domains to train on  [default: all others]")
+@click.option("--sources", help="Comma-separated domains to train on, '' for none  [default: all others]")
 @click.option(
     "--method",
     "methods",
@@ -79,7 +79,9 @@ def evaluate_command(
     where = resolve_device(device)
     dataset = open_dataset(data)
     dataset.domain(target)
-    chosen = split_names(sources) if sources else tuple(d for d in dataset.domains if d != target)
+    chosen = tuple(d for d in dataset.domains if d != target)
+    if sources is not None:
+        chosen = split_names(sources) if sources.strip() else ()
     if methods is None:
         labels: tuple[str, ...] = ("comparer", *SHOWN_BESIDE)
     else:
@@ -133,7 +135,8 @@ def result_json(result: "Result", *, target: str, sources: tuple[str, ...]) -> d
 
 def result_table(results: list["Result"], *, target: str, sources: tuple[str, ...]) -> Table:
     """The same rows for a reader."""
-    table = Table(title=f"target {target} · sources {', '.join(sources)}", title_justify="left")
+    title = f"target {target} · sources {', '.join(sources) or 'none'}"
+    table = Table(title=title, title_justify="left")
     table.add_column("method")
     for name in ("seed", "refs", "image AUROC [95%]", "pixel AUROC", "AUPRO", "F1-max", "ms/image", "fit s"):
         table.add_column(name, justify="right")

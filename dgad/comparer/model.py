@@ -86,7 +86,9 @@ class Comparer(nn.Module):
         super().__init__()
         self.settings = settings
         self.pyramid = BiFPN(in_channels, settings.width, settings.bifpn_layers)
-        self.head = make_head(settings.head, settings.width, settings.hidden, settings.init)
+        # What starts from shipped weights is given them when it is fitted; until then any start will do.
+        start = "difference" if settings.init == "builtin" else settings.init
+        self.head = make_head(settings.head, settings.width, settings.hidden, start)
         self.attention = CoAttention(settings.width, settings.attention_width)
 
     def statistics(self, reference_maps: Sequence[Tensor]) -> tuple[LevelStatistics, ...]:

@@ -11,6 +11,7 @@ from dgad.settings import require
 
 Aggregation = Literal["max", "min", "softmin"]
 Head = Literal["mlp", "distance", "mlp_difference"]
+Init = Literal["difference", "random", "builtin"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +34,8 @@ class ComparerSettings:
     head: Head = "mlp"
     hidden: int = 64
     """H, hidden units of the meta-comparer."""
-    init: Literal["difference", "random"] = "difference"
+    init: Init = "difference"
+    """`builtin` starts the whole comparer (pyramid, head, attention) from the weights that ship with dgad."""
     aggregation: Aggregation = "min"
     """Over reference patches (Eq. 1 prints `max`)."""
     temperature: float = 1.0
@@ -60,7 +62,7 @@ class ComparerSettings:
 
     # Training
     num_steps: int = 60
-    """0 leaves the comparer untrained."""
+    """0 leaves the comparer as it starts: no source domain is needed."""
     domains_per_step: int = 2
     normals_per_domain: int = 2
     abnormals_per_domain: int = 2
@@ -123,9 +125,29 @@ PAPER = ComparerSettings(
     learning_rate=1e-3,
 )
 
+BUILTIN = ComparerSettings(init="builtin", finest_stride=4, num_levels=2, head="mlp", num_steps=0)
+"""The comparer that ships with dgad, used as it is. `builtin.json` beside its weights says the same."""
+
+STRUCTURE = (
+    "finest_stride",
+    "num_levels",
+    "width",
+    "bifpn_layers",
+    "reference_norm",
+    "head",
+    "hidden",
+    "attention_width",
+    "aggregation",
+)
+"""What `init` builtin leaves no choice of: the shape of the weights, and what they were learnt with."""
+
 PRESETS = {
     "robust": ROBUST,
     "paper": PAPER,
     "robust_distance": dataclasses.replace(ROBUST, head="distance"),
     "untrained": dataclasses.replace(ROBUST, num_steps=0),
+    "builtin": BUILTIN,
+    "adapted": dataclasses.replace(
+        BUILTIN, num_steps=40, backbone_mode="frozen", learning_rate=1e-4, anchor_weight=0.1
+    ),
 }

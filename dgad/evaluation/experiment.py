@@ -22,7 +22,7 @@ from dgad.evaluation.scoring import (
 from dgad.features.cache import FeatureCache
 from dgad.folds import Fold
 from dgad.methods import METHODS, parse_method
-from dgad.methods.base import Context, Method
+from dgad.methods.base import Context, Method, Traits
 from dgad.settings import FeatureSettings
 
 
@@ -72,7 +72,8 @@ def evaluate(
     check_evaluation(dataset, evaluation)
     size = evaluation.features.image_size_px
     target = load_target(dataset.domain(fold.target), size)
-    sources = [load_source(dataset.domain(name), size) for name in fold.sources]
+    learns = any(_traits(evaluation, label).learns for label in evaluation.labels)
+    sources = [load_source(dataset.domain(name), size) for name in fold.sources] if learns else []
     context = Context(
         features=evaluation.features,
         device=device,
@@ -92,19 +93,27 @@ def check_evaluation(dataset: Dataset, evaluation: Evaluation) -> None:
     check_queries(target)
     count_references(target.name, len(target.train_normals), evaluation.num_references)
     for label in evaluation.labels:
-        name, _ = evaluation.settings_of(label)
-        traits = METHODS[name].traits
+        name, settings = evaluation.settings_of(label)
+        METHODS[name].check_features(settings, evaluation.features)
+        traits = _traits(evaluation, label)
         if len(fold.sources) < traits.min_sources:
             raise DataError(
-                f"`{name}` needs at least {traits.min_sources} source domain(s), but got {len(fold.sources)}."
+                f"`{label}` needs at least {traits.min_sources} source domain(s) to learn from, but got"
+                f" {len(fold.sources)}: add domains to the data, or take a --method that needs none, such as"
+                " comparer:untrained or patch_knn."
             )
         for source in fold.sources:
             domain = dataset.domain(source)
             if traits.needs_defects and not any(s.label for s in domain.tests):
                 raise DataError(
-                    f"Source `{source}` has no defects, so `{name}` cannot learn from it: name other sources"
+                    f"Source `{source}` has no defects, so `{label}` cannot learn from it: name other sources"
                     f" with --sources, or add defects to its test folder."
                 )
+
+
+def _traits(evaluation: Evaluation, label: str) -> Traits:
+    name, settings = evaluation.settings_of(label)
+    return METHODS[name].traits_of(settings)
 
 
 def _one(
@@ -117,7 +126,7 @@ def _one(
 ) -> Result:
     name, settings = evaluation.settings_of(label)
     method = METHODS[name](settings, context)
-    if method.traits.needs_defects:
+    if sources and _traits(evaluation, label).needs_defects:
         check_sources(sources)
     started = time.perf_counter()
     method.fit(sources, seed=seed)

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DgadError, SettingsError, WeightsError
+from dgad.features.builtin import OTHERS, Builtin, read_builtin
 from dgad.features.cache import FeatureCache
 from dgad.settings import FeatureSettings, did_you_mean
 
-ALTERNATIVES = "Use `none` (random, seeded), `timm` (needs the hub), or the path of a .safetensors file."
+ALTERNATIVES = f"Use `builtin` (ships with dgad), {OTHERS}."
 
 
 class Backbone(nn.Module):
@@ -104,7 +105,8 @@ def _create(settings: FeatureSettings, strides: tuple[int, ...], seed: int) -> n
             f"`backbone` must be the name of a timm model, but got {name!r}."
             f"{did_you_mean(name, timm.list_models())} `timm.list_models()` lists them."
         )
-    from_file = weights not in ("none", "timm")
+    builtin = _checked_builtin(name, strides) if weights == "builtin" else None
+    from_file = weights not in ("none", "builtin", "timm")
     overlay = {"file": str(_weights_file(weights))} if from_file else None
     try:
         with torch.random.fork_rng(devices=[]):
@@ -121,7 +123,7 @@ def _create(settings: FeatureSettings, strides: tuple[int, ...], seed: int) -> n
             torch.manual_seed(seed)
             body: nn.Module = timm.create_model(
                 name,
-                pretrained=weights != "none",
+                pretrained=weights not in ("none", "builtin"),
                 features_only=True,
                 out_indices=indices,
                 pretrained_cfg_overlay=overlay,
@@ -130,6 +132,8 @@ def _create(settings: FeatureSettings, strides: tuple[int, ...], seed: int) -> n
                 torch.manual_seed(seed)
                 random = timm.create_model(name, features_only=True, out_indices=indices)
                 _check_loaded(body, random, weights)
+            if builtin is not None:
+                _load_builtin(body, builtin)
     except DgadError:
         raise
     # timm and the hub client raise whatever their own libraries do (offline, missing repository, wrong
@@ -142,6 +146,35 @@ def _create(settings: FeatureSettings, strides: tuple[int, ...], seed: int) -> n
             f"The weights `{weights}` for backbone `{name}` cannot be had: {reason[0]}. {ALTERNATIVES}"
         ) from error
     return body
+
+
+def _checked_builtin(name: str, strides: tuple[int, ...]) -> Builtin:
+    """The shipped weights, if they are of that backbone and reach those strides; else `SettingsError`."""
+    builtin = read_builtin()
+    if name != builtin.info.backbone:
+        raise SettingsError(
+            f"`weights` builtin are those of `{builtin.info.backbone}`, but got backbone {name!r}: use that"
+            f" one, or other weights: {OTHERS}."
+        )
+    absent = [s for s in strides if s not in builtin.info.strides]
+    if absent:
+        raise SettingsError(
+            f"`weights` builtin reach the strides {list(builtin.info.strides)}, but {absent} were asked for:"
+            f" take fewer or finer levels, or other weights: {OTHERS}."
+        )
+    return builtin
+
+
+def _load_builtin(body: nn.Module, builtin: Builtin) -> None:
+    """Fill every tensor of the body; stages coarser than those asked for are left out of the body."""
+    own = body.state_dict()
+    absent = [key for key in own if key not in builtin.backbone]
+    if absent:
+        raise WeightsError(
+            f"The builtin weights lack {len(absent)} of the backbone's {len(own)} tensors, {absent[0]} among"
+            f" them: install dgad again, or use {OTHERS}."
+        )
+    body.load_state_dict({key: builtin.backbone[key] for key in own})
 
 
 def _check_loaded(body: nn.Module, random: nn.Module, weights: str) -> None:
@@ -160,7 +193,8 @@ def _weights_file(weights: str) -> Path:
     path = Path(weights)
     if path.suffix != ".safetensors":
         raise WeightsError(
-            f"`weights` must be none, timm or a .safetensors file, but got {weights!r}. {ALTERNATIVES}"
+            f"`weights` must be builtin, none, timm or a .safetensors file, but got {weights!r}."
+            f" {ALTERNATIVES}"
         )
     if not path.is_file():
         raise WeightsError(f"There is no weights file {weights}. {ALTERNATIVES}")

@@ -39,8 +39,9 @@ class Traits:
     learns: bool
     """`fit` trains (else it does nothing and needs no sources)."""
     needs_defects: bool
-    """`fit` needs abnormal images among the sources."""
+    """`fit` needs abnormal images in every source it is given."""
     min_sources: int
+    """The fewest sources that `fit` can do with."""
     trains_at_enrolment: bool
     gives_pixels: bool
     servable: bool
@@ -76,6 +77,7 @@ class Method(abc.ABC):
     title: ClassVar[str]
     """As tables print it."""
     traits: ClassVar[Traits]
+    """At most: some settings may need less, see `traits_of`."""
     settings_type: ClassVar[type[Any]]
     presets: ClassVar[Mapping[str, Any]]
     """Named settings; the first is the default."""
@@ -83,6 +85,17 @@ class Method(abc.ABC):
     def __init__(self, settings: Any, context: Context) -> None:
         self.settings = settings
         self.context = context
+
+    @classmethod
+    def traits_of(cls, settings: Any) -> Traits:
+        """What a fit with these settings needs and gives; never more than `traits`."""
+        del settings
+        return cls.traits
+
+    @classmethod
+    def check_features(cls, settings: Any, features: FeatureSettings) -> None:
+        """Raise `UserError` where a fit with these settings cannot be had on these features."""
+        del settings, features
 
     @abc.abstractmethod
     def fit(self, sources: Sequence[SourceDomain], *, seed: int) -> None:

@@ -2,6 +2,7 @@
 
 # B queries, R references, N images, S pixels a side, P patches, C channels, K reference patches, L levels
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from dgad.comparer.model import Comparer, LevelStatistics, patches, pixel_map, pool_patches
 from dgad.comparer.objective import episode_loss
 from dgad.comparer.settings import PRESETS, ComparerSettings
+from dgad.comparer.start import check_start, load_builtin
 from dgad.domains.image_set import ImageSet
 from dgad.episodes import Episode, EpisodeSampler, SourceDomain
 from dgad.errors import DataError
@@ -18,6 +20,7 @@ from dgad.features.backbone import Backbone, FrozenFeatures
 from dgad.methods.base import Context, Enrolled, Method, Scores, Traits, check_references
 from dgad.methods.order import content_order
 from dgad.seeds import seed_for
+from dgad.settings import FeatureSettings
 from dgad.training import train
 
 MAX_CALIBRATION_FOLDS = 10
@@ -56,12 +59,27 @@ class ComparerMethod(Method):
         self.comparer = comparer.to(device)
         self._frozen: FrozenFeatures | None = None
 
+    @classmethod
+    def traits_of(cls, settings: ComparerSettings) -> Traits:
+        """As it starts it needs nothing."""
+        if settings.num_steps == 0:
+            return dataclasses.replace(cls.traits, learns=False, needs_defects=False, min_sources=0)
+        return cls.traits
+
+    @classmethod
+    def check_features(cls, settings: ComparerSettings, features: FeatureSettings) -> None:
+        """`init` builtin needs builtin features and the settings of the shipped comparer."""
+        check_start(settings, features)
+
     # Training
 
     def fit(self, sources: Sequence[SourceDomain], *, seed: int) -> None:
-        """Episodic training over the sources; with `num_steps` 0 only the seeded initialisation."""
+        """Episodic training over the sources; with `num_steps` 0 only the initialisation."""
         settings = self.settings
+        self.check_features(settings, self.context.features)
         self._build(seed=seed)
+        if settings.init == "builtin":
+            load_builtin(self.comparer)
         if settings.num_steps == 0:
             return
         sampler = EpisodeSampler(

@@ -8,6 +8,8 @@ import pytest
 
 from dgad.domains import Dataset, Domain, open_dataset
 from dgad.errors import DataError, SettingsError, UserError, WeightsError
+from dgad.features.builtin import Builtin
+from tune.cells import DEPLOY
 from tune.preflight import checked_cells
 from tune.study import Study
 
@@ -40,7 +42,7 @@ def test_good_data_pass(surfaces: Path) -> None:
         (dataclasses.replace(STUDY, num_references="7"), DataError, "at most 6.*got 7"),
         (dataclasses.replace(STUDY, num_references="0"), DataError, "at least 1, but got 0"),
         (dataclasses.replace(STUDY, backbone="resnet1"), SettingsError, "name of a timm model"),
-        (dataclasses.replace(STUDY, weights="nowhere.safetensors"), WeightsError, "Use `none`"),
+        (dataclasses.replace(STUDY, weights="nowhere.safetensors"), WeightsError, "Use `builtin`.*`none`"),
     ],
 )
 def test_a_study_that_does_not_fit_the_data_is_refused(
@@ -66,11 +68,16 @@ def test_data_that_do_not_fit_the_study_are_refused(
         checked_cells(STUDY, dataset)
 
 
-def test_methods_that_learn_nothing_need_no_defects(surfaces: Path) -> None:
-    study = dataclasses.replace(STUDY, methods=("trivial",))
+@pytest.mark.parametrize("label", ["trivial", "comparer:untrained"])
+def test_what_learns_nothing_needs_no_defects(surfaces: Path, label: str) -> None:
+    study = dataclasses.replace(STUDY, methods=(label,))
     dataset = _changed(open_dataset(str(surfaces)), "tile", _without_defects)
-    assert [c.name for c in checked_cells(study, dataset)] == [
-        "trivial@grid",
-        "trivial@woven",
-        "trivial@tile",
-    ]
+    cells = [c.name for c in checked_cells(study, dataset) if c.target != DEPLOY]
+    assert cells == [f"{label}@grid", f"{label}@woven", f"{label}@tile"]
+
+
+def test_the_builtin_comparer_needs_the_builtin_backbone(surfaces: Path, builtin_weights: Builtin) -> None:
+    study = dataclasses.replace(STUDY, methods=("comparer:builtin",), weights="none")
+    with pytest.raises(SettingsError, match="`weights` must be builtin, but got 'none'"):
+        checked_cells(study, open_dataset(str(surfaces)))
+    checked_cells(dataclasses.replace(study, weights="builtin"), open_dataset(str(surfaces)))

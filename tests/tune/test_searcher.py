@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from dgad.settings import FeatureSettings
 from tune.cells import Cell, cells_of
 from tune.opening import opening_design
 from tune.searcher import METRIC, MatrixSearcher, open_study
@@ -17,6 +18,7 @@ from tune.study import Study
 
 DOMAINS = ("a", "b", "c")
 TRIALS = 6
+FEATURES = FeatureSettings()
 
 
 def _cells(num_trials: int = TRIALS) -> tuple[Cell, ...]:
@@ -25,7 +27,7 @@ def _cells(num_trials: int = TRIALS) -> tuple[Cell, ...]:
 
 
 def _searcher(folder: Path, cells: tuple[Cell, ...] | None = None) -> MatrixSearcher:
-    return MatrixSearcher(cells or _cells(), folder, kind="full", seed=0)
+    return MatrixSearcher(cells or _cells(), folder, kind="full", features=FEATURES, seed=0)
 
 
 def _answer(config: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def test_trials_are_dealt_in_turn_until_each_cell_has_its_number(tmp_path: Path)
 
 def test_the_opening_is_the_same_in_every_cell_of_a_method_and_the_rest_is_not(tmp_path: Path) -> None:
     dealt = _finish(_searcher(tmp_path))
-    design = opening_design("comparer", "full", seed=0, num_trials=TRIALS)
+    design = opening_design("comparer", "full", FEATURES, seed=0, num_trials=TRIALS)
     for target in (*DOMAINS, "deploy"):
         own = [json.loads(c["settings"]) for c in dealt if c["cell"] == f"comparer@{target}"]
         assert own[: len(design)] == [p.settings for p in design]
@@ -137,5 +139,5 @@ def test_killed_in_the_middle_no_trial_is_lost(tmp_path: Path) -> None:
     for cell in _cells():
         found = trial_summaries(open_study(tmp_path, cell.name, seed=0))
         assert len(found) == TRIALS
-        design = opening_design(cell.method, "full", seed=0, num_trials=TRIALS)
+        design = opening_design(cell.method, "full", FEATURES, seed=0, num_trials=TRIALS)
         assert [p for p in design if p.settings not in [t.settings for t in found]] == []

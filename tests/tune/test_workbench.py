@@ -42,6 +42,11 @@ def test_a_method_that_learns_nothing_has_one_fit_for_all_sources(surfaces: Path
     run = run_on(surfaces, tmp_path)
     assert run.fit_key("patch_knn", {}, ("grid",)).id == run.fit_key("patch_knn", {}, ("tile",)).id
     assert run.fit_key("comparer", {}, ("grid",)).id != run.fit_key("comparer", {}, ("tile",)).id
+    untrained = {**QUICK, "num_steps": 0}
+    key = run.fit_key("comparer", untrained, ("grid",))
+    assert key.sources == ()
+    assert key.id == run.fit_key("comparer", untrained, ("tile", "woven")).id
+    assert Workbench(run).record(key, "tile", label="comparer:untrained", role="inner").status == "ok"
 
 
 @pytest.mark.parametrize("error", [TrainingError("the loss became nan"), RuntimeError("out of memory")])

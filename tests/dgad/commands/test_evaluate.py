@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dgad.features.builtin import Builtin
 from tests.conftest import Run
 
 QUICK = """\
@@ -129,6 +130,36 @@ def test_sources_without_defects_and_folders_that_are_no_data_set(
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert str(tmp_path / "empty") in done.stderr
+
+
+def test_a_single_domain_is_enough_for_what_needs_no_sources(
+    run: Run, demo_data: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(demo_data / "wood", data / "wood")
+    arguments = ("evaluate", "--data", data, "--target", "wood", "--image-size", 64, "--num-references", 4)
+    done = run(*arguments, "--method", "comparer:untrained,patch_knn,trivial", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["results"]
+    assert [r["method"] for r in rows] == ["comparer:untrained", "patch_knn", "trivial"]
+    assert all(r["sources"] == [] and r["image_auroc"] is not None for r in rows)
+    refused = run(*arguments, "--method", "patch_knn,comparer")
+    assert refused.returncode == 2
+    assert "`comparer` needs at least 1 source domain(s) to learn from, but got 0" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_no_sources_can_be_asked_for_and_the_builtin_comparer_needs_none(
+    run: Run, demo_data: Path, builtin_weights: Builtin
+) -> None:
+    arguments = ("evaluate", "--data", demo_data, "--target", "wood", "--image-size", 64)
+    arguments += ("--num-references", 4, "--sources", "", "--method", "comparer:builtin")
+    done = run(*arguments, "--weights", "builtin")
+    assert done.returncode == 0, done.stderr
+    assert "sources none" in done.stdout
+    refused = run(*arguments, "--weights", "none")
+    assert refused.returncode == 2
+    assert "`weights` must be builtin, but got 'none'" in refused.stderr
 
 
 def test_the_installed_script_ends_a_mistake_without_a_traceback(demo_data: Path) -> None:

@@ -12,10 +12,9 @@ from dgad.settings import FeatureSettings
 SIZE = 64
 
 
-def context() -> Context:
-    return Context(
-        features=FeatureSettings(image_size_px=SIZE), device=torch.device("cpu"), cache=FeatureCache()
-    )
+def context(weights: str = "none") -> Context:
+    features = FeatureSettings(weights=weights, image_size_px=SIZE)
+    return Context(features=features, device=torch.device("cpu"), cache=FeatureCache())
 
 
 def surface(count: int, period: int, *, defect: bool, seed: int, keys: bool = True) -> ImageSet:

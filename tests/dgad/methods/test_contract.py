@@ -1,6 +1,7 @@
 """What every registered method must keep, under every preset."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DataError, SettingsError
+from dgad.features import builtin
 from dgad.methods import METHODS, method_label, parse_method
 from dgad.methods.base import Method
 from tests.dgad.methods.surfaces import SIZE, context, source, surface
@@ -24,11 +26,23 @@ def short(settings: Any) -> Any:
     return settings
 
 
+def weights_of(settings: Any) -> str:
+    """The features that the settings can be fitted on."""
+    return "builtin" if getattr(settings, "init", "") == "builtin" else "none"
+
+
 def fitted(label: str, seed: int = 0) -> Method:
     name, _, settings = parse_method(label)
-    method = METHODS[name](short(settings), context())
+    method = METHODS[name](short(settings), context(weights_of(settings)))
     method.fit([source("a", 6), source("b", 9, seed=5)], seed=seed)
     return method
+
+
+@pytest.fixture(scope="module", autouse=True)
+def builtin_everywhere(drawn_builtin: builtin.Builtin) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(builtin, "_shipped", lambda: drawn_builtin)
+        yield
 
 
 @pytest.fixture(scope="module", params=LABELS)
@@ -119,8 +133,35 @@ def test_a_seed_decides_everything(label: str, references: ImageSet, queries: Im
         method = fitted(label, seed)
         scores.append(method.score(queries, method.enroll(references)).image)
     torch.testing.assert_close(scores[0], scores[1], rtol=0, atol=0)
-    if parse_method(label)[0] != "trivial":
+    if label in ("trivial", "comparer:builtin"):  # nothing is drawn
+        torch.testing.assert_close(scores[0], scores[2], rtol=0, atol=0)
+    else:
         assert not torch.equal(scores[0], scores[2])
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_what_settings_need_is_at_most_what_the_method_needs(label: str) -> None:
+    name, _, settings = parse_method(label)
+    most, own = METHODS[name].traits, METHODS[name].traits_of(settings)
+    assert own.min_sources <= most.min_sources
+    assert own.learns <= most.learns
+    assert own.needs_defects <= most.needs_defects
+    for same in ("trains_at_enrolment", "gives_pixels", "servable"):
+        assert getattr(own, same) == getattr(most, same)
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_method_fits_without_sources_exactly_where_it_says_so(label: str) -> None:
+    name, _, settings = parse_method(label)
+    method = METHODS[name](short(settings), context(weights_of(settings)))
+    if METHODS[name].traits_of(settings).min_sources > 0:
+        with pytest.raises(DataError, match="At least 1 source"):
+            method.fit([], seed=0)
+        return
+    method.fit([], seed=0)
+    with_sources = fitted(label).state()
+    for key, value in method.state().items():
+        torch.testing.assert_close(value, with_sources[key], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", METHODS)
