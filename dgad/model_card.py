@@ -66,7 +66,7 @@ def model_card(
         " references only. It is an aid to inspection: do not let it be the only check where a missed defect"
         " can hurt somebody.",
         "## Training domains",
-        ", ".join(training_domains) or "none: with these settings nothing is learnt from them.",
+        _training(method, training_domains),
         "## Expected performance",
         f"Each domain held out in turn, settings chosen without it (protocol: {protocol})"
         + (_TRAINED if training_domains else _NOT_TRAINED),
@@ -88,6 +88,14 @@ def model_card(
         "\n".join(f"- `{k}`: {v}" for k, v in to_dict(method.settings).items()) or "There is nothing to set.",
     )
     return "\n\n".join(sections) + "\n"
+
+
+def _training(method: Method, domains: Sequence[str]) -> str:
+    if not method.traits_of(method.settings).learns:
+        return "none: with these settings nothing is learnt from them."
+    num_drawn = getattr(method.settings, "num_synthetic_sources", 0)
+    drawn = f"{num_drawn} procedural domains that dgad drew itself" if num_drawn else ""
+    return "; ".join(part for part in (", ".join(domains), drawn) if part)
 
 
 def _table(targets: Mapping[str, Mapping[str, float | None]]) -> str:

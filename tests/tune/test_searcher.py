@@ -18,7 +18,7 @@ from tune.study import Study
 
 DOMAINS = ("a", "b", "c")
 TRIALS = 6
-FEATURES = FeatureSettings()
+FEATURES = FeatureSettings(weights="none")
 
 
 def _cells(num_trials: int = TRIALS) -> tuple[Cell, ...]:

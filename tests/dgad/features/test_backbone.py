@@ -23,7 +23,8 @@ def images(count: int, *, keys: bool = False) -> ImageSet:
 
 
 def backbone(seed: int = 0, strides: tuple[int, ...] = (4, 8), **settings: Any) -> Backbone:
-    return Backbone(FeatureSettings(image_size_px=64, **settings), strides, seed=seed)
+    features = FeatureSettings(**{"weights": "none", "image_size_px": 64, **settings})
+    return Backbone(features, strides, seed=seed)
 
 
 def test_maps_have_the_asked_for_strides() -> None:
