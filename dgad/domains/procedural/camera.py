@@ -19,15 +19,30 @@ class Exposure:
     light: Tensor
     """Brightness factor, RGB (N, 3, S, S)."""
     blur_px: float
-    gamma: float
+    defocus: Tensor
+    """Share of a wider blur in each image, 0 to 1, (N, 1, 1, 1)."""
+    gamma: Tensor
+    """Tone curve of each image, (N, 1, 1, 1)."""
     noise: Tensor
     """Sensor noise in units of brightness, RGB (N, 3, S, S)."""
     quality: float
     """Of JPEG compression, 0 to 1; 0 keeps every pixel."""
 
+    def of(self, index: int) -> "Exposure":
+        """That of one image."""
+        one = slice(index, index + 1)
+        return dataclasses.replace(
+            self,
+            light=self.light[one],
+            defocus=self.defocus[one],
+            gamma=self.gamma[one],
+            noise=self.noise[one],
+        )
+
     def expose(self, pixels: Tensor) -> Tensor:
         """Light and lens without noise: what a defect's visibility is judged on; 0 to 1."""
-        return gaussian_blur((pixels * self.light).clamp(0, 1).pow(self.gamma), self.blur_px)
+        sharp = gaussian_blur((pixels * self.light).clamp(1e-3, 1).pow(self.gamma), self.blur_px)
+        return sharp + self.defocus * (gaussian_blur(sharp, 1.2) - sharp)
 
     def take(self, exposed: Tensor) -> Tensor:
         """The photograph, uint8 (N, 3, S, S)."""
@@ -42,7 +57,7 @@ def draw_exposure(canvas: Canvas, style: Style) -> Exposure:
     num_images, size = canvas.num_images, canvas.size_px
     rows, columns = canvas.rows_columns()
     y, x = rows / size, columns / size
-    gain = (log_uniform(style, 0.005, 0.08) * canvas.normal(num_images, 1, 1)).exp()
+    gain = (log_uniform(style, 0.005, 0.2) * canvas.normal(num_images, 1, 1)).exp()
     angle = float(style.uniform(0, 2 * math.pi)) + 0.5 * canvas.normal(num_images, 1, 1)
     tilt = log_uniform(style, 0.01, 0.25) * (1 + 0.3 * canvas.normal(num_images, 1, 1))
     fall_off = float(style.uniform(-0.05, 0.35))
@@ -53,7 +68,9 @@ def draw_exposure(canvas: Canvas, style: Style) -> Exposure:
     return Exposure(
         light=field[:, None] * balance,
         blur_px=float(style.uniform(0.0, 0.9)),
-        gamma=float(style.uniform(0.8, 1.25)),
+        defocus=float(style.choice([0.0, style.uniform(0, 0.8)])) * canvas.uniform(0, 1, num_images, 1, 1, 1),
+        gamma=(log_uniform(style, 0.005, 0.15) * canvas.normal(num_images, 1, 1, 1)).exp()
+        * float(style.uniform(0.8, 1.25)),
         noise=log_uniform(style, 0.002, 0.03) * grain,
         quality=float(style.choice([0.0, style.uniform(0.3, 0.95)], p=[0.6, 0.4])),
     )

@@ -75,7 +75,7 @@ def draw_domain(
     if num_abnormal:
         stranger = _stranger(canvas.take(num_abnormal), style, families)
         for i in range(num_normal, len(pixels)):
-            one = dataclasses.replace(exposure, light=exposure.light[i : i + 1])
+            one = exposure.of(i)
             flawless = Flawless(
                 pixels=pixels[i : i + 1],
                 stranger=stranger[i - num_normal : i - num_normal + 1],

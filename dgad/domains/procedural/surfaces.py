@@ -57,13 +57,13 @@ def coordinates(canvas: Canvas, style: Style, *, wobble: bool = True) -> tuple[T
     """
     angle = float(style.choice([0.0, math.pi / 2, style.uniform(0, math.pi)]))
     turned = float(style.choice([0.0, 0.02, 0.06, math.pi], p=[0.3, 0.35, 0.25, 0.1]))
-    zoomed = float(style.choice([0.0, 0.02, 0.05]))
+    zoomed = float(style.choice([0.0, 0.02, 0.05, 0.2], p=[0.3, 0.3, 0.25, 0.15]))
     fixed = style.random() < 0.15
     rows, columns = canvas.rows_columns()
     theta = angle + turned * canvas.uniform(-1, 1)
-    scale = 1 + zoomed * canvas.uniform(-1, 1)
+    scale, squeeze = 1 + zoomed * canvas.uniform(-1, 1), 1 + 0.5 * zoomed * canvas.uniform(-1, 1)
     shift = float(style.uniform(0, 3)) if fixed else 500.0
-    v = (theta.cos() * rows + theta.sin() * columns) / scale + canvas.uniform(0, shift)
+    v = (theta.cos() * rows + theta.sin() * columns) / (scale * squeeze) + canvas.uniform(0, shift)
     u = (theta.cos() * columns - theta.sin() * rows) / scale + canvas.uniform(0, shift)
     if wobble and style.random() < 0.6:
         reach, amount = log_uniform(style, 8, 40), style.uniform(0.3, 3.0)
