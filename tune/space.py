@@ -23,6 +23,7 @@ RANKING_WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
 """λ of Eq. 4; steps, because 0 (the loss off) must be among them."""
 ATTENTION_WEIGHTS = (0.0, 0.1, 0.3, 1.0)
 ANCHOR_WEIGHTS = (0.0, 1e-3, 1e-2, 0.1, 1.0)
+NUM_SYNTHETIC_SOURCES = (0, 8, 32)
 DEMO_QUICK: Mapping[str, Any] = {"backbone_mode": "frozen", "num_steps": 30}
 """What every configuration of the demo has in common."""
 
@@ -66,6 +67,7 @@ def _training(trial: optuna.Trial) -> dict[str, Any]:
     return {
         "backbone_mode": trial.suggest_categorical("backbone_mode", ["fine_tuned", "frozen"]),
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
+        "num_synthetic_sources": trial.suggest_categorical("num_synthetic_sources", NUM_SYNTHETIC_SOURCES),
         "domains_per_step": trial.suggest_int("domains_per_step", 1, 3),
         "normals_per_domain": trial.suggest_int("normals_per_domain", 1, 4),
         "abnormals_per_domain": trial.suggest_int("abnormals_per_domain", 1, 4),

@@ -33,7 +33,16 @@ from tune.study import Study
 FIT_ERRORS = (DgadError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 """What makes a fit a failed record: ours, and what torch raises. Anything else is a defect of the code."""
 
-_DECIDING_PARTS = ("comparer", "features", "methods", "domains", "evaluation", "episodes.py", "training.py")
+_DECIDING_PARTS = (
+    "comparer",
+    "features",
+    "methods",
+    "domains",
+    "evaluation",
+    "episodes.py",
+    "synthetic_sources.py",
+    "training.py",
+)
 """The parts of `dgad` whose code decides a fit or its scores."""
 
 

@@ -63,6 +63,8 @@ class ComparerSettings:
     # Training
     num_steps: int = 60
     """0 leaves the comparer as it starts: no source domain is needed."""
+    num_synthetic_sources: int = 0
+    """Procedural domains, drawn from the fit's seed, that are mixed into the sources."""
     domains_per_step: int = 2
     normals_per_domain: int = 2
     abnormals_per_domain: int = 2
@@ -86,7 +88,7 @@ class ComparerSettings:
         )
         for name in at_least_one.split():
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ["num_steps", "num_query_patches", "bifpn_layers"]:
+        for name in ["num_steps", "num_synthetic_sources", "num_query_patches", "bifpn_layers"]:
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in ["attention_weight", "ranking_weight", "anchor_weight", "weight_decay", "map_sigma_px"]:
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))

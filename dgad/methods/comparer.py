@@ -21,6 +21,7 @@ from dgad.methods.base import Context, Enrolled, Method, Scores, Traits, check_r
 from dgad.methods.order import content_order
 from dgad.seeds import seed_for
 from dgad.settings import FeatureSettings
+from dgad.synthetic_sources import draw_sources
 from dgad.training import train
 
 MAX_CALIBRATION_FOLDS = 10
@@ -61,9 +62,11 @@ class ComparerMethod(Method):
 
     @classmethod
     def traits_of(cls, settings: ComparerSettings) -> Traits:
-        """As it starts it needs nothing."""
+        """As it starts it needs nothing; with procedural sources it needs no others."""
         if settings.num_steps == 0:
             return dataclasses.replace(cls.traits, learns=False, needs_defects=False, min_sources=0)
+        if settings.num_synthetic_sources > 0:
+            return dataclasses.replace(cls.traits, min_sources=0)
         return cls.traits
 
     @classmethod
@@ -75,15 +78,20 @@ class ComparerMethod(Method):
 
     def fit(self, sources: Sequence[SourceDomain], *, seed: int) -> None:
         """Episodic training over the sources; with `num_steps` 0 only the initialisation."""
-        settings = self.settings
-        self.check_features(settings, self.context.features)
+        settings, features = self.settings, self.context.features
+        self.check_features(settings, features)
         self._build(seed=seed)
         if settings.init == "builtin":
             load_builtin(self.comparer)
         if settings.num_steps == 0:
             return
+        synthetic = draw_sources(
+            settings.num_synthetic_sources,
+            seed=seed_for(seed, "synthetic sources"),
+            image_size_px=features.image_size_px,
+        )
         sampler = EpisodeSampler(
-            sources,
+            (*sources, *synthetic),
             seed=seed_for(seed, "episodes"),
             domains_per_step=settings.domains_per_step,
             normals=settings.normals_per_domain,

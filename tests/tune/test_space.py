@@ -38,6 +38,7 @@ def test_conditional_parameters_are_asked_only_where_they_matter() -> None:
         params = trial.params
         assert ("temperature" in params) == (chosen["aggregation"] == "softmin")
         assert ("learning_rate" in params) == (params["num_steps"] > 0)
+        assert ("num_synthetic_sources" in params) == (params["num_steps"] > 0)
         assert ("head" in params) == (params["init"] != "builtin")
 
 
