@@ -29,8 +29,12 @@ class SourceDomain:
 
 def load_source(domain: Domain, image_size_px: int) -> SourceDomain:
     """Decode everything a source contributes to training."""
+    return source_from(domain, load_images((*domain.train_normals, *domain.tests), image_size_px))
+
+
+def source_from(domain: Domain, images: ImageSet) -> SourceDomain:
+    """The source that a domain is, from its decoded train normals and then its test images."""
     samples = (*domain.train_normals, *domain.tests)
-    images = load_images(samples, image_size_px)
     return SourceDomain(
         name=domain.name,
         images=images,

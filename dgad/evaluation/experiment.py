@@ -83,7 +83,7 @@ def evaluate(
     )
     for seed in evaluation.seeds:
         for label in evaluation.labels:
-            yield _one(evaluation, label, seed, sources, target, context)
+            yield evaluate_one(evaluation, label, seed, sources, target, context)
 
 
 def check_evaluation(dataset: Dataset, evaluation: Evaluation) -> None:
@@ -116,7 +116,7 @@ def _traits(evaluation: Evaluation, label: str) -> Traits:
     return METHODS[name].traits_of(settings)
 
 
-def _one(
+def evaluate_one(
     evaluation: Evaluation,
     label: str,
     seed: int,
@@ -124,6 +124,7 @@ def _one(
     target: TargetDomain,
     context: Context,
 ) -> Result:
+    """Fit, enrol and score one method with one seed, on data that is already decoded."""
     name, settings = evaluation.settings_of(label)
     method = METHODS[name](settings, context)
     if sources and _traits(evaluation, label).needs_defects:

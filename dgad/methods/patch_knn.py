@@ -31,13 +31,16 @@ SCORING_BATCH = 16
 class PatchKnnSettings:
     """One configuration; raises `SettingsError` for a value out of range."""
 
-    finest_stride: Literal[4, 8] = 4
-    num_levels: int = 1
-    neighbourhood: int = 3
+    finest_stride: Literal[4, 8, 16] = 4
+    num_levels: int = 2
+    neighbourhood: int = 1
     """Patches are averages over this many cells square; odd."""
-    reference_norm: Literal["none", "scalar", "channel"] = "channel"
+    reference_norm: Literal["none", "scalar", "channel"] = "scalar"
+    """Divide by one deviation a level, so that every level weighs alike, or by one a channel."""
+    density_correction: bool = True
+    """Divide each distance by what is usual around the nearest reference patch (needs 2 references)."""
     score_pooling: Literal["max", "top_fraction"] = "top_fraction"
-    top_fraction: float = 0.05
+    top_fraction: float = 0.03
     max_reference_patches: int = 20_000
     """Larger memories are a seeded sample of this size."""
     map_sigma_px: float = 4.0
@@ -49,6 +52,12 @@ class PatchKnnSettings:
             "neighbourhood",
             "odd and at least 1",
             self.neighbourhood,
+        )
+        require(
+            self.finest_stride * 2 ** (self.num_levels - 1) <= 32,
+            "num_levels",
+            "such that no level is coarser than stride 32",
+            self.num_levels,
         )
         require(0 < self.top_fraction <= 1, "top_fraction", "above 0 and at most 1", self.top_fraction)
         require(
@@ -98,8 +107,15 @@ class PatchKnnMethod(Method):
         mean_C, scale_C = self._statistics(map_RChw)
         memory_KC = ((patches(map_RChw) - mean_C) / scale_C).flatten(0, 1)
         generator = torch.Generator().manual_seed(0)
-        memory_KC = sample_patches(memory_KC, self.settings.max_reference_patches, generator)
-        tensors = {"memory": memory_KC, "mean": mean_C, "scale": scale_C}
+        owner_K = torch.arange(len(references), device=memory_KC.device).repeat_interleave(
+            map_RChw.shape[2] * map_RChw.shape[3]
+        )
+        chosen = sample_patches(torch.arange(len(memory_KC)), self.settings.max_reference_patches, generator)
+        memory_KC, owner_K = memory_KC[chosen], owner_K[chosen]
+        usual_K = memory_KC.new_ones(len(memory_KC))
+        if self.settings.density_correction and len(references) > 1:
+            usual_K = usual_distances(memory_KC, owner_K)
+        tensors = {"memory": memory_KC, "mean": mean_C, "scale": scale_C, "usual": usual_K}
         return Enrolled(method=self.name, num_references=len(references), tensors=tensors)
 
     def _statistics(self, map_RChw: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,7 +125,12 @@ class PatchKnnMethod(Method):
             return torch.zeros_like(mean_C), torch.ones_like(mean_C)
         centred = map_RChw - mean_C.view(1, -1, 1, 1)
         if norm == "scalar":
-            return mean_C, centred.square().mean().sqrt().clamp_min(1e-6).expand_as(mean_C).clone()
+            levels = torch.split(centred, list(self.backbone.channels), dim=1)
+            # By the root of its channels too: a distance is then a root mean square, whatever the level.
+            scales = [
+                (c.square().mean() * c.shape[1]).sqrt().clamp_min(1e-6).expand(c.shape[1]) for c in levels
+            ]
+            return mean_C, torch.cat(scales) * len(levels) ** 0.5
         std_C = centred.square().mean((0, 2, 3)).sqrt()
         # A channel that is dead on the references must not dominate by a tiny divisor.
         return mean_C, std_C.clamp_min(1e-3 * float(std_C.max()) + 1e-6)
@@ -135,7 +156,8 @@ class PatchKnnMethod(Method):
             batch = queries.take(range(start, min(start + SCORING_BATCH, len(queries))))
             map_BChw = self._joined_maps(batch)
             query_BPC = (patches(map_BChw) - kept["mean"]) / kept["scale"]
-            distance_BP = nearest_distance(query_BPC.flatten(0, 1), kept["memory"]).view(query_BPC.shape[:2])
+            distance_Q, nearest_Q = nearest_patches(query_BPC.flatten(0, 1), kept["memory"])
+            distance_BP = (distance_Q / kept["usual"][nearest_Q]).view(query_BPC.shape[:2])
             num_top = max(1, round(settings.top_fraction * distance_BP.shape[1]))
             top = 1 if settings.score_pooling == "max" else num_top
             images.append(distance_BP.topk(top, dim=1).values.mean(1).cpu())
@@ -162,12 +184,38 @@ class PatchKnnMethod(Method):
         self._frozen = None
 
 
-def nearest_distance(query_QC: Tensor, memory_KC: Tensor, tile: int = 2048) -> Tensor:
-    """Euclidean distance to the nearest memory row, shape (Q,), in O(Q x tile) memory."""
+def nearest_patches(query_QC: Tensor, memory_KC: Tensor, tile: int = 2048) -> tuple[Tensor, Tensor]:
+    """Euclidean distance to the nearest memory row and its index, shape (Q,) each, in O(Q x tile) memory."""
     nearest = query_QC.new_full((query_QC.shape[0],), float("inf"))
+    index_Q = torch.zeros(query_QC.shape[0], dtype=torch.int64, device=query_QC.device)
     square_Q = query_QC.square().sum(1)
-    for rows in torch.split(memory_KC, tile):
+    for first, rows in zip(range(0, len(memory_KC), tile), torch.split(memory_KC, tile), strict=True):
         # |q|^2 is constant over the minimum and added once at the end.
-        partial = torch.addmm(rows.square().sum(1)[None], query_QC, rows.T, alpha=-2).amin(1)
-        nearest = torch.minimum(nearest, partial)
-    return (nearest + square_Q).clamp_min(0).sqrt()
+        partial = torch.addmm(rows.square().sum(1)[None], query_QC, rows.T, alpha=-2).min(1)
+        closer = partial.values < nearest
+        nearest = torch.where(closer, partial.values, nearest)
+        index_Q = torch.where(closer, partial.indices + first, index_Q)
+    return (nearest + square_Q).clamp_min(0).sqrt(), index_Q
+
+
+def usual_distances(memory_KC: Tensor, owner_K: Tensor, *, num_neighbours: int = 5) -> Tensor:
+    """What distance is usual around each reference patch, (K,), with mean 1 or nearly so.
+
+    A patch's own distance is that to the nearest patch of another reference image (`owner_K` says whose
+    each is); around it these are averaged over its neighbours, and halfway to the mean over all, so that
+    no divisor is small. Needs patches of at least two images.
+    """
+    own, neighbours = [], []
+    square_K = memory_KC.square().sum(1)
+    for rows, owners in zip(torch.split(memory_KC, 1024), torch.split(owner_K, 1024), strict=True):
+        square = torch.addmm(square_K[None], rows, memory_KC.T, alpha=-2) + rows.square().sum(1)[:, None]
+        square.masked_fill_(owners[:, None] == owner_K[None], float("inf"))
+        found = square.topk(min(num_neighbours, square.shape[1]), dim=1, largest=False)
+        own.append(found.values[:, 0].clamp_min(0).sqrt())
+        neighbours.append(found.indices)
+    own_K = torch.cat(own)
+    known = own_K.isfinite()  # of an image whose patches are all that was sampled there is nothing to know
+    mean = own_K[known].mean().clamp_min(1e-6)
+    own_K = torch.where(known, own_K, mean)
+    around_K = own_K[torch.cat(neighbours)].mean(1)
+    return (around_K / mean + 1) / 2
