@@ -6,6 +6,7 @@ from dgad.command_line import run_group
 from dgad.commands.bundle import bundle
 from dgad.commands.domains import domains
 from dgad.commands.evaluate import evaluate_command
+from dgad.commands.pretrain import pretrain_command
 from dgad.commands.score import score_command
 
 EXAMPLE = """\b
@@ -25,6 +26,7 @@ cli.add_command(domains)
 cli.add_command(evaluate_command)
 cli.add_command(score_command)
 cli.add_command(bundle)
+cli.add_command(pretrain_command)
 
 
 def main() -> None:

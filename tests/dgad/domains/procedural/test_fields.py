@@ -1,4 +1,4 @@
-"""The fields that procedural surfaces are made of, against plain loops where there is something to compute."""
+"""The fields that procedural surfaces are made of, against plain loops where there is one."""
 
 import math
 
@@ -45,7 +45,7 @@ def test_cells_find_the_two_nearest_of_all_points() -> None:
 def test_hashes_are_uniform_and_differ_by_salt() -> None:
     i, j = torch.meshgrid(torch.arange(-100, 100), torch.arange(-100, 100), indexing="ij")
     first, second = hashed(i, j, 1).flatten(), hashed(i, j, 2).flatten()
-    assert 0 <= first.min()
+    assert first.min() >= 0
     assert first.max() < 1
     assert abs(float(first.mean()) - 0.5) < 0.01
     assert abs(float(first.var()) - 1 / 12) < 0.002

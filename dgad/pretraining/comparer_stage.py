@@ -1,0 +1,87 @@
+"""The second stage: a comparer on the finished backbone, learnt from the same endless episodes.
+
+The exact masks give every patch a label, so pair logits are trained patch by patch (a dense Eq. 2) and
+by the objective of the backbone, which asks for order within a domain.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgad.comparer.model import Comparer, patches
+from dgad.comparer.settings import ComparerSettings
+from dgad.features.backbone import Backbone
+from dgad.pretraining.objective import COVERED, covered_share, level_loss
+from dgad.pretraining.settings import PretrainSettings
+from dgad.pretraining.stream import Episodes
+from dgad.pretraining.trainer import feature_maps
+from dgad.seeds import seed_for
+from dgad.training import train
+
+
+def train_comparer(
+    backbone: Backbone,
+    structure: ComparerSettings,
+    settings: PretrainSettings,
+    drawn: Iterator[Episodes],
+    *,
+    progress: Callable[[str, int, int, float], None],
+) -> Comparer:
+    """A comparer of that structure, trained for `settings.comparer_steps` on frozen features."""
+    device = next(backbone.parameters()).device
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(settings.seed, "comparer"))
+        start = dataclasses.replace(structure, init="difference")
+        comparer = Comparer(backbone.channels, start).to(device)
+    generator = torch.Generator().manual_seed(seed_for(settings.seed, "comparer patches"))
+    train(
+        comparer.parameters(),
+        lambda: step_loss(comparer, backbone, next(drawn), generator),
+        what="comparer",
+        settings=settings,
+        num_steps=settings.comparer_steps,
+        learning_rate=settings.comparer_learning_rate,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+        progress=progress,
+    )
+    return comparer
+
+
+def step_loss(comparer: Comparer, backbone: Backbone, drawn: Episodes, generator: torch.Generator) -> Tensor:
+    """Mean over the step's domains and the pyramid's levels."""
+    num_domains, num_images = drawn.images.shape[:2]
+    num_queries = len(drawn.labels)
+    with torch.no_grad():
+        maps = feature_maps(backbone, drawn.images.flatten(0, 1))
+    losses = []
+    for i in range(num_domains):
+        own = [m[i * num_images : (i + 1) * num_images] for m in maps]
+        references = [m[num_queries:] for m in own]
+        statistics = comparer.statistics(references)
+        for query, reference in zip(
+            comparer.embed([m[:num_queries] for m in own], statistics),
+            comparer.embed(references, statistics),
+            strict=True,
+        ):
+            pool = comparer.draw_pools(
+                patches(reference), comparer.settings.num_reference_patches_scoring, generator
+            )
+            logit_BP = comparer.patch_logits(patches(query), comparer.head.project_reference(pool))
+            logit_Bhw = logit_BP.view(num_queries, *query.shape[-2:])
+            ranked = level_loss(logit_Bhw, drawn.masks[i], drawn.labels)
+            losses.append(ranked.patch + ranked.image + dense_loss(logit_Bhw, drawn.masks[i]))
+    return torch.stack(losses).mean()
+
+
+def dense_loss(logit_Bhw: Tensor, mask_BSS: Tensor) -> Tensor:
+    """Cross-entropy of every clear patch with its label, both classes weighing alike; scalar >= 0."""
+    share = covered_share(mask_BSS, logit_Bhw)
+    defect, normal = share >= COVERED, share == 0
+    parts = [F.softplus(logit_Bhw[normal]).mean()]
+    if defect.any():
+        parts.append(F.softplus(-logit_Bhw[defect]).mean())
+    return torch.stack(parts).sum()
