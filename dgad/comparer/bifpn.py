@@ -73,9 +73,15 @@ class BiFPN(nn.Module):
     def __init__(self, in_channels: Sequence[int], channels: int, num_layers: int) -> None:
         super().__init__()
         laterals = [nn.Conv2d(c, channels, 1, bias=False) for c in in_channels]
-        for lateral in laterals:
-            # Orthogonal keeps the distances between patches, which is what a comparer starts from.
-            nn.init.orthogonal_(lateral.weight)
+        # Orthogonal keeps the distances between patches, which is what a comparer starts from. Where there is
+        # room, levels go to directions of their own, so that what is fused is still told apart.
+        if channels >= sum(in_channels):
+            whole = nn.init.orthogonal_(torch.empty(channels, sum(in_channels)))
+            for lateral, columns in zip(laterals, torch.split(whole, list(in_channels), dim=1), strict=True):
+                lateral.weight = nn.Parameter(columns[:, :, None, None].clone())
+        else:
+            for lateral in laterals:
+                nn.init.orthogonal_(lateral.weight)
         self.laterals = nn.ModuleList(laterals)
         self.layers = nn.ModuleList(BiFPNLayer(channels, len(in_channels)) for _ in range(num_layers))
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dgad.comparer.bifpn import BiFPN
 from dgad.comparer.coattention import CoAttention
 from dgad.comparer.heads import make_head
-from dgad.comparer.pairwise import pair_scores_image_mean
+from dgad.comparer.pairwise import pair_scores_decided, pair_scores_image_mean
 from dgad.comparer.settings import ComparerSettings
 
 
@@ -100,17 +100,34 @@ class Comparer(nn.Module):
         )
 
     def embed(self, maps: Sequence[Tensor], statistics: Sequence[LevelStatistics]) -> list[Tensor]:
-        """Backbone maps to pyramid maps (N, C, h_i, w_i)."""
+        """Backbone maps to the pyramid maps (N, C, h_i, w_i) that are compared (`scored_levels`)."""
         pyramid: list[Tensor] = self.pyramid([s.apply(m) for m, s in zip(maps, statistics, strict=True)])
-        return pyramid
+        return pyramid if self.settings.scored_levels == "all" else pyramid[:1]
 
-    def patch_logits(self, query_BPC: Tensor, pool_GKD: Tensor, *, compiled: bool = False) -> Tensor:
+    def patch_logits(
+        self,
+        query_BPC: Tensor,
+        pool_GKD: Tensor,
+        *,
+        offset_K: Tensor | None = None,
+        compiled: bool = False,
+    ) -> Tensor:
         """Anomaly logit per query patch, shape (B, P); higher is more anomalous (Eq. 1).
 
         `pool_GKD` holds projected reference patches: one common pool (G = 1), or one per reference image,
-        whose logits are averaged (`reference_pooling`). `compiled` changes speed only.
+        whose logits are averaged (`reference_pooling`). `offset_K` is taken off where the patch k of a
+        common pool decides (`density`). `compiled` changes speed only.
         """
         projected_QD = self.head.project_query(query_BPC.flatten(0, 1))
+        if offset_K is not None:
+            decided_Q, chosen_Q = pair_scores_decided(
+                projected_QD,
+                pool_GKD[0],
+                self.head,
+                aggregation=self.settings.aggregation,
+                compiled=compiled,
+            )
+            return (decided_Q - offset_K[chosen_Q]).view(query_BPC.shape[:2])
         logit_Q = pair_scores_image_mean(
             projected_QD,
             pool_GKD,

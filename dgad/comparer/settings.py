@@ -44,6 +44,10 @@ class ComparerSettings:
     score_pooling: Literal["max", "top_fraction"] = "top_fraction"
     """Over the query's patches (Eq. 2 and 5 print `max`)."""
     top_fraction: float = 0.01
+    scored_levels: Literal["all", "finest"] = "all"
+    """Eq. 5 takes all; the finest one sees the coarser ones too, through the pyramid."""
+    density_correction: bool = False
+    """Take off a logit what is usual around the reference patch that decides it (needs 2 references)."""
     level_calibration: bool = False
     """Standardise each level by the patch logits of left-out references (needs 2 references)."""
     map_sigma_px: float = 4.0
@@ -98,6 +102,13 @@ class ComparerSettings:
         require(
             self.hidden % 2 == 0, "hidden", "even (the difference initialisation pairs units)", self.hidden
         )
+        require(
+            not self.density_correction
+            or (self.aggregation != "softmin" and self.reference_pooling == "patches"),
+            "density_correction",
+            "false unless `aggregation` is max or min and `reference_pooling` is patches",
+            self.density_correction,
+        )
         require(0 < self.top_fraction <= 1, "top_fraction", "above 0 and at most 1", self.top_fraction)
         require(
             self.finest_stride * 2 ** (self.num_levels - 1) <= 32,
@@ -127,12 +138,25 @@ PAPER = ComparerSettings(
     learning_rate=1e-3,
 )
 
-BUILTIN = ComparerSettings(init="builtin", finest_stride=4, num_levels=2, head="mlp", num_steps=0)
+BUILTIN = ComparerSettings(
+    init="builtin",
+    finest_stride=4,
+    num_levels=2,
+    width=192,
+    scored_levels="finest",
+    head="distance",
+    density_correction=True,
+    top_fraction=0.03,
+    num_reference_patches_scoring=20_000,
+    backbone_mode="frozen",
+    num_steps=0,
+)
 """The comparer that ships with dgad, used as it is. `builtin.json` beside its weights says the same."""
 
 STRUCTURE = (
     "finest_stride",
     "num_levels",
+    "scored_levels",
     "width",
     "bifpn_layers",
     "reference_norm",
@@ -149,7 +173,5 @@ PRESETS = {
     "robust_distance": dataclasses.replace(ROBUST, head="distance"),
     "untrained": dataclasses.replace(ROBUST, num_steps=0),
     "builtin": BUILTIN,
-    "adapted": dataclasses.replace(
-        BUILTIN, num_steps=40, backbone_mode="frozen", learning_rate=1e-4, anchor_weight=0.1
-    ),
+    "adapted": dataclasses.replace(BUILTIN, num_steps=40, learning_rate=1e-4, anchor_weight=0.1),
 }

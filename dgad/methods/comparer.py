@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from dgad.comparer.density import usual_offsets
 from dgad.comparer.model import Comparer, LevelStatistics, patches, pixel_map, pool_patches
 from dgad.comparer.objective import episode_loss
 from dgad.comparer.settings import PRESETS, ComparerSettings
@@ -163,25 +164,38 @@ class ComparerMethod(Method):
         check_references(references)
         ordered = references.take(content_order(references))
         maps = self._frozen_features().maps(ordered)
-        statistics, pools = self._reference_pools(maps)
+        statistics, drawn = self._reference_pools(maps)
         tensors: dict[str, Tensor] = {}
         locations, scales = self._calibration(maps)
-        for i, (level, pool) in enumerate(zip(statistics, pools, strict=True)):
+        for i, level in enumerate(statistics):
             tensors[f"level{i}.mean"], tensors[f"level{i}.std"] = level.mean_C, level.std
-            tensors[f"level{i}.pools"] = pool
+        for i, (pool_GKC, owner_K) in enumerate(drawn):
+            tensors[f"level{i}.pools"] = self.comparer.head.project_reference(pool_GKC)
             tensors[f"level{i}.location"], tensors[f"level{i}.scale"] = locations[i], scales[i]
+            if self.settings.density_correction:
+                tensors[f"level{i}.offset"] = usual_offsets(
+                    pool_GKC[0],
+                    owner_K,
+                    self.comparer.head,
+                    aggregation=self.settings.aggregation,
+                    compiled=self.context.compiled,
+                )
         return Enrolled(method=self.name, num_references=len(references), tensors=tensors)
 
-    def _reference_pools(self, maps: Sequence[Tensor]) -> tuple[tuple[LevelStatistics, ...], list[Tensor]]:
+    def _reference_pools(
+        self, maps: Sequence[Tensor]
+    ) -> tuple[tuple[LevelStatistics, ...], list[tuple[Tensor, Tensor]]]:
+        """Statistics of every level, and per compared level the patches drawn and whose image each is."""
         statistics = self.comparer.statistics(maps)
         generator = torch.Generator().manual_seed(0)  # which patches are kept is part of the method
-        pools = [
-            self.comparer.head.project_reference(
-                self.comparer.draw_pools(patches(m), self.settings.num_reference_patches_scoring, generator)
-            )
-            for m in self.comparer.embed(maps, statistics)
-        ]
-        return statistics, pools
+        drawn = []
+        for level in self.comparer.embed(maps, statistics):
+            owner_R11 = torch.arange(len(level), device=level.device, dtype=level.dtype)[:, None, None]
+            reference_RPC = patches(level)
+            tagged = torch.cat((reference_RPC, owner_R11.expand(-1, reference_RPC.shape[1], 1)), dim=-1)
+            pool = self.comparer.draw_pools(tagged, self.settings.num_reference_patches_scoring, generator)
+            drawn.append((pool[..., :-1].contiguous(), pool[..., -1].flatten().long()))
+        return statistics, drawn
 
     def _calibration(self, maps: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Location and scale of every level's patch logits on left-out references; 0 and 1 without.
@@ -189,19 +203,22 @@ class ComparerMethod(Method):
         Normalisation is recomputed inside each round; with more than ten references the rounds are folds.
         One reference leaves nothing to leave out, so it is not calibrated.
         """
-        num_references, num_levels = maps[0].shape[0], len(maps)
+        num_references = maps[0].shape[0]
+        num_levels = len(maps) if self.settings.scored_levels == "all" else 1
         if not self.settings.level_calibration or num_references < 2:
             return [maps[0].new_zeros(())] * num_levels, [maps[0].new_ones(())] * num_levels
         num_folds = min(num_references, MAX_CALIBRATION_FOLDS)
-        logits: list[list[Tensor]] = [[] for _ in maps]
+        logits: list[list[Tensor]] = [[] for _ in range(num_levels)]
         for fold in range(num_folds):
             out = torch.arange(num_references, device=maps[0].device) % num_folds == fold
-            statistics, pools = self._reference_pools([m[~out] for m in maps])
+            statistics, drawn = self._reference_pools([m[~out] for m in maps])
             left_out = self.comparer.embed([m[out] for m in maps], statistics)
-            for i, (level, pool) in enumerate(zip(left_out, pools, strict=True)):
-                logits[i].append(
-                    self.comparer.patch_logits(patches(level), pool, compiled=self.context.compiled).flatten()
+            for i, (level, (pool_GKC, _)) in enumerate(zip(left_out, drawn, strict=True)):
+                pool_GKD = self.comparer.head.project_reference(pool_GKC)
+                logit_BP = self.comparer.patch_logits(
+                    patches(level), pool_GKD, compiled=self.context.compiled
                 )
+                logits[i].append(logit_BP.flatten())
         joined = [torch.cat(level) for level in logits]
         return [j.mean() for j in joined], [j.std().clamp_min(1e-6) for j in joined]
 
@@ -234,7 +251,10 @@ class ComparerMethod(Method):
         logits = []
         for i, level in enumerate(maps):
             patch_BP = self.comparer.patch_logits(
-                patches(level), kept[f"level{i}.pools"], compiled=self.context.compiled
+                patches(level),
+                kept[f"level{i}.pools"],
+                offset_K=kept.get(f"level{i}.offset"),
+                compiled=self.context.compiled,
             )
             calibrated = (patch_BP - kept[f"level{i}.location"]) / kept[f"level{i}.scale"]
             logits.append(calibrated.view(level.shape[0], *level.shape[-2:]))

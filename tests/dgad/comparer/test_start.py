@@ -52,12 +52,12 @@ def test_the_presets_differ_from_the_shipped_comparer_in_no_structure(
 
 
 def test_every_differing_setting_is_named_with_both_values(builtin_weights: Builtin) -> None:
-    other = dataclasses.replace(BUILTIN, num_levels=1, head="distance", learning_rate=1e-5)
+    other = dataclasses.replace(BUILTIN, num_levels=1, head="mlp", learning_rate=1e-5)
     with pytest.raises(SettingsError) as caught:
         check_start(other, FEATURES)
     message = str(caught.value)
     assert f"`num_levels` must be {BUILTIN.num_levels}, but got 1" in message
-    assert f"`head` must be {BUILTIN.head}, but got distance" in message
+    assert f"`head` must be {BUILTIN.head}, but got mlp" in message
     assert "learning_rate" not in message
     with pytest.raises(SettingsError, match="`num_levels` must be"):
         ComparerMethod(other, context("builtin")).fit([], seed=0)
