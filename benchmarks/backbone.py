@@ -31,11 +31,20 @@ from dgad.report.tables import difference, leaderboard
 from dgad.settings import to_dict
 
 PYRAMID_ROWS: Mapping[str, PatchKnnSettings] = {
-    "patch_knn:4": PatchKnnSettings(finest_stride=4),
-    "patch_knn:8": PatchKnnSettings(finest_stride=8),
-    "patch_knn:16": PatchKnnSettings(finest_stride=16),
+    "patch_knn:4": PatchKnnSettings(finest_stride=4, num_levels=1),
+    "patch_knn:8": PatchKnnSettings(finest_stride=8, num_levels=1),
+    "patch_knn:16": PatchKnnSettings(finest_stride=16, num_levels=1),
     "patch_knn:4+8": PatchKnnSettings(finest_stride=4, num_levels=2),
     "patch_knn:4+8+16": PatchKnnSettings(finest_stride=4, num_levels=3),
+    # What suits random features best, and was the default while there were no others.
+    "patch_knn:4 averaged": PatchKnnSettings(
+        finest_stride=4,
+        num_levels=1,
+        neighbourhood=3,
+        reference_norm="channel",
+        density_correction=False,
+        top_fraction=0.05,
+    ),
 }
 COMPARER_ROWS = ("comparer:builtin", "comparer:adapted", "comparer", "comparer:untrained")
 WITHOUT_FEATURES = "trivial"
