@@ -36,6 +36,8 @@ PYRAMID_ROWS: Mapping[str, PatchKnnSettings] = {
     "patch_knn:16": PatchKnnSettings(finest_stride=16, num_levels=1),
     "patch_knn:4+8": PatchKnnSettings(finest_stride=4, num_levels=2),
     "patch_knn:4+8+16": PatchKnnSettings(finest_stride=4, num_levels=3),
+}
+AVERAGED_ROWS: Mapping[str, PatchKnnSettings] = {
     # What suits random features best, and was the default while there were no others.
     "patch_knn:4 averaged": PatchKnnSettings(
         finest_stride=4,
@@ -48,7 +50,7 @@ PYRAMID_ROWS: Mapping[str, PatchKnnSettings] = {
 }
 COMPARER_ROWS = ("comparer:builtin", "comparer:adapted", "comparer", "comparer:untrained")
 WITHOUT_FEATURES = "trivial"
-DEFAULT_ROWS = (*PYRAMID_ROWS, *COMPARER_ROWS, WITHOUT_FEATURES)
+DEFAULT_ROWS = (*PYRAMID_ROWS, *AVERAGED_ROWS, *COMPARER_ROWS, WITHOUT_FEATURES)
 LOSS_TO_FLAG = -0.02
 """A domain whose interval lies wholly below it is flagged: more than 2 points are lost."""
 
@@ -62,7 +64,7 @@ def plan(dataset: Dataset, options: argparse.Namespace) -> list[Job]:
         settings = read_settings(
             options.settings, backbone=options.backbone, weights=weights, image_size_px=options.image_size
         )
-        variants = {**PYRAMID_ROWS, **settings.variants}
+        variants = {**PYRAMID_ROWS, **AVERAGED_ROWS, **settings.variants}
         identity = {**to_dict(settings.features), "weights": weights_identity(weights)}
         wanted = [m for m in options.methods if m != WITHOUT_FEATURES or weights == options.weights[0]]
         for seed, fold, label in itertools.product(options.seeds, folds, wanted):

@@ -119,9 +119,9 @@ class FeatureSettings:
 
     backbone: str = "resnet18"
     """Any timm model that gives a pyramid of feature maps (`features_only`)."""
-    weights: str = "none"
-    """`none` (random, seeded), `builtin` (ships with dgad), `timm` (fetched from the hub), or the path of a
-    .safetensors file."""
+    weights: str = "builtin"
+    """`builtin` (ship with dgad, learnt from procedural images), `none` (random, seeded), `timm` (fetched
+    from the hub), or the path of a .safetensors file."""
     image_size_px: int = 128
     """Images are resized to this many pixels square; a multiple of 32, 32 to 1024."""
 

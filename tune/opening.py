@@ -15,7 +15,7 @@ from dgad.methods import METHODS
 from dgad.seeds import seed_for
 from dgad.settings import FeatureSettings, from_dict, to_dict
 from tune.quiet import quiet_optuna
-from tune.space import DEMO_QUICK, SpaceFunction, space_for
+from tune.space import DEMO_PRESETS, DEMO_QUICK, SpaceFunction, space_for
 
 _MAX_POINTS = 256
 
@@ -74,11 +74,11 @@ def params_of(space: SpaceFunction, settings: Mapping[str, Any]) -> dict[str, An
 
 
 def _preset_points(method: str, kind: str, space: SpaceFunction) -> Iterator[OpeningPoint]:
-    for name, preset in METHODS[method].presets.items():
-        settings = to_dict(preset)
-        if method == "comparer" and kind == "demo":
-            if name not in ("robust", "robust_distance"):
-                continue
+    presets = METHODS[method].presets
+    is_demo = method == "comparer" and kind == "demo"
+    for name in DEMO_PRESETS if is_demo else presets:
+        settings = to_dict(presets[name])
+        if is_demo and settings["init"] != "builtin":
             settings |= DEMO_QUICK
         params = params_of(space, settings)
         if params is not None:

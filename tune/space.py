@@ -11,8 +11,8 @@ from typing import Any
 
 import optuna
 
-from dgad.comparer.settings import BUILTIN, STRUCTURE
-from dgad.settings import FeatureSettings
+from dgad.comparer.settings import ADAPTED, BUILTIN, STRUCTURE
+from dgad.settings import FeatureSettings, to_dict
 
 SpaceFunction = Callable[[optuna.Trial], dict[str, Any]]
 """Settings that a trial chooses; those it does not mention keep their defaults."""
@@ -24,8 +24,12 @@ RANKING_WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
 ATTENTION_WEIGHTS = (0.0, 0.1, 0.3, 1.0)
 ANCHOR_WEIGHTS = (0.0, 1e-3, 1e-2, 0.1, 1.0)
 NUM_SYNTHETIC_SOURCES = (0, 8, 32)
+SHIPPED = (*STRUCTURE, "num_reference_patches_scoring")
+"""What a comparer that starts from the shipped one takes from it."""
 DEMO_QUICK: Mapping[str, Any] = {"backbone_mode": "frozen", "num_steps": 30}
-"""What every configuration of the demo has in common."""
+"""What every configuration of the demo that is learnt afresh has in common."""
+DEMO_PRESETS = ("builtin", "adapted", "robust", "robust_distance")
+"""The demo's first configurations, in this order."""
 
 
 def comparer(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
@@ -33,17 +37,19 @@ def comparer(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
     starts = ["difference", "random"] + (["builtin"] if features.weights == "builtin" else [])
     init = trial.suggest_categorical("init", starts)
     if init == "builtin":
-        chosen = {"init": init, **{name: getattr(BUILTIN, name) for name in STRUCTURE}}
+        chosen = {"init": init, **{name: getattr(BUILTIN, name) for name in SHIPPED}}
     else:
         chosen = {"init": init, **_structure(trial)}
-    if chosen["head"] == "distance":
-        chosen["init"] = "difference"  # nothing of this head is drawn: one configuration, not two
+        if chosen["head"] == "distance":
+            chosen["init"] = "difference"  # nothing of this head is drawn: one configuration, not two
+    if chosen["aggregation"] != "softmin":
+        chosen["density_correction"] = trial.suggest_categorical("density_correction", [False, True])
     if chosen["aggregation"] == "softmin":
         chosen["temperature"] = trial.suggest_float("temperature", 0.05, 2.0, log=True)
     chosen["score_pooling"] = trial.suggest_categorical("score_pooling", ["max", "top_fraction"])
     if chosen["score_pooling"] == "top_fraction":
         chosen["top_fraction"] = trial.suggest_float("top_fraction", 0.005, 0.2, log=True)
-    if chosen["num_levels"] > 1:
+    if chosen["num_levels"] > 1 and chosen["scored_levels"] == "all":
         chosen["level_calibration"] = trial.suggest_categorical("level_calibration", [False, True])
     chosen["num_steps"] = trial.suggest_categorical("num_steps", [0, 20, 40, 60, 120])
     if chosen["num_steps"] > 0:
@@ -54,9 +60,12 @@ def comparer(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
 def _structure(trial: optuna.Trial) -> dict[str, Any]:
     """What is free unless the comparer starts from shipped weights."""
     stride = trial.suggest_categorical("finest_stride", [4, 8])
+    num_levels = trial.suggest_int("num_levels", 1, 3 if stride == 4 else 2)
+    several = num_levels > 1
     return {
         "finest_stride": stride,
-        "num_levels": trial.suggest_int("num_levels", 1, 3 if stride == 4 else 2),
+        "num_levels": num_levels,
+        "scored_levels": trial.suggest_categorical("scored_levels", ["all", "finest"]) if several else "all",
         "reference_norm": trial.suggest_categorical("reference_norm", [True, False]),
         "head": trial.suggest_categorical("head", ["mlp", "distance", "mlp_difference"]),
         "aggregation": trial.suggest_categorical("aggregation", ["min", "softmin", "max"]),
@@ -81,8 +90,18 @@ def _training(trial: optuna.Trial) -> dict[str, Any]:
 
 
 def comparer_demo(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
-    """A small corner of `comparer` that two CPU cores search in minutes: frozen features, few steps."""
-    del features
+    """A small corner of `comparer` that two CPU cores search in minutes: frozen features, few steps.
+
+    The shipped comparer as it is or adapted, or one learnt afresh.
+    """
+    if features.weights == "builtin":
+        init = trial.suggest_categorical("init", ["builtin", "difference"])
+        if init == "builtin":
+            preset = BUILTIN if trial.suggest_categorical("num_steps", [0, 40]) == 0 else ADAPTED
+            chosen = {**to_dict(preset)}
+            if preset is ADAPTED:
+                chosen["anchor_weight"] = trial.suggest_categorical("anchor_weight", ANCHOR_WEIGHTS)
+            return chosen
     return {
         **DEMO_QUICK,
         "head": trial.suggest_categorical("head", ["mlp", "distance"]),
@@ -104,6 +123,7 @@ def patch_knn(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
     chosen["score_pooling"] = trial.suggest_categorical("score_pooling", ["max", "top_fraction"])
     if chosen["score_pooling"] == "top_fraction":
         chosen["top_fraction"] = trial.suggest_float("top_fraction", 0.005, 0.2, log=True)
+    chosen["density_correction"] = trial.suggest_categorical("density_correction", [True, False])
     return chosen
 
 

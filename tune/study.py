@@ -44,7 +44,7 @@ class Study:
     num_references: str = "10"
     """A count, `P%` of the target's train normals, or `all`."""
     backbone: str = "resnet18"
-    weights: str = "none"
+    weights: str = "builtin"
     image_size_px: int = 128
     space: Literal["full", "demo"] = "full"
     """`demo` is a smaller space of quick configurations."""

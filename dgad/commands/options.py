@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 import click
 
 from dgad.errors import SettingsError
-from dgad.settings import FeatureSettings, coerce, from_dict, to_dict
+from dgad.settings import FeatureSettings, coerce, did_you_mean, from_dict, to_dict
 from dgad.yaml_file import KeyPath, check_keys, load_yaml
 
+_FEATURE_NAMES = tuple(f.name for f in dataclasses.fields(FeatureSettings))
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -26,7 +27,7 @@ def feature_options(command: F) -> F:
     """`--backbone --weights --image-size`: what all methods of a run share."""
     for option in (
         click.option("--backbone", help="timm model name  [default: resnet18]"),
-        click.option("--weights", help="none | builtin | timm | FILE.safetensors  [default: none]"),
+        click.option("--weights", help="builtin | none | timm | FILE.safetensors  [default: builtin]"),
         click.option("--image-size", "image_size_px", type=int, help="pixels a side  [default: 128]"),
     ):
         command = option(command)
@@ -54,22 +55,33 @@ def read_settings(
         values, lines = load_yaml(Path(path))
         check_keys(values, {"features", "methods"}, lines, path)
     features = dict(coerce(values.get("features") or {}, dict, f"{path}: features"))
+    for key in features:
+        if key not in _FEATURE_NAMES:
+            raise SettingsError(
+                f"{path}, line {lines[('features', str(key))]}: unknown setting `{key}` of features."
+                f"{did_you_mean(str(key), _FEATURE_NAMES)} Allowed: {', '.join(_FEATURE_NAMES)}."
+            )
     given = {"backbone": backbone, "weights": weights, "image_size_px": image_size_px}
     features.update({k: v for k, v in given.items() if v is not None})
     variants = {}
-    for label, own in coerce(values.get("methods") or {}, dict, f"{path}: methods").items():
+    for key, own in coerce(values.get("methods") or {}, dict, f"{path}: methods").items():
+        label = str(key)
         try:
-            variants[label] = settings_for(label, own or {})
+            variants[label] = settings_for(label, coerce(own or {}, dict, f"methods.{label}"))
         except SettingsError as error:
             raise SettingsError(f"{path}, line {lines[('methods', label)]}: {error}") from None
-    return SettingsFile(features=from_dict(FeatureSettings, features, where="features"), variants=variants)
+    return SettingsFile(features=from_dict(FeatureSettings, features, where=""), variants=variants)
 
 
 def settings_for(label: str, own: Mapping[str, Any]) -> Any:
-    """Settings of a label: its preset (the default one unless named), with `own` values over it."""
+    """Settings of a label, with `own` values over a preset.
+
+    The preset is the one that `own` names, else the label's own (`comparer:paper`), else the default.
+    """
     from dgad.methods import METHODS, parse_method  # torch takes seconds to import, and --help needs none
 
-    name = label.partition(":")[0]
-    _, _, preset = parse_method(f"{name}:{own['preset']}" if "preset" in own else name)
+    name, _, suffix = label.partition(":")
+    wanted = own.get("preset", suffix if name in METHODS and suffix in METHODS[name].presets else "")
+    _, _, preset = parse_method(f"{name}:{wanted}")
     merged = {**to_dict(preset), **{k: v for k, v in own.items() if k != "preset"}}
     return from_dict(METHODS[name].settings_type, merged, where=f"methods.{label}")

@@ -153,6 +153,9 @@ BUILTIN = ComparerSettings(
 )
 """The comparer that ships with dgad, used as it is. `builtin.json` beside its weights says the same."""
 
+ADAPTED = dataclasses.replace(BUILTIN, num_steps=40, learning_rate=1e-4, anchor_weight=0.1)
+"""The same, adapted to the user's sources, gently and on frozen features."""
+
 STRUCTURE = (
     "finest_stride",
     "num_levels",
@@ -173,5 +176,5 @@ PRESETS = {
     "robust_distance": dataclasses.replace(ROBUST, head="distance"),
     "untrained": dataclasses.replace(ROBUST, num_steps=0),
     "builtin": BUILTIN,
-    "adapted": dataclasses.replace(BUILTIN, num_steps=40, learning_rate=1e-4, anchor_weight=0.1),
+    "adapted": ADAPTED,
 }

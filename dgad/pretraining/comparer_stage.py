@@ -35,7 +35,8 @@ def train_comparer(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(settings.seed, "comparer"))
         start = dataclasses.replace(structure, init="difference")
-        comparer = Comparer(backbone.channels, start).to(device)
+        channels = [backbone.channels[backbone.strides.index(s)] for s in structure.strides]
+        comparer = Comparer(channels, start).to(device)
     generator = torch.Generator().manual_seed(seed_for(settings.seed, "comparer patches"))
     train(
         comparer.parameters(),
@@ -56,7 +57,9 @@ def step_loss(comparer: Comparer, backbone: Backbone, drawn: Episodes, generator
     num_domains, num_images = drawn.images.shape[:2]
     num_queries = len(drawn.labels)
     with torch.no_grad():
-        maps = feature_maps(backbone, drawn.images.flatten(0, 1))
+        every = feature_maps(backbone, drawn.images.flatten(0, 1))
+    # The backbone may reach further than the comparer looks.
+    maps = [every[backbone.strides.index(s)] for s in comparer.settings.strides]
     losses = []
     for i in range(num_domains):
         own = [m[i * num_images : (i + 1) * num_images] for m in maps]

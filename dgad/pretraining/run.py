@@ -131,12 +131,13 @@ def _log(
     folder: Path, trainer: Trainer, losses: list[float], quality: FeatureQuality, tell: Callable[[str], None]
 ) -> None:
     """One line for people, one for programs."""
-    loss = sum(losses) / max(1, len(losses))
+    loss = sum(losses) / len(losses) if losses else None
     line = {"step": trainer.step, "loss": loss, **dataclasses.asdict(quality)}
     path = folder / LOG
     before = path.read_bytes() if path.exists() else b""
     write_atomic(path, before + json.dumps(line).encode() + b"\n")
+    told = "nothing to train" if loss is None else f"loss {loss:.3f}"
     tell(
-        f"Step {trainer.step}: loss {loss:.3f}; patch_knn on held-out families: image AUROC"
+        f"Step {trainer.step}: {told}; patch_knn on held-out families: image AUROC"
         f" {quality.image_auroc:.3f}, pixel AUROC {quality.pixel_auroc:.3f}"
     )

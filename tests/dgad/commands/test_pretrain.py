@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from dgad.comparer.model import Comparer
 from dgad.comparer.settings import BUILTIN
+from dgad.comparer.start import shipped_settings
 from dgad.features.builtin import read_builtin
 from dgad.pretraining.evaluation import held_out_targets
 from dgad.settings import to_dict
 from tests.conftest import Run
 
 RECIPE = """\
-strides: [4, 8]
+strides: [4, 8, 16]
 image_size_px: 64
 domains_per_step: 2
 references: 1
@@ -48,10 +50,12 @@ def test_weights_are_made_from_nothing_and_the_same_call_goes_on(run: Run, tmp_p
     log = [json.loads(line) for line in (tmp_path / "made/log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [2, 3]
     made = read_builtin(tmp_path / "made/weights")
-    assert made.info.strides == (4, 8)
+    assert made.info.strides == (4, 8, 16)
     assert made.info.origin["steps"] == 3
     assert made.info.origin["images"] == 3 * 2 * 3
     assert made.info.comparer == to_dict(BUILTIN)
+    channels = [64, 128]  # of the levels that the comparer looks at, and no further
+    Comparer(channels, shipped_settings(made.info)).load_state_dict(dict(made.comparer))
     card = (tmp_path / "made/weights/MODEL_CARD.md").read_text()
     assert "No photograph" in card
     other = run(*call, "--steps", 4, "--seed", 1)

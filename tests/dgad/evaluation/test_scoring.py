@@ -18,6 +18,7 @@ from dgad.evaluation.scoring import (
 )
 from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Method
+from dgad.methods.patch_knn import PatchKnnMethod, PatchKnnSettings
 from tests.dgad.methods.surfaces import SIZE, context, surface
 
 
@@ -87,9 +88,11 @@ def test_counts_that_cannot_be_are_refused() -> None:
 
 def test_normal_range_scores_left_out_references_only() -> None:
     references = surface(6, 10, defect=False, seed=3)
-    found = normal_range(method(), references)
+    settings = PatchKnnSettings(num_levels=1, neighbourhood=3, reference_norm="channel", top_fraction=0.05)
+    plain = PatchKnnMethod(dataclasses.replace(settings, density_correction=False), context())
+    found = normal_range(plain, references)
     assert found is not None
-    bad = method().score(surface(4, 10, defect=True, seed=9), method().enroll(references))
+    bad = plain.score(surface(4, 10, defect=True, seed=9), plain.enroll(references))
     assert (bad.image > found.image_high).all()
     assert bad.pixels is not None
     assert float(bad.pixels.max()) > found.map_high > found.map_low
