@@ -37,6 +37,12 @@ def run_group(group: click.Group) -> None:
         # The reader has gone (`| head`); nothing more can be told, and Python must not try at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # a path of the user's that is not there, not theirs, or on a full disk
+        if error.filename is None:
+            raise
+        reason = error.strerror or type(error).__name__
+        click.echo(f"Error: {error.filename} cannot be read or written: {reason}.", err=True)
+        sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from dgad.errors import DataError
+
 _TEMPORARY_MARK = ".tmp-"
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
@@ -30,6 +32,16 @@ def write_atomic(path: Path | str, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
+
+
+def check_can_write(folder: Path | str) -> None:
+    """Raise `DataError` unless `folder` is, or can be made, a folder to write into; makes nothing."""
+    wanted = Path(folder).absolute()
+    nearest = next(p for p in (wanted, *wanted.parents) if os.path.lexists(p))
+    if not nearest.is_dir():
+        raise DataError(f"{folder} must be a folder to write into, but {nearest} is a file.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise DataError(f"{folder} cannot be written: {nearest} is not writable; name another folder.")
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ class Fold:
     sources: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if len(set(self.sources)) < len(self.sources):
+            raise DataError(f"Each source may be named once only, but got {', '.join(self.sources)}.")
         if self.target in self.sources:
             raise DataError(f"The target `{self.target}` is among its own sources; leave it out of them.")
 

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from dgad.domains.synthetic import synthesize
 from dgad.errors import DataError, RecordError, SettingsError
-from dgad.files import replace_folder_atomic, write_atomic
+from dgad.files import check_can_write, replace_folder_atomic, write_atomic
 from dgad.records import utc_now
 from dgad.settings import from_dict, to_dict
 from tune.study import FILE_NAME, Study
@@ -51,8 +51,7 @@ class RunInfo:
 def run_folder(runs: Path, name: str) -> Path:
     """Where the study `name` lives; `SettingsError` where something else is there."""
     folder = runs / name
-    if runs.exists() and not runs.is_dir():
-        raise SettingsError(f"`--runs` must be a folder, but {runs} is a file.")
+    check_can_write(folder if folder.is_dir() else runs)
     # Hidden files are ours: a run that broke off before it wrote anything leaves its lock.
     is_free = not folder.exists() or (
         folder.is_dir() and all(p.name.startswith(".") for p in folder.iterdir())

@@ -13,7 +13,7 @@ from dgad.commands.options import device_option
 from dgad.domains.decoding import DEFAULT_LIMITS, decode_image, read_file
 from dgad.errors import DataError
 from dgad.evaluation.heatmaps import overlay_png
-from dgad.files import write_atomic
+from dgad.files import check_can_write, write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,8 +104,7 @@ def score_command(
 
 def overlay_paths(paths: tuple[str, ...], folder: str) -> tuple[Path, ...]:
     """Where each image's overlay goes; images of equal names get their folder's name in front."""
-    if Path(folder).exists() and not Path(folder).is_dir():
-        raise DataError(f"`--heatmaps` must be a folder, but {folder} is a file.")
+    check_can_write(folder)
     stems = [Path(p).stem for p in paths]
     names = [
         stem if stems.count(stem) == 1 else f"{Path(path).absolute().parent.name}_{stem}"
@@ -113,7 +112,11 @@ def overlay_paths(paths: tuple[str, ...], folder: str) -> tuple[Path, ...]:
     ]
     if len(set(names)) < len(names):
         names = [f"{i:04d}_{name}" for i, name in enumerate(names)]
-    return tuple(Path(folder) / f"{name}.png" for name in names)
+    overlays = tuple(Path(folder) / f"{name}.png" for name in names)
+    for overlay in overlays:
+        if overlay.is_dir():
+            raise DataError(f"The overlay {overlay} cannot be written, because a folder has its name.")
+    return overlays
 
 
 def write_overlays(

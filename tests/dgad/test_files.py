@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from dgad import files
-from dgad.files import is_temporary, remove_stale_temporaries, replace_folder_atomic, write_atomic
+from dgad.errors import DataError
+from dgad.files import (
+    check_can_write,
+    is_temporary,
+    remove_stale_temporaries,
+    replace_folder_atomic,
+    write_atomic,
+)
 
 WRITE_FOREVER = """
 import sys
@@ -127,6 +134,17 @@ def test_files_get_the_permissions_of_the_umask(tmp_path):
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o750
+
+
+def test_what_cannot_be_written_into_is_told_and_nothing_is_made(tmp_path, monkeypatch):
+    check_can_write(tmp_path / "new" / "deeper")
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="must be a folder to write into"):
+        check_can_write(tmp_path / "file" / "deeper")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(DataError, match=f"{tmp_path} is not writable"):
+        check_can_write(tmp_path / "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_stale_temporaries_go_and_young_ones_stay(tmp_path):

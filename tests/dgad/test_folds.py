@@ -26,6 +26,11 @@ def test_a_target_among_its_sources_is_refused() -> None:
         Fold(target="a", sources=("a", "b"))
 
 
+def test_a_source_named_twice_is_refused() -> None:
+    with pytest.raises(DataError, match="once only, but got a, b, a"):
+        Fold(target="c", sources=("a", "b", "a"))
+
+
 def test_too_few_domains() -> None:
     with pytest.raises(DataError, match="at least 2 domains"):
         leave_one_out(("a",))

@@ -62,6 +62,7 @@ def test_the_table_has_the_rows_that_stand_beside_a_comparer(run: Run, demo_data
         (["--target", "wod"], "No domain `wod`"),
         (["--target", "wood", "--sources", "wood,grid"], "`wood` is among its own sources"),
         (["--target", "wood", "--sources", "grid,silk"], "No domain `silk`"),
+        (["--target", "wood", "--sources", "grid,grid"], "Each source may be named once only"),
         (["--target", "wood", "--method", "comparr"], "`method` must be one of comparer, patch_knn, trivial"),
         (["--target", "wood", "--num-references", "0"], "`num_references` must be at least 1"),
         (["--target", "wood", "--num-references", "13"], "at most 12, the train normals of domain `wood`"),
@@ -91,7 +92,7 @@ def test_mistakes_get_one_sentence_and_exit_2(
     [
         (
             "features:\n  image_size: 64\n",
-            "features: unknown setting `image_size`. Did you mean `image_size_px`?",
+            "line 2: unknown setting `image_size` of features. Did you mean `image_size_px`?",
         ),
         ("feature: {}\n", "settings.yaml, line 1: unknown key `feature`. Did you mean `features`?"),
         (
@@ -100,6 +101,8 @@ def test_mistakes_get_one_sentence_and_exit_2(
         ),
         ("methods:\n  comparer: {head: tree}\n", "`methods.comparer.head` must be one of mlp, distance"),
         ("methods:\n  comparer: {preset: papr}\n", "has the presets robust, paper"),
+        ("methods:\n  comparer: 3\n", "line 2: `methods.comparer` must be a mapping, but got 3"),
+        ("methods:\n  1: {}\n", "line 2: `method` must be one of comparer"),
         ("a: [\n", "not valid YAML"),
         ("- 1\n", "must hold a mapping"),
         ("methods: {}\nmethods: {}\n", "line 2: `methods` stands here twice"),

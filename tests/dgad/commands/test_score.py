@@ -57,6 +57,7 @@ def test_mistakes(run: Run, bundle: Path, demo_data: Path, tmp_path: Path) -> No
     image = references / "000.png"
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.png").write_bytes(b"no image")
+    (tmp_path / "taken" / "000.png").mkdir(parents=True)
     cases = [
         (["--bundle", tmp_path / "empty", "--references", references, image], "is no bundle"),
         (["--bundle", bundle, "--references", tmp_path / "empty", image], "holds no image"),
@@ -70,12 +71,21 @@ def test_mistakes(run: Run, bundle: Path, demo_data: Path, tmp_path: Path) -> No
             ["--bundle", bundle, "--references", references, image, "--heatmaps", "bad.png"],
             "must be a folder",
         ),
+        (
+            ["--bundle", bundle, "--references", references, image, "--heatmaps", "bad.png/deeper"],
+            "bad.png is a file",
+        ),
+        (
+            ["--bundle", bundle, "--references", references, image, "--heatmaps", "taken"],
+            "a folder has its name",
+        ),
     ]
     for arguments, message in cases:
         done = run("score", *arguments)
         assert done.returncode == 2, (arguments, done.stderr)
         assert message in done.stderr
         assert "Traceback" not in done.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"empty", "bad.png", "taken"}, "nothing half-written"
 
 
 def test_serve_check_accepts_a_whole_bundle_and_refuses_a_changed_one(
