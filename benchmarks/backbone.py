@@ -187,7 +187,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--backbone", help="timm model (default: resnet18)")
     parser.add_argument("--image-size", type=int, help="pixels a side (default: 128)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="results as JSON lines, kept and reused")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="results as JSON lines, kept and reused; begin a new file when the code has changed",
+    )
     options = parser.parse_args(arguments)
     if not all(seed.isdigit() for seed in options.seeds):
         parser.error(f"--seeds must be whole numbers, but got {','.join(options.seeds)}")

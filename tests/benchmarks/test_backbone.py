@@ -16,6 +16,11 @@ from dgad.seeds import seed_for
 ROWS = "patch_knn:4,patch_knn:4+8+16,comparer:untrained,comparer:builtin,trivial"
 
 
+def test_a_pyramid_row_has_the_strides_of_its_name() -> None:
+    for label, settings in backbone.PYRAMID_ROWS.items():
+        assert label.partition(" ")[0] == "patch_knn:" + "+".join(map(str, settings.strides))
+
+
 @pytest.fixture
 def arguments(demo_data: Path, tmp_path: Path) -> list[str]:
     out = ["--out", str(tmp_path / "results.jsonl")]
