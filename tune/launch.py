@@ -12,6 +12,8 @@ from rich.console import Console
 from cluster.local import Machine, embedded_ray, machine
 from dgad.device import resolve_device
 from dgad.domains import open_dataset
+from dgad.domains.checks import check_dataset
+from dgad.errors import DataError
 from dgad.report.page import write_report
 from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import StudySummary, TrialSummary, read_summary
@@ -114,6 +116,8 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
     with data_of(study, folder) as place:
         dataset = open_dataset(place, layout=study.layout)
         cells = checked_cells(study, dataset)
+        if not is_begun and study.data is not None:
+            check_images(place, study.layout)
         info = RunInfo(
             data_fingerprint=dataset.fingerprint(), code_version=code_version(), command=request.command
         )
@@ -144,6 +148,16 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
             summary = summarise(run, info, rows, Workbench(run), errors, num_requests=num_requests)
             write_report(folder)
     return folder, summary
+
+
+def check_images(place: str, layout: str | None) -> None:
+    """Raise `DataError` for data that `dgad domains check` calls fatal, hours before a fit would meet it."""
+    fatal = [p for p in check_dataset(place, layout=layout).problems if p.severity == "fatal"]
+    if fatal:
+        more = f" ({len(fatal) - 1} more such problems)" if len(fatal) > 1 else ""
+        raise DataError(
+            f"{fatal[0].path} {fatal[0].message}{more}; `dgad domains check {place}` lists every problem."
+        )
 
 
 def _finished(folder: Path) -> StudySummary | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from cluster.local import LocalRay
 from dgad.bundle import read_bundle
+from dgad.errors import DataError
 from dgad.records import RecordStore
 from dgad.report.summary import read_summary
 from tests.tune.conftest import DOMAINS
@@ -172,6 +174,18 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     told = capsys.readouterr().err
     assert message in told
     assert "Traceback" not in told
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_unreadable_image_is_told_before_anything_is_started(surfaces: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(surfaces, data)
+    image = data / "tile" / "train" / "good" / "000.png"
+    image.write_bytes(image.read_bytes()[:200])
+    result = CliRunner().invoke(cli, _arguments(data, tmp_path / "runs"))
+    assert isinstance(result.exception, DataError)
+    assert str(result.exception).startswith(f"{image} is damaged")
+    assert f"`dgad domains check {data}`" in str(result.exception)
     assert not (tmp_path / "runs").exists()
 
 
