@@ -29,8 +29,8 @@ Example:
 @click.option(
     "--method",
     "methods",
-    help="Comma-separated NAME or NAME:PRESET, or all  [default: comparer,"
-    " comparer:untrained, patch_knn, trivial]",
+    help="Comma-separated NAME or NAME:PRESET, or all  [default: comparer:builtin on builtin weights,"
+    " comparer, comparer:untrained, patch_knn, trivial]",
 )
 @click.option(
     "--num-references", default="10", show_default=True, help="N, P% of the target's normals, or all."
@@ -83,7 +83,8 @@ def evaluate_command(
     if sources is not None:
         chosen = split_names(sources) if sources.strip() else ()
     if methods is None:
-        labels: tuple[str, ...] = ("comparer", *SHOWN_BESIDE)
+        shipped = ("comparer:builtin",) if settings.features.weights == "builtin" else ()
+        labels: tuple[str, ...] = (*shipped, "comparer", *SHOWN_BESIDE)
     else:
         labels = (*METHODS, *settings.variants) if methods == "all" else split_names(methods)
     evaluation = Evaluation(

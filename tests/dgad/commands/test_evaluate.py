@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dgad.evaluation.experiment import Evaluation
 from dgad.features.builtin import Builtin
 from tests.conftest import Run
 
@@ -176,3 +177,19 @@ def test_the_installed_script_ends_a_mistake_without_a_traceback(demo_data: Path
     )
     assert done.returncode == 2
     assert done.stderr.startswith("Error: No domain `silk`")
+
+
+@pytest.mark.parametrize(("weights", "first"), [("builtin", "comparer:builtin"), ("none", "comparer")])
+def test_the_shipped_comparer_stands_first_where_it_can_be_had(
+    run: Run, demo_data: Path, monkeypatch: pytest.MonkeyPatch, weights: str, first: str
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def evaluate(dataset: object, evaluation: Evaluation, **options: object) -> list[object]:
+        asked.append(evaluation.labels)
+        return []
+
+    monkeypatch.setattr("dgad.evaluation.experiment.evaluate", evaluate)
+    assert run("evaluate", "--data", demo_data, "--target", "wood", "--weights", weights).returncode == 0
+    assert asked[0][0] == first
+    assert asked[0][-2:] == ("patch_knn", "trivial")
