@@ -128,10 +128,10 @@ def read_study(folder: Path) -> Study | None:
     path = folder / FILE_NAME
     if not path.exists():
         return None
-    try:
-        return Study(**read_study_file(path))
-    except TypeError as error:
-        raise RecordError(f"{path} is damaged: {error}.") from error
+    values = read_study_file(path)
+    if "name" not in values:
+        raise RecordError(f"{path} is damaged: it lacks the study's `name`.")
+    return Study(**values)
 
 
 def check_same(stored: Study, given: Mapping[str, Any], folder: Path) -> None:

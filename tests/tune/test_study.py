@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dgad.errors import SettingsError
+from dgad.errors import RecordError, SettingsError
 from tune.study import Study, check_same, read_study, read_study_file, study_from, write_study
 
 
@@ -75,6 +75,12 @@ def test_resuming_with_other_settings_says_what_differs(tmp_path: Path) -> None:
     check_same(study, {"trials": 8, "seed": None}, tmp_path)
     with pytest.raises(SettingsError, match=r"`trials` is 8 there and 12 here.*another --name"):
         check_same(study, {"trials": 12}, tmp_path)
+
+
+def test_a_stored_study_without_its_name_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text("trials: 3\n")
+    with pytest.raises(RecordError, match=r"study\.yaml is damaged: it lacks the study's `name`"):
+        read_study(tmp_path)
 
 
 def test_a_study_of_a_newer_format_is_refused(tmp_path: Path) -> None:
