@@ -36,7 +36,8 @@ def test_every_command_has_a_help_with_an_example(command: tuple[str, ...], flag
 
 def test_the_help_of_evaluate_names_the_rows_it_shows_unasked() -> None:
     shown = " ".join(CliRunner().invoke(GROUPS["dgad"], ["evaluate", "--help"]).output.split())
-    assert f"[default: {', '.join(('comparer', *SHOWN_BESIDE))}]" in shown
+    rows = ", ".join(("comparer", *SHOWN_BESIDE))
+    assert f"[default: comparer:builtin on builtin weights, {rows}]" in shown
 
 
 @pytest.mark.parametrize("module", MAINS.values())
