@@ -21,7 +21,10 @@ from tests.tune.conftest import DOMAINS
 from tune.cli import cli, main
 from tune.ledger import Ledger, leaks
 
-SETTINGS = "space: demo\ntrials: 2\nnum_references: 3\nimage_size_px: 64\nmethods: [comparer, trivial]\n"
+SETTINGS = (
+    "space: demo\ntrials: 2\nnum_references: 3\nimage_size_px: 64\nmethods: [comparer, trivial]\n"
+    "weights: none\n"  # on builtin weights a configuration may need no sources, and so fewer fits
+)
 NUM_FITS = 3 * 2 + 3 * 2  # pairs and deploy folds, for two configurations of the opening design
 has_proc = pytest.mark.skipif(not os.path.isdir("/proc"), reason="reads process states from /proc")
 
