@@ -45,7 +45,8 @@ def test_every_command_exists_as_written(command: list[str]) -> None:
         inner = next((a.removeprefix("ARGS=") for a in command if a.startswith("ARGS=")), "")
         command = ["dgad-tune", "launch", *shlex.split(inner)]
     group: click.Command = PROGRAMS[command[0]]
+    parent = click.Context(group, info_name=command[0], **group.context_settings)
     arguments = command[1:]
     while isinstance(group, click.Group):
         group = group.commands[arguments.pop(0)]
-    group.make_context(command[0], arguments)  # raises for an option that is not there
+    group.make_context(command[0], arguments, parent=parent)  # raises for an option that is not there

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from dgad import bundle as bundles
 from dgad.bundle import CONTENT_FILES, MANIFEST_FILE, load_method, read_bundle, write_bundle
-from dgad.commands.bundle import bundle as bundle_command
+from dgad.cli import cli
 from dgad.domains.image_set import ImageSet
 from dgad.errors import BundleError
 from dgad.features.cache import FeatureCache
@@ -217,15 +217,15 @@ def test_what_cannot_be_bundled_leaves_nothing_behind(tmp_path, method, monkeypa
 def test_show_prints_and_refuses(tmp_path, method):
     folder = tmp_path / "bundle"
     write(folder, method)
-    shown = CliRunner().invoke(bundle_command, ["show", str(folder)])
+    shown = CliRunner().invoke(cli, ["bundle", "show", str(folder)])
     assert shown.exit_code == 0
     for text in ("scaled_mean", "grid, tile", "all sums match", "über all", read_bundle(folder).bundle_id):
         assert text in shown.output
-    as_json = json.loads(CliRunner().invoke(bundle_command, ["show", str(folder), "--json"]).output)
+    as_json = json.loads(CliRunner().invoke(cli, ["bundle", "show", str(folder), "--json"]).output)
     assert as_json["bundle_id"] == read_bundle(folder).bundle_id
     assert as_json["features"]["image_size_px"] == 32
     (folder / "metrics.json").write_text("{}")
-    refused = CliRunner().invoke(bundle_command, ["show", str(folder)])
+    refused = CliRunner().invoke(cli, ["bundle", "show", str(folder)])
     assert isinstance(refused.exception, BundleError)
 
 

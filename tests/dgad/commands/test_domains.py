@@ -5,13 +5,13 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from dgad.commands.domains import domains
+from dgad.cli import cli
 from dgad.errors import DataError, SettingsError
 from tests.dgad.domains.trees import mvtec_domain, mvtec_tree
 
 
 def run(*arguments):
-    return CliRunner().invoke(domains, [str(a) for a in arguments])
+    return CliRunner().invoke(cli, ["domains", *(str(a) for a in arguments)])
 
 
 @pytest.mark.parametrize("command", [[], ["check"], ["pack"], ["synthesize"]])
