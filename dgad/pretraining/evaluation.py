@@ -71,9 +71,6 @@ def feature_quality(
     settings = PatchKnnSettings(
         finest_stride=backbone.strides[0],  # type: ignore[arg-type]
         num_levels=num_levels,
-        neighbourhood=1,
-        reference_norm="scalar",
-        top_fraction=0.03,
     )
     context = Context(
         features=FeatureSettings(

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgad.comparer.model import patches, reference_statistics
+from dgad.methods.patch_knn import nearest_patches
 
 COVERED = 0.3
 """A patch is a defect's where the mask covers this share of it; where it covers less, it is left out."""
@@ -34,24 +35,19 @@ class EpisodeLoss:
     """How often, softly, a normal image outranks an abnormal one of its domain."""
 
 
-def nearest_distances(query_map: Tensor, reference_map: Tensor, *, tile: int = 4096) -> Tensor:
+def nearest_distances(query_map: Tensor, reference_map: Tensor) -> Tensor:
     """L2 distance (RMS over channels) of each query patch to the nearest reference patch, (B, h, w).
 
     Maps are (B, C, h, w) and (R, C, h, w), normalised by the references. Differentiable: the nearest
     patch is found without gradients, and that pair alone is computed again with them.
     """
-    size = query_map.shape[-2:]
     query_QC = patches(query_map).flatten(0, 1)
     reference_KC = patches(reference_map).flatten(0, 1)
     with torch.no_grad():
-        square_K = reference_KC.square().sum(1)
-        nearest = [
-            torch.addmm(square_K[None], rows, reference_KC.T, alpha=-2).argmin(1)
-            for rows in torch.split(query_QC, tile)
-        ]
-    offset = query_QC - reference_KC.index_select(0, torch.cat(nearest))
+        _, nearest_Q = nearest_patches(query_QC, reference_KC)
+    offset = query_QC - reference_KC.index_select(0, nearest_Q)
     distance = (offset.square().mean(1) + 1e-8).sqrt()
-    return distance.view(query_map.shape[0], *size)
+    return distance.view(query_map.shape[0], *query_map.shape[-2:])
 
 
 def episode_distances(

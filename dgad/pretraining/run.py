@@ -74,6 +74,7 @@ def pretrain(
             saved_at = time.monotonic()
         if trainer.step % schedule.evaluate_every == 0 and trainer.step < schedule.num_steps:
             quality = _quality(trainer.finished_backbone(), settings, targets, device)
+            trainer.save(checkpoint)  # no line of the log is ahead of what a killed run goes on from
             _log(folder, trainer, losses, quality, tell)
             losses = []
     trainer.save(checkpoint)

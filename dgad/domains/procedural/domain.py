@@ -106,7 +106,10 @@ def _spoilt(
     style: Style,
     defects: Sequence[str],
 ) -> tuple[str, Tensor, Tensor]:
-    """(kind, exposed image with a visible defect, mask (S, S)); drawn again, stronger, until it shows."""
+    """(kind, exposed image with a visible defect, mask (S, S)).
+
+    A defect that does not show is drawn again, stronger, up to six times.
+    """
     strength = log_uniform(style, 0.5, 4.0)
     for _ in range(_MAX_TRIES):
         kind = str(style.choice(list(defects)))

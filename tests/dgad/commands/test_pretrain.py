@@ -63,6 +63,21 @@ def test_weights_are_made_from_nothing_and_the_same_call_goes_on(run: Run, tmp_p
     assert "`seed` is 0 there and 1 here" in other.stderr
 
 
+@pytest.mark.usefixtures("few_targets")
+def test_no_line_is_logged_before_there_is_a_checkpoint_to_go_on_from(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    there = []
+    monkeypatch.setattr(
+        "dgad.pretraining.run._log",
+        lambda folder, *rest: there.append((folder / "checkpoint.safetensors").exists()),
+    )
+    call = ("pretrain", "made", "--settings", "recipe.yaml", "--workers", 0)
+    assert run(*call, "--steps", 2, "--evaluate-every", 1).returncode == 0
+    assert there == [True, True]
+
+
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     script = (

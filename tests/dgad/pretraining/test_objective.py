@@ -24,7 +24,7 @@ def test_nearest_distances_are_those_of_the_double_loop() -> None:
     generator = torch.Generator().manual_seed(0)
     query = torch.randn(2, 5, 3, 4, generator=generator)
     reference = torch.randn(3, 5, 3, 4, generator=generator)
-    found = nearest_distances(query, reference, tile=7)
+    found = nearest_distances(query, reference)
     pool = reference.double().permute(0, 2, 3, 1).reshape(-1, 5)
     for b in range(2):
         for i in range(3):
