@@ -42,7 +42,7 @@ def comparer(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
         chosen = {"init": init, **_structure(trial)}
         if chosen["head"] == "distance":
             chosen["init"] = "difference"  # nothing of this head is drawn: one configuration, not two
-    if chosen["aggregation"] != "softmin":
+    if (chosen["head"], chosen["aggregation"]) == ("distance", "min"):
         chosen["density_correction"] = trial.suggest_categorical("density_correction", [False, True])
     if chosen["aggregation"] == "softmin":
         chosen["temperature"] = trial.suggest_float("temperature", 0.05, 2.0, log=True)

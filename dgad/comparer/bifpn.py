@@ -73,15 +73,17 @@ class BiFPN(nn.Module):
     def __init__(self, in_channels: Sequence[int], channels: int, num_layers: int) -> None:
         super().__init__()
         laterals = [nn.Conv2d(c, channels, 1, bias=False) for c in in_channels]
+        # Levels of different widths start with equal weight: a deviation of 1 a channel keeps it.
+        gains = [(channels / min(c, channels)) ** 0.5 for c in in_channels]
         # Orthogonal keeps the distances between patches, which is what a comparer starts from. Where there is
         # room, levels go to directions of their own, so that what is fused is still told apart.
         if channels >= sum(in_channels):
             whole = nn.init.orthogonal_(torch.empty(channels, sum(in_channels)))
-            for lateral, columns in zip(laterals, torch.split(whole, list(in_channels), dim=1), strict=True):
-                lateral.weight = nn.Parameter(columns[:, :, None, None].clone())
+            starts = torch.split(whole, list(in_channels), dim=1)
         else:
-            for lateral in laterals:
-                nn.init.orthogonal_(lateral.weight)
+            starts = tuple(nn.init.orthogonal_(torch.empty(channels, c)) for c in in_channels)
+        for lateral, start, gain in zip(laterals, starts, gains, strict=True):
+            lateral.weight = nn.Parameter(gain * start[:, :, None, None])
         self.laterals = nn.ModuleList(laterals)
         self.layers = nn.ModuleList(BiFPNLayer(channels, len(in_channels)) for _ in range(num_layers))
 

@@ -109,17 +109,17 @@ class Comparer(nn.Module):
         query_BPC: Tensor,
         pool_GKD: Tensor,
         *,
-        offset_K: Tensor | None = None,
+        usual_K: Tensor | None = None,
         compiled: bool = False,
     ) -> Tensor:
         """Anomaly logit per query patch, shape (B, P); higher is more anomalous (Eq. 1).
 
         `pool_GKD` holds projected reference patches: one common pool (G = 1), or one per reference image,
-        whose logits are averaged (`reference_pooling`). `offset_K` is taken off where the patch k of a
-        common pool decides (`density`). `compiled` changes speed only.
+        whose logits are averaged (`reference_pooling`). Where patch k of a common pool decides, the
+        distance is divided by `usual_K` (`density_correction`). `compiled` changes speed only.
         """
         projected_QD = self.head.project_query(query_BPC.flatten(0, 1))
-        if offset_K is not None:
+        if usual_K is not None:
             decided_Q, chosen_Q = pair_scores_decided(
                 projected_QD,
                 pool_GKD[0],
@@ -127,7 +127,9 @@ class Comparer(nn.Module):
                 aggregation=self.settings.aggregation,
                 compiled=compiled,
             )
-            return (decided_Q - offset_K[chosen_Q]).view(query_BPC.shape[:2])
+            # A distance head's logit is scale x distance + bias.
+            bias = self.head.form().bias
+            return ((decided_Q - bias) / usual_K[chosen_Q] + bias).view(query_BPC.shape[:2])
         logit_Q = pair_scores_image_mean(
             projected_QD,
             pool_GKD,

@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 from dgad.comparer.heads import PairForm, PairHead, pair_logits
 from dgad.comparer.tiles import blocks, tile_shape
 from dgad.errors import DataError
+from dgad.features.nearest import nearest_patches
 from dgad.settings import require
 
 Aggregation = Literal["max", "min", "softmin"]
@@ -122,7 +123,7 @@ def deciding_references(
 ) -> Tensor:
     """Index of the reference that has the largest or smallest logit with each query, int64 (Q,)."""
     if form.num_hidden == 0:
-        return _by_distance(query_QD, reference_KD, aggregation=aggregation, tile=tile)
+        return nearest_patches(query_QD, reference_KD, farthest=aggregation == "max", tile=tile)[1]
     best_Q = query_QD.new_empty(query_QD.shape[0])
     index_Q = torch.zeros(query_QD.shape[0], dtype=torch.int64, device=query_QD.device)
     largest = aggregation == "max"
@@ -138,36 +139,6 @@ def deciding_references(
         moved = better.nonzero()[:, 0]
         best_Q[rows] = torch.where(better, value, best)
         index_Q[moved + rows.start] = _first(block.logit_QK[moved], largest) + left
-    return index_Q
-
-
-def _by_distance(
-    query_QC: Tensor, reference_KC: Tensor, *, aggregation: Literal["max", "min"], tile: int | None
-) -> Tensor:
-    """`deciding_references` of a head that sees the distance alone: the farthest or the nearest patch.
-
-    |r|^2 - 2 q r orders references as the distance does, by one product and no root. In single precision
-    patches about equally far may change places; the logit of the chosen pair is computed anew anyway.
-    Around the references' mean less cancels.
-    """
-    mean_C = reference_KC.nanmean(0)
-    query_QC, reference_KC = query_QC - mean_C, reference_KC - mean_C
-    sign = -1.0 if aggregation == "max" else 1.0
-    smallest_Q = query_QC.new_full((query_QC.shape[0],), torch.inf)
-    index_Q = torch.zeros(query_QC.shape[0], dtype=torch.int64, device=query_QC.device)
-    square_K = reference_KC.square().sum(1)
-    columns = tile or 2048
-    for top in range(0, query_QC.shape[0], 1024):
-        rows = slice(top, top + 1024)
-        for left in range(0, reference_KC.shape[0], columns):
-            part = slice(left, left + columns)
-            order_QK = torch.addmm(
-                sign * square_K[part], query_QC[rows], reference_KC[part].t(), alpha=-2 * sign
-            )
-            found = order_QK.min(1)
-            better = (found.values < smallest_Q[rows]) | found.values.isnan()  # a NaN must win and stay
-            smallest_Q[rows] = torch.where(better, found.values, smallest_Q[rows])
-            index_Q[rows] = torch.where(better, found.indices + left, index_Q[rows])
     return index_Q
 
 

@@ -47,7 +47,7 @@ class ComparerSettings:
     scored_levels: Literal["all", "finest"] = "all"
     """Eq. 5 takes all; the finest one sees the coarser ones too, through the pyramid."""
     density_correction: bool = False
-    """Take off a logit what is usual around the reference patch that decides it (needs 2 references)."""
+    """Divide each distance by what is usual around the nearest reference patch (needs 2 references)."""
     level_calibration: bool = False
     """Standardise each level by the patch logits of left-out references (needs 2 references)."""
     map_sigma_px: float = 4.0
@@ -104,9 +104,9 @@ class ComparerSettings:
         )
         require(
             not self.density_correction
-            or (self.aggregation != "softmin" and self.reference_pooling == "patches"),
+            or (self.head, self.aggregation, self.reference_pooling) == ("distance", "min", "patches"),
             "density_correction",
-            "false unless `aggregation` is max or min and `reference_pooling` is patches",
+            "false unless `head` is distance, `aggregation` min and `reference_pooling` patches",
             self.density_correction,
         )
         require(0 < self.top_fraction <= 1, "top_fraction", "above 0 and at most 1", self.top_fraction)

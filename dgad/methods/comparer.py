@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from dgad.comparer.density import usual_offsets
+from dgad.augmentation import random_flips
 from dgad.comparer.model import Comparer, LevelStatistics, patches, pixel_map, pool_patches
 from dgad.comparer.objective import episode_loss
 from dgad.comparer.settings import PRESETS, ComparerSettings
@@ -18,12 +18,13 @@ from dgad.domains.image_set import ImageSet
 from dgad.episodes import Episode, EpisodeSampler, SourceDomain
 from dgad.errors import DataError
 from dgad.features.backbone import Backbone, FrozenFeatures
+from dgad.features.nearest import usual_distances
 from dgad.methods.base import Context, Enrolled, Method, Scores, Traits, check_references
 from dgad.methods.order import content_order
 from dgad.seeds import seed_for
 from dgad.settings import FeatureSettings
 from dgad.synthetic_sources import draw_sources
-from dgad.training import train
+from dgad.training import one_cycle, train, trainable
 
 MAX_CALIBRATION_FOLDS = 10
 SCORING_BATCH = 16
@@ -104,13 +105,14 @@ class ComparerMethod(Method):
         if settings.backbone_mode == "fine_tuned":
             trained += self.backbone.parameters()
         train(
-            trained,
+            torch.optim.AdamW(
+                trainable(trained), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            ),
             lambda: self._step_loss(sampler.draw(), generator),
             what=self.name,
             settings=settings,
             num_steps=settings.num_steps,
-            learning_rate=settings.learning_rate,
-            weight_decay=settings.weight_decay,
+            schedule=one_cycle(settings.num_steps),
             clip_norm=settings.clip_norm,
             anchor_weight=settings.anchor_weight,
             progress=self.context.progress,
@@ -173,13 +175,7 @@ class ComparerMethod(Method):
             tensors[f"level{i}.pools"] = self.comparer.head.project_reference(pool_GKC)
             tensors[f"level{i}.location"], tensors[f"level{i}.scale"] = locations[i], scales[i]
             if self.settings.density_correction:
-                tensors[f"level{i}.offset"] = usual_offsets(
-                    pool_GKC[0],
-                    owner_K,
-                    self.comparer.head,
-                    aggregation=self.settings.aggregation,
-                    compiled=self.context.compiled,
-                )
+                tensors[f"level{i}.usual"] = usual_distances(pool_GKC[0], owner_K)
         return Enrolled(method=self.name, num_references=len(references), tensors=tensors)
 
     def _reference_pools(
@@ -253,7 +249,7 @@ class ComparerMethod(Method):
             patch_BP = self.comparer.patch_logits(
                 patches(level),
                 kept[f"level{i}.pools"],
-                offset_K=kept.get(f"level{i}.offset"),
+                usual_K=kept.get(f"level{i}.usual"),
                 compiled=self.context.compiled,
             )
             calibrated = (patch_BP - kept[f"level{i}.location"]) / kept[f"level{i}.scale"]
@@ -281,12 +277,3 @@ class ComparerMethod(Method):
             except RuntimeError as error:
                 raise DataError(f"The weights do not fit the settings of `{self.name}`: {error}") from error
         self._frozen = None
-
-
-def random_flips(pixels_N3SS: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image mirrored left-right and top-bottom with probability one half each."""
-    draw_2N = torch.rand(2, pixels_N3SS.shape[0], generator=generator) < 0.5
-    for mirrored, axis in zip(draw_2N, (2, 3), strict=True):
-        flipped = pixels_N3SS.flip(axis)
-        pixels_N3SS = torch.where(mirrored.view(-1, 1, 1, 1), flipped, pixels_N3SS)
-    return pixels_N3SS

@@ -19,6 +19,7 @@ from dgad.domains.image_set import ImageSet
 from dgad.episodes import SourceDomain
 from dgad.errors import DataError
 from dgad.features.backbone import Backbone, FrozenFeatures
+from dgad.features.nearest import nearest_patches, usual_distances
 from dgad.methods.base import Context, Enrolled, Method, Scores, Traits, check_references
 from dgad.methods.order import content_order
 from dgad.seeds import seed_for
@@ -112,9 +113,10 @@ class PatchKnnMethod(Method):
         )
         chosen = sample_patches(torch.arange(len(memory_KC)), self.settings.max_reference_patches, generator)
         memory_KC, owner_K = memory_KC[chosen], owner_K[chosen]
-        usual_K = memory_KC.new_ones(len(memory_KC))
-        if self.settings.density_correction and len(references) > 1:
+        if self.settings.density_correction:
             usual_K = usual_distances(memory_KC, owner_K)
+        else:
+            usual_K = memory_KC.new_ones(len(memory_KC))
         tensors = {"memory": memory_KC, "mean": mean_C, "scale": scale_C, "usual": usual_K}
         return Enrolled(method=self.name, num_references=len(references), tensors=tensors)
 
@@ -182,40 +184,3 @@ class PatchKnnMethod(Method):
         except RuntimeError as error:
             raise DataError(f"The weights do not fit the settings of `{self.name}`: {error}") from error
         self._frozen = None
-
-
-def nearest_patches(query_QC: Tensor, memory_KC: Tensor, tile: int = 2048) -> tuple[Tensor, Tensor]:
-    """Euclidean distance to the nearest memory row and its index, shape (Q,) each, in O(Q x tile) memory."""
-    nearest = query_QC.new_full((query_QC.shape[0],), float("inf"))
-    index_Q = torch.zeros(query_QC.shape[0], dtype=torch.int64, device=query_QC.device)
-    square_Q = query_QC.square().sum(1)
-    for first, rows in zip(range(0, len(memory_KC), tile), torch.split(memory_KC, tile), strict=True):
-        # |q|^2 is constant over the minimum and added once at the end.
-        partial = torch.addmm(rows.square().sum(1)[None], query_QC, rows.T, alpha=-2).min(1)
-        closer = partial.values < nearest
-        nearest = torch.where(closer, partial.values, nearest)
-        index_Q = torch.where(closer, partial.indices + first, index_Q)
-    return (nearest + square_Q).clamp_min(0).sqrt(), index_Q
-
-
-def usual_distances(memory_KC: Tensor, owner_K: Tensor, *, num_neighbours: int = 5) -> Tensor:
-    """What distance is usual around each reference patch, (K,), with mean 1 or nearly so.
-
-    A patch's own distance is that to the nearest patch of another reference image (`owner_K` says whose
-    each is); around it these are averaged over its neighbours, and halfway to the mean over all, so that
-    no divisor is small. Needs patches of at least two images.
-    """
-    own, neighbours = [], []
-    square_K = memory_KC.square().sum(1)
-    for rows, owners in zip(torch.split(memory_KC, 1024), torch.split(owner_K, 1024), strict=True):
-        square = torch.addmm(square_K[None], rows, memory_KC.T, alpha=-2) + rows.square().sum(1)[:, None]
-        square.masked_fill_(owners[:, None] == owner_K[None], float("inf"))
-        found = square.topk(min(num_neighbours, square.shape[1]), dim=1, largest=False)
-        own.append(found.values[:, 0].clamp_min(0).sqrt())
-        neighbours.append(found.indices)
-    own_K = torch.cat(own)
-    known = own_K.isfinite()  # of an image whose patches are all that was sampled there is nothing to know
-    mean = own_K[known].mean().clamp_min(1e-6)
-    own_K = torch.where(known, own_K, mean)
-    around_K = own_K[torch.cat(neighbours)].mean(1)
-    return (around_K / mean + 1) / 2

@@ -19,7 +19,7 @@ from dgad.pretraining.settings import PretrainSettings
 from dgad.pretraining.stream import Episodes
 from dgad.pretraining.trainer import feature_maps
 from dgad.seeds import seed_for
-from dgad.training import train
+from dgad.training import one_cycle, train, trainable
 
 
 def train_comparer(
@@ -39,13 +39,16 @@ def train_comparer(
         comparer = Comparer(channels, start).to(device)
     generator = torch.Generator().manual_seed(seed_for(settings.seed, "comparer patches"))
     train(
-        comparer.parameters(),
+        torch.optim.AdamW(
+            trainable(comparer.parameters()),
+            lr=settings.comparer_learning_rate,
+            weight_decay=settings.weight_decay,
+        ),
         lambda: step_loss(comparer, backbone, next(drawn), generator),
         what="comparer",
         settings=settings,
         num_steps=settings.comparer_steps,
-        learning_rate=settings.comparer_learning_rate,
-        weight_decay=settings.weight_decay,
+        schedule=one_cycle(settings.comparer_steps),
         clip_norm=settings.clip_norm,
         progress=progress,
     )

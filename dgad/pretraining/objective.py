@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgad.comparer.model import patches, reference_statistics
-from dgad.methods.patch_knn import nearest_patches
+from dgad.features.nearest import nearest_patches
 
 COVERED = 0.3
 """A patch is a defect's where the mask covers this share of it; where it covers less, it is left out."""
@@ -43,8 +43,7 @@ def nearest_distances(query_map: Tensor, reference_map: Tensor) -> Tensor:
     """
     query_QC = patches(query_map).flatten(0, 1)
     reference_KC = patches(reference_map).flatten(0, 1)
-    with torch.no_grad():
-        _, nearest_Q = nearest_patches(query_QC, reference_KC)
+    _, nearest_Q = nearest_patches(query_QC, reference_KC)
     offset = query_QC - reference_KC.index_select(0, nearest_Q)
     distance = (offset.square().mean(1) + 1e-8).sqrt()
     return distance.view(query_map.shape[0], *query_map.shape[-2:])

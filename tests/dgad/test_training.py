@@ -4,20 +4,20 @@ import pytest
 import torch
 
 from dgad.errors import TrainingError
-from dgad.training import one_cycle, train
+from dgad.training import one_cycle, step_decay, train
 
 
 def run(weight: torch.nn.Parameter, losses: list[float], **changes: float) -> list[float]:
     remaining = iter(losses)
-    values = {"learning_rate": 0.1, "weight_decay": 0.0, "clip_norm": 5.0} | changes
     return train(
-        [weight],
+        torch.optim.AdamW([weight], lr=0.1, weight_decay=0.0),
         lambda: next(remaining) * weight.sum(),
         what="comparer",
         settings="SETTINGS",
         num_steps=len(losses),
         progress=lambda stage, step, total, loss: None,
-        **values,
+        clip_norm=5.0,
+        **changes,
     )
 
 
@@ -37,8 +37,28 @@ def test_an_anchor_holds_the_weights_back() -> None:
 
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 60])
 def test_one_cycle_stays_in_range_and_peaks(num_steps: int) -> None:
-    factors = [one_cycle(step, num_steps) for step in range(num_steps)]
+    factors = [one_cycle(num_steps)(step) for step in range(num_steps)]
     assert all(0 < f <= 1 for f in factors)
     if num_steps >= 60:
         assert max(factors) > 0.99
         assert factors[-1] < 0.1
+
+
+def test_a_step_decay_falls_once() -> None:
+    assert [step_decay(5, at=0.6, factor=0.1)(step) for step in range(5)] == [1, 1, 1, 0.1, 0.1]
+
+
+def test_the_schedule_and_what_follows_a_step_are_kept() -> None:
+    weight = torch.nn.Parameter(torch.zeros(1))
+    seen: list[float] = []
+    train(
+        torch.optim.SGD([weight], lr=1.0),
+        weight.sum,
+        what="agg",
+        settings="SETTINGS",
+        num_steps=4,
+        schedule=step_decay(4, at=0.5, factor=0.5),
+        after_step=lambda: seen.append(float(weight.detach())),
+        progress=lambda stage, step, total, loss: None,
+    )
+    assert seen == [-1.0, -2.0, -2.5, -3.0]

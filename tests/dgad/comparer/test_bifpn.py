@@ -42,12 +42,14 @@ def test_information_flows_both_ways() -> None:
 def test_levels_with_room_go_to_directions_of_their_own() -> None:
     pyramid = BiFPN([4, 6], 12, 1)
     first, second = (lateral.weight.detach()[:, :, 0, 0] for lateral in pyramid.laterals)
-    assert torch.allclose(first.T @ first, torch.eye(4), atol=1e-5)
-    assert torch.allclose(second.T @ second, torch.eye(6), atol=1e-5)
+    # Of 12 channels: a deviation of 1 in each of 4, or of 6, becomes one of 1 in each of 12.
+    assert torch.allclose(first.T @ first, 12 / 4 * torch.eye(4), atol=1e-5)
+    assert torch.allclose(second.T @ second, 12 / 6 * torch.eye(6), atol=1e-5)
     assert (first.T @ second).abs().max() < 1e-5
 
 
 def test_levels_without_room_keep_the_distances_of_each() -> None:
     for lateral in BiFPN([4, 6], 8, 1).laterals:
         weight = lateral.weight.detach()[:, :, 0, 0]
-        assert torch.allclose(weight.T @ weight, torch.eye(weight.shape[1]), atol=1e-5)
+        channels = weight.shape[1]
+        assert torch.allclose(weight.T @ weight, 8 / channels * torch.eye(channels), atol=1e-5)

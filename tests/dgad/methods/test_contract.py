@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from dgad.comparer.settings import ComparerSettings
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DataError, SettingsError
 from dgad.features import builtin
@@ -19,11 +20,16 @@ from tests.dgad.methods.surfaces import SIZE, context, source, surface
 LABELS = [method_label(name, preset) for name, method in METHODS.items() for preset in method.presets]
 
 
+SHORTENED: dict[type[Any], dict[str, Any]] = {
+    ComparerSettings: {"num_steps": 3, "num_reference_patches": 64},
+}
+"""By settings class: few, small steps, that still learn enough to see an obvious defect."""
+
+
 def short(settings: Any) -> Any:
-    """The same settings with few, small steps."""
-    if getattr(settings, "num_steps", 0):
-        settings = dataclasses.replace(settings, num_steps=3, num_reference_patches=64)
-    return settings
+    """The same settings with few, small steps, if they have any."""
+    changes = SHORTENED.get(type(settings), {})
+    return dataclasses.replace(settings, **changes) if getattr(settings, "num_steps", 0) else settings
 
 
 def weights_of(settings: Any) -> str:

@@ -1,4 +1,4 @@
-"""`patch_knn`: the nearest patch, and what is usual around it, against plain loops."""
+"""`patch_knn`: its joint map, its settings, and what they refuse."""
 
 import dataclasses
 import math
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dgad.errors import SettingsError
-from dgad.methods.patch_knn import PatchKnnMethod, PatchKnnSettings, nearest_patches, usual_distances
+from dgad.methods.patch_knn import PatchKnnMethod, PatchKnnSettings
 from tests.dgad.methods.surfaces import context, surface
 
 QUICK = PatchKnnSettings(max_reference_patches=200)
@@ -19,32 +19,6 @@ def scores(settings: PatchKnnSettings, num_references: int = 3) -> torch.Tensor:
         surface(3, 12, defect=True, seed=60),
         method.enroll(surface(num_references, 12, defect=False, seed=40)),
     ).image
-
-
-def test_nearest_patches_are_those_of_the_double_loop() -> None:
-    query, memory = torch.randn(11, 5), torch.randn(17, 5)
-    distance, index = nearest_patches(query, memory, tile=4)
-    for q in range(11):
-        each = (query[q].double() - memory.double()).square().sum(1).sqrt()
-        assert int(index[q]) == int(each.argmin())
-        assert math.isclose(float(distance[q]), float(each.min()), rel_tol=1e-3)
-
-
-def test_usual_distances_are_those_of_the_plain_loop() -> None:
-    memory = torch.randn(12, 4)
-    owner = torch.arange(12) // 4
-    found = usual_distances(memory, owner, num_neighbours=3)
-    each = torch.cdist(memory.double(), memory.double())
-    each[owner[:, None] == owner[None]] = math.inf
-    own = each.min(1).values
-    neighbours = each.argsort(1)[:, :3]
-    for k in range(12):
-        around = float(own[neighbours[k]].mean())
-        assert math.isclose(float(found[k]), (around / float(own.mean()) + 1) / 2, rel_tol=1e-3)
-
-
-def test_an_image_alone_in_the_memory_is_taken_as_usual() -> None:
-    assert usual_distances(torch.randn(6, 3), torch.tensor([0, 0, 0, 0, 0, 1])).isfinite().all()
 
 
 def test_in_the_joint_map_every_level_weighs_alike() -> None:
