@@ -55,7 +55,7 @@ class Job:
 
     def record(self, **outcome: Any) -> Record:
         """The record of this job with its outcome."""
-        count = self.evaluation.num_references
+        (count,) = self.evaluation.num_references
         assert isinstance(count, int)
         common: dict[str, Any] = {"fit": self.key, "label": self.arm, "role": "evaluate"}
         return Record(**common, target=self.target, num_references=count, **outcome)
@@ -118,7 +118,7 @@ def evaluated(job: Job, data: DecodedData, cache: FeatureCache, device: torch.de
     sources = [data.source(name) for name in job.key.sources]
     target = data.target(job.target)
     context = job.context(cache, device)
-    result = evaluate_one(job.evaluation, job.label, job.key.seed, sources, target, context)
+    (result,) = evaluate_one(job.evaluation, job.label, job.key.seed, sources, target, context)
     scores = result.scores
     return job.record(
         status="ok",

@@ -72,7 +72,7 @@ def plan(dataset: Dataset, options: argparse.Namespace) -> list[Job]:
             evaluation = Evaluation(
                 fold=fold,
                 labels=(label,),
-                num_references=count_references(fold.target, count, options.num_references),
+                num_references=(count_references(fold.target, count, options.num_references),),
                 seeds=(seed,),
                 features=settings.features,
                 variants=variants,

@@ -1,24 +1,21 @@
 """`dgad evaluate`: fit methods on sources, score an unseen target, print one table."""
 
+import dataclasses
 import json
-import math
-from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from dgad.command_line import progress_bars
 from dgad.commands.options import device_option, feature_options, read_settings
-from dgad.errors import SettingsError
-
-if TYPE_CHECKING:
-    from dgad.evaluation.experiment import Result
+from dgad.errors import SettingsError, TrainingError
 
 EXAMPLE = """\b
 Example:
   dgad domains synthesize demo
   dgad evaluate --data demo --target woven --num-references 10
+  dgad evaluate --data demo --target woven --method all
+  dgad evaluate --data demo --target woven --method patch_knn,agg_pair --num-references 1,5,all --seeds 3
 """
 
 
@@ -33,7 +30,10 @@ Example:
     " comparer, comparer:untrained, patch_knn, trivial]",
 )
 @click.option(
-    "--num-references", default="10", show_default=True, help="N, P% of the target's normals, or all."
+    "--num-references",
+    default="10",
+    show_default=True,
+    help="N, P% of the target's normals, or all; several, such as 1,2,5,all, give reference curves.",
 )
 @click.option(
     "--settings", "settings_file", help="YAML: features: {...}, methods: {LABEL: {preset: ..., ...}}"
@@ -66,15 +66,18 @@ def evaluate_command(
 ) -> None:
     """Train methods on source domains and score a target domain they have never seen."""
     # torch takes seconds to import, and --help needs none of it
+    from dgad.commands.evaluate_tables import curve_tables, result_table, results_json
     from dgad.device import resolve_device
     from dgad.domains import open_dataset
-    from dgad.evaluation.experiment import Evaluation, evaluate
-    from dgad.evaluation.scoring import parse_num_references
+    from dgad.evaluation.experiment import Evaluation, Failure, Result, applicable, evaluate
+    from dgad.evaluation.scoring import parse_reference_counts
     from dgad.folds import Fold
     from dgad.methods import METHODS, SHOWN_BESIDE
 
     if num_seeds < 1:
         raise SettingsError(f"`seeds` must be at least 1, but got {num_seeds}.")
+    if seed < 0:
+        raise SettingsError(f"`seed` must be at least 0, but got {seed}.")
     settings = read_settings(settings_file, backbone=backbone, weights=weights, image_size_px=image_size_px)
     where = resolve_device(device)
     dataset = open_dataset(data)
@@ -82,26 +85,44 @@ def evaluate_command(
     chosen = tuple(d for d in dataset.domains if d != target)
     if sources is not None:
         chosen = split_names(sources) if sources.strip() else ()
+    shipped = ("comparer:builtin",) if settings.features.weights == "builtin" else ()
     if methods is None:
-        shipped = ("comparer:builtin",) if settings.features.weights == "builtin" else ()
         labels: tuple[str, ...] = (*shipped, "comparer", *SHOWN_BESIDE)
+    elif methods == "all":
+        labels = (*shipped, *METHODS, *settings.variants)
     else:
-        labels = (*METHODS, *settings.variants) if methods == "all" else split_names(methods)
+        labels = split_names(methods)
     evaluation = Evaluation(
         fold=Fold(target=target, sources=chosen),
         labels=tuple(dict.fromkeys(labels)),
-        num_references=parse_num_references(num_references),
+        num_references=parse_reference_counts(num_references),
         seeds=tuple(range(seed, seed + num_seeds)),
         features=settings.features,
         variants=settings.variants,
     )
+    absent: dict[str, str] = {}
+    if methods == "all":  # who names a method is told why it cannot be had; who asks for all gets the rest
+        possible, absent = applicable(dataset, evaluation)
+        evaluation = dataclasses.replace(evaluation, labels=possible)
     with progress_bars(enabled=not as_json) as progress:
-        results = list(evaluate(dataset, evaluation, device=where, compiled=compiled, progress=progress))
+        outcomes = list(evaluate(dataset, evaluation, device=where, compiled=compiled, progress=progress))
+    results = [o for o in outcomes if isinstance(o, Result)]
+    failures = [o for o in outcomes if isinstance(o, Failure)]
     if as_json:
-        rows = [result_json(r, target=target, sources=chosen) for r in results]
-        click.echo(json.dumps({"results": rows}, indent=2, allow_nan=False))
+        click.echo(
+            json.dumps(results_json(results, absent, failures, evaluation.fold), indent=2, allow_nan=False)
+        )
     else:
-        Console(soft_wrap=True).print(result_table(results, target=target, sources=chosen))
+        console = Console(soft_wrap=True)
+        several = len({r.num_references for r in results}) > 1
+        tables = curve_tables(results) if several else [result_table(results)]
+        for table in tables:
+            table.title = f"{table.title or ''}target {target} · sources {', '.join(chosen) or 'none'}"
+            console.print(table)
+        for label, reason in absent.items():
+            console.print(f"{label}: not applicable: {reason}", markup=False, highlight=False)
+    if failures:
+        raise TrainingError(" ".join(f.message for f in failures))
 
 
 def split_names(text: str) -> tuple[str, ...]:
@@ -110,56 +131,3 @@ def split_names(text: str) -> tuple[str, ...]:
     if not names:
         raise SettingsError(f"Expected a comma-separated list of names, but got {text!r}.")
     return names
-
-
-def result_json(result: "Result", *, target: str, sources: tuple[str, ...]) -> dict[str, Any]:
-    """One row of DESIGN's JSON; a metric that does not apply is null."""
-    scores, metrics = result.scores, result.scores.metrics
-    return {
-        "method": result.label,
-        "target": target,
-        "sources": list(sources),
-        "num_references": result.num_references,
-        "seed": result.seed,
-        "image_auroc": metrics.image_auroc,
-        "image_auroc_low": metrics.image_auroc_low,
-        "image_auroc_high": metrics.image_auroc_high,
-        "pixel_auroc": metrics.pixel_auroc,
-        "aupro": metrics.aupro,
-        "f1_max": metrics.f1_max,
-        "ms_per_image": None if math.isnan(scores.ms_per_image) else scores.ms_per_image,
-        "fit_s": result.fit_s,
-        "enroll_s": scores.enroll_s,
-        "num_queries": len(scores.sample_ids),
-    }
-
-
-def result_table(results: list["Result"], *, target: str, sources: tuple[str, ...]) -> Table:
-    """The same rows for a reader."""
-    title = f"target {target} · sources {', '.join(sources) or 'none'}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("method")
-    for name in ("seed", "refs", "image AUROC [95%]", "pixel AUROC", "AUPRO", "F1-max", "ms/image", "fit s"):
-        table.add_column(name, justify="right")
-    for result in results:
-        scores, metrics = result.scores, result.scores.metrics
-        interval = ""
-        if metrics.image_auroc_low is not None and metrics.image_auroc_high is not None:
-            interval = f" [{figure(metrics.image_auroc_low)}, {figure(metrics.image_auroc_high)}]"
-        table.add_row(
-            result.label,
-            str(result.seed),
-            str(result.num_references),
-            figure(metrics.image_auroc) + interval,
-            figure(metrics.pixel_auroc),
-            figure(metrics.aupro),
-            figure(metrics.f1_max),
-            f"{scores.ms_per_image:.1f}",
-            f"{result.fit_s:.1f}",
-        )
-    return table
-
-
-def figure(value: float | None) -> str:
-    """`.923`, `1.000`, or `n/a` where the metric does not apply."""
-    return "n/a" if value is None else f"{value:.3f}".removeprefix("0")

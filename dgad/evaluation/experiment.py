@@ -9,7 +9,7 @@ import torch
 
 from dgad.domains.base import Dataset
 from dgad.episodes import SourceDomain, check_sources, load_source
-from dgad.errors import DataError
+from dgad.errors import DataError, TrainingError, UserError
 from dgad.evaluation.scoring import (
     NumReferences,
     TargetDomain,
@@ -33,7 +33,8 @@ class Evaluation:
     fold: Fold
     labels: tuple[str, ...]
     """Methods as `name` or `name:variant`."""
-    num_references: NumReferences
+    num_references: tuple[NumReferences, ...]
+    """Each is enrolled in turn; of one seed a smaller draw is part of a larger one."""
     seeds: tuple[int, ...]
     features: FeatureSettings
     variants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -49,7 +50,7 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """One method's row for one seed."""
+    """One method's row for one seed and one number of references."""
 
     label: str
     seed: int
@@ -59,6 +60,15 @@ class Result:
     fitted: Method
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """A method whose training broke off with one seed."""
+
+    label: str
+    seed: int
+    message: str
+
+
 def evaluate(
     dataset: Dataset,
     evaluation: Evaluation,
@@ -66,8 +76,11 @@ def evaluate(
     device: torch.device,
     compiled: bool = False,
     progress: Callable[[str, int, int, float], None] = lambda stage, step, total, loss: None,
-) -> Iterator[Result]:
-    """Fit, enrol and score every method with every seed; checks everything before it computes anything."""
+) -> Iterator[Result | Failure]:
+    """Fit every method with every seed, once, and score it with each number of references.
+
+    Checks everything before it computes anything. A training that breaks off takes no other row with it.
+    """
     fold = evaluation.fold
     check_evaluation(dataset, evaluation)
     size = evaluation.features.image_size_px
@@ -83,32 +96,53 @@ def evaluate(
     )
     for seed in evaluation.seeds:
         for label in evaluation.labels:
-            yield evaluate_one(evaluation, label, seed, sources, target, context)
+            try:
+                yield from evaluate_one(evaluation, label, seed, sources, target, context)
+            except TrainingError as error:
+                yield Failure(label=label, seed=seed, message=str(error))
+
+
+def applicable(dataset: Dataset, evaluation: Evaluation) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The labels that can be had on this fold and these features, and why each other one cannot."""
+    labels, reasons = [], {}
+    for label in evaluation.labels:
+        try:
+            check_method(dataset, evaluation, label)
+            labels.append(label)
+        except UserError as error:
+            reasons[label] = str(error)
+    return tuple(labels), reasons
 
 
 def check_evaluation(dataset: Dataset, evaluation: Evaluation) -> None:
     """Raise `UserError` for whatever would fail later, without decoding an image."""
-    fold = evaluation.fold
-    target = dataset.domain(fold.target)
+    target = dataset.domain(evaluation.fold.target)
     check_queries(target)
-    count_references(target.name, len(target.train_normals), evaluation.num_references)
+    for count in evaluation.num_references:
+        count_references(target.name, len(target.train_normals), count)
     for label in evaluation.labels:
-        name, settings = evaluation.settings_of(label)
-        METHODS[name].check_features(settings, evaluation.features)
-        traits = _traits(evaluation, label)
-        if len(fold.sources) < traits.min_sources:
+        check_method(dataset, evaluation, label)
+
+
+def check_method(dataset: Dataset, evaluation: Evaluation, label: str) -> None:
+    """Raise `UserError` where this method cannot be had on these sources or features."""
+    fold = evaluation.fold
+    name, settings = evaluation.settings_of(label)
+    METHODS[name].check_features(settings, evaluation.features)
+    traits = _traits(evaluation, label)
+    if len(fold.sources) < traits.min_sources:
+        raise DataError(
+            f"`{label}` needs at least {traits.min_sources} source domain(s) to learn from, but got"
+            f" {len(fold.sources)}: add domains to the data, or take a --method that needs none, such as"
+            " comparer:untrained or patch_knn."
+        )
+    for source in fold.sources:
+        domain = dataset.domain(source)
+        if traits.needs_defects and not any(s.label for s in domain.tests):
             raise DataError(
-                f"`{label}` needs at least {traits.min_sources} source domain(s) to learn from, but got"
-                f" {len(fold.sources)}: add domains to the data, or take a --method that needs none, such as"
-                " comparer:untrained or patch_knn."
+                f"Source `{source}` has no defects, so `{label}` cannot learn from it: name other sources"
+                f" with --sources, or add defects to its test folder."
             )
-        for source in fold.sources:
-            domain = dataset.domain(source)
-            if traits.needs_defects and not any(s.label for s in domain.tests):
-                raise DataError(
-                    f"Source `{source}` has no defects, so `{label}` cannot learn from it: name other sources"
-                    f" with --sources, or add defects to its test folder."
-                )
 
 
 def _traits(evaluation: Evaluation, label: str) -> Traits:
@@ -123,8 +157,8 @@ def evaluate_one(
     sources: Sequence[SourceDomain],
     target: TargetDomain,
     context: Context,
-) -> Result:
-    """Fit, enrol and score one method with one seed, on data that is already decoded."""
+) -> Iterator[Result]:
+    """Fit one method with one seed on data that is already decoded, and score every reference count."""
     name, settings = evaluation.settings_of(label)
     method = METHODS[name](settings, context)
     if sources and _traits(evaluation, label).needs_defects:
@@ -132,12 +166,15 @@ def evaluate_one(
     started = time.perf_counter()
     method.fit(sources, seed=seed)
     fit_s = time.perf_counter() - started
-    scores = score_target(method, target, num_references=evaluation.num_references, seed=seed)
-    return Result(
-        label=label,
-        seed=seed,
-        num_references=len(scores.reference_ids),
-        fit_s=fit_s,
-        scores=scores,
-        fitted=method,
-    )
+    num_normals = len(target.normals)
+    counts = [count_references(target.name, num_normals, n) for n in evaluation.num_references]
+    for count in dict.fromkeys(counts):
+        scores = score_target(method, target, num_references=count, seed=seed)
+        yield Result(
+            label=label,
+            seed=seed,
+            num_references=len(scores.reference_ids),
+            fit_s=fit_s,
+            scores=scores,
+            fitted=method,
+        )

@@ -87,6 +87,11 @@ def parse_num_references(text: str) -> NumReferences:
     )
 
 
+def parse_reference_counts(text: str) -> tuple[NumReferences, ...]:
+    """`1,2,5,all` or `10%,50%,100%`; `SettingsError` for anything else."""
+    return tuple(dict.fromkeys(parse_num_references(part) for part in text.split(",")))
+
+
 def count_references(domain: str, num_normals: int, wanted: NumReferences) -> int:
     """How many references `wanted` means; `DataError` for none or for more than exist."""
     if num_normals == 0:

@@ -14,6 +14,7 @@ from torch import Tensor
 from dgad.comparer.model import Comparer, patches
 from dgad.comparer.settings import ComparerSettings
 from dgad.features.backbone import Backbone
+from dgad.features.nearest import usual_distances
 from dgad.pretraining.objective import COVERED, covered_share, level_loss
 from dgad.pretraining.settings import PretrainSettings
 from dgad.pretraining.stream import Episodes
@@ -37,26 +38,26 @@ def train_comparer(
         start = dataclasses.replace(structure, init="difference")
         channels = [backbone.channels[backbone.strides.index(s)] for s in structure.strides]
         comparer = Comparer(channels, start).to(device)
-    generator = torch.Generator().manual_seed(seed_for(settings.seed, "comparer patches"))
     train(
         torch.optim.AdamW(
             trainable(comparer.parameters()),
             lr=settings.comparer_learning_rate,
             weight_decay=settings.weight_decay,
         ),
-        lambda: step_loss(comparer, backbone, next(drawn), generator),
+        lambda: step_loss(comparer, backbone, next(drawn)),
         what="comparer",
         settings=settings,
         num_steps=settings.comparer_steps,
         schedule=one_cycle(settings.comparer_steps),
         clip_norm=settings.clip_norm,
+        anchor_weight=settings.comparer_anchor_weight,
         progress=progress,
     )
     return comparer
 
 
-def step_loss(comparer: Comparer, backbone: Backbone, drawn: Episodes, generator: torch.Generator) -> Tensor:
-    """Mean over the step's domains and the pyramid's levels."""
+def step_loss(comparer: Comparer, backbone: Backbone, drawn: Episodes) -> Tensor:
+    """Mean over the step's domains and the pyramid's levels; distances are corrected as in scoring."""
     num_domains, num_images = drawn.images.shape[:2]
     num_queries = len(drawn.labels)
     with torch.no_grad():
@@ -73,10 +74,16 @@ def step_loss(comparer: Comparer, backbone: Backbone, drawn: Episodes, generator
             comparer.embed(references, statistics),
             strict=True,
         ):
-            pool = comparer.draw_pools(
-                patches(reference), comparer.settings.num_reference_patches_scoring, generator
+            pool_KC = patches(reference).flatten(0, 1)
+            usual_K = None
+            if comparer.settings.density_correction:
+                owner_K = torch.arange(len(pool_KC), device=pool_KC.device) // (
+                    len(pool_KC) // len(reference)
+                )
+                usual_K = usual_distances(pool_KC.detach(), owner_K)
+            logit_BP = comparer.patch_logits(
+                patches(query), comparer.head.project_reference(pool_KC[None]), usual_K=usual_K
             )
-            logit_BP = comparer.patch_logits(patches(query), comparer.head.project_reference(pool))
             logit_Bhw = logit_BP.view(num_queries, *query.shape[-2:])
             ranked = level_loss(logit_Bhw, drawn.masks[i], drawn.labels)
             losses.append(ranked.patch + ranked.image + dense_loss(logit_Bhw, drawn.masks[i]))

@@ -35,6 +35,8 @@ class PretrainSettings:
     comparer_steps: int = 300
     """Steps of the comparer on the finished backbone."""
     comparer_learning_rate: float = 1e-3
+    comparer_anchor_weight: float = 0.0
+    """Pull of the comparer's weights towards where they start, an equal of `patch_knn`."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -42,7 +44,9 @@ class PretrainSettings:
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("learning_rate", "clip_norm", "comparer_learning_rate"):
             require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
-        for name in ("image_loss_weight", "coarse_weight", "weight_decay", "comparer_steps", "seed"):
+        for name in ("image_loss_weight", "coarse_weight", "weight_decay", "comparer_steps"):
+            require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        for name in ("comparer_anchor_weight", "seed"):
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         require(0 <= self.average_decay < 1, "average_decay", "at least 0 and below 1", self.average_decay)
         size = self.image_size_px

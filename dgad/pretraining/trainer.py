@@ -146,7 +146,7 @@ def check_same_recipe(kept: dict[str, object], settings: PretrainSettings, path:
     """Raise `SettingsError` naming what differs between a checkpoint's recipe and this one."""
     own = to_dict(settings)
     # The comparer is trained anew after the backbone, however long that was trained.
-    later = ("comparer_steps", "comparer_learning_rate")
+    later = ("comparer_steps", "comparer_learning_rate", "comparer_anchor_weight")
     differing = [k for k in own if k not in later and kept.get(k) != own[k]]
     if differing:
         told = ", ".join(f"`{k}` is {kept.get(k)} there and {own[k]} here" for k in differing)

@@ -64,7 +64,7 @@ def test_the_table_has_the_rows_that_stand_beside_a_comparer(run: Run, demo_data
         (["--target", "wood", "--sources", "wood,grid"], "`wood` is among its own sources"),
         (["--target", "wood", "--sources", "grid,silk"], "No domain `silk`"),
         (["--target", "wood", "--sources", "grid,grid"], "Each source may be named once only"),
-        (["--target", "wood", "--method", "comparr"], "`method` must be one of comparer, patch_knn, trivial"),
+        (["--target", "wood", "--method", "comparr"], "`method` must be one of "),
         (["--target", "wood", "--num-references", "0"], "`num_references` must be at least 1"),
         (["--target", "wood", "--num-references", "13"], "at most 12, the train normals of domain `wood`"),
         (["--target", "wood", "--num-references", "some"], "a whole number, a percentage"),
@@ -73,7 +73,13 @@ def test_the_table_has_the_rows_that_stand_beside_a_comparer(run: Run, demo_data
         (["--target", "wood", "--backbone", "resnet19"], "Did you mean"),
         (["--target", "wood", "--device", "tpu"], "`device` must be auto, cpu, cuda"),
         (["--target", "wood", "--settings", "absent.yaml"], "absent.yaml cannot be read"),
+        (["--target", "wood", "--num-references", "1,x"], "a whole number, a percentage"),
+        (
+            ["--target", "wood", "--num-references", "1,2,13"],
+            "at most 12, the train normals of domain `wood`",
+        ),
         (["--target", "wood", "--seeds", "0"], "`seeds` must be at least 1"),
+        (["--target", "wood", "--seed", "-1"], "`seed` must be at least 0"),
         (["--target", "wood", "--frobnicate"], "No such option"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -193,3 +199,22 @@ def test_the_shipped_comparer_stands_first_where_it_can_be_had(
     assert run("evaluate", "--data", demo_data, "--target", "wood", "--weights", weights).returncode == 0
     assert asked[0][0] == first
     assert asked[0][-2:] == ("patch_knn", "trivial")
+
+
+def test_several_numbers_of_references_give_curves(run: Run, demo_data: Path) -> None:
+    arguments = ("evaluate", "--data", demo_data, "--target", "wood", "--image-size", 64, "--seeds", 2)
+    wanted = ("--method", "patch_knn,trivial", "--num-references", "1,4,all")
+    done = run(*arguments, *wanted, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found["results"]) == 2 * 2 * 3
+    points = found["curves"]["image_auroc"]
+    assert [(p["label"], p["num_references"], p["num_seeds"]) for p in points] == [
+        (label, n, 2) for label in ("patch_knn", "trivial") for n in (1, 4, 12)
+    ]
+    own = [r["image_auroc"] for r in found["results"] if (r["method"], r["num_references"]) == ("trivial", 4)]
+    (point,) = [p for p in points if (p["label"], p["num_references"]) == ("trivial", 4)]
+    assert point["mean"] == pytest.approx(sum(own) / 2)
+    assert point["standard_error"] == pytest.approx(abs(own[0] - own[1]) / 2)
+    table = run(*arguments, *wanted)
+    assert "by number of references, mean ± standard error over 2 seeds" in table.stdout

@@ -52,7 +52,9 @@ def test_the_presets_differ_from_the_shipped_comparer_in_no_structure(
 
 
 def test_every_differing_setting_is_named_with_both_values(builtin_weights: Builtin) -> None:
-    other = dataclasses.replace(BUILTIN, num_levels=1, head="mlp", density_correction=False, learning_rate=1e-5)
+    other = dataclasses.replace(
+        BUILTIN, num_levels=1, head="mlp", density_correction=False, learning_rate=1e-5
+    )
     with pytest.raises(SettingsError) as caught:
         check_start(other, FEATURES)
     message = str(caught.value)
