@@ -41,7 +41,7 @@ def test_a_fit_is_made_once_and_enrolled_for_every_number_of_references(
         PatchKnnMethod, "enroll", lambda self, r: (enrolments.append(len(r)), enroll(self, r))[1]
     )
     wanted = evaluation(("patch_knn",), num_references=(1, 3, "25%", "all"), seeds=(4, 5))
-    results = list(evaluate(open_dataset(demo_data), wanted, device=torch.device("cpu")))
+    results = list(evaluate(open_dataset(str(demo_data)), wanted, device=torch.device("cpu")))
     assert [f for f in fits if f] == [4, 5]
     assert enrolments == [1, 3, 12] * 2, "25% of 12 is 3 again"
     smaller, larger = results[0], results[1]
@@ -55,7 +55,7 @@ def test_a_training_that_breaks_off_takes_no_other_row_with_it(demo_data: Path) 
         PRESETS["robust"], num_steps=60, learning_rate=1e30, clip_norm=1e30, num_reference_patches=32
     )
     wanted = evaluation(("comparer:broken", "trivial"), variants={"comparer:broken": broken})
-    first, second = evaluate(open_dataset(demo_data), wanted, device=torch.device("cpu"))
+    first, second = evaluate(open_dataset(str(demo_data)), wanted, device=torch.device("cpu"))
     assert isinstance(first, Failure)
     assert first.label == "comparer:broken"
     assert "the loss became" in first.message
@@ -64,7 +64,7 @@ def test_a_training_that_breaks_off_takes_no_other_row_with_it(demo_data: Path) 
 
 def test_what_cannot_be_had_is_told_from_what_can(demo_data: Path) -> None:
     wanted = evaluation(("comparer", "comparer:builtin", "patch_knn"), fold=Fold(target="wood", sources=()))
-    labels, reasons = applicable(open_dataset(demo_data), wanted)
+    labels, reasons = applicable(open_dataset(str(demo_data)), wanted)
     assert labels == ("patch_knn",)
     assert "needs at least 1 source domain" in reasons["comparer"]
     assert "`weights` must be builtin" in reasons["comparer:builtin"]
