@@ -88,9 +88,8 @@ def bundled_label(study: Study) -> str | None:
     return comparers[0] if comparers else None
 
 
-def check_cells(cells: Sequence[Cell]) -> None:
-    """Raise `DataError` unless every cell has folds to be judged by and its method enough sources."""
-    domains = cells[0].domains
+def check_domains(domains: Sequence[str]) -> None:
+    """Raise `DataError` unless every cell has folds to be judged by."""
     if len(domains) < 3:
         raise DataError(
             f"Nested selection needs at least 3 domains, but the data has {len(domains)}"
@@ -98,11 +97,16 @@ def check_cells(cells: Sequence[Cell]) -> None:
         )
     if DEPLOY in domains:
         raise DataError(f"A domain cannot be called `{DEPLOY}`, the name of the cell that makes the bundle.")
-    for cell in cells:
-        least = cell.traits.min_sources
-        fewest = min(len(fold.sources) for fold in cell.folds)
-        if fewest < least:
-            raise DataError(
-                f"`{cell.method}` needs at least {least} source domains in every fit, but an inner fold has"
-                f" {fewest}: add a domain."
-            )
+
+
+def check_num_sources(cell: Cell) -> None:
+    """Raise `DataError` unless the method has enough sources in every fit of the cell."""
+    least = cell.traits.min_sources
+    inner = min(len(fold.sources) for fold in cell.folds)
+    fewest = inner if cell.num_trials else len(cell.sources)
+    if fewest < least:
+        where = "an inner fold" if cell.num_trials else cell.name
+        raise DataError(
+            f"`{cell.method}` needs at least {least} source domains in every fit, but {where} has"
+            f" {fewest}: add a domain."
+        )

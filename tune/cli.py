@@ -124,6 +124,7 @@ def print_dry_run(found: Any, console: Console, *, as_json: bool) -> None:
         "study": found.study.name,
         "cells": len(found.cells),
         "trials": sum(c.num_trials for c in found.cells),
+        "not_applicable": dict(found.not_applicable),
         **dataclasses.asdict(found.count),
         "step_ms": 1000 * found.cost.step_s,
         "scoring_ms_per_image": 1000 * found.cost.image_s,
@@ -162,6 +163,7 @@ def dry_run_lines(found: Any) -> list[tuple[str, str]]:
             f"{machine.num_cpus} CPU cores, {machine.num_gpus} GPUs, {gib:.0f} GiB free;"
             f" device {found.device}",
         ),
+        *((label, f"not applicable: {reason}") for label, reason in found.not_applicable.items()),
     ]
 
 

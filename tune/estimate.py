@@ -87,10 +87,12 @@ def count_fits(study: Study, cells: Sequence[Cell]) -> FitCount:
     return FitCount(fits_alone=len(asked), fits=len(unique), scorings=scorings, steps=sum(unique.values()))
 
 
-def measure(study: Study, dataset: Dataset, device: torch.device, num_threads: int) -> Cost:
-    """Time a step and a scoring of the first searched method's first configuration, on few images."""
+def measure(
+    study: Study, cells: Sequence[Cell], dataset: Dataset, device: torch.device, num_threads: int
+) -> Cost:
+    """Time a step and a scoring of the first cell's first configuration, on few images."""
     torch.set_num_threads(num_threads)
-    name = parse_method(study.methods[0])[0]
+    name = cells[0].method
     settings = from_dict(
         METHODS[name].settings_type,
         opening_design(name, study.space, study.features, seed=study.seed, num_trials=1)[0].settings,

@@ -28,6 +28,7 @@ def summarise(
     errors: Mapping[str, str],
     *,
     num_requests: int,
+    not_applicable: Mapping[str, str],
 ) -> StudySummary:
     """Write the bundle and `summary.json`. `errors` tells why a row gave no result, by its name."""
     study = run.study
@@ -52,6 +53,7 @@ def summarise(
         cells=cells,
         fits_computed=num_fits,
         fits_reused=max(0, num_requests - num_fits),
+        not_applicable=dict(not_applicable),
         bundle=None,
     )
     deploy = next((r for r in rows if r.target == DEPLOY), None)

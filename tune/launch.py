@@ -21,7 +21,7 @@ from tune.cells import Cell
 from tune.estimate import Cost, FitCount, count_fits, estimate_s, measure
 from tune.finish import summarise
 from tune.ledger import Ledger
-from tune.preflight import checked_cells
+from tune.preflight import checked_matrix
 from tune.progress import LiveProgress, PlainProgress, Progress
 from tune.resources import Workers, plan_workers
 from tune.rows import OuterJob, Row, is_done, outer_jobs, seal
@@ -59,6 +59,8 @@ class DryRun:
 
     study: Study
     cells: tuple[Cell, ...]
+    not_applicable: Mapping[str, str]
+    """Why other methods of the study cannot be run on its data, by label."""
     count: FitCount
     cost: Cost
     estimate_s: float
@@ -88,13 +90,15 @@ def dry_run(request: Request) -> DryRun:
     workers = plan_workers(offered, device.type, request.num_workers)
     with data_of(study, folder, quick=True) as place:
         dataset = open_dataset(place, layout=study.layout)
-        cells = checked_cells(study, dataset)
+        matrix = checked_matrix(study, dataset)
+        cells = matrix.cells
         count = count_fits(study, cells)
-        cost = measure(study, dataset, device, workers.threads_each)
+        cost = measure(study, cells, dataset, device, workers.threads_each)
         queries = [len(d.tests) for d in dataset.domains.values()]
     return DryRun(
         study=study,
         cells=cells,
+        not_applicable=matrix.not_applicable,
         count=count,
         cost=cost,
         estimate_s=estimate_s(count, cost, sum(queries) / len(queries), workers),
@@ -115,7 +119,8 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
     workers = plan_workers(offered, device.type, request.num_workers)
     with data_of(study, folder) as place:
         dataset = open_dataset(place, layout=study.layout)
-        cells = checked_cells(study, dataset)
+        matrix = checked_matrix(study, dataset)
+        cells = matrix.cells
         if not is_begun and study.data is not None:
             check_images(place, study.layout)
         info = RunInfo(
@@ -145,7 +150,15 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
                 info = dataclasses.replace(info, wall_s=info.wall_s + time.monotonic() - started)
                 write_info(folder, info)
             num_requests = _num_requests(run, cells, rows)
-            summary = summarise(run, info, rows, Workbench(run), errors, num_requests=num_requests)
+            summary = summarise(
+                run,
+                info,
+                rows,
+                Workbench(run),
+                errors,
+                num_requests=num_requests,
+                not_applicable=matrix.not_applicable,
+            )
             write_report(folder)
     return folder, summary
 

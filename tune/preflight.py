@@ -1,37 +1,57 @@
 """Everything that would fail later, refused before anything is started or written."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
 from dgad.domains import Dataset, Domain
-from dgad.errors import DataError
+from dgad.errors import DataError, UserError
 from dgad.evaluation.scoring import check_queries, count_references, parse_num_references
 from dgad.features.cache import FeatureCache
 from dgad.methods import METHODS, SHOWN_BESIDE, parse_method
 from dgad.methods.base import Context
 from dgad.settings import from_dict
-from tune.cells import DEPLOY, Cell, cells_of, check_cells
+from tune.cells import DEPLOY, Cell, cells_of, check_domains, check_num_sources
 from tune.opening import is_searched, opening_design
 from tune.study import Study
 
 
-def checked_cells(study: Study, dataset: Dataset) -> tuple[Cell, ...]:
-    """The study's cells, once every one of them can be run on this data; else `UserError`."""
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Matrix:
+    """The cells of a study that can be run on its data, and why those of other methods cannot."""
+
+    cells: tuple[Cell, ...]
+    not_applicable: Mapping[str, str]
+    """By the label of the method."""
+
+
+def checked_matrix(study: Study, dataset: Dataset) -> Matrix:
+    """The study's cells, checked; `UserError` where no method of the study can be run on this data."""
     for name in study.folds:
         dataset.domain(name)
+    check_domains(tuple(dataset.domains))
     searched = [
         label
         for label in study.methods
         if ":" not in label and is_searched(label, study.space, study.features)
     ]
     cells = cells_of(study, tuple(dataset.domains), searched)
-    check_cells(cells)
     _check_references(study, dataset, cells)
+    reasons: dict[str, UserError] = {}
     for cell in cells:
-        _check_cell(cell, dataset)
-    _check_features(study, cells)
-    return cells
+        try:
+            check_num_sources(cell)
+            _check_cell(cell, dataset)
+            _check_settings(cell, study)
+        except UserError as error:
+            reasons.setdefault(cell.label, error)
+    left = tuple(c for c in cells if c.label not in reasons)
+    if not left:
+        raise next(iter(reasons.values()))
+    _build_each(study, left)
+    return Matrix(cells=left, not_applicable={label: str(error) for label, error in reasons.items()})
 
 
 def _check_references(study: Study, dataset: Dataset, cells: Sequence[Cell]) -> None:
@@ -73,13 +93,21 @@ def _has_both_classes(domain: Domain) -> bool:
     return len({s.label for s in domain.tests}) == 2
 
 
-def _check_features(study: Study, cells: Sequence[Cell]) -> None:
+def _first_settings(label: str, study: Study) -> Any:
+    name, _, settings = parse_method(label)
+    if ":" in label:
+        return settings
+    design = opening_design(name, study.space, study.features, seed=study.seed, num_trials=1)
+    return from_dict(METHODS[name].settings_type, design[0].settings)
+
+
+def _check_settings(cell: Cell, study: Study) -> None:
+    """Raise `UserError` where the method cannot be had on the study's features."""
+    METHODS[cell.method].check_features(_first_settings(cell.label, study), study.features)
+
+
+def _build_each(study: Study, cells: Sequence[Cell]) -> None:
     """Build each method once, as its first fit will: the backbone and its weights are to be had."""
     context = Context(features=study.features, device=torch.device("cpu"), cache=FeatureCache(max_bytes=0))
     for label in sorted({c.label for c in cells} | set(SHOWN_BESIDE)):
-        name, _, settings = parse_method(label)
-        if ":" not in label:
-            design = opening_design(name, study.space, study.features, seed=study.seed, num_trials=1)
-            settings = from_dict(METHODS[name].settings_type, design[0].settings)
-        METHODS[name].check_features(settings, study.features)
-        METHODS[name](settings, context)
+        METHODS[parse_method(label)[0]](_first_settings(label, study), context)

@@ -25,6 +25,9 @@ def print_results(folder: Path, summary: StudySummary, console: Console) -> None
         if cell.error:
             text = f"{cell.method} on {cell.target} failed: {cell.error}"
             console.print(text, markup=False, highlight=False, soft_wrap=True)
+    for label, reason in summary.not_applicable.items():
+        text = f"{label}: not applicable: {reason}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     lines = [
         f"Chosen by {summary.protocol} folds: no label of a target was read before its settings were fixed.",
         f"{summary.fits_computed} fits computed, {summary.fits_reused} more requests answered by a shared"
@@ -54,6 +57,7 @@ def results_json(folder: Path, summary: StudySummary) -> dict[str, Any]:
         "fits_reused": summary.fits_reused,
         "wall_s": summary.wall_s,
         "leaderboard": [dataclasses.asdict(row) for row in _leaderboard(folder, summary)],
+        "not_applicable": dict(summary.not_applicable),
         "errors": {f"{c.method}@{c.target}": c.error for c in summary.cells if c.error},
     }
 

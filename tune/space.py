@@ -13,6 +13,7 @@ import optuna
 
 from dgad.comparer.settings import ADAPTED, BUILTIN, STRUCTURE
 from dgad.settings import FeatureSettings, to_dict
+from tune.space_peers import patch_knn, patchcore
 
 SpaceFunction = Callable[[optuna.Trial], dict[str, Any]]
 """Settings that a trial chooses; those it does not mention keep their defaults."""
@@ -112,28 +113,18 @@ def comparer_demo(trial: optuna.Trial, features: FeatureSettings) -> dict[str, A
     }
 
 
-def patch_knn(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
-    """Which features the nearest neighbour sees, and how patches become an image score."""
-    del features
-    chosen: dict[str, Any] = {}
-    stride = chosen["finest_stride"] = trial.suggest_categorical("finest_stride", [4, 8])
-    chosen["num_levels"] = trial.suggest_int("num_levels", 1, 3 if stride == 4 else 2)
-    chosen["neighbourhood"] = trial.suggest_categorical("neighbourhood", [1, 3, 5])
-    chosen["reference_norm"] = trial.suggest_categorical("reference_norm", ["none", "scalar", "channel"])
-    chosen["score_pooling"] = trial.suggest_categorical("score_pooling", ["max", "top_fraction"])
-    if chosen["score_pooling"] == "top_fraction":
-        chosen["top_fraction"] = trial.suggest_float("top_fraction", 0.005, 0.2, log=True)
-    chosen["density_correction"] = trial.suggest_categorical("density_correction", [True, False])
-    return chosen
-
-
 def nothing(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
     """For a method without free settings: it is not searched."""
     del trial, features
     return {}
 
 
-SPACES: Mapping[str, FeatureSpace] = {"comparer": comparer, "patch_knn": patch_knn, "trivial": nothing}
+SPACES: Mapping[str, FeatureSpace] = {
+    "comparer": comparer,
+    "patch_knn": patch_knn,
+    "patchcore": patchcore,
+    "trivial": nothing,
+}
 DEMO_SPACES: Mapping[str, FeatureSpace] = {**SPACES, "comparer": comparer_demo}
 
 

@@ -92,6 +92,8 @@ class StudySummary:
     fits_computed: int
     fits_reused: int
     bundle: BundleSummary | None = None
+    not_applicable: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Why a method of the study could not be run on its data, by its label."""
     format_version: int = FORMAT_VERSION
 
 
