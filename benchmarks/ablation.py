@@ -120,6 +120,8 @@ def evaluated(job: Job, data: DecodedData, cache: FeatureCache, device: torch.de
     context = job.context(cache, device)
     (result,) = evaluate_one(job.evaluation, job.label, job.key.seed, sources, target, context)
     scores = result.scores
+    # A method that trains on the target's references does so when they are enrolled.
+    trains_later = result.fitted.traits.trains_at_enrolment
     return job.record(
         status="ok",
         metrics=scores.metrics,
@@ -129,7 +131,7 @@ def evaluated(job: Job, data: DecodedData, cache: FeatureCache, device: torch.de
         image_scores=scores.image_scores,
         reference_ids=scores.reference_ids,
         ms_per_image=scores.ms_per_image if math.isfinite(scores.ms_per_image) else None,
-        fit_s=result.fit_s,
+        fit_s=result.fit_s + (scores.enroll_s if trains_later else 0.0),
         device=str(device),
     )
 
