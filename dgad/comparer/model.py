@@ -69,13 +69,15 @@ def pixel_map(logits: Sequence[Tensor], image_size_px: int, sigma_px: float) -> 
     return gaussian_smooth(joined, sigma_px) if sigma_px > 0 else joined
 
 
-def gaussian_smooth(map_BSS: Tensor, sigma_px: float) -> Tensor:
-    """Separable Gaussian smoothing with replicated borders."""
-    radius = max(1, round(3 * sigma_px))
+def gaussian_smooth(
+    map_BSS: Tensor, sigma_px: float, *, reach: float = 3.0, border: str = "replicate"
+) -> Tensor:
+    """Separable Gaussian smoothing, cut off at `reach` deviations; borders as `F.pad` names them."""
+    radius = max(1, round(reach * sigma_px))
     offset = torch.arange(-radius, radius + 1, device=map_BSS.device, dtype=map_BSS.dtype)
     kernel = torch.exp(-0.5 * (offset / sigma_px) ** 2)
     kernel = kernel / kernel.sum()
-    padded = F.pad(map_BSS[:, None], (radius,) * 4, mode="replicate")
+    padded = F.pad(map_BSS[:, None], (radius,) * 4, mode=border)
     return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[:, 0]
 
 

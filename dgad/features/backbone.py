@@ -1,4 +1,4 @@
-"""A timm backbone as a pyramid of feature maps, and where its weights come from."""
+"""A timm backbone as a pyramid of maps or one map of patch tokens, and where its weights come from."""
 
 # N images, S pixels a side, C_i channels of level i, h_i = w_i = S / stride of level i
 
@@ -9,13 +9,16 @@ from typing import Any
 
 import timm
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DgadError, SettingsError, WeightsError
 from dgad.features.builtin import OTHERS, Builtin, read_builtin
 from dgad.features.cache import FeatureCache
-from dgad.settings import FeatureSettings, did_you_mean
+from dgad.features.levels import check_levels, level_strides
+from dgad.features.tokens import TokenMap, nearest_multiple, size_argument
+from dgad.settings import FeatureSettings
 
 ALTERNATIVES = f"Use `builtin` (ships with dgad), {OTHERS}."
 
@@ -23,19 +26,43 @@ ALTERNATIVES = f"Use `builtin` (ships with dgad), {OTHERS}."
 class Backbone(nn.Module):
     """Feature maps of `strides`, finest first, with BatchNorm always in eval mode.
 
+    With `token_layer` instead, the patch tokens of one block of a vision transformer after its last norm,
+    as one map: -1 is the last block, -2 the one before. Images are then resized to the multiple of the
+    patch that is nearest to their size, so that every pixel is seen and every token is a whole patch.
+
     Scoring a query must not depend on its batch, and an episode is too small for batch statistics.
+    Raises `SettingsError` for levels that the model has not, `WeightsError` for weights that cannot be had.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, settings: FeatureSettings, strides: Sequence[int], *, seed: int) -> None:
+    def __init__(
+        self,
+        settings: FeatureSettings,
+        strides: Sequence[int] = (),
+        *,
+        seed: int,
+        token_layer: int | None = None,
+    ) -> None:
         super().__init__()
+        check_levels(settings.backbone, token_layer)
+        if token_layer is not None:
+            strides = level_strides(settings.backbone)[:1]
         self.strides = tuple(strides)
-        self.body = _create(settings, self.strides, seed)
-        info: Any = self.body.feature_info
-        by_stride = dict(zip(info.reduction(), info.channels(), strict=True))
-        self.channels: tuple[int, ...] = tuple(by_stride[s] for s in self.strides)
+        self.input_size_px: int | None = None
+        """What images are resized to; None: they are taken as they are."""
+        if token_layer is not None:
+            self.input_size_px = nearest_multiple(settings.image_size_px, self.strides[0])
+        self.body = _create(settings, self.strides, seed, token_layer)
+        if isinstance(self.body, TokenMap):
+            self.channels: tuple[int, ...] = (self.body.channels,)
+        else:
+            info: Any = self.body.feature_info
+            by_stride = dict(zip(info.reduction(), info.channels(), strict=True))
+            self.channels = tuple(by_stride[s] for s in self.strides)
+        # Swin and its kin give (N, h, w, C).
+        self._channels_last = "NHWC" in str(getattr(self.body, "output_fmt", ""))
         config: Any = self.body.pretrained_cfg
         mean, std = config.get("mean", (0.5,) * 3), config.get("std", (0.5,) * 3)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -48,10 +75,17 @@ class Backbone(nn.Module):
 
     def forward(self, images_N3SS: Tensor) -> list[Tensor]:
         """uint8 images to maps (N, C_i, h_i, w_i), one per stride."""
-        pixels = images_N3SS.float().div(255.0)
-        maps = self.body((pixels - self.mean) / self.std)
+        maps = self.body(self.normalised(images_N3SS))
         assert isinstance(maps, list)
-        return maps
+        return [m.permute(0, 3, 1, 2) for m in maps] if self._channels_last else maps
+
+    def normalised(self, images_N3SS: Tensor) -> Tensor:
+        """uint8 images as the body takes them: float32, resized and normalised as the model wants."""
+        pixels = images_N3SS.float().div(255.0)
+        size = self.input_size_px
+        if size is not None and pixels.shape[-1] != size:
+            pixels = F.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
+        return (pixels - self.mean) / self.std
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the weights: what frozen features depend on besides the image."""
@@ -98,40 +132,35 @@ class FrozenFeatures:
         return [self.backbone(chunk.to(self.device)) for chunk in torch.split(images.images, batch_size)]
 
 
-def _create(settings: FeatureSettings, strides: tuple[int, ...], seed: int) -> nn.Module:
+def _create(
+    settings: FeatureSettings, strides: tuple[int, ...], seed: int, token_layer: int | None
+) -> nn.Module:
     name, weights = settings.backbone, settings.weights
-    if not timm.is_model(name):
+    reductions = level_strides(name)
+    absent = [s for s in strides if s not in reductions]
+    if absent:
         raise SettingsError(
-            f"`backbone` must be the name of a timm model, but got {name!r}."
-            f"{did_you_mean(name, timm.list_models())} `timm.list_models()` lists them."
+            f"Backbone `{name}` has feature maps of strides {list(reductions)}, but {absent} were asked for."
         )
     builtin = _checked_builtin(name, strides) if weights == "builtin" else None
     from_file = weights not in ("none", "builtin", "timm")
     overlay = {"file": str(_weights_file(weights))} if from_file else None
+
+    def drawn(**arguments: Any) -> nn.Module:
+        torch.manual_seed(seed)
+        if token_layer is not None:
+            size = nearest_multiple(settings.image_size_px, strides[0])
+            return TokenMap(name, size, len(reductions) + token_layer, **arguments)
+        indices = tuple(reductions.index(s) for s in strides)
+        arguments |= size_argument(name, settings.image_size_px)
+        body: nn.Module = timm.create_model(name, features_only=True, out_indices=indices, **arguments)
+        return body
+
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            probe: Any = timm.create_model(name, features_only=True)
-            reductions = probe.feature_info.reduction()
-            absent = [s for s in strides if s not in reductions]
-            if absent:
-                raise SettingsError(
-                    f"Backbone `{name}` has feature maps of strides {reductions},"
-                    f" but {absent} were asked for."
-                )
-            indices = tuple(reductions.index(s) for s in strides)
-            torch.manual_seed(seed)
-            body: nn.Module = timm.create_model(
-                name,
-                pretrained=weights not in ("none", "builtin"),
-                features_only=True,
-                out_indices=indices,
-                pretrained_cfg_overlay=overlay,
-            )
+            body = drawn(pretrained=weights not in ("none", "builtin"), pretrained_cfg_overlay=overlay)
             if from_file:
-                torch.manual_seed(seed)
-                random = timm.create_model(name, features_only=True, out_indices=indices)
-                _check_loaded(body, random, weights)
+                _check_loaded(body, drawn(), weights)
             if builtin is not None:
                 _load_builtin(body, builtin)
     except DgadError:
@@ -141,7 +170,11 @@ def _create(settings: FeatureSettings, strides: tuple[int, ...], seed: int) -> n
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         if weights == "none":
-            raise SettingsError(f"timm cannot give `{name}` as a feature pyramid: {reason[0]}.") from error
+            size = settings.image_size_px
+            what = "a feature pyramid" if token_layer is None else "a map of patch tokens"
+            raise SettingsError(
+                f"timm cannot give `{name}` as {what} of images of {size} px: {reason[0]}."
+            ) from error
         raise WeightsError(
             f"The weights `{weights}` for backbone `{name}` cannot be had: {reason[0]}. {ALTERNATIVES}"
         ) from error
@@ -180,7 +213,9 @@ def _load_builtin(body: nn.Module, builtin: Builtin) -> None:
 def _check_loaded(body: nn.Module, random: nn.Module, weights: str) -> None:
     """Raise `WeightsError` where a layer kept its random start: timm itself skips absent names silently."""
     start = dict(random.named_parameters())
-    layers = {name: p for name, p in body.named_parameters() if p.ndim >= 2}
+    # What starts as a constant, such as an empty token, may well have stayed one where it was learnt.
+    drawn = {name for name, p in start.items() if p.ndim >= 2 and bool((p != p.flatten()[0]).any())}
+    layers = {name: p for name, p in body.named_parameters() if name in drawn}
     absent = [name for name, p in layers.items() if torch.equal(p, start[name])]
     if absent:
         raise WeightsError(

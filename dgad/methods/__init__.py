@@ -6,12 +6,14 @@ from dgad.errors import SettingsError
 from dgad.methods.base import Method
 from dgad.methods.comparer import ComparerMethod
 from dgad.methods.patch_knn import PatchKnnMethod
+from dgad.methods.patchcore import PatchcoreMethod
 from dgad.methods.trivial import TrivialMethod
 from dgad.settings import did_you_mean
 
 METHODS: dict[str, type[Method]] = {
     "comparer": ComparerMethod,
     "patch_knn": PatchKnnMethod,
+    "patchcore": PatchcoreMethod,
     "trivial": TrivialMethod,
 }
 

@@ -1,13 +1,14 @@
-"""`patch_knn`: training-free distance to the nearest reference patch, on the comparer's own backbone.
+"""`patch_knn`: training-free distance to the nearest reference patch, on any backbone.
 
-The memory of PatchCore (Roth et al., CVPR 2022) without coreset and re-weighting: locally averaged
-patches of one or several backbone levels, brought to the finest level's grid and joined.
+On a pyramid, the memory of PatchCore (Roth et al., CVPR 2022) without coreset and re-weighting: patches of
+one or several levels, brought to the finest level's grid and joined. On a vision transformer, the patch
+tokens of one block; with the preset `anomalydino` as AnomalyDINO has them (Damm et al., WACV 2025).
 """
 
-# B queries, R references, N images, S pixels a side, P patches, C channels, K reference patches
+# B queries, R references, N images, S pixels a side, P patches, C channels, K reference patches, Q = B P
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -16,16 +17,14 @@ from torch import Tensor
 
 from dgad.comparer.model import gaussian_smooth, patches, sample_patches
 from dgad.domains.image_set import ImageSet
-from dgad.episodes import SourceDomain
-from dgad.errors import DataError
-from dgad.features.backbone import Backbone, FrozenFeatures
+from dgad.features.backbone import Backbone
+from dgad.features.joint_map import joint_map
+from dgad.features.levels import check_levels
 from dgad.features.nearest import nearest_patches, usual_distances
-from dgad.methods.base import Context, Enrolled, Method, Scores, Traits, check_references
+from dgad.methods.base import Enrolled, check_references
 from dgad.methods.order import content_order
-from dgad.seeds import seed_for
-from dgad.settings import require
-
-SCORING_BATCH = 16
+from dgad.methods.training_free import TrainingFree, Upsampling, upsampled
+from dgad.settings import FeatureSettings, require
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,8 +33,12 @@ class PatchKnnSettings:
 
     finest_stride: Literal[4, 8, 16] = 4
     num_levels: int = 2
+    token_layer: int | None = None
+    """Instead of the levels, the patch tokens of this block of a vision transformer: -1 is the last."""
     neighbourhood: int = 1
     """Patches are averages over this many cells square; odd."""
+    distance: Literal["euclidean", "cosine"] = "euclidean"
+    """Cosine: 1 - cos of the angle between two patches, 0 to 2."""
     reference_norm: Literal["none", "scalar", "channel"] = "scalar"
     """Divide by one deviation a level, so that every level weighs alike, or by one a channel."""
     density_correction: bool = True
@@ -44,6 +47,7 @@ class PatchKnnSettings:
     top_fraction: float = 0.03
     max_reference_patches: int = 20_000
     """Larger memories are a seeded sample of this size."""
+    map_upsampling: Upsampling = "nearest"
     map_sigma_px: float = 4.0
 
     def __post_init__(self) -> None:
@@ -60,6 +64,12 @@ class PatchKnnSettings:
             "such that no level is coarser than stride 32",
             self.num_levels,
         )
+        require(
+            self.token_layer is None or self.token_layer <= -1,
+            "token_layer",
+            "-1 (the last block), -2 (the one before), ..., or null",
+            self.token_layer,
+        )
         require(0 < self.top_fraction <= 1, "top_fraction", "above 0 and at most 1", self.top_fraction)
         require(
             self.max_reference_patches >= 1, "max_reference_patches", "at least 1", self.max_reference_patches
@@ -68,37 +78,38 @@ class PatchKnnSettings:
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Stride in px of each level, finest first."""
+        """Stride in px of each level, finest first; without meaning where `token_layer` is set."""
         return tuple(self.finest_stride * 2**i for i in range(self.num_levels))
 
 
-class PatchKnnMethod(Method):
-    """Euclidean distance of each query patch to the nearest patch of all references."""
+ANOMALYDINO = PatchKnnSettings(
+    token_layer=-1,
+    distance="cosine",
+    reference_norm="none",
+    density_correction=False,
+    top_fraction=0.01,
+    map_upsampling="bilinear",
+)
+
+
+class PatchKnnMethod(TrainingFree):
+    """Distance of each query patch to the nearest patch of all references."""
 
     name: ClassVar[str] = "patch_knn"
     title: ClassVar[str] = "Patch k-NN"
-    traits: ClassVar[Traits] = Traits(
-        learns=False,
-        needs_defects=False,
-        min_sources=0,
-        trains_at_enrolment=False,
-        gives_pixels=True,
-        servable=True,
-    )
     settings_type: ClassVar[type[Any]] = PatchKnnSettings
-    presets: ClassVar[Mapping[str, Any]] = {"default": PatchKnnSettings()}
+    presets: ClassVar[Mapping[str, Any]] = {"default": PatchKnnSettings(), "anomalydino": ANOMALYDINO}
+    settings: PatchKnnSettings
 
-    def __init__(self, settings: PatchKnnSettings, context: Context) -> None:
-        super().__init__(settings, context)
-        self.settings: PatchKnnSettings = settings
-        self.fit((), seed=0)
+    @classmethod
+    def check_features(cls, settings: PatchKnnSettings, features: FeatureSettings) -> None:
+        """Levels need a pyramid, `token_layer` a vision transformer."""
+        check_levels(features.backbone, settings.token_layer)
 
-    def fit(self, sources: Sequence[SourceDomain], *, seed: int) -> None:
-        """Nothing is learnt; random backbone weights are drawn from the seed, as for every method."""
-        self.backbone = Backbone(
-            self.context.features, self.settings.strides, seed=seed_for(seed, "backbone")
-        ).to(self.context.device)
-        self._frozen: FrozenFeatures | None = None
+    def make_backbone(self, *, seed: int) -> Backbone:
+        """With the levels or the token layer of the settings."""
+        layer, features = self.settings.token_layer, self.context.features
+        return Backbone(features, self.settings.strides, seed=seed, token_layer=layer)
 
     @torch.no_grad()
     def enroll(self, references: ImageSet) -> Enrolled:
@@ -106,7 +117,7 @@ class PatchKnnMethod(Method):
         check_references(references)
         map_RChw = self._joined_maps(references.take(content_order(references)))
         mean_C, scale_C = self._statistics(map_RChw)
-        memory_KC = ((patches(map_RChw) - mean_C) / scale_C).flatten(0, 1)
+        memory_KC = self._comparable((patches(map_RChw) - mean_C) / scale_C).flatten(0, 1)
         generator = torch.Generator().manual_seed(0)
         owner_K = torch.arange(len(references), device=memory_KC.device).repeat_interleave(
             map_RChw.shape[2] * map_RChw.shape[3]
@@ -137,50 +148,24 @@ class PatchKnnMethod(Method):
         # A channel that is dead on the references must not dominate by a tiny divisor.
         return mean_C, std_C.clamp_min(1e-3 * float(std_C.max()) + 1e-6)
 
+    def _comparable(self, patch_NPC: Tensor) -> Tensor:
+        """Patches whose Euclidean distance orders them: for cosine, of length 1."""
+        return F.normalize(patch_NPC, dim=-1) if self.settings.distance == "cosine" else patch_NPC
+
     def _joined_maps(self, images: ImageSet) -> Tensor:
-        if self._frozen is None:
-            self._frozen = FrozenFeatures(self.backbone, self.context.cache, self.context.device)
-        size = self.settings.neighbourhood
-        maps = []
-        for level in self._frozen.maps(images):
-            averaged = F.avg_pool2d(level, size, stride=1, padding=size // 2, count_include_pad=False)
-            maps.append(averaged)
-        grid = maps[0].shape[-2:]
-        return torch.cat([maps[0], *(F.interpolate(m, size=grid, mode="bilinear") for m in maps[1:])], dim=1)
+        return joint_map(self.maps(images), self.settings.neighbourhood)
 
-    @torch.no_grad()
-    def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
-        """Distances, higher is more anomalous."""
+    def score_batch(self, queries: ImageSet, kept: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The mean of the largest patch distances, and the distances of all patches smoothed."""
         settings, size = self.settings, int(queries.images.shape[-1])
-        kept = {name: tensor.to(self.context.device) for name, tensor in enrolled.tensors.items()}
-        images, pixels = [], []
-        for start in range(0, len(queries), SCORING_BATCH):
-            batch = queries.take(range(start, min(start + SCORING_BATCH, len(queries))))
-            map_BChw = self._joined_maps(batch)
-            query_BPC = (patches(map_BChw) - kept["mean"]) / kept["scale"]
-            distance_Q, nearest_Q = nearest_patches(query_BPC.flatten(0, 1), kept["memory"])
-            distance_BP = (distance_Q / kept["usual"][nearest_Q]).view(query_BPC.shape[:2])
-            num_top = max(1, round(settings.top_fraction * distance_BP.shape[1]))
-            top = 1 if settings.score_pooling == "max" else num_top
-            images.append(distance_BP.topk(top, dim=1).values.mean(1).cpu())
-            grid_B1hw = distance_BP.view(len(batch), 1, *map_BChw.shape[-2:])
-            map_BSS = F.interpolate(grid_B1hw, size=(size, size), mode="nearest")[:, 0]
-            smoothed = (
-                gaussian_smooth(map_BSS, settings.map_sigma_px) if settings.map_sigma_px > 0 else map_BSS
-            )
-            pixels.append(smoothed.cpu())
-        if not images:
-            return Scores(image=torch.zeros(0), pixels=torch.zeros(0, size, size))
-        return Scores(image=torch.cat(images), pixels=torch.cat(pixels))
-
-    def state(self) -> dict[str, Tensor]:
-        """The backbone's weights."""
-        return {k: v.detach().cpu().clone() for k, v in self.backbone.state_dict().items()}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Raises `DataError` when the tensors are not those of these settings."""
-        try:
-            self.backbone.load_state_dict(dict(state))
-        except RuntimeError as error:
-            raise DataError(f"The weights do not fit the settings of `{self.name}`: {error}") from error
-        self._frozen = None
+        map_BChw = self._joined_maps(queries)
+        query_BPC = self._comparable((patches(map_BChw) - kept["mean"]) / kept["scale"])
+        distance_Q, nearest_Q = nearest_patches(query_BPC.flatten(0, 1), kept["memory"])
+        distance_BP = (distance_Q / kept["usual"][nearest_Q]).view(query_BPC.shape[:2])
+        if settings.distance == "cosine":
+            distance_BP = distance_BP.square() / 2  # |u - v|^2 = 2 - 2 cos, where both have length 1
+        num_top = max(1, round(settings.top_fraction * distance_BP.shape[1]))
+        top = 1 if settings.score_pooling == "max" else num_top
+        image_B = distance_BP.topk(top, dim=1).values.mean(1)
+        map_BSS = upsampled(distance_BP, map_BChw.shape[-2:], size, settings.map_upsampling)
+        return image_B, gaussian_smooth(map_BSS, settings.map_sigma_px) if settings.map_sigma_px else map_BSS

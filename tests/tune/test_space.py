@@ -1,15 +1,32 @@
 """Search spaces and the opening design."""
 
+import contextlib
+from typing import Any
+
 import optuna
 import pytest
 
 from dgad.comparer.settings import BUILTIN, STRUCTURE
+from dgad.errors import SettingsError
 from dgad.methods import METHODS
-from dgad.settings import FeatureSettings, to_dict
+from dgad.methods.patch_knn import PatchKnnSettings
+from dgad.settings import FeatureSettings, from_dict, to_dict
 from tune.opening import complete_settings, is_searched, opening_design, params_of
 from tune.space import DEMO_SPACES, SPACES, space_for
 
 DRAWN, SHIPPED = FeatureSettings(weights="none"), FeatureSettings(weights="builtin")
+TOKENS = FeatureSettings(backbone="test_vit", weights="none")
+"""A vision transformer."""
+
+
+def presets_on(method: str, features: FeatureSettings) -> list[dict[str, Any]]:
+    """Those that can be fitted on the features."""
+    presets = []
+    for preset in METHODS[method].presets.values():
+        with contextlib.suppress(SettingsError):
+            METHODS[method].check_features(preset, features)
+            presets.append(to_dict(preset))
+    return presets
 
 
 def test_every_method_has_a_space() -> None:
@@ -73,14 +90,26 @@ def test_every_preset_lies_in_the_full_space_and_is_tried_exactly(
 ) -> None:
     if not is_searched(method, "full", features):
         pytest.skip("nothing to choose")
-    presets = [to_dict(p) for p in METHODS[method].presets.values()]
-    if features is DRAWN:
-        presets = [p for p in presets if p.get("init") != "builtin"]
+    presets = presets_on(method, features)
     design = opening_design(method, "full", features, seed=0, num_trials=20)
     assert [point.settings for point in design[: len(presets)]] == presets
     assert not any(point.origin.startswith("preset") for point in design[len(presets) :])
     for point in design[: len(presets)]:
         assert params_of(space_for(method, "full", features), point.settings) == point.params
+
+
+def test_on_a_vision_transformer_only_what_applies_is_chosen() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5))
+    layers = set()
+    for _ in range(60):
+        trial = study.ask()
+        settings = complete_settings("patch_knn", SPACES["patch_knn"](trial, TOKENS))
+        assert not {"finest_stride", "num_levels"} & set(trial.params)
+        METHODS["patch_knn"].check_features(from_dict(PatchKnnSettings, settings), TOKENS)
+        layers.add(settings["token_layer"])
+    assert layers == {-1, -2, -3, -4}
+    design = opening_design("patch_knn", "full", TOKENS, seed=0, num_trials=4)
+    assert [point.origin for point in design] == ["preset anomalydino", "quasi-random"]
 
 
 def test_a_setting_outside_the_space_has_no_parameters() -> None:
@@ -108,4 +137,4 @@ def test_few_trials_are_the_first_presets() -> None:
 
 
 def test_only_methods_with_something_to_choose_are_searched() -> None:
-    assert {m for m in METHODS if is_searched(m, "full", DRAWN)} == {"comparer", "patch_knn"}
+    assert {m for m in METHODS if is_searched(m, "full", DRAWN)} == {"comparer", "patch_knn", "patchcore"}

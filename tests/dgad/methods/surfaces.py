@@ -12,8 +12,8 @@ from dgad.settings import FeatureSettings
 SIZE = 64
 
 
-def context(weights: str = "none") -> Context:
-    features = FeatureSettings(weights=weights, image_size_px=SIZE)
+def context(weights: str = "none", backbone: str = "resnet18") -> Context:
+    features = FeatureSettings(backbone=backbone, weights=weights, image_size_px=SIZE)
     return Context(features=features, device=torch.device("cpu"), cache=FeatureCache())
 
 
