@@ -5,9 +5,12 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from dgad.comparer.model import gaussian_smooth
 from dgad.errors import SettingsError
-from dgad.methods.patch_knn import PatchKnnMethod, PatchKnnSettings
+from dgad.methods.patch_knn import ANOMALYDINO, PatchKnnMethod, PatchKnnSettings
+from dgad.settings import FeatureSettings
 from tests.dgad.methods.surfaces import context, surface
 
 QUICK = PatchKnnSettings(max_reference_patches=200)
@@ -60,3 +63,62 @@ def test_one_reference_is_enough_and_is_not_corrected() -> None:
 def test_a_level_that_the_backbone_lacks_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"num_levels.*stride 32"):
         PatchKnnSettings(finest_stride=16, num_levels=3)
+
+
+def test_the_cosine_distance_is_one_minus_the_cosine() -> None:
+    settings = dataclasses.replace(QUICK, distance="cosine", density_correction=False, score_pooling="max")
+    method = PatchKnnMethod(dataclasses.replace(settings, reference_norm="none"), context())
+    queries = surface(3, 12, defect=True, seed=60)
+    references = surface(1, 12, defect=False, seed=40)
+    memory = F.normalize(method._joined_maps(references)[0].flatten(1).T.double(), dim=1)
+    enrolled = method.enroll(references)
+    memory = memory[[int((memory - m).norm(dim=1).argmin()) for m in enrolled.tensors["memory"]]]
+    query_BPC = F.normalize(method._joined_maps(queries).flatten(2).transpose(1, 2).double(), dim=2)
+    expected = (1 - query_BPC @ memory.T).amin(2).amax(1)
+    torch.testing.assert_close(method.score(queries, enrolled).image, expected.float(), rtol=1e-3, atol=1e-6)
+
+
+def test_anomalydino_is_its_recipe() -> None:
+    method = PatchKnnMethod(ANOMALYDINO, context(backbone="test_vit"))
+    queries, references = surface(2, 12, defect=True, seed=60), surface(3, 12, defect=False, seed=40)
+    tokens = [
+        F.normalize(method.backbone(images.images)[0].flatten(2).transpose(1, 2), dim=2)
+        for images in (queries, references)
+    ]
+    distance_BP = (1 - tokens[0] @ tokens[1].flatten(0, 1).T).amin(2)
+    scores = method.score(queries, method.enroll(references))
+    torch.testing.assert_close(scores.image, distance_BP.amax(1), rtol=1e-3, atol=1e-5)  # 1% of 16 patches
+    large = F.interpolate(distance_BP.view(2, 1, 4, 4), size=(64, 64), mode="bilinear")[:, 0]
+    assert scores.pixels is not None
+    torch.testing.assert_close(scores.pixels, gaussian_smooth(large, 4.0), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"token_layer": -2},
+        {"distance": "euclidean"},
+        {"reference_norm": "scalar"},
+        {"neighbourhood": 3},
+        {"density_correction": True},
+    ],
+    ids=lambda change: "-".join(f"{k}-{v}" for k, v in change.items()),
+)
+def test_each_setting_changes_the_scores_of_patch_tokens(change: dict[str, object]) -> None:
+    scores = []
+    for settings in (ANOMALYDINO, dataclasses.replace(ANOMALYDINO, **change)):  # type: ignore[arg-type]
+        method = PatchKnnMethod(settings, context(backbone="test_vit"))
+        references = surface(3, 12, defect=False, seed=40)
+        scores.append(method.score(surface(3, 12, defect=True, seed=60), method.enroll(references)).image)
+    assert not torch.equal(*scores)
+
+
+def test_levels_and_tokens_are_refused_where_the_backbone_has_none() -> None:
+    tokens = FeatureSettings(backbone="test_vit", weights="none")
+    with pytest.raises(SettingsError, match=r"`finest_stride` and `num_levels`: use patch_knn:anomalydino"):
+        PatchKnnMethod.check_features(PatchKnnSettings(), tokens)
+    with pytest.raises(SettingsError, match="no patch tokens"):
+        PatchKnnMethod.check_features(ANOMALYDINO, FeatureSettings())
+    PatchKnnMethod.check_features(ANOMALYDINO, tokens)
+    with pytest.raises(SettingsError, match=r"`token_layer` must be -1 \(the last block\).*, but got 3"):
+        PatchKnnSettings(token_layer=3)
