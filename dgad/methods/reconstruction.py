@@ -1,0 +1,212 @@
+"""What `autoencoder`, `memae`, `trustmae` share: a network trained at enrolment on the references alone."""
+
+# R references, N images, B crops a step, S pixels a side
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from dgad.augmentation import random_flips
+from dgad.comparer.model import gaussian_smooth
+from dgad.domains.image_set import ImageSet
+from dgad.episodes import SourceDomain
+from dgad.errors import DataError
+from dgad.features.backbone import Backbone, FrozenFeatures
+from dgad.features.levels import check_levels
+from dgad.methods.base import Context, Enrolled, Method, Scores, Traits, check_references
+from dgad.methods.order import content_order
+from dgad.reconstruction.crops import random_crops
+from dgad.reconstruction.memory import Bottleneck
+from dgad.reconstruction.networks import Reconstructor
+from dgad.reconstruction.settings import ReconstructionSettings
+from dgad.seeds import seed_for
+from dgad.settings import FeatureSettings
+from dgad.training import one_cycle, train
+
+SCORING_BATCH = 16
+
+
+class ReconstructionMethod(Method):
+    """Trains at enrolment, on references alone; what is reconstructed badly is anomalous.
+
+    `fit` only remembers the seed. The trained network is what is enrolled, so one method scores any number
+    of domains, each with its own network.
+    """
+
+    traits: ClassVar[Traits] = Traits(
+        learns=False,
+        needs_defects=False,
+        min_sources=0,
+        trains_at_enrolment=True,
+        gives_pixels=True,
+        servable=False,
+    )
+    settings: ReconstructionSettings
+
+    def __init__(self, settings: ReconstructionSettings, context: Context) -> None:
+        super().__init__(settings, context)
+        self.fit((), seed=0)
+
+    # What the three methods differ in
+
+    @classmethod
+    def backbone_strides(cls, settings: ReconstructionSettings) -> tuple[int, ...]:
+        """Maps that are needed of the backbone, finest first; none where there is nothing to see with it."""
+        return (settings.stride,) if settings.encoder == "backbone" else ()
+
+    @abc.abstractmethod
+    def make_bottleneck(self) -> Bottleneck:
+        """With random weights from the global generator, which is forked around the call."""
+
+    def loss(self, network: Reconstructor, pixels_B3SS: Tensor, images_B3SS: Tensor) -> Tensor:
+        """Mean squared error of standardised pixels."""
+        return (pixels_B3SS - network.standardised(images_B3SS)).square().mean()
+
+    def error_maps(self, network: Reconstructor, pixels_N3SS: Tensor, queries: ImageSet) -> Tensor:
+        """How badly each pixel is reconstructed, (N, S, S): squared error of standardised pixels."""
+        images_N3SS = queries.images.to(self.context.device)
+        return (pixels_N3SS - network.standardised(images_N3SS)).square().mean(1)
+
+    # The contract
+
+    @classmethod
+    def check_features(cls, settings: ReconstructionSettings, features: FeatureSettings) -> None:
+        """A backbone that is used must have levels to choose from."""
+        if cls.backbone_strides(settings):
+            check_levels(features.backbone, None)
+
+    def fit(self, sources: Sequence[SourceDomain], *, seed: int) -> None:
+        """Nothing is learnt; random backbone weights are drawn from the seed, as for every method."""
+        self.seed = seed
+        self.backbone: Backbone | None = None
+        self._frozen: FrozenFeatures | None = None
+        strides = self.backbone_strides(self.settings)
+        if strides:
+            backbone = Backbone(self.context.features, strides, seed=seed_for(seed, "backbone"))
+            self.backbone = backbone.requires_grad_(False).to(self.context.device)
+        self._network = self._new_network().eval()
+        """What enrolled tensors are put in to score; its own weights are never used."""
+
+    def enroll(self, references: ImageSet) -> Enrolled:
+        """Train a network on the references, in whatever order they come; its state is what is enrolled.
+
+        Raises `TrainingError` on a loss that is not finite.
+        """
+        check_references(references)
+        images_R3SS = references.take(content_order(references)).images
+        network = self._new_network().train()
+        network.standardise_by(images_R3SS)
+        generator = torch.Generator().manual_seed(seed_for(self.seed, self.name, "crops"))
+        settings = self.settings
+
+        def step_loss() -> Tensor:
+            drawn_B = torch.randint(len(images_R3SS), (settings.batch_size,), generator=generator)
+            crops = random_crops(images_R3SS[drawn_B], settings.crop_px, generator)
+            crops_B3SS = random_flips(crops, generator).to(self.context.device)
+            if settings.encoder == "backbone":
+                with torch.no_grad():
+                    seen = self.maps(crops_B3SS)[settings.stride]
+            else:
+                seen = network.standardised(crops_B3SS)
+            pixels_B3SS, bottleneck_loss = network(seen)
+            loss: Tensor = self.loss(network, pixels_B3SS, crops_B3SS) + bottleneck_loss
+            return loss
+
+        train(
+            torch.optim.Adam(network.parameters(), lr=settings.learning_rate),
+            step_loss,
+            what=self.name,
+            settings=settings,
+            num_steps=settings.num_steps,
+            schedule=one_cycle(settings.num_steps),
+            clip_norm=settings.clip_norm,
+            progress=self.context.progress,
+        )
+        return Enrolled(method=self.name, num_references=len(references), tensors=_copied(network))
+
+    @torch.no_grad()
+    def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
+        """Reconstruction errors, at least 0."""
+        settings, size = self.settings, int(queries.images.shape[-1])
+        network = self._network
+        network.load_state_dict(dict(enrolled.tensors))
+        images, maps = [torch.zeros(0)], [torch.zeros(0, size, size)]
+        for start in range(0, len(queries), SCORING_BATCH):
+            batch = queries.take(range(start, min(start + SCORING_BATCH, len(queries))))
+            if settings.encoder == "backbone":
+                seen = self.query_maps(batch)[settings.stride]
+            else:
+                seen = network.standardised(batch.images.to(self.context.device))
+            pixels_N3SS, _ = network(seen)
+            map_NSS = self.error_maps(network, pixels_N3SS, batch)
+            if settings.map_sigma_px:
+                map_NSS = gaussian_smooth(map_NSS, settings.map_sigma_px)
+            num_top = max(1, round(settings.top_fraction * size**2))
+            images.append(map_NSS.flatten(1).topk(num_top, dim=1).values.mean(1).cpu())
+            maps.append(map_NSS.cpu())
+        return Scores(image=torch.cat(images), pixels=torch.cat(maps))
+
+    # The frozen backbone
+
+    def maps(self, images_N3SS: Tensor) -> dict[int, Tensor]:
+        """By stride the backbone's maps of images in 0 to 255 on the device; gradients reach the images."""
+        assert self.backbone is not None
+        return dict(zip(self.backbone.strides, self.backbone(images_N3SS), strict=True))
+
+    def query_maps(self, queries: ImageSet) -> dict[int, Tensor]:
+        """The same of decoded images, out of the feature cache where they are kept there."""
+        assert self.backbone is not None
+        if self._frozen is None:
+            self._frozen = FrozenFeatures(self.backbone, self.context.cache, self.context.device)
+        return dict(zip(self.backbone.strides, self._frozen.maps(queries), strict=True))
+
+    def _new_network(self) -> Reconstructor:
+        """Weights drawn from the seed."""
+        settings = self.settings
+        in_channels = None
+        if settings.encoder == "backbone":
+            assert self.backbone is not None
+            in_channels = self.backbone.channels[self.backbone.strides.index(settings.stride)]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_for(self.seed, self.name, "network"))
+            network = Reconstructor(
+                self.make_bottleneck(),
+                in_channels=in_channels,
+                width=settings.width,
+                stride=settings.stride,
+            )
+        return network.to(self.context.device)
+
+    # State
+
+    def state(self) -> dict[str, Tensor]:
+        """The seed that enrolment draws from, and the backbone's weights."""
+        weights = {} if self.backbone is None else self.backbone.state_dict()
+        return {
+            "seed": torch.tensor(self.seed, dtype=torch.int64),
+            **{f"backbone.{name}": tensor.detach().cpu().clone() for name, tensor in weights.items()},
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Raises `DataError` when the tensors are not those of these settings."""
+        own = self.state()
+        wrong = own.keys() ^ state.keys()
+        wrong |= {k for k in own.keys() & state.keys() if own[k].shape != state[k].shape}
+        if wrong:
+            raise DataError(
+                f"The weights do not fit the settings of `{self.name}`: {len(wrong)} tensors are absent, not"
+                f" known or of another shape, {min(wrong)} among them."
+            )
+        self.seed = int(state["seed"])
+        if self.backbone is not None:
+            prefix = "backbone."
+            weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            self.backbone.load_state_dict(weights)
+        self._frozen = None
+
+
+def _copied(network: Reconstructor) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
