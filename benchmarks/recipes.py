@@ -42,7 +42,6 @@ BACKBONE_ARMS: Mapping[str, PretrainSettings] = {
     "shipped": PretrainSettings(),
     "no image loss": PretrainSettings(image_loss_weight=0.0),
     "rate 3e-3": PretrainSettings(learning_rate=3e-3),
-    "strides 4, 8 alone": PretrainSettings(strides=(4, 8)),
 }
 NOT_TRAINED = "drawn, BatchNorm set"
 """Random weights with the statistics of procedural images."""

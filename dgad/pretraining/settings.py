@@ -32,7 +32,7 @@ class PretrainSettings:
     clip_norm: float = 5.0
     average_decay: float = 0.997
     """Of the exponential average of the weights, which is what is kept."""
-    comparer_steps: int = 300
+    comparer_steps: int = 150
     """Steps of the comparer on the finished backbone."""
     comparer_learning_rate: float = 1e-3
     comparer_anchor_weight: float = 0.0
