@@ -3,7 +3,7 @@
 # R references, N images, B crops a step, S pixels a side
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -61,6 +61,13 @@ class ReconstructionMethod(Method):
     def make_bottleneck(self) -> Bottleneck:
         """With random weights from the global generator, which is forked around the call."""
 
+    def before_training(self, network: Reconstructor, references: ImageSet) -> None:
+        """Take from the references what training needs beside the weights."""
+        network.standardise_by(references.images)
+
+    def after_training(self, network: Reconstructor, references: ImageSet) -> None:
+        """Take from the references and their reconstructions what scoring needs; in eval mode."""
+
     def loss(self, network: Reconstructor, pixels_B3SS: Tensor, images_B3SS: Tensor) -> Tensor:
         """Mean squared error of standardised pixels."""
         return (pixels_B3SS - network.standardised(images_B3SS)).square().mean()
@@ -96,9 +103,10 @@ class ReconstructionMethod(Method):
         Raises `TrainingError` on a loss that is not finite.
         """
         check_references(references)
-        images_R3SS = references.take(content_order(references)).images
+        ordered = references.take(content_order(references))
+        images_R3SS = ordered.images
         network = self._new_network().train()
-        network.standardise_by(images_R3SS)
+        self.before_training(network, ordered)
         generator = torch.Generator().manual_seed(seed_for(self.seed, self.name, "crops"))
         settings = self.settings
 
@@ -106,12 +114,7 @@ class ReconstructionMethod(Method):
             drawn_B = torch.randint(len(images_R3SS), (settings.batch_size,), generator=generator)
             crops = random_crops(images_R3SS[drawn_B], settings.crop_px, generator)
             crops_B3SS = random_flips(crops, generator).to(self.context.device)
-            if settings.encoder == "backbone":
-                with torch.no_grad():
-                    seen = self.maps(crops_B3SS)[settings.stride]
-            else:
-                seen = network.standardised(crops_B3SS)
-            pixels_B3SS, bottleneck_loss = network(seen)
+            pixels_B3SS, bottleneck_loss = network(self._seen(network, crops_B3SS))
             loss: Tensor = self.loss(network, pixels_B3SS, crops_B3SS) + bottleneck_loss
             return loss
 
@@ -125,7 +128,9 @@ class ReconstructionMethod(Method):
             clip_norm=settings.clip_norm,
             progress=self.context.progress,
         )
-        return Enrolled(method=self.name, num_references=len(references), tensors=_copied(network))
+        self.after_training(network.eval(), ordered)
+        tensors = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+        return Enrolled(method=self.name, num_references=len(references), tensors=tensors)
 
     @torch.no_grad()
     def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
@@ -134,14 +139,8 @@ class ReconstructionMethod(Method):
         network = self._network
         network.load_state_dict(dict(enrolled.tensors))
         images, maps = [torch.zeros(0)], [torch.zeros(0, size, size)]
-        for start in range(0, len(queries), SCORING_BATCH):
-            batch = queries.take(range(start, min(start + SCORING_BATCH, len(queries))))
-            if settings.encoder == "backbone":
-                seen = self.query_maps(batch)[settings.stride]
-            else:
-                seen = network.standardised(batch.images.to(self.context.device))
-            pixels_N3SS, _ = network(seen)
-            map_NSS = self.error_maps(network, pixels_N3SS, batch)
+        for batch in batches_of(queries):
+            map_NSS = self.error_maps(network, self.rebuilt(network, batch), batch)
             if settings.map_sigma_px:
                 map_NSS = gaussian_smooth(map_NSS, settings.map_sigma_px)
             num_top = max(1, round(settings.top_fraction * size**2))
@@ -163,6 +162,32 @@ class ReconstructionMethod(Method):
             self._frozen = FrozenFeatures(self.backbone, self.context.cache, self.context.device)
         return dict(zip(self.backbone.strides, self._frozen.maps(queries), strict=True))
 
+    @torch.no_grad()
+    def _seen(self, network: Reconstructor, crops_B3SS: Tensor) -> Tensor:
+        """What the network is given in training: nothing is kept, no crop comes twice."""
+        if self.settings.encoder == "conv":
+            return network.standardised(crops_B3SS)
+        return self.maps(crops_B3SS)[self.settings.stride]
+
+    @torch.no_grad()
+    def rebuilt(self, network: Reconstructor, images: ImageSet) -> Tensor:
+        """Standardised pixels (N, 3, S, S) of whole images, of one batch."""
+        if self.settings.encoder == "conv":
+            seen = network.standardised(images.images.to(self.context.device))
+        else:
+            seen = self.query_maps(images)[self.settings.stride]
+        pixels_N3SS: Tensor = network(seen)[0]
+        return pixels_N3SS
+
+    def make_network(self, in_channels: int | None) -> Reconstructor:
+        """With random weights from the global generator, which is forked around the call."""
+        return Reconstructor(
+            self.make_bottleneck(),
+            in_channels=in_channels,
+            width=self.settings.width,
+            stride=self.settings.stride,
+        )
+
     def _new_network(self) -> Reconstructor:
         """Weights drawn from the seed."""
         settings = self.settings
@@ -172,13 +197,7 @@ class ReconstructionMethod(Method):
             in_channels = self.backbone.channels[self.backbone.strides.index(settings.stride)]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for(self.seed, self.name, "network"))
-            network = Reconstructor(
-                self.make_bottleneck(),
-                in_channels=in_channels,
-                width=settings.width,
-                stride=settings.stride,
-            )
-        return network.to(self.context.device)
+            return self.make_network(in_channels).to(self.context.device)
 
     # State
 
@@ -208,5 +227,7 @@ class ReconstructionMethod(Method):
         self._frozen = None
 
 
-def _copied(network: Reconstructor) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+def batches_of(images: ImageSet) -> Iterator[ImageSet]:
+    """The images in their order, at most 16 at a time."""
+    for start in range(0, len(images), SCORING_BATCH):
+        yield images.take(range(start, min(start + SCORING_BATCH, len(images))))

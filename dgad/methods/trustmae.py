@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
-from dgad.methods.reconstruction import ReconstructionMethod
+from dgad.methods.reconstruction import ReconstructionMethod, batches_of
 from dgad.reconstruction.memory import TrustMemory
 from dgad.reconstruction.networks import Reconstructor
-from dgad.reconstruction.perceptual import perceptual_maps
+from dgad.reconstruction.perceptual import PerceptualDistance
 from dgad.reconstruction.settings import ReconstructionSettings, TrustMAESettings
 
 PERCEPTUAL_STRIDES = (4, 8)
@@ -37,6 +37,32 @@ class TrustMAEMethod(ReconstructionMethod):
         """N slots."""
         return TrustMemory(self.settings)
 
+    def make_network(self, in_channels: int | None) -> Reconstructor:
+        """With the perceptual distance as a part, so that what it takes from references is enrolled."""
+        assert self.backbone is not None
+        by_stride = dict(zip(self.backbone.strides, self.backbone.channels, strict=True))
+        network = super().make_network(in_channels)
+        network.add_module("distance", PerceptualDistance([by_stride[s] for s in PERCEPTUAL_STRIDES]))
+        return network
+
+    def before_training(self, network: Reconstructor, references: ImageSet) -> None:
+        """Units of the perceptual distance too."""
+        super().before_training(network, references)
+        distance_of(network).scale_by(compared(self.query_maps(batch)) for batch in batches_of(references))
+
+    @torch.no_grad()
+    def after_training(self, network: Reconstructor, references: ImageSet) -> None:
+        """What reconstruction usually does to a feature, if the settings ask for it."""
+        if not self.settings.centred:
+            return
+        distance_of(network).centre_on(
+            (
+                compared(self.query_maps(batch)),
+                compared(self.maps(network.images(self.rebuilt(network, batch)))),
+            )
+            for batch in batches_of(references)
+        )
+
     def loss(self, network: Reconstructor, pixels_B3SS: Tensor, images_B3SS: Tensor) -> Tensor:
         """Squared error and perceptual distance."""
         squared = super().loss(network, pixels_B3SS, images_B3SS)
@@ -47,13 +73,22 @@ class TrustMAEMethod(ReconstructionMethod):
         return squared + self.settings.perceptual_weight * self._distance(network, pixels_B3SS, maps).mean()
 
     def error_maps(self, network: Reconstructor, pixels_N3SS: Tensor, queries: ImageSet) -> Tensor:
-        """Perceptual distance, 0 to 1."""
+        """Perceptual distance, at least 0."""
         return self._distance(network, pixels_N3SS, self.query_maps(queries))
 
     def _distance(self, network: Reconstructor, pixels_N3SS: Tensor, maps: Mapping[int, Tensor]) -> Tensor:
         rebuilt = self.maps(network.images(pixels_N3SS))
-        return perceptual_maps(
-            [maps[s] for s in PERCEPTUAL_STRIDES],
-            [rebuilt[s] for s in PERCEPTUAL_STRIDES],
-            pixels_N3SS.shape[-1],
-        )
+        distance: Tensor = distance_of(network)(compared(maps), compared(rebuilt), pixels_N3SS.shape[-1])
+        return distance
+
+
+def distance_of(network: Reconstructor) -> PerceptualDistance:
+    """The perceptual distance that is a part of TrustMAE's network."""
+    part = network.get_submodule("distance")
+    assert isinstance(part, PerceptualDistance)
+    return part
+
+
+def compared(maps: Mapping[int, Tensor]) -> list[Tensor]:
+    """The maps of those levels that images are compared by."""
+    return [maps[stride] for stride in PERCEPTUAL_STRIDES]

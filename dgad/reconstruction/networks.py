@@ -81,10 +81,12 @@ class Reconstructor(nn.Module):
 
     def standardise_by(self, references_R3SS: Tensor) -> None:
         """Take mean and deviation from these uint8 images."""
-        pixels = references_R3SS.to(self.mean)
-        self.mean.copy_(pixels.mean((0, 2, 3), keepdim=True))
+        # One image at a time: as floats, all of them would be four times as large.
+        mean_R3 = torch.stack([image.float().mean((1, 2)) for image in references_R3SS])
+        self.mean.copy_(mean_R3.mean(0).view(1, 3, 1, 1))
+        squares = [(image.to(self.mean) - self.mean[0]).square().mean() for image in references_R3SS]
         # At least one grey value: a blank reference has no deviation.
-        self.std.copy_((pixels - self.mean).square().mean().sqrt().clamp_min(1.0))
+        self.std.copy_(torch.stack(squares).mean().sqrt().clamp_min(1.0))
 
     def standardised(self, images_N3SS: Tensor) -> Tensor:
         """uint8 images as float32 of mean 0 and deviation 1 over the references."""

@@ -101,6 +101,8 @@ class TrustMAESettings(ReconstructionSettings):
     """By how much the second nearest slot should be farther than the nearest."""
     perceptual_weight: float = 1.0
     """Of the perceptual distance in the training loss."""
+    centred: bool = True
+    """Score by how far features differ more or less than on the references, not by how far they differ."""
 
     def __post_init__(self) -> None:
         ReconstructionSettings.__post_init__(self)

@@ -67,6 +67,15 @@ def test_every_part_changes_what_is_learnt(name: str, off: dict[str, Any], refer
     assert not torch.equal(with_it["latent.0.weight"], without["latent.0.weight"])
 
 
+def test_centring_changes_the_scores_alone(references: ImageSet) -> None:
+    queries = surface(2, 12, defect=True, seed=2)
+    centred, plain = made("trustmae"), made("trustmae", centred=False)
+    one, other = centred.enroll(references), plain.enroll(references)
+    differ = {name for name in one.tensors if not torch.equal(one.tensors[name], other.tensors[name])}
+    assert differ == {"distance.usual0", "distance.usual1"}
+    assert not torch.equal(centred.score(queries, one).image, plain.score(queries, other).image)
+
+
 @pytest.mark.parametrize("name", BY_NAME)
 def test_the_encoder_of_its_own_sees_an_obvious_defect_too(name: str, references: ImageSet) -> None:
     method = made(name, encoder="conv", num_steps=30, learning_rate=3e-3, batch_size=4)
