@@ -4,9 +4,9 @@ r"""Does our `patchcore` answer as anomalib's does?
 
 Both get the same backbone weights, the same normalised images and the same settings; anomalib runs in its own
 interpreter and never becomes a dependency of ours. Printed for every domain are the image AUROC of both, the
-largest relative difference of an image score, and the correlation of all pixels of all maps. With a
---coreset-ratio below 1 the two draw different coresets, so that only the AUROC can be expected to be close.
-It exits 1 where an AUROC differs by more than .01, or where, with ratio 1, maps correlate less than .99.
+largest relative difference of an image score, and the correlation of all pixels of all maps. It exits 1 where
+an AUROC differs by more than .01 or maps correlate less than .99. With a --coreset-ratio below 1 the two draw
+different coresets, which is not a disagreement: the table is printed without a verdict.
 
 The interpreter, beside an environment that has torch and timm (here .venv; anomalib's own pins would fetch
 torch again):
@@ -127,10 +127,9 @@ def run_anomalib(
         return load_file(folder / "scores.safetensors")
 
 
-def agrees(row: Agreement, coreset_ratio: float) -> bool:
+def agrees(row: Agreement) -> bool:
     """Whether both answers are as near to each other as they should be."""
-    maps_agree = coreset_ratio < 1 or row.correlation >= MIN_CORRELATION
-    return abs(row.ours - row.theirs) <= MAX_AUROC_DIFFERENCE and maps_agree
+    return abs(row.ours - row.theirs) <= MAX_AUROC_DIFFERENCE and row.correlation >= MIN_CORRELATION
 
 
 def parse_options() -> argparse.Namespace:
@@ -150,7 +149,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Print a row as each domain is done; exit 1 where one differs."""
+    """Print a row as each domain is done; exit 1 where one differs that should not."""
     options = parse_options()
     features = FeatureSettings(
         backbone=options.backbone, weights=options.weights, image_size_px=options.image_size
@@ -168,12 +167,14 @@ def main() -> None:
     all_agree = True
     for name, domain in dataset.domains.items():
         row = compare(load_target(domain, options.image_size), method, options)
-        all_agree &= agrees(row, options.coreset_ratio)
+        all_agree &= agrees(row)
         print(
             f"{name:16}{row.ours:8.4f}{row.theirs:10.4f}{row.ours - row.theirs:12.4f}"
             f"{row.largest_difference:26.1e}{row.correlation:17.6f}{row.ours_ms:9.1f}{row.theirs_ms:10.1f}",
             flush=True,
         )
+    if options.coreset_ratio < 1:
+        sys.exit(0)
     print("Both agree." if all_agree else "They differ.")
     sys.exit(0 if all_agree else 1)
 

@@ -91,7 +91,7 @@ def test_the_map_is_smoothed_as_scipy_does_with_reflected_borders() -> None:
 
 def test_the_memory_is_bounded_by_the_settings() -> None:
     method = PatchcoreMethod(dataclasses.replace(FINE, max_reference_patches=100), context())
-    assert len(method.enroll(surface(3, 12, defect=False, seed=40)).tensors["memory"]) == 10
+    assert len(method.enroll(surface(3, 12, defect=False, seed=40)).tensors["memory"]) == 25
 
 
 @pytest.mark.parametrize(
