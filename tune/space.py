@@ -14,6 +14,7 @@ import optuna
 from dgad.comparer.settings import ADAPTED, BUILTIN, STRUCTURE
 from dgad.settings import FeatureSettings, to_dict
 from tune.space_peers import patch_knn, patchcore
+from tune.space_reconstruction import autoencoder, memae, trustmae
 
 SpaceFunction = Callable[[optuna.Trial], dict[str, Any]]
 """Settings that a trial chooses; those it does not mention keep their defaults."""
@@ -120,10 +121,13 @@ def nothing(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
 
 
 SPACES: Mapping[str, FeatureSpace] = {
+    "autoencoder": autoencoder,
     "comparer": comparer,
+    "memae": memae,
     "patch_knn": patch_knn,
     "patchcore": patchcore,
     "trivial": nothing,
+    "trustmae": trustmae,
 }
 DEMO_SPACES: Mapping[str, FeatureSpace] = {**SPACES, "comparer": comparer_demo}
 

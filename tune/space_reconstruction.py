@@ -54,6 +54,7 @@ def trustmae(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
         "trust_weight": trial.suggest_categorical("trust_weight", TRUST_WEIGHTS),
         "margin_weight": trial.suggest_categorical("margin_weight", MARGIN_WEIGHTS),
         "perceptual_weight": trial.suggest_categorical("perceptual_weight", PERCEPTUAL_WEIGHTS),
+        "centred": trial.suggest_categorical("centred", [True, False]),
     }
     if chosen["trust_weight"] > 0:
         chosen["trust_radius"] = trial.suggest_float("trust_radius", 0.3, 1.2)

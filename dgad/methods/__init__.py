@@ -3,18 +3,24 @@
 from typing import Any
 
 from dgad.errors import SettingsError
+from dgad.methods.autoencoder import AutoencoderMethod
 from dgad.methods.base import Method
 from dgad.methods.comparer import ComparerMethod
+from dgad.methods.memae import MemAEMethod
 from dgad.methods.patch_knn import PatchKnnMethod
 from dgad.methods.patchcore import PatchcoreMethod
 from dgad.methods.trivial import TrivialMethod
+from dgad.methods.trustmae import TrustMAEMethod
 from dgad.settings import did_you_mean
 
 METHODS: dict[str, type[Method]] = {
+    "autoencoder": AutoencoderMethod,
     "comparer": ComparerMethod,
+    "memae": MemAEMethod,
     "patch_knn": PatchKnnMethod,
     "patchcore": PatchcoreMethod,
     "trivial": TrivialMethod,
+    "trustmae": TrustMAEMethod,
 }
 
 SHOWN_BESIDE = ("comparer:untrained", "patch_knn", "trivial")

@@ -27,7 +27,7 @@ class ReconstructionSettings:
     """C, channels of a latent: what a patch of stride x stride px must pass through."""
 
     # Training
-    num_steps: int = 200
+    num_steps: int = 150
     batch_size: int = 8
     crop_px: int = 64
     """Side of the random crops that are trained on, at most the image; a multiple of 16."""
@@ -35,7 +35,7 @@ class ReconstructionSettings:
     clip_norm: float = 5.0
 
     # Scoring
-    top_fraction: float = 0.03
+    top_fraction: float = 0.1
     """An image's score is the mean of this fraction of its largest pixel scores."""
     map_sigma_px: float = 4.0
     """Gaussian smoothing of the pixel map, before the image score is taken from it; 0 is none."""
@@ -60,7 +60,7 @@ class AutoencoderSettings(ReconstructionSettings):
 class MemAESettings(ReconstructionSettings):
     """One configuration of `memae`. Same budget: 60 s or less an enrolment on one CPU core at 128 px."""
 
-    num_slots: int = 512
+    num_slots: int = 256
     """N."""
     shrinkage: float = 1.0
     """t in units of 1/N, 1 to 3 as the paper has it; 0 shrinks nothing."""
@@ -85,7 +85,7 @@ class TrustMAESettings(ReconstructionSettings):
     unrelated ones are about 1.4 apart.
     """
 
-    num_slots: int = 512
+    num_slots: int = 256
     """N."""
     num_nearest: int = 4
     """k, slots that a latent is rebuilt from."""

@@ -16,14 +16,19 @@ from dgad.features import builtin
 from dgad.methods import METHODS, method_label, parse_method
 from dgad.methods.base import Context, Method
 from dgad.methods.patchcore import PatchcoreSettings
+from dgad.reconstruction.settings import AutoencoderSettings, MemAESettings, TrustMAESettings
 from tests.dgad.methods.surfaces import SIZE, context, source, surface
 
 LABELS = [method_label(name, preset) for name, method in METHODS.items() for preset in method.presets]
 
 
+QUICK_NETWORK = {"num_steps": 30, "learning_rate": 3e-3, "batch_size": 4, "crop_px": 32, "stride": 8}
 SHORTENED: dict[type[Any], dict[str, Any]] = {
+    AutoencoderSettings: QUICK_NETWORK,
     ComparerSettings: {"num_steps": 3, "num_reference_patches": 64},
+    MemAESettings: QUICK_NETWORK,
     PatchcoreSettings: {"finest_stride": 4},
+    TrustMAESettings: QUICK_NETWORK,
 }
 """By settings class: few, small steps, that still learn enough to see an obvious defect.
 
