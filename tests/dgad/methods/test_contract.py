@@ -216,7 +216,7 @@ def test_a_wrong_shape_is_refused_by_name() -> None:
 
 
 def test_unknown_methods_and_presets_are_named() -> None:
-    with pytest.raises(SettingsError, match=r"one of .*patch_knn, .*trivial, but got 'comparr'"):
+    with pytest.raises(SettingsError, match=r"one of .*comparer, .*patch_knn, .*, but got 'comparr'"):
         parse_method("comparr")
     with pytest.raises(SettingsError, match=r"presets robust, paper.*'papr'. Did you mean `paper`"):
         parse_method("comparer:papr")
