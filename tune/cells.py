@@ -1,11 +1,12 @@
 """Cells (one method on one outer fold, or on `deploy`) and the folds each of them asks for."""
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 
-from dgad.errors import DataError
+from dgad.errors import DataError, UserError
 from dgad.folds import Fold, inner_folds, leave_one_out
-from dgad.methods import METHODS, parse_method
+from dgad.methods import METHODS, SHOWN_BESIDE, parse_method
 from dgad.methods.base import Traits
 from tune.study import Study
 
@@ -86,6 +87,17 @@ def bundled_label(study: Study) -> str | None:
     """The method that the `deploy` cell fits and bundles: the first comparer, or none."""
     comparers = [label for label in study.methods if parse_method(label)[0] == "comparer"]
     return comparers[0] if comparers else None
+
+
+def shown_beside(study: Study) -> tuple[str, ...]:
+    """The methods that every table of the study also has, where they can be had on its features."""
+    found = []
+    for label in SHOWN_BESIDE:
+        name, _, settings = parse_method(label)
+        with contextlib.suppress(UserError):
+            METHODS[name].check_features(settings, study.features)
+            found.append(label)
+    return tuple(found)
 
 
 def check_domains(domains: Sequence[str]) -> None:

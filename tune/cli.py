@@ -13,12 +13,19 @@ from rich.table import Table
 from dgad.command_line import run_group
 from dgad.commands.evaluate import split_names
 from dgad.commands.options import device_option, feature_options
+from dgad.errors import SettingsError
 
 EXAMPLE = """\b
 Examples:
   dgad-tune launch                                  four synthetic surfaces, a few minutes on 2 cores
   dgad-tune launch --data my_surfaces --dry-run     how long it would take
   dgad-tune launch --data my_surfaces --trials 12   the same name again resumes
+"""
+
+
+AUDIT_EXAMPLE = """\b
+Example:
+  dgad-tune audit my_surfaces
 """
 
 
@@ -111,6 +118,43 @@ def launch_command(
         click.echo(json.dumps(results_json(folder, summary), indent=2, allow_nan=False))
     else:
         print_results(folder, summary, console)
+
+
+@cli.command("audit", epilog=AUDIT_EXAMPLE)
+@click.argument("name")
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Where studies are kept.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@click.pass_context
+def audit_command(context: click.Context, *, name: str, runs: Path, as_json: bool) -> None:
+    """Check that no cell of the study NAME saw a label of its target before its choice was sealed.
+
+    Exits 1 where one did.
+    """
+    from tune.audit import audit  # torch takes seconds to import, and --help needs none of it
+
+    folder = runs / name
+    if not (folder / "study.yaml").is_file():
+        raise SettingsError(
+            f"There is no study `{name}` in {runs}: name one with --name and --runs of launch."
+        )
+    found = audit(folder)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(found), indent=2))
+    else:
+        for breach in found.breaches:
+            click.echo(breach)
+        seen = f"{found.num_entries} ledger entries, {found.num_records} records, {found.num_cells} cells"
+        click.echo(
+            f"{seen}: {f'{len(found.breaches)} breaches' if found.breaches else 'no label read early'}."
+        )
+    if found.breaches:
+        context.exit(1)
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -11,10 +11,10 @@ from dgad.domains import Dataset, Domain
 from dgad.episodes import SourceDomain, load_source
 from dgad.evaluation.scoring import load_target, parse_num_references, score_target
 from dgad.features.cache import FeatureCache
-from dgad.methods import METHODS, SHOWN_BESIDE, parse_method
+from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context, Method
 from dgad.settings import from_dict, to_dict
-from tune.cells import DEPLOY, Cell
+from tune.cells import DEPLOY, Cell, shown_beside
 from tune.opening import opening_design
 from tune.resources import Workers
 from tune.study import Study
@@ -76,7 +76,7 @@ def count_fits(study: Study, cells: Sequence[Cell]) -> FitCount:
         asked += [((cell.name, "winner", seed), steps) for seed in range(num_seeds)]
         scorings += 0 if cell.target == DEPLOY else num_seeds
     targets = {c.target for c in cells if c.target != DEPLOY}
-    for label in SHOWN_BESIDE:
+    for label in shown_beside(study):
         if label not in study.methods:
             # Untrained it is a cell's winner, and each cell may have another.
             learns = METHODS[parse_method(label)[0]].traits.learns

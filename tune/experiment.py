@@ -1,5 +1,6 @@
 """The search itself: one Ray Tune experiment over the whole matrix."""
 
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ from tune.progress import Progress
 from tune.quiet import quiet_ray
 from tune.resources import Workers
 from tune.searcher import METRIC, MatrixSearcher
-from tune.selection import ERROR
+from tune.selection import ERROR, SCORES
+from tune.stopping import CellScheduler
 from tune.trainable import FOLD, CellTrial
 from tune.workbench import Run
 
@@ -47,6 +49,7 @@ def search(
         ray_tune.with_resources(trainable, {"cpu": 1, "gpu": workers.gpus_each}),
         tune_config=ray_tune.TuneConfig(
             search_alg=searcher,
+            scheduler=CellScheduler(searcher),
             num_samples=-1,  # the searcher says when it is finished
             max_concurrent_trials=workers.count,
             reuse_actors=True,
@@ -57,7 +60,7 @@ def search(
             name="search",
             storage_path=str(scratch),
             failure_config=ray_tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
-            callbacks=[_ProgressCallback(progress)],
+            callbacks=[_ProgressCallback(progress, cells)],
             verbose=0,
         ),
     )
@@ -72,11 +75,15 @@ def search(
 class _ProgressCallback(Callback):
     """Ray Tune's events as the search's own."""
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: Progress | None, cells: Sequence[Cell]) -> None:
         self._progress = progress
+        self._num_folds = {cell.name: len(cell.folds) for cell in cells}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_progress": None}  # Ray Tune stores callbacks with the experiment; a terminal cannot be
+        return {
+            "_progress": None,
+            "_num_folds": self._num_folds,
+        }  # Ray Tune stores callbacks with the experiment; a terminal cannot be
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_ProgressCallback":
         return self
@@ -113,12 +120,15 @@ class _ProgressCallback(Callback):
             return
         value = trial.last_result.get(METRIC)
         usable = not error and value is not None and value == value
+        cell = trial.config["cell"]
+        num_folds = len(json.loads(trial.last_result.get(SCORES, "{}")))
         self._progress.trial_ended(
-            trial.config["cell"],
+            cell,
             trial.config["number"],
             float(value) if usable else None,
             error or ("" if usable else "no inner fold has both classes"),
             float(trial.last_result.get("time_total_s") or 0.0),
+            stopped_after=num_folds if usable and num_folds < self._num_folds[cell] else None,
         )
 
 

@@ -17,7 +17,7 @@ from dgad.errors import DataError
 from dgad.report.page import write_report
 from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import StudySummary, TrialSummary, read_summary
-from tune.cells import Cell
+from tune.cells import Cell, shown_beside
 from tune.estimate import Cost, FitCount, count_fits, estimate_s, measure
 from tune.finish import summarise
 from tune.ledger import Ledger
@@ -195,6 +195,8 @@ def _work(
         kind=run.study.space,
         features=run.study.features,
         seed=run.study.seed,
+        sampler=run.study.sampler,
+        early_stopping=run.study.early_stopping,
     )
     for cell_name, trials in _trials(run, cells).items():
         progress.board.restore(cell_name, trials)
@@ -224,7 +226,7 @@ def _work(
 def _seal_and_plan(run: Run, cells: Sequence[Cell]) -> tuple[tuple[Row, ...], tuple[OuterJob, ...]]:
     """Every cell's sealed choice, and the refits that are still to be done."""
     ledger, bench = Ledger(run.ledger_folder), Workbench(run)
-    rows = seal(cells, _trials(run, cells), ledger)
+    rows = seal(cells, _trials(run, cells), ledger, beside=shown_beside(run.study))
     read = frozenset((e.cell, str(e.record_id)) for e in ledger.entries() if e.purpose == "outer")
     return rows, tuple(job for job in outer_jobs(run, rows) if not is_done(bench, job, read))
 

@@ -10,10 +10,10 @@ from dgad.domains import Dataset, Domain
 from dgad.errors import DataError, UserError
 from dgad.evaluation.scoring import check_queries, count_references, parse_num_references
 from dgad.features.cache import FeatureCache
-from dgad.methods import METHODS, SHOWN_BESIDE, parse_method
+from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context
 from dgad.settings import from_dict
-from tune.cells import DEPLOY, Cell, cells_of, check_domains, check_num_sources
+from tune.cells import DEPLOY, Cell, cells_of, check_domains, check_num_sources, shown_beside
 from tune.opening import is_searched, opening_design
 from tune.study import Study
 
@@ -109,5 +109,5 @@ def _check_settings(cell: Cell, study: Study) -> None:
 def _build_each(study: Study, cells: Sequence[Cell]) -> None:
     """Build each method once, as its first fit will: the backbone and its weights are to be had."""
     context = Context(features=study.features, device=torch.device("cpu"), cache=FeatureCache(max_bytes=0))
-    for label in sorted({c.label for c in cells} | set(SHOWN_BESIDE)):
+    for label in sorted({c.label for c in cells} | set(shown_beside(study))):
         METHODS[parse_method(label)[0]](_first_settings(label, study), context)

@@ -21,6 +21,8 @@ class CellProgress:
     planned: int
     done: int = 0
     failed: int = 0
+    stopped: int = 0
+    """Given up early, by the cell's rule."""
     best: float | None = None
     running: dict[int, str] = dataclasses.field(default_factory=dict)
     """Inner fold being worked on, by trial number."""
@@ -37,8 +39,16 @@ class Progress(Protocol):
     def trial_begun(self, cell: str, number: int, fold: str) -> None:
         """A trial of a cell works on an inner fold."""
 
-    def trial_ended(self, cell: str, number: int, value: float | None, error: str, duration_s: float) -> None:
-        """A trial has its value, or an error."""
+    def trial_ended(
+        self,
+        cell: str,
+        number: int,
+        value: float | None,
+        error: str,
+        duration_s: float,
+        stopped_after: int | None = None,
+    ) -> None:
+        """A trial has its value, or an error; given up early, the number of inner folds it was seen on."""
 
     def job_ended(self, done: int, total: int, text: str) -> None:
         """One of the refits and scorings after the search is done."""
@@ -58,20 +68,24 @@ class Board:
         progress = self.cells[cell]
         progress.done = len(trials)
         progress.failed = sum(t.status == "failed" for t in trials)
-        progress.best = max((t.value for t in trials if t.value is not None), default=None)
+        progress.stopped = sum(t.status == "stopped" for t in trials)
+        values = [t.value for t in trials if t.value is not None and t.status == "complete"]
+        progress.best = max(values, default=None)
 
     def begin(self, cell: str, number: int, fold: str) -> None:
         """A trial works on an inner fold."""
         self.cells[cell].running[number] = fold
 
-    def end(self, cell: str, number: int, value: float | None) -> None:
-        """A trial is over; without a value it failed."""
+    def end(self, cell: str, number: int, value: float | None, *, stopped: bool = False) -> None:
+        """A trial is over; without a value it failed, and one that was stopped early is never the best."""
         progress = self.cells[cell]
         progress.running.pop(number, None)
         progress.done += 1
         self.ended_here += 1
         if value is None:
             progress.failed += 1
+        elif stopped:
+            progress.stopped += 1
         elif progress.best is None or value > progress.best:
             progress.best = value
 
@@ -113,11 +127,20 @@ class PlainProgress:
         """Not worth a line."""
         self.board.begin(cell, number, fold)
 
-    def trial_ended(self, cell: str, number: int, value: float | None, error: str, duration_s: float) -> None:
+    def trial_ended(
+        self,
+        cell: str,
+        number: int,
+        value: float | None,
+        error: str,
+        duration_s: float,
+        stopped_after: int | None = None,
+    ) -> None:
         """Cell, trial, value, best, and how far the whole search is."""
-        self.board.end(cell, number, value)
+        self.board.end(cell, number, value, stopped=stopped_after is not None)
         progress = self.board.cells[cell]
         outcome = f"inner AUROC {value:.3f}" if value is not None else f"failed: {error}"
+        outcome += f", stopped after {stopped_after} fold(s)" if stopped_after is not None else ""
         best = f"{progress.best:.3f}" if progress.best is not None else "none"
         self._print(
             f"[{self.board.num_done}/{self.board.num_planned}] {cell} trial {number}: {outcome}"
@@ -158,9 +181,17 @@ class LiveProgress:
         """Shown as running."""
         self.board.begin(cell, number, fold)
 
-    def trial_ended(self, cell: str, number: int, value: float | None, error: str, duration_s: float) -> None:
+    def trial_ended(
+        self,
+        cell: str,
+        number: int,
+        value: float | None,
+        error: str,
+        duration_s: float,
+        stopped_after: int | None = None,
+    ) -> None:
         """A failure also gets a line above the table."""
-        self.board.end(cell, number, value)
+        self.board.end(cell, number, value, stopped=stopped_after is not None)
         if error:
             text = f"{cell} trial {number} failed: {error}"
             self._console.print(text, style="red", markup=False, highlight=False)
@@ -190,6 +221,7 @@ def board_table(board: Board) -> Table:
         table.add_column(name, justify="left" if name in ("cell", "running") else "right")
     for name, progress in board.cells.items():
         failed = f" ({progress.failed} failed)" if progress.failed else ""
+        failed += f" ({progress.stopped} stopped early)" if progress.stopped else ""
         table.add_row(
             name,
             f"{progress.done}/{progress.planned}{failed}",

@@ -53,9 +53,16 @@ class OuterJob:
 
 
 def seal(
-    cells: Sequence[Cell], trials: Mapping[str, tuple[TrialSummary, ...]], ledger: Ledger
+    cells: Sequence[Cell],
+    trials: Mapping[str, tuple[TrialSummary, ...]],
+    ledger: Ledger,
+    *,
+    beside: Sequence[str] = SHOWN_BESIDE,
 ) -> tuple[Row, ...]:
-    """Close every cell's selection; what was sealed before stays as it was."""
+    """Close every cell's selection; what was sealed before stays as it was.
+
+    `beside` names the methods that stand in the table whatever was searched.
+    """
     rows = []
     for cell in cells:
         own = trials.get(cell.name, ())
@@ -75,7 +82,7 @@ def seal(
                 is_searched=cell.num_trials > 0,
             )
         )
-    rows += [row for row in _beside(rows) if row.name not in {r.name for r in rows}]
+    rows += [row for row in _beside(rows, beside) if row.name not in {r.name for r in rows}]
     for row in rows[len(cells) :]:
         if ledger.seal_of(row.name) is None:
             assert row.selection is not None
@@ -87,11 +94,11 @@ def _fixed(label: str) -> Selection:
     return Selection(settings=to_dict(parse_method(label)[2]), trial=None, inner_score=None)
 
 
-def _beside(rows: Sequence[Row]) -> Iterator[Row]:
+def _beside(rows: Sequence[Row], labels: Sequence[str]) -> Iterator[Row]:
     """On every target: the winner untrained, and the methods that need no training."""
     for target in dict.fromkeys(r.target for r in rows if r.target != DEPLOY):
         own = [r for r in rows if r.target == target]
-        for label in SHOWN_BESIDE:
+        for label in labels:
             selection: Selection | None = _fixed(label)
             if label == UNTRAINED:
                 winner = next((r.selection for r in own if r.method == "comparer"), None)

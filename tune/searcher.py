@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import optuna
 from optuna.storages import JournalStorage
@@ -21,6 +21,7 @@ from dgad.settings import FeatureSettings
 from tune.cells import Cell
 from tune.opening import OpeningPoint, complete_settings, opening_design
 from tune.quiet import quiet_optuna
+from tune.samplers import Pruning, SamplerName, make_pruner, make_sampler
 from tune.selection import ERROR, SCORES, is_interrupted
 from tune.space import space_for
 
@@ -33,14 +34,28 @@ class MatrixSearcher(Searcher):
     """Deals trials to cells in turn, never by performance, until each has its number."""
 
     def __init__(
-        self, cells: Sequence[Cell], journals: Path, *, kind: str, features: FeatureSettings, seed: int
+        self,
+        cells: Sequence[Cell],
+        journals: Path,
+        *,
+        kind: str,
+        features: FeatureSettings,
+        seed: int,
+        sampler: SamplerName = "tpe",
+        early_stopping: Pruning = "none",
     ) -> None:
         super().__init__(metric=METRIC, mode="max")
         quiet_optuna()
         self._kind, self._features = kind, features
         self._cells = {cell.name: cell for cell in cells if cell.num_trials > 0}
-        self._studies = {name: open_study(journals, name, seed=seed) for name in self._cells}
+        self._studies = {
+            name: open_study(journals, name, seed=seed, sampler=sampler, early_stopping=early_stopping)
+            for name in self._cells
+        }
         self._running: dict[str, tuple[str, optuna.Trial]] = {}
+        self._reported: dict[str, int] = {}
+        """Inner folds whose running mean the cell's study knows, by trial."""
+        self._stopped: set[str] = set()
         for cell in self._cells.values():
             study = self._studies[cell.name]
             design = opening_design(cell.method, kind, features, seed=seed, num_trials=cell.num_trials)
@@ -70,11 +85,31 @@ class MatrixSearcher(Searcher):
         # As JSON: Ray Tune would read meaning into nested mappings and lists.
         return {"cell": cell.name, "number": trial.number, "settings": json.dumps(settings)}
 
+    def should_stop(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Report a finished inner fold to the cell's study, and ask the cell's own rule whether to go on.
+
+        The rule sees the running means of this cell's trials and nothing else.
+        """
+        _, trial = self._running[trial_id]
+        value = result.get(METRIC)
+        if result.get("done") or result.get(ERROR) or value is None or value != value:
+            return False
+        num_folds = len(json.loads(result[SCORES]))
+        if num_folds <= self._reported.get(trial_id, 0):
+            return False  # begun again after its worker died
+        self._reported[trial_id] = num_folds
+        trial.report(float(value), step=num_folds)
+        if not trial.should_prune():
+            return False
+        self._stopped.add(trial_id)
+        return True
+
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell the cell's study: complete with the mean over its inner folds, or failed."""
+        """Tell the cell's study: complete with the mean over its inner folds, stopped early, or failed."""
         name, trial = self._running.pop(trial_id)
+        self._reported.pop(trial_id, None)
         result = result or {}
         value = result.get(METRIC)
         message = str(result.get(ERROR, "")) or ("its worker broke off" if error else "")
@@ -82,7 +117,11 @@ class MatrixSearcher(Searcher):
         if not message and not usable:
             message = "no inner fold has both normal and abnormal images"
         trial.set_user_attr(SCORES, result.get(SCORES, "{}"))
-        if value is not None and not message:
+        if trial_id in self._stopped:
+            # With the last running mean and its fold, so that no sampler takes it for a whole value.
+            self._stopped.remove(trial_id)
+            self._studies[name].tell(trial, state=TrialState.PRUNED)
+        elif value is not None and not message:
             self._studies[name].tell(trial, float(value))
         else:
             trial.set_user_attr(ERROR, message)
@@ -95,7 +134,14 @@ class MatrixSearcher(Searcher):
         """Nothing: the journals are the state."""
 
 
-def open_study(journals: Path, cell_name: str, *, seed: int) -> optuna.Study:
+def open_study(
+    journals: Path,
+    cell_name: str,
+    *,
+    seed: int,
+    sampler: SamplerName = "tpe",
+    early_stopping: Pruning = "none",
+) -> optuna.Study:
     """The Optuna study of a cell, made if it is not there; `optuna-dashboard` opens its journal."""
     journals.mkdir(parents=True, exist_ok=True)
     path = str(journal_path(journals, cell_name))
@@ -107,19 +153,19 @@ def open_study(journals: Path, cell_name: str, *, seed: int) -> optuna.Study:
     )
     # Each restart draws from a stream of its own, or it would propose the same points again.
     num_trials = len(study.get_trials(deepcopy=False))
-    study.sampler = optuna.samplers.TPESampler(
-        multivariate=True,
-        group=True,
-        constant_liar=True,
-        n_startup_trials=1,  # the opening design is the start
-        seed=seed_for(seed, cell_name, "sampler", str(num_trials)) % 2**32,
-    )
+    study.sampler = make_sampler(sampler, seed=seed_for(seed, cell_name, "sampler", str(num_trials)))
+    study.pruner = make_pruner(early_stopping)
     return study
 
 
 def journal_path(journals: Path, cell_name: str) -> Path:
     """Where the journal of a cell is."""
     return journals / f"{quote(cell_name, safe='@')}.log"
+
+
+def journal_cells(journals: Path) -> tuple[str, ...]:
+    """The cells that have a journal."""
+    return tuple(sorted(unquote(path.stem) for path in journals.glob("*.log")))
 
 
 def _open(study: optuna.Study, design: Sequence[OpeningPoint]) -> None:

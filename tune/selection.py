@@ -19,6 +19,10 @@ ERROR = "error"
 """Why a trial failed: a user attribute of every failed one."""
 
 
+STATUS = {optuna.trial.TrialState.COMPLETE: "complete", optuna.trial.TrialState.PRUNED: "stopped"}
+"""Of trials that have a value; a stopped one's is the mean over the folds it finished."""
+
+
 class LeakError(DgadError):
     """A cell was about to read what it must not know: a defect of this program, never of the data."""
 
@@ -84,9 +88,9 @@ def trial_summaries(study: optuna.Study) -> tuple[TrialSummary, ...]:
             TrialSummary(
                 number=trial.number,
                 settings=json.loads(trial.user_attrs["settings"]),
-                value=trial.value if trial.state == optuna.trial.TrialState.COMPLETE else None,
+                value=trial.value if trial.state in STATUS else None,
                 inner_scores=json.loads(trial.user_attrs.get(SCORES, "{}")),
-                status="complete" if trial.state == optuna.trial.TrialState.COMPLETE else "failed",
+                status=STATUS.get(trial.state, "failed"),
                 duration_s=duration.total_seconds() if duration else 0.0,
                 error=trial.user_attrs.get(ERROR),
             )

@@ -15,6 +15,7 @@ from dgad.files import write_atomic
 from dgad.methods import parse_method
 from dgad.settings import FeatureSettings, coerce, require, to_dict
 from dgad.yaml_file import check_keys, load_yaml
+from tune.samplers import Pruning, SamplerName
 
 FORMAT_VERSION = 1
 FILE_NAME = "study.yaml"
@@ -38,6 +39,10 @@ class Study:
     protocol: Literal["nested"] = "nested"
     trials: int = 8
     """Configurations per cell."""
+    sampler: SamplerName = "tpe"
+    """What proposes configurations after the opening design."""
+    early_stopping: Pruning = "median"
+    """The rule by which a cell gives a poor configuration up before its last inner fold."""
     seeds: int = 1
     """Fits of each winner, from `seed` upwards; the search itself uses `seed`."""
     seed: int = 0

@@ -18,6 +18,7 @@ from dgad.domains.image_set import ImageSet
 from dgad.episodes import Episode, EpisodeSampler, SourceDomain
 from dgad.errors import DataError
 from dgad.features.backbone import Backbone, FrozenFeatures
+from dgad.features.levels import check_levels
 from dgad.features.nearest import usual_distances
 from dgad.methods.base import Context, Enrolled, Method, Scores, Traits, check_references
 from dgad.methods.order import content_order
@@ -73,7 +74,8 @@ class ComparerMethod(Method):
 
     @classmethod
     def check_features(cls, settings: ComparerSettings, features: FeatureSettings) -> None:
-        """`init` builtin needs builtin features and the settings of the shipped comparer."""
+        """Levels to choose from; `init` builtin needs builtin features and the shipped structure."""
+        check_levels(features.backbone, None)
         check_start(settings, features)
 
     # Training

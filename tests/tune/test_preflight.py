@@ -9,7 +9,7 @@ import pytest
 from dgad.domains import Dataset, Domain, open_dataset
 from dgad.errors import DataError, SettingsError, UserError, WeightsError
 from dgad.features.builtin import Builtin
-from tune.cells import DEPLOY
+from tune.cells import DEPLOY, shown_beside
 from tune.preflight import checked_matrix
 from tune.study import Study
 
@@ -97,3 +97,13 @@ def test_a_method_of_other_features_leaves_the_others_to_run(surfaces: Path) -> 
     matrix = checked_matrix(study, open_dataset(str(surfaces)))
     assert {c.label for c in matrix.cells} == {"trivial"}
     assert "`weights` must be builtin" in matrix.not_applicable["comparer:builtin"]
+
+
+def test_on_patch_tokens_the_methods_that_need_levels_do_not_apply(surfaces: Path) -> None:
+    study = dataclasses.replace(
+        STUDY, methods=("comparer", "patch_knn:anomalydino"), backbone="test_vit", weights="none"
+    )
+    matrix = checked_matrix(study, open_dataset(str(surfaces)))
+    assert {c.label for c in matrix.cells} == {"patch_knn:anomalydino"}
+    assert "feature maps of one stride only" in matrix.not_applicable["comparer"]
+    assert shown_beside(study) == ("trivial",)

@@ -6,14 +6,20 @@ import os
 import pickle
 import signal
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
+import pytest
+from optuna.trial import TrialState
+
+from dgad.report.summary import TrialSummary
 from dgad.settings import FeatureSettings
 from tune.cells import Cell, cells_of
 from tune.opening import opening_design
+from tune.samplers import Pruning
 from tune.searcher import METRIC, MatrixSearcher, open_study
-from tune.selection import SCORES, trial_summaries
+from tune.selection import SCORES, select, trial_summaries
 from tune.study import Study
 
 DOMAINS = ("a", "b", "c")
@@ -141,3 +147,73 @@ def test_killed_in_the_middle_no_trial_is_lost(tmp_path: Path) -> None:
         assert len(found) == TRIALS
         design = opening_design(cell.method, "full", FEATURES, seed=0, num_trials=TRIALS)
         assert [p for p in design if p.settings not in [t.settings for t in found]] == []
+
+
+def _folds(searcher: MatrixSearcher, trial_id: str, values: list[float]) -> int:
+    """Report running means until the rule stops the trial; the folds it was seen on."""
+    for number in range(1, len(values) + 1):
+        seen = {str(i): v for i, v in enumerate(values[:number])}
+        result = {METRIC: sum(seen.values()) / number, SCORES: json.dumps(seen), "error": ""}
+        done = number == len(values)
+        if done or searcher.should_stop(trial_id, result):
+            searcher.on_trial_complete(trial_id, {**result, "done": True})
+            return number
+    raise AssertionError
+
+
+def _stopping_searcher(folder: Path, rule: Pruning) -> MatrixSearcher:
+    return MatrixSearcher(_cells(8)[:2], folder, kind="full", features=FEATURES, seed=0, early_stopping=rule)
+
+
+@pytest.mark.parametrize("rule", ["median", "asha"])
+def test_a_poor_configuration_is_given_up_and_reaches_the_sampler_as_pruned(
+    tmp_path: Path, rule: Pruning
+) -> None:
+    searcher = _stopping_searcher(tmp_path, rule)
+    names = [c.name for c in _cells(8)[:2]]
+    seen: dict[str, list[int]] = {name: [] for name in names}
+    for number in range(16):
+        config = searcher.suggest(f"t{number}")
+        assert isinstance(config, dict)
+        # The first cell's fifth configuration is poor; in the other cell every one is as poor as that.
+        poor = config["cell"] == names[1] or len(seen[names[0]]) == 4
+        seen[config["cell"]].append(
+            _folds(searcher, f"t{number}", [0.3, 0.3, 0.3] if poor else [0.9, 0.8, 0.9])
+        )
+    assert seen[names[0]][4] == 1
+    assert seen[names[1]] == [3] * 8, "another cell's values must not count"
+    study = open_study(tmp_path, names[0], seed=0)
+    pruned = [t for t in study.get_trials() if t.state == TrialState.PRUNED]
+    assert [t.number for t in pruned] == [4]
+    assert pruned[0].intermediate_values == {1: 0.3}
+    (stopped,) = [t for t in trial_summaries(study) if t.status == "stopped"]
+    assert stopped.value == 0.3
+    assert list(stopped.inner_scores.values()) == [0.3]
+
+
+def test_without_a_rule_every_configuration_is_seen_through(tmp_path: Path) -> None:
+    searcher = _stopping_searcher(tmp_path, "none")
+    for number in range(16):
+        assert isinstance(searcher.suggest(f"t{number}"), dict)
+        assert _folds(searcher, f"t{number}", [0.9 - 0.05 * number] * 3) == 3
+
+
+def test_a_fold_seen_again_after_a_workers_death_is_reported_once(tmp_path: Path) -> None:
+    searcher = _stopping_searcher(tmp_path, "median")
+    config = searcher.suggest("t")
+    assert isinstance(config, dict)
+    result = {METRIC: 0.5, SCORES: json.dumps({"b": 0.5}), "error": ""}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not searcher.should_stop("t", result)
+        assert not searcher.should_stop("t", result)
+
+
+def test_a_stopped_configuration_is_never_chosen(tmp_path: Path) -> None:
+    complete, stopped = (
+        TrialSummary(number=n, settings={"n": n}, value=v, inner_scores={}, status=s, duration_s=1)
+        for n, v, s in ((0, 0.7, "complete"), (1, 0.9, "stopped"))
+    )
+    chosen = select((complete, stopped))
+    assert chosen is not None
+    assert chosen.trial == 0

@@ -1,0 +1,123 @@
+"""`dgad-tune audit`: did any cell see a label of its target before its choice was sealed?
+
+The ledger says what was read and when; records, fits and Optuna journals say what was done with it. Each is
+checked against the others, so that a read that was never entered shows as well as one that came too early.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dgad.errors import RecordError
+from dgad.records import Record, RecordStore
+from tune.cells import DEPLOY
+from tune.ledger import Entry, Ledger, leaks
+from tune.quiet import quiet_optuna
+from tune.searcher import journal_cells, open_study
+from tune.selection import trial_summaries
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Audit:
+    """What was looked at, and what was found."""
+
+    num_entries: int
+    num_records: int
+    num_cells: int
+    breaches: tuple[str, ...]
+    """One sentence each; none is a clean audit."""
+
+
+def audit(folder: Path) -> Audit:
+    """Check a run folder; `RecordError` where the ledger or a record is missing or damaged."""
+    quiet_optuna()
+    entries = Ledger(folder / "ledger").entries()
+    if not entries:
+        raise RecordError(f"{folder} has no ledger: nothing has been fitted or judged in it.")
+    records = {r.record_id: r for r in RecordStore(folder / "records").records()}
+    found = [*leaks(entries)]
+    found += _reads(entries, records)
+    found += _fits(entries, folder / "fits")
+    found += _references(records.values())
+    found += _journals(entries, records, folder / "optuna")
+    cells = {e.cell for e in entries}
+    return Audit(
+        num_entries=len(entries), num_records=len(records), num_cells=len(cells), breaches=tuple(found)
+    )
+
+
+def _target(cell: str) -> str:
+    return cell.partition("@")[2]
+
+
+def _reads(entries: Sequence[Entry], records: Mapping[str, Record]) -> Iterator[str]:
+    """Every read names a record that is there, tells its domain, and knows nothing of the cell's target."""
+    sealed: dict[str, Mapping[str, Any]] = {}
+    for entry in entries:
+        place = f"Entry {entry.sequence}: {entry.cell}"
+        if entry.purpose == "seal":
+            sealed[entry.cell] = entry.detail
+        if entry.record_id is None:
+            continue
+        record = records.get(entry.record_id)
+        if record is None:
+            if entry.purpose == "objective":
+                yield f"{place} was judged by record {entry.record_id}, which is missing."
+            continue  # an outer read that broke off before it was scored
+        target = _target(entry.cell)
+        if (record.target,) != entry.domains:
+            yield f"{place} says it read {', '.join(entry.domains)}, but the record is of {record.target}."
+        if target in record.fit.sources:
+            yield f"{place} used record {record.record_id}, whose fit was trained on the cell's target."
+        if entry.purpose == "objective" and record.target == target:
+            yield f"{place} was judged by its own target, in record {record.record_id}."
+        chosen = sealed.get(entry.cell, {}).get("settings")
+        if entry.purpose == "outer" and chosen is not None and chosen != dict(record.fit.settings):
+            yield f"{place} was scored with other settings than those it had sealed."
+
+
+def _fits(entries: Sequence[Entry], folder: Path) -> Iterator[str]:
+    """A fit was trained on the domains that the ledger says, the cell's target not among them."""
+    for entry in entries:
+        if entry.purpose != "fit":
+            continue
+        about = folder / str(entry.detail.get("fit")) / "fit.json"
+        if not about.is_file():
+            continue  # broke off before it was stored
+        sources = tuple(json.loads(about.read_bytes())["key"]["sources"])
+        place = f"Entry {entry.sequence}: {entry.cell}"
+        if sources != entry.domains:
+            yield f"{place} says its fit knows {entry.domains}, but it was trained on {sources}."
+        if _target(entry.cell) in sources:
+            yield f"{place} used a fit that was trained on its target."
+
+
+def _references(records: Sequence[Record] | Any) -> Iterator[str]:
+    """References are train normals of the scored domain, and none of them is a query."""
+    for record in records:
+        wrong = [r for r in record.reference_ids if not r.startswith(f"{record.target}/train/good/")]
+        if wrong:
+            yield f"Record {record.record_id} has the reference {wrong[0]}, no train normal of its target."
+        both = set(record.reference_ids) & set(record.sample_ids)
+        if both:
+            yield f"Record {record.record_id} has {min(both)} both as reference and as query."
+
+
+def _journals(entries: Sequence[Entry], records: Mapping[str, Record], journals: Path) -> Iterator[str]:
+    """Whatever a sampler was told rests on a read that the ledger has, with the value of its record."""
+    read: dict[tuple[str, str], set[float]] = {}
+    for entry in entries:
+        if entry.purpose == "objective" and entry.record_id in records:
+            record = records[entry.record_id]
+            if record.metrics.image_auroc is not None:
+                read.setdefault((entry.cell, record.target), set()).add(record.metrics.image_auroc)
+    for cell in journal_cells(journals):
+        target = _target(cell)
+        for trial in trial_summaries(open_study(journals, cell, seed=0)):
+            for domain, value in trial.inner_scores.items():
+                if domain == target and target != DEPLOY:
+                    yield f"Trial {trial.number} of {cell} told its sampler a value of its target."
+                elif value is not None and value not in read.get((cell, domain), set()):
+                    yield f"Trial {trial.number} of {cell} has a value on {domain} that no read accounts for."
