@@ -33,17 +33,17 @@ from tune.study import Study
 FIT_ERRORS = (DgadError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 """What makes a fit a failed record: ours, and what torch raises. Anything else is a defect of the code."""
 
-_DECIDING_PARTS = (
-    "comparer",
-    "features",
-    "methods",
-    "domains",
-    "evaluation",
-    "episodes.py",
-    "synthetic_sources.py",
-    "training.py",
+_NOT_DECIDING = (
+    "commands",
+    "pretraining",
+    "report",
+    "bundle.py",
+    "cli.py",
+    "command_line.py",
+    "model_card.py",
+    "records.py",
 )
-"""The parts of `dgad` whose code decides a fit or its scores."""
+"""The parts of `dgad` whose code decides no fit and no score; what is new decides until it is named here."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,10 +104,10 @@ def code_version() -> str:
     """The version and a hash of the code and weights that decide fits and scores: changed ones refit."""
     root = Path(dgad.__file__).parent
     digest = hashlib.sha256()
-    for part in _DECIDING_PARTS:
-        path = root / part
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
+    for file in sorted(root.rglob("*.py")):
+        relative = file.relative_to(root)
+        if relative.parts[0] not in _NOT_DECIDING:
+            digest.update(str(relative).encode() + b"\0" + file.read_bytes())
     shipped = root / "weights" / INFO_FILE  # names the sums of the weights beside it
     digest.update(shipped.read_bytes() if shipped.is_file() else b"")
     return f"{current_versions()['dgad']}+{digest.hexdigest()[:12]}"
