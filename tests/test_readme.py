@@ -29,7 +29,7 @@ def commands(section: str | None = None) -> list[list[str]]:
 
 def test_one_fold_at_a_time_runs_as_it_stands(run: Run) -> None:
     ran = commands("One fold at a time")
-    assert len(ran) == 3
+    assert len(ran) == 4
     for program, *arguments in ran:
         done = run(*arguments, script=program)
         assert done.returncode == 0, done.stderr
