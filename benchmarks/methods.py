@@ -25,9 +25,6 @@ from dgad.methods import METHODS
 from dgad.records import Record
 from dgad.report.tables import leaderboard
 
-SLOW_S = 60.0
-"""A longer fit is made once only."""
-
 
 def labels(weights: str) -> tuple[str, ...]:
     """Every method with its default settings, and the shipped comparer where it can be had."""
@@ -76,6 +73,13 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--num-references", type=parse_num_references, default=10)
     parser.add_argument("--image-size", type=int)
+    parser.add_argument(
+        "--slow-s",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="a fit this long is made once only (default: 60)",
+    )
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     options = argparse.Namespace(
@@ -89,7 +93,9 @@ def main() -> None:
     jobs = backbone.plan(dataset, options)
     records = list(run(jobs, dataset, device, given.out))
     longest = {j.label: max((r.fit_s or 0 for r in records if r.label == j.arm), default=0) for j in jobs}
-    options.methods = tuple(label for label in options.methods if longest.get(label, SLOW_S) < SLOW_S)
+    options.methods = tuple(
+        label for label in options.methods if longest.get(label, given.slow_s) < given.slow_s
+    )
     options.seeds = seeds[1:]
     if options.methods and options.seeds:
         more = backbone.plan(dataset, options)
