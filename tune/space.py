@@ -13,6 +13,7 @@ import optuna
 
 from dgad.comparer.settings import ADAPTED, BUILTIN, STRUCTURE
 from dgad.settings import FeatureSettings, to_dict
+from tune.space_generalisation import agg, agg_pair, eisnet, eisnet_pair, epi_fcr, epi_fcr_pair
 from tune.space_peers import patch_knn, patchcore
 from tune.space_reconstruction import autoencoder, memae, trustmae
 
@@ -121,8 +122,14 @@ def nothing(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
 
 
 SPACES: Mapping[str, FeatureSpace] = {
+    "agg": agg,
+    "agg_pair": agg_pair,
     "autoencoder": autoencoder,
     "comparer": comparer,
+    "eisnet": eisnet,
+    "eisnet_pair": eisnet_pair,
+    "epi_fcr": epi_fcr,
+    "epi_fcr_pair": epi_fcr_pair,
     "memae": memae,
     "patch_knn": patch_knn,
     "patchcore": patchcore,

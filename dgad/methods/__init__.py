@@ -3,9 +3,12 @@
 from typing import Any
 
 from dgad.errors import SettingsError
+from dgad.methods.agg import AggMethod, AggPairMethod
 from dgad.methods.autoencoder import AutoencoderMethod
 from dgad.methods.base import Method
 from dgad.methods.comparer import ComparerMethod
+from dgad.methods.eisnet import EisnetMethod, EisnetPairMethod
+from dgad.methods.epi_fcr import EpiFcrMethod, EpiFcrPairMethod
 from dgad.methods.memae import MemAEMethod
 from dgad.methods.patch_knn import PatchKnnMethod
 from dgad.methods.patchcore import PatchcoreMethod
@@ -14,8 +17,14 @@ from dgad.methods.trustmae import TrustMAEMethod
 from dgad.settings import did_you_mean
 
 METHODS: dict[str, type[Method]] = {
+    "agg": AggMethod,
+    "agg_pair": AggPairMethod,
     "autoencoder": AutoencoderMethod,
     "comparer": ComparerMethod,
+    "eisnet": EisnetMethod,
+    "eisnet_pair": EisnetPairMethod,
+    "epi_fcr": EpiFcrMethod,
+    "epi_fcr_pair": EpiFcrPairMethod,
     "memae": MemAEMethod,
     "patch_knn": PatchKnnMethod,
     "patchcore": PatchcoreMethod,

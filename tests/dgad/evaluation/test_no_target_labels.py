@@ -12,7 +12,7 @@ from dgad.evaluation.experiment import Evaluation, Result, evaluate
 from dgad.folds import Fold
 from dgad.methods import METHODS, parse_method
 from dgad.settings import FeatureSettings
-from tests.dgad.methods.test_contract import short
+from tests.dgad.methods.test_contract import brief
 
 
 def with_labels_swapped(dataset: Dataset, target: str) -> Dataset:
@@ -33,11 +33,11 @@ def with_labels_swapped(dataset: Dataset, target: str) -> Dataset:
 def test_swapped_labels_of_the_target_change_no_score(name: str, demo_data: Path) -> None:
     evaluation = Evaluation(
         fold=Fold(target="wood", sources=("grid", "leather")),
-        labels=(f"{name}:short",),
+        labels=(f"{name}:brief",),
         num_references=(3,),
         seeds=(0,),
         features=FeatureSettings(weights="none", image_size_px=64),
-        variants={f"{name}:short": short(parse_method(name)[2])},
+        variants={f"{name}:brief": brief(parse_method(name)[2])},
     )
     dataset = open_dataset(str(demo_data))
     (given,) = evaluate(dataset, evaluation, device=torch.device("cpu"))

@@ -1,0 +1,1 @@
+"""Parts of the domain-generalisation methods: classifiers of whole images that transfer between domains."""

@@ -1,0 +1,59 @@
+"""Jigsaw puzzles of 3 × 3 tiles: which permutations there are, drawing them, applying them."""
+
+# N images, S pixels a side, T = 9 tiles, t pixels a tile's side
+
+import functools
+import itertools
+
+import numpy as np
+import torch
+from torch import Tensor
+
+GRID = 3
+NUM_TILES = GRID * GRID
+NUM_PERMUTATIONS = 31
+"""The identity, which is label 0, and 30 others."""
+
+
+@functools.cache
+def permutations() -> Tensor:
+    """int64 (31, 9): entry [label, t] is the tile that comes to place t in the puzzle of that label.
+
+    Starting from the identity, each is the one furthest in Hamming distance from those already chosen (by the
+    nearest of them, then by the sum, then the first in lexicographic order), after Noroozi and Favaro 2016.
+    No seed: the puzzles are part of the method.
+    """
+    every = np.array(list(itertools.permutations(range(NUM_TILES))), dtype=np.int8)
+    chosen = [0]
+    nearest = np.full(len(every), NUM_TILES)
+    total = np.zeros(len(every), dtype=np.int64)
+    while len(chosen) < NUM_PERMUTATIONS:
+        distance = (every != every[chosen[-1]]).sum(1)
+        nearest, total = np.minimum(nearest, distance), total + distance
+        chosen.append(int(np.argmax(nearest * NUM_TILES * NUM_PERMUTATIONS + total)))
+    return torch.from_numpy(every[chosen].astype(np.int64))
+
+
+def draw_puzzles(count: int, identity_probability: float, generator: torch.Generator) -> Tensor:
+    """Labels, int64 (count,): 0 with that probability, else one of 1 to 30, each as likely."""
+    others = torch.randint(1, NUM_PERMUTATIONS, (count,), generator=generator)
+    return torch.where(torch.rand(count, generator=generator) < identity_probability, 0, others)
+
+
+def shuffle_tiles(images_N3SS: Tensor, order_NT: Tensor) -> Tensor:
+    """Each image with tile `order_NT[n, t]` at the place of tile t, row by row; same shape and type.
+
+    A side that is no multiple of 3 is not cropped or resized, so that every backbone takes puzzles as it
+    takes images: the last S mod 3 rows and columns stay where they are.
+    """
+    count, side = len(images_N3SS), images_N3SS.shape[-1]
+    tile = side // GRID
+    used = tile * GRID
+    grid_N3GtGt = images_N3SS[..., :used, :used].reshape(count, -1, GRID, tile, GRID, tile)
+    tiles_NT3tt = grid_N3GtGt.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    rows_N1 = torch.arange(count, device=images_N3SS.device)[:, None]
+    moved_NT3tt = tiles_NT3tt[rows_N1, order_NT.to(images_N3SS.device)]
+    moved_NGG3tt = moved_NT3tt.reshape(count, GRID, GRID, -1, tile, tile)
+    shuffled = images_N3SS.clone()
+    shuffled[..., :used, :used] = moved_NGG3tt.permute(0, 3, 1, 4, 2, 5).reshape(count, -1, used, used)
+    return shuffled

@@ -1,0 +1,150 @@
+"""What the domain-generalisation methods share: one encoder, one classifier of whole images, no pixel maps.
+
+The query-reference variants (the paper's "+") give the classifier the mean reference embedding as a second
+input; in training references are normals of the query's own source, at enrolment those of the target.
+"""
+
+# N images, R references, C channels
+
+import abc
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from dgad.domains.image_set import ImageSet
+from dgad.episodes import SourceDomain, check_sources
+from dgad.errors import DataError
+from dgad.features.backbone import FrozenFeatures
+from dgad.generalisation.batches import DomainBatches
+from dgad.generalisation.encoder import Classifier, Encoder, anomaly_logit
+from dgad.generalisation.settings import MOMENTUM, TrainingSettings
+from dgad.methods.base import Context, Enrolled, Method, Scores, Traits, check_references
+from dgad.methods.order import content_order
+from dgad.seeds import seed_for
+
+SCORING_BATCH = 16
+NUM_STANDARDISING_DRAWS = 4
+"""Steps' worth of queries by which embeddings are standardised before training."""
+
+
+class ImageClassifier(Method):
+    """Learns normal against abnormal from the sources; a query's score is the difference of the logits."""
+
+    traits: ClassVar[Traits] = Traits(
+        learns=True,
+        needs_defects=True,
+        min_sources=1,
+        trains_at_enrolment=False,
+        gives_pixels=False,
+        servable=False,
+    )
+    settings: TrainingSettings
+
+    def __init__(self, settings: Any, context: Context) -> None:
+        super().__init__(settings, context)
+        self._build(seed=0)
+
+    @property
+    def pair_hidden(self) -> int | None:
+        """Width of the classifier's hidden layer in the query-reference variants, else None."""
+        hidden: int | None = getattr(self.settings, "pair_hidden", None)
+        return hidden
+
+    def _build(self, *, seed: int) -> None:
+        """Draw every weight from the seed; the backbone's stream is shared by all methods."""
+        device = self.context.device
+        self.encoder = Encoder(
+            self.context.features, self.settings.stride, seed=seed_for(seed, "backbone")
+        ).to(device)
+        self.classifier = Classifier(
+            self.encoder.channels, pair_hidden=self.pair_hidden, seed=seed_for(seed, "classifier")
+        ).to(device)
+        self._frozen: FrozenFeatures | None = None
+
+    # Training
+
+    def fit(self, sources: Sequence[SourceDomain], *, seed: int) -> None:
+        """Train encoder and classifier on batches of every source."""
+        check_sources(sources)
+        if len(sources) < self.traits.min_sources:
+            raise DataError(
+                f"`{self.name}` needs at least {self.traits.min_sources} source domains, one to learn from"
+                f" and one to test on in every step, but got {len(sources)}."
+            )
+        self._build(seed=seed)
+        batches = DomainBatches(
+            sources,
+            seed=seed,
+            normals=self.settings.normals_per_domain,
+            abnormals=self.settings.abnormals_per_domain,
+            references=getattr(self.settings, "references_per_domain", 0),
+            device=self.context.device,
+        )
+        first = [b.queries_B3SS for _ in range(NUM_STANDARDISING_DRAWS) for b in batches.draw()]
+        self.encoder.standardise(torch.cat(first))
+        self._train(batches, num_domains=len(sources), seed=seed)
+        self._frozen = None
+
+    @abc.abstractmethod
+    def _train(self, batches: DomainBatches, *, num_domains: int, seed: int) -> None:
+        """Change the weights of `encoder` and `classifier` by `num_steps` steps."""
+
+    def _sgd(self, parameters: Sequence[nn.Parameter] | Iterator[nn.Parameter]) -> torch.optim.SGD:
+        settings = self.settings
+        return torch.optim.SGD(
+            parameters, lr=settings.learning_rate, momentum=MOMENTUM, weight_decay=settings.weight_decay
+        )
+
+    # Enrolment and scoring
+
+    @torch.no_grad()
+    def enroll(self, references: ImageSet) -> Enrolled:
+        """The mean reference embedding (C,), or nothing where references are not looked at."""
+        check_references(references)
+        tensors: dict[str, Tensor] = {}
+        if self.pair_hidden is not None:
+            ordered = references.take(content_order(references))
+            tensors["reference"] = self._embeddings(ordered).mean(0)
+        return Enrolled(method=self.name, num_references=len(references), tensors=tensors)
+
+    @torch.no_grad()
+    def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
+        """Abnormal minus normal class logit."""
+        reference_C = enrolled.tensors.get("reference")
+        if reference_C is not None:
+            reference_C = reference_C.to(self.context.device)
+        images = [torch.zeros(0)]
+        for start in range(0, len(queries), SCORING_BATCH):
+            batch = queries.take(range(start, min(start + SCORING_BATCH, len(queries))))
+            images.append(anomaly_logit(self.classifier(self._embeddings(batch), reference_C)).cpu())
+        return Scores(image=torch.cat(images), pixels=None)
+
+    def _embeddings(self, images: ImageSet) -> Tensor:
+        """Embeddings (N, C) by the trained encoder, whose maps are kept per image."""
+        if self._frozen is None:
+            self._frozen = FrozenFeatures(self.encoder.backbone, self.context.cache, self.context.device)
+        return self.encoder.pooled(self._frozen.maps(images)[0])
+
+    # State
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights of the encoder and the classifier: what scoring needs."""
+        parts = {"encoder": self.encoder, "classifier": self.classifier}
+        return {
+            f"{part}.{name}": tensor.detach().cpu().clone()
+            for part, module in parts.items()
+            for name, tensor in module.state_dict().items()
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Raises `DataError` when the tensors are not those of these settings."""
+        for part, module in {"encoder": self.encoder, "classifier": self.classifier}.items():
+            prefix = f"{part}."
+            own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            try:
+                module.load_state_dict(own)
+            except RuntimeError as error:
+                raise DataError(f"The weights do not fit the settings of `{self.name}`: {error}") from error
+        self._frozen = None
