@@ -15,10 +15,7 @@ from dgad.errors import DataError, SettingsError
 from dgad.features import builtin
 from dgad.methods import METHODS, method_label, parse_method
 from dgad.methods.agg import AggPairSettings, AggSettings
-from dgad.methods.agg import AggPairSettings, AggSettings
 from dgad.methods.base import Context, Method
-from dgad.methods.eisnet import EisnetPairSettings, EisnetSettings
-from dgad.methods.epi_fcr import EpiFcrPairSettings, EpiFcrSettings
 from dgad.methods.eisnet import EisnetPairSettings, EisnetSettings
 from dgad.methods.epi_fcr import EpiFcrPairSettings, EpiFcrSettings
 from dgad.methods.patchcore import PatchcoreSettings
