@@ -13,9 +13,9 @@ from dgad.settings import FeatureSettings
 class Encoder(nn.Module):
     """F of the papers: the backbone's map of one stride, averaged over its grid, on a common scale.
 
-    Between images the average of a texture backbone varies by a few percent of its mean; of the ImageNet
-    backbones that the papers start from it varies by about as much as its mean. SGD at their rates needs
-    the latter, so the embedding is put on that scale once, where training starts, by `standardise`.
+    How much the average varies between images depends on the weights: the root mean square is 0.38 on the
+    builtin ones and 0.03 on random ones. So that one learning rate suits both, the embedding is given mean 0
+    and deviation 1 once, where training starts, by `standardise`.
     """
 
     centre_C: Tensor

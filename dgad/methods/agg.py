@@ -15,14 +15,18 @@ from dgad.training import train
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class AggSettings(TrainingSettings):
-    """One configuration of AGG; raises `SettingsError` for a value out of range."""
+    """One configuration of AGG; raises `SettingsError` for a value out of range.
+
+    The default steps take about 50 s on one CPU core at 128 px with three sources; the release of Epi-FCR,
+    whose baseline this is, takes 3,001 of 32 images a source.
+    """
 
     num_steps: int = 120
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class AggPairSettings(AggSettings):
-    """One configuration of AGG+; raises `SettingsError` for a value out of range."""
+    """One configuration of AGG+, about 75 s a fit; raises `SettingsError` for a value out of range."""
 
     references_per_domain: int = 2
     pair_hidden: int = 64

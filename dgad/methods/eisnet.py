@@ -21,7 +21,10 @@ DECAY_FACTOR = 0.1
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class EisnetSettings(TrainingSettings):
-    """One configuration of EISNet; raises `SettingsError` for a value out of range."""
+    """One configuration of EISNet; raises `SettingsError` for a value out of range.
+
+    The default steps take about 55 s on one CPU core at 128 px with three sources; published are 100 epochs.
+    """
 
     num_steps: int = 90
     weight_decay: float = 2e-5
@@ -51,7 +54,7 @@ class EisnetSettings(TrainingSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class EisnetPairSettings(EisnetSettings):
-    """One configuration of EISNet+; raises `SettingsError` for a value out of range."""
+    """One configuration of EISNet+, about 70 s a fit; raises `SettingsError` for a value out of range."""
 
     references_per_domain: int = 2
     pair_hidden: int = 64

@@ -66,7 +66,11 @@ class ImageClassifier(Method):
     # Training
 
     def fit(self, sources: Sequence[SourceDomain], *, seed: int) -> None:
-        """Train encoder and classifier on batches of every source."""
+        """Train encoder and classifier on batches of every source.
+
+        Raises `DataError` for fewer sources than the method needs, or unusable ones, and `TrainingError`
+        on a loss that is not finite.
+        """
         check_sources(sources)
         if len(sources) < self.traits.min_sources:
             raise DataError(

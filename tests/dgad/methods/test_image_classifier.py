@@ -1,5 +1,6 @@
 """What AGG, Epi-FCR and EISNet share, with and without references."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -21,9 +22,13 @@ PAIR = [
 SOURCES = [source("a", 6), source("b", 9, seed=5)]
 
 
-def fitted(method_type: type[ImageClassifier], settings_type: type[Any], **changes: Any) -> ImageClassifier:
+def fitted_settings(settings_type: type[Any], **changes: Any) -> Any:
     few = FEW | ({"num_warmup_steps": 1} if issubclass(settings_type, EpiFcrSettings) else {})
-    method = method_type(settings_type(**(few | changes)), context())
+    return settings_type(**(few | changes))
+
+
+def fitted(method_type: type[ImageClassifier], settings_type: type[Any], **changes: Any) -> ImageClassifier:
+    method = method_type(fitted_settings(settings_type, **changes), context())
     method.fit(SOURCES, seed=0)
     return method
 
@@ -72,7 +77,13 @@ def test_the_score_is_the_difference_of_the_class_logits(method_type: Any, setti
 def test_training_changes_encoder_and_classifier_and_reports_every_step(
     method_type: Any, settings_type: Any
 ) -> None:
-    method = fitted(method_type, settings_type)
+    reported: list[tuple[str, int, int]] = []
+    watched = dataclasses.replace(
+        context(), progress=lambda stage, step, total, loss: reported.append((stage, step, total))
+    )
+    method = method_type(fitted_settings(settings_type), watched)
+    method.fit(SOURCES, seed=0)
+    assert reported == [(method.name, 1, 2), (method.name, 2, 2)]
     start = method_type(method.settings, context())
     for name in ("encoder", "classifier"):
         before, after = getattr(start, name).state_dict(), getattr(method, name).state_dict()
