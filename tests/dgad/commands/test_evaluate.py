@@ -109,7 +109,7 @@ def test_mistakes_get_one_sentence_and_exit_2(
         ("methods:\n  comparer: {head: tree}\n", "`methods.comparer.head` must be one of mlp, distance"),
         ("methods:\n  comparer: {preset: papr}\n", "has the presets robust, paper"),
         ("methods:\n  comparer: 3\n", "line 2: `methods.comparer` must be a mapping, but got 3"),
-        ("methods:\n  1: {}\n", "line 2: `method` must be one of comparer"),
+        ("methods:\n  1: {}\n", "line 2: `method` must be one of agg"),
         ("a: [\n", "not valid YAML"),
         ("- 1\n", "must hold a mapping"),
         ("methods: {}\nmethods: {}\n", "line 2: `methods` stands here twice"),
