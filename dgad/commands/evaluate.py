@@ -114,6 +114,8 @@ def evaluate_command(
         )
     else:
         console = Console(soft_wrap=True)
+        if not console.is_terminal:  # in a pipe rich assumes 80 columns and would cut names and figures
+            console = Console(soft_wrap=True, width=160)
         several = len({r.num_references for r in results}) > 1
         tables = curve_tables(results) if several else [result_table(results)]
         for table in tables:

@@ -54,7 +54,7 @@ def result_json(result: Result, *, target: str, sources: tuple[str, ...]) -> dic
 def result_table(results: Sequence[Result]) -> Table:
     """The same rows for a reader."""
     table = Table(title_justify="left")
-    table.add_column("method")
+    table.add_column("method", no_wrap=True)
     columns = (
         "seed",
         "refs",
@@ -67,7 +67,7 @@ def result_table(results: Sequence[Result]) -> Table:
         "enrol s",
     )
     for name in columns:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name.startswith("image"))
     for result in results:
         scores, metrics = result.scores, result.scores.metrics
         interval = ""
@@ -113,7 +113,7 @@ def curve_tables(results: Sequence[Result]) -> list[Table]:
             title=f"{name.replace('_auroc', ' AUROC')} by number of references{seeds} · ",
             title_justify="left",
         )
-        table.add_column("method")
+        table.add_column("method", no_wrap=True)
         for count in counts:
             table.add_column(str(count), justify="right")
         by_place = {(p.label, p.num_references): p for p in points}
