@@ -3,7 +3,7 @@
 # N images, S pixels a side
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -37,3 +37,8 @@ class ImageSet:
         index = torch.as_tensor(list(indices), dtype=torch.long)
         keys = tuple(self.keys[i] for i in indices) if self.keys else ()
         return ImageSet(images=self.images[index], keys=keys)
+
+    def batches(self, size: int) -> Iterator["ImageSet"]:
+        """The images in their order, at most `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.take(range(start, min(start + size, len(self))))

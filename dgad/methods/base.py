@@ -21,6 +21,9 @@ from dgad.errors import DataError
 from dgad.features.cache import FeatureCache
 from dgad.settings import FeatureSettings
 
+SCORING_BATCH = 16
+"""Queries that a method scores at once: what bounds its memory."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Scores:

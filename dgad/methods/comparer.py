@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dgad.augmentation import random_flips
 from dgad.comparer.model import Comparer, LevelStatistics, patches, pixel_map, pool_patches
@@ -16,19 +16,26 @@ from dgad.comparer.settings import PRESETS, ComparerSettings
 from dgad.comparer.start import check_start, load_builtin
 from dgad.domains.image_set import ImageSet
 from dgad.episodes import Episode, EpisodeSampler, SourceDomain
-from dgad.errors import DataError
 from dgad.features.backbone import Backbone, FrozenFeatures
 from dgad.features.levels import check_levels
 from dgad.features.nearest import usual_distances
-from dgad.methods.base import Context, Enrolled, Method, Scores, Traits, check_references
+from dgad.methods.base import (
+    SCORING_BATCH,
+    Context,
+    Enrolled,
+    Method,
+    Scores,
+    Traits,
+    check_references,
+)
 from dgad.methods.order import content_order
+from dgad.methods.weights import load_into, state_of
 from dgad.seeds import seed_for
 from dgad.settings import FeatureSettings
 from dgad.synthetic_sources import draw_sources
 from dgad.training import one_cycle, train, trainable
 
 MAX_CALIBRATION_FOLDS = 10
-SCORING_BATCH = 16
 
 
 class ComparerMethod(Method):
@@ -227,8 +234,7 @@ class ComparerMethod(Method):
         """Image logits (Eq. 5) and pixel logits (Eq. 6)."""
         size = int(queries.images.shape[-1])
         images, pixels = [], []
-        for start in range(0, len(queries), SCORING_BATCH):
-            batch = queries.take(range(start, min(start + SCORING_BATCH, len(queries))))
+        for batch in queries.batches(SCORING_BATCH):
             levels = self._level_logits(batch, enrolled)
             pooled = torch.stack([pool_patches(level.flatten(1), self.settings) for level in levels])
             images.append(pooled.amax(0).cpu())
@@ -260,22 +266,15 @@ class ComparerMethod(Method):
 
     # State
 
+    @property
+    def _parts(self) -> dict[str, nn.Module]:
+        return {"backbone": self.backbone, "comparer": self.comparer}
+
     def state(self) -> dict[str, Tensor]:
         """Backbone and comparer weights."""
-        parts = {"backbone": self.backbone, "comparer": self.comparer}
-        return {
-            f"{part}.{name}": tensor.detach().cpu().clone()
-            for part, module in parts.items()
-            for name, tensor in module.state_dict().items()
-        }
+        return state_of(self._parts)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Raises `DataError` when the tensors are not those of these settings."""
-        for part, module in {"backbone": self.backbone, "comparer": self.comparer}.items():
-            prefix = f"{part}."
-            own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            try:
-                module.load_state_dict(own)
-            except RuntimeError as error:
-                raise DataError(f"The weights do not fit the settings of `{self.name}`: {error}") from error
+        load_into(self._parts, state, method=self.name)
         self._frozen = None

@@ -20,11 +20,19 @@ from dgad.features.backbone import FrozenFeatures
 from dgad.generalisation.batches import DomainBatches
 from dgad.generalisation.encoder import Classifier, Encoder, anomaly_logit
 from dgad.generalisation.settings import MOMENTUM, TrainingSettings
-from dgad.methods.base import Context, Enrolled, Method, Scores, Traits, check_references
+from dgad.methods.base import (
+    SCORING_BATCH,
+    Context,
+    Enrolled,
+    Method,
+    Scores,
+    Traits,
+    check_references,
+)
 from dgad.methods.order import content_order
+from dgad.methods.weights import load_into, state_of
 from dgad.seeds import seed_for
 
-SCORING_BATCH = 16
 NUM_STANDARDISING_DRAWS = 4
 """Steps' worth of queries by which embeddings are standardised before training."""
 
@@ -120,8 +128,7 @@ class ImageClassifier(Method):
         if reference_C is not None:
             reference_C = reference_C.to(self.context.device)
         images = [torch.zeros(0)]
-        for start in range(0, len(queries), SCORING_BATCH):
-            batch = queries.take(range(start, min(start + SCORING_BATCH, len(queries))))
+        for batch in queries.batches(SCORING_BATCH):
             images.append(anomaly_logit(self.classifier(self._embeddings(batch), reference_C)).cpu())
         return Scores(image=torch.cat(images), pixels=None)
 
@@ -133,22 +140,15 @@ class ImageClassifier(Method):
 
     # State
 
+    @property
+    def _parts(self) -> dict[str, nn.Module]:
+        return {"encoder": self.encoder, "classifier": self.classifier}
+
     def state(self) -> dict[str, Tensor]:
         """Weights of the encoder and the classifier: what scoring needs."""
-        parts = {"encoder": self.encoder, "classifier": self.classifier}
-        return {
-            f"{part}.{name}": tensor.detach().cpu().clone()
-            for part, module in parts.items()
-            for name, tensor in module.state_dict().items()
-        }
+        return state_of(self._parts)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Raises `DataError` when the tensors are not those of these settings."""
-        for part, module in {"encoder": self.encoder, "classifier": self.classifier}.items():
-            prefix = f"{part}."
-            own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            try:
-                module.load_state_dict(own)
-            except RuntimeError as error:
-                raise DataError(f"The weights do not fit the settings of `{self.name}`: {error}") from error
+        load_into(self._parts, state, method=self.name)
         self._frozen = None

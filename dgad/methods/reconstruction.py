@@ -3,11 +3,11 @@
 # R references, N images, B crops a step, S pixels a side
 
 import abc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dgad.augmentation import random_flips
 from dgad.comparer.model import gaussian_smooth
@@ -16,8 +16,17 @@ from dgad.episodes import SourceDomain
 from dgad.errors import DataError
 from dgad.features.backbone import Backbone, FrozenFeatures
 from dgad.features.levels import check_levels
-from dgad.methods.base import Context, Enrolled, Method, Scores, Traits, check_references
+from dgad.methods.base import (
+    SCORING_BATCH,
+    Context,
+    Enrolled,
+    Method,
+    Scores,
+    Traits,
+    check_references,
+)
 from dgad.methods.order import content_order
+from dgad.methods.weights import load_into, state_of
 from dgad.reconstruction.crops import random_crops
 from dgad.reconstruction.memory import Bottleneck
 from dgad.reconstruction.networks import Reconstructor
@@ -25,8 +34,6 @@ from dgad.reconstruction.settings import ReconstructionSettings
 from dgad.seeds import seed_for
 from dgad.settings import FeatureSettings
 from dgad.training import one_cycle, train
-
-SCORING_BATCH = 16
 
 
 class ReconstructionMethod(Method):
@@ -139,7 +146,7 @@ class ReconstructionMethod(Method):
         network = self._network
         network.load_state_dict(dict(enrolled.tensors))
         images, maps = [torch.zeros(0)], [torch.zeros(0, size, size)]
-        for batch in batches_of(queries):
+        for batch in queries.batches(SCORING_BATCH):
             map_NSS = self.error_maps(network, self.rebuilt(network, batch), batch)
             if settings.map_sigma_px:
                 map_NSS = gaussian_smooth(map_NSS, settings.map_sigma_px)
@@ -201,33 +208,18 @@ class ReconstructionMethod(Method):
 
     # State
 
+    @property
+    def _parts(self) -> dict[str, nn.Module]:
+        return {} if self.backbone is None else {"backbone": self.backbone}
+
     def state(self) -> dict[str, Tensor]:
         """The seed that enrolment draws from, and the backbone's weights."""
-        weights = {} if self.backbone is None else self.backbone.state_dict()
-        return {
-            "seed": torch.tensor(self.seed, dtype=torch.int64),
-            **{f"backbone.{name}": tensor.detach().cpu().clone() for name, tensor in weights.items()},
-        }
+        return {"seed": torch.tensor(self.seed, dtype=torch.int64), **state_of(self._parts)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Raises `DataError` when the tensors are not those of these settings."""
-        own = self.state()
-        wrong = own.keys() ^ state.keys()
-        wrong |= {k for k in own.keys() & state.keys() if own[k].shape != state[k].shape}
-        if wrong:
-            raise DataError(
-                f"The weights do not fit the settings of `{self.name}`: {len(wrong)} tensors are absent, not"
-                f" known or of another shape, {min(wrong)} among them."
-            )
+        if "seed" not in state:
+            raise DataError(f"The weights do not fit the settings of `{self.name}`: they lack `seed`.")
+        load_into(self._parts, state, method=self.name)
         self.seed = int(state["seed"])
-        if self.backbone is not None:
-            prefix = "backbone."
-            weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            self.backbone.load_state_dict(weights)
         self._frozen = None
-
-
-def batches_of(images: ImageSet) -> Iterator[ImageSet]:
-    """The images in their order, at most 16 at a time."""
-    for start in range(0, len(images), SCORING_BATCH):
-        yield images.take(range(start, min(start + SCORING_BATCH, len(images))))

@@ -12,12 +12,10 @@ from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
 from dgad.episodes import SourceDomain
-from dgad.errors import DataError
 from dgad.features.backbone import Backbone, FrozenFeatures
-from dgad.methods.base import Context, Enrolled, Method, Scores, Traits
+from dgad.methods.base import SCORING_BATCH, Context, Enrolled, Method, Scores, Traits
+from dgad.methods.weights import load_into, state_of
 from dgad.seeds import seed_for
-
-SCORING_BATCH = 16
 
 Upsampling = Literal["nearest", "bilinear"]
 
@@ -66,8 +64,7 @@ class TrainingFree(Method):
         size = int(queries.images.shape[-1])
         kept = {name: tensor.to(self.context.device) for name, tensor in enrolled.tensors.items()}
         images, pixels = [torch.zeros(0)], [torch.zeros(0, size, size)]
-        for start in range(0, len(queries), SCORING_BATCH):
-            batch = queries.take(range(start, min(start + SCORING_BATCH, len(queries))))
+        for batch in queries.batches(SCORING_BATCH):
             image_B, map_BSS = self.score_batch(batch, kept)
             images.append(image_B.cpu())
             pixels.append(map_BSS.cpu())
@@ -75,14 +72,11 @@ class TrainingFree(Method):
 
     def state(self) -> dict[str, Tensor]:
         """The backbone's weights."""
-        return {k: v.detach().cpu().clone() for k, v in self.backbone.state_dict().items()}
+        return state_of({"": self.backbone})
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Raises `DataError` when the tensors are not those of these settings."""
-        try:
-            self.backbone.load_state_dict(dict(state))
-        except RuntimeError as error:
-            raise DataError(f"The weights do not fit the settings of `{self.name}`: {error}") from error
+        load_into({"": self.backbone}, state, method=self.name)
         self._frozen = None
 
 

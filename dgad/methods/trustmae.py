@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
-from dgad.methods.reconstruction import ReconstructionMethod, batches_of
+from dgad.methods.base import SCORING_BATCH
+from dgad.methods.reconstruction import ReconstructionMethod
 from dgad.reconstruction.memory import TrustMemory
 from dgad.reconstruction.networks import Reconstructor
 from dgad.reconstruction.perceptual import PerceptualDistance
@@ -48,7 +49,9 @@ class TrustMAEMethod(ReconstructionMethod):
     def before_training(self, network: Reconstructor, references: ImageSet) -> None:
         """Units of the perceptual distance too."""
         super().before_training(network, references)
-        distance_of(network).scale_by(compared(self.query_maps(batch)) for batch in batches_of(references))
+        distance_of(network).scale_by(
+            compared(self.query_maps(batch)) for batch in references.batches(SCORING_BATCH)
+        )
 
     @torch.no_grad()
     def after_training(self, network: Reconstructor, references: ImageSet) -> None:
@@ -60,7 +63,7 @@ class TrustMAEMethod(ReconstructionMethod):
                 compared(self.query_maps(batch)),
                 compared(self.maps(network.images(self.rebuilt(network, batch)))),
             )
-            for batch in batches_of(references)
+            for batch in references.batches(SCORING_BATCH)
         )
 
     def loss(self, network: Reconstructor, pixels_B3SS: Tensor, images_B3SS: Tensor) -> Tensor:
