@@ -90,7 +90,7 @@ class EpisodeSampler:
         queries = (*normal[: min(self.normals, len(normal) - 1)], *abnormal[: self.abnormals])
         taken = {domain.photographs[i] for i in queries}
         free = [i for i in normal if domain.photographs[i] not in taken]
-        if not free:
+        if not free and self.references > 0:
             raise DataError(
                 f"Domain `{domain.name}` has no normal image left as a reference that is not cut from the"
                 f" same photograph as a query; it needs normals of at least 2 photographs more."

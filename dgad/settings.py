@@ -113,6 +113,22 @@ def coerce(value: Any, hint: Any, name: str) -> Any:
     return value
 
 
+def pyramid_strides(finest_stride: int, num_levels: int) -> tuple[int, ...]:
+    """Stride in px of each pyramid level, finest first; each is twice the one before."""
+    return tuple(finest_stride * 2**i for i in range(num_levels))
+
+
+def check_pyramid(finest_stride: int, num_levels: int) -> None:
+    """Raise `SettingsError` unless there are 1 to 4 levels, none coarser than stride 32."""
+    require(1 <= num_levels <= 4, "num_levels", "1 to 4", num_levels)
+    require(
+        pyramid_strides(finest_stride, num_levels)[-1] <= 32,
+        "num_levels",
+        "such that no level is coarser than stride 32",
+        num_levels,
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureSettings:
     """What every method of one experiment shares: the backbone and the image size."""

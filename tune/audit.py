@@ -6,7 +6,7 @@ checked against the others, so that a read that was never entered shows as well 
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ def _fits(entries: Sequence[Entry], folder: Path) -> Iterator[str]:
             yield f"{place} used a fit that was trained on its target."
 
 
-def _references(records: Sequence[Record] | Any) -> Iterator[str]:
+def _references(records: Iterable[Record]) -> Iterator[str]:
     """References are train normals of the scored domain, and none of them is a query."""
     for record in records:
         wrong = [r for r in record.reference_ids if not r.startswith(f"{record.target}/train/good/")]

@@ -11,7 +11,7 @@ from ray.tune import Callback
 
 from dgad.errors import TrainingError
 from tune.cells import Cell
-from tune.progress import Progress
+from tune.progress import Progress, TrialEnd
 from tune.quiet import quiet_ray
 from tune.resources import Workers
 from tune.searcher import METRIC, MatrixSearcher
@@ -122,14 +122,13 @@ class _ProgressCallback(Callback):
         usable = not error and value is not None and value == value
         cell = trial.config["cell"]
         num_folds = len(json.loads(trial.last_result.get(SCORES, "{}")))
-        self._progress.trial_ended(
-            cell,
-            trial.config["number"],
-            float(value) if usable else None,
-            error or ("" if usable else "no inner fold has both classes"),
-            float(trial.last_result.get("time_total_s") or 0.0),
+        end = TrialEnd(
+            value=float(value) if usable else None,
+            error=error or ("" if usable else "no inner fold has both classes"),
+            duration_s=float(trial.last_result.get("time_total_s") or 0.0),
             stopped_after=num_folds if usable and num_folds < self._num_folds[cell] else None,
         )
+        self._progress.trial_ended(cell, trial.config["number"], end)
 
 
 def _trial_name(trial: Any) -> str:

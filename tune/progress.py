@@ -28,6 +28,19 @@ class CellProgress:
     """Inner fold being worked on, by trial number."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrialEnd:
+    """How a trial ended."""
+
+    value: float | None
+    """Mean inner AUROC, of the folds it finished; None where it failed."""
+    error: str
+    """Why it failed, or nothing."""
+    duration_s: float
+    stopped_after: int | None = None
+    """The number of inner folds it was seen on, where it was given up early."""
+
+
 class Progress(Protocol):
     """What a running search tells."""
 
@@ -39,16 +52,8 @@ class Progress(Protocol):
     def trial_begun(self, cell: str, number: int, fold: str) -> None:
         """A trial of a cell works on an inner fold."""
 
-    def trial_ended(
-        self,
-        cell: str,
-        number: int,
-        value: float | None,
-        error: str,
-        duration_s: float,
-        stopped_after: int | None = None,
-    ) -> None:
-        """A trial has its value, or an error; given up early, the number of inner folds it was seen on."""
+    def trial_ended(self, cell: str, number: int, end: TrialEnd) -> None:
+        """A trial is over."""
 
     def job_ended(self, done: int, total: int, text: str) -> None:
         """One of the refits and scorings after the search is done."""
@@ -127,24 +132,16 @@ class PlainProgress:
         """Not worth a line."""
         self.board.begin(cell, number, fold)
 
-    def trial_ended(
-        self,
-        cell: str,
-        number: int,
-        value: float | None,
-        error: str,
-        duration_s: float,
-        stopped_after: int | None = None,
-    ) -> None:
+    def trial_ended(self, cell: str, number: int, end: TrialEnd) -> None:
         """Cell, trial, value, best, and how far the whole search is."""
-        self.board.end(cell, number, value, stopped=stopped_after is not None)
+        self.board.end(cell, number, end.value, stopped=end.stopped_after is not None)
         progress = self.board.cells[cell]
-        outcome = f"inner AUROC {value:.3f}" if value is not None else f"failed: {error}"
-        outcome += f", stopped after {stopped_after} fold(s)" if stopped_after is not None else ""
+        outcome = f"inner AUROC {end.value:.3f}" if end.value is not None else f"failed: {end.error}"
+        outcome += f", stopped after {end.stopped_after} fold(s)" if end.stopped_after is not None else ""
         best = f"{progress.best:.3f}" if progress.best is not None else "none"
         self._print(
             f"[{self.board.num_done}/{self.board.num_planned}] {cell} trial {number}: {outcome}"
-            f" (best {best}, {duration_s:.1f} s)"
+            f" (best {best}, {end.duration_s:.1f} s)"
         )
 
     def job_ended(self, done: int, total: int, text: str) -> None:
@@ -181,19 +178,11 @@ class LiveProgress:
         """Shown as running."""
         self.board.begin(cell, number, fold)
 
-    def trial_ended(
-        self,
-        cell: str,
-        number: int,
-        value: float | None,
-        error: str,
-        duration_s: float,
-        stopped_after: int | None = None,
-    ) -> None:
+    def trial_ended(self, cell: str, number: int, end: TrialEnd) -> None:
         """A failure also gets a line above the table."""
-        self.board.end(cell, number, value, stopped=stopped_after is not None)
-        if error:
-            text = f"{cell} trial {number} failed: {error}"
+        self.board.end(cell, number, end.value, stopped=end.stopped_after is not None)
+        if end.error:
+            text = f"{cell} trial {number} failed: {end.error}"
             self._console.print(text, style="red", markup=False, highlight=False)
 
     def job_ended(self, done: int, total: int, text: str) -> None:

@@ -92,8 +92,9 @@ def evaluate_command(
         labels = (*shipped, *METHODS, *settings.variants)
     else:
         labels = split_names(methods)
+    fold = Fold(target=target, sources=chosen)
     evaluation = Evaluation(
-        fold=Fold(target=target, sources=chosen),
+        fold=fold,
         labels=tuple(dict.fromkeys(labels)),
         num_references=parse_reference_counts(num_references),
         seeds=tuple(range(seed, seed + num_seeds)),
@@ -109,17 +110,13 @@ def evaluate_command(
     results = [o for o in outcomes if isinstance(o, Result)]
     failures = [o for o in outcomes if isinstance(o, Failure)]
     if as_json:
-        click.echo(
-            json.dumps(results_json(results, absent, failures, evaluation.fold), indent=2, allow_nan=False)
-        )
+        click.echo(json.dumps(results_json(results, absent, failures, fold), indent=2, allow_nan=False))
     else:
         console = Console(soft_wrap=True)
         if not console.is_terminal:  # in a pipe rich assumes 80 columns and would cut names and figures
             console = Console(soft_wrap=True, width=160)
         several = len({r.num_references for r in results}) > 1
-        tables = curve_tables(results) if several else [result_table(results)]
-        for table in tables:
-            table.title = f"{table.title or ''}target {target} · sources {', '.join(chosen) or 'none'}"
+        for table in curve_tables(results, fold) if several else [result_table(results, fold)]:
             console.print(table)
         for label, reason in absent.items():
             console.print(f"{label}: not applicable: {reason}", markup=False, highlight=False)

@@ -51,9 +51,9 @@ def result_json(result: Result, *, target: str, sources: tuple[str, ...]) -> dic
     }
 
 
-def result_table(results: Sequence[Result]) -> Table:
+def result_table(results: Sequence[Result], fold: Fold) -> Table:
     """The same rows for a reader."""
-    table = Table(title_justify="left")
+    table = Table(title=_place(fold), title_justify="left")
     table.add_column("method", no_wrap=True)
     columns = (
         "seed",
@@ -100,7 +100,7 @@ def curves(results: Sequence[Result]) -> dict[str, tuple[CurvePoint, ...]]:
     }
 
 
-def curve_tables(results: Sequence[Result]) -> list[Table]:
+def curve_tables(results: Sequence[Result], fold: Fold) -> list[Table]:
     """Methods down, numbers of references across; mean and, over several seeds, its standard error."""
     counts = sorted({r.num_references for r in results})
     num_seeds = len({r.seed for r in results})
@@ -110,7 +110,7 @@ def curve_tables(results: Sequence[Result]) -> list[Table]:
             continue
         seeds = f", mean ± standard error over {num_seeds} seeds" if num_seeds > 1 else ""
         table = Table(
-            title=f"{name.replace('_auroc', ' AUROC')} by number of references{seeds} · ",
+            title=f"{name.replace('_auroc', ' AUROC')} by number of references{seeds} · {_place(fold)}",
             title_justify="left",
         )
         table.add_column("method", no_wrap=True)
@@ -129,6 +129,10 @@ def curve_tables(results: Sequence[Result]) -> list[Table]:
             table.add_row(label, *cells)
         tables.append(table)
     return tables
+
+
+def _place(fold: Fold) -> str:
+    return f"target {fold.target} · sources {', '.join(fold.sources) or 'none'}"
 
 
 def figure(value: float | None) -> str:

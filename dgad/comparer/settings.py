@@ -7,7 +7,7 @@ each alternative is for, and what it measured, is in docs/methods.md.
 import dataclasses
 from typing import Literal
 
-from dgad.settings import require
+from dgad.settings import check_pyramid, pyramid_strides, require
 
 Aggregation = Literal["max", "min", "softmin"]
 Head = Literal["mlp", "distance", "mlp_difference"]
@@ -98,7 +98,7 @@ class ComparerSettings:
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in ["learning_rate", "clip_norm", "temperature"]:
             require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
-        require(1 <= self.num_levels <= 4, "num_levels", "1 to 4", self.num_levels)
+        check_pyramid(self.finest_stride, self.num_levels)
         require(
             self.hidden % 2 == 0, "hidden", "even (the difference initialisation pairs units)", self.hidden
         )
@@ -110,17 +110,11 @@ class ComparerSettings:
             self.density_correction,
         )
         require(0 < self.top_fraction <= 1, "top_fraction", "above 0 and at most 1", self.top_fraction)
-        require(
-            self.finest_stride * 2 ** (self.num_levels - 1) <= 32,
-            "num_levels",
-            "such that no level is coarser than stride 32",
-            self.num_levels,
-        )
 
     @property
     def strides(self) -> tuple[int, ...]:
         """Stride in px of each pyramid level, finest first."""
-        return tuple(self.finest_stride * 2**i for i in range(self.num_levels))
+        return pyramid_strides(self.finest_stride, self.num_levels)
 
 
 ROBUST = ComparerSettings()

@@ -24,7 +24,7 @@ from dgad.features.nearest import nearest_patches
 from dgad.methods.base import Enrolled, check_references
 from dgad.methods.order import content_order
 from dgad.methods.training_free import TrainingFree, Upsampling, upsampled
-from dgad.settings import FeatureSettings, require
+from dgad.settings import FeatureSettings, check_pyramid, pyramid_strides, require
 
 BLUR_REACH = 4.0
 """Deviations at which the map's Gaussian is cut off."""
@@ -49,13 +49,7 @@ class PatchcoreSettings:
     map_sigma_px: float = 4.0
 
     def __post_init__(self) -> None:
-        require(1 <= self.num_levels <= 4, "num_levels", "1 to 4", self.num_levels)
-        require(
-            self.finest_stride * 2 ** (self.num_levels - 1) <= 32,
-            "num_levels",
-            "such that no level is coarser than stride 32",
-            self.num_levels,
-        )
+        check_pyramid(self.finest_stride, self.num_levels)
         require(
             self.neighbourhood >= 1 and self.neighbourhood % 2 == 1,
             "neighbourhood",
@@ -73,7 +67,7 @@ class PatchcoreSettings:
     @property
     def strides(self) -> tuple[int, ...]:
         """Stride in px of each level, finest first."""
-        return tuple(self.finest_stride * 2**i for i in range(self.num_levels))
+        return pyramid_strides(self.finest_stride, self.num_levels)
 
 
 class PatchcoreMethod(TrainingFree):

@@ -72,3 +72,10 @@ def test_unusable_sources_are_named() -> None:
 def test_one_photograph_only_leaves_no_reference() -> None:
     with pytest.raises(DataError, match="no normal image left"):
         sampler([source("a", [0, 0, 0, 1], ["p", "p", "p", "d"])]).draw()
+
+
+def test_who_asks_for_no_reference_can_do_with_one_photograph() -> None:
+    one = [source("a", [0, 0, 0, 1], ["p", "p", "p", "d"])]
+    (episode,) = sampler(one, references=0).draw()
+    assert episode.references == ()
+    assert sorted(episode.labels.tolist()) == [0, 0, 1]

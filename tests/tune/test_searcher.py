@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from dgad.report.summary import TrialSummary
 from dgad.settings import FeatureSettings
 from tune.cells import Cell, cells_of
 from tune.opening import opening_design
-from tune.samplers import Pruning
+from tune.samplers import Pruning, SamplerName
 from tune.searcher import METRIC, MatrixSearcher, open_study
 from tune.selection import SCORES, select, trial_summaries
 from tune.study import Study
@@ -217,3 +218,24 @@ def test_a_stopped_configuration_is_never_chosen(tmp_path: Path) -> None:
     chosen = select((complete, stopped))
     assert chosen is not None
     assert chosen.trial == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("random", RandomSampler), ("nsga2", NSGAIISampler), ("tpe", TPESampler)]
+)
+def test_every_sampler_goes_on_where_it_was_stopped(tmp_path: Path, name: SamplerName, kind: type) -> None:
+    cells = _cells(5)[:2]
+
+    def searcher() -> MatrixSearcher:
+        return MatrixSearcher(cells, tmp_path, kind="full", features=FEATURES, seed=0, sampler=name)
+
+    first = searcher()
+    for number in range(6):
+        config = first.suggest(f"t{number}")
+        assert isinstance(config, dict)
+        first.on_trial_complete(f"t{number}", _answer(config))
+    assert isinstance(open_study(tmp_path, cells[0].name, seed=0, sampler=name).sampler, kind)
+    dealt = _finish(searcher())
+    assert len(dealt) == 4
+    settings = [t.settings for t in trial_summaries(open_study(tmp_path, cells[0].name, seed=0))]
+    assert len({json.dumps(s, sort_keys=True) for s in settings}) == 5, "no configuration twice"

@@ -12,7 +12,7 @@ from dgad.evaluation.experiment import Evaluation, Result, evaluate
 from dgad.folds import Fold
 from dgad.methods import METHODS, parse_method
 from dgad.settings import FeatureSettings
-from tests.dgad.methods.test_contract import brief
+from tests.dgad.methods.shortened import brief
 
 
 def with_labels_swapped(dataset: Dataset, target: str) -> Dataset:
