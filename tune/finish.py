@@ -137,6 +137,7 @@ def _write_bundle(run: Run, row: Row, summary: StudySummary, workbench: Workbenc
         bundle_id=bundle.bundle_id,
         method=row.label,
         expected_image_auroc=expected,
+        was_trained=bool(key.sources),
     )
 
 

@@ -59,7 +59,7 @@ def describe(result: OuterResult) -> str:
     if result.error:
         return f"{row.name} seed {seed} failed: {result.error}"
     if row.target == DEPLOY:
-        return f"{row.label} fitted on all {len(row.domains)} domains"
+        return f"{row.label} is ready for the bundle"
     auroc = "not defined" if result.image_auroc is None else f"{result.image_auroc:.3f}"
     return f"{row.label} on {row.target}, seed {seed}: image AUROC {auroc}"
 

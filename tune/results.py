@@ -37,12 +37,21 @@ def print_results(folder: Path, summary: StudySummary, console: Console) -> None
         expected = summary.bundle.expected_image_auroc
         figure = "not measured" if expected is None else f"{expected:.3f} (the estimate above)"
         lines.append(
-            f"Bundle: {folder / summary.bundle.path}: {summary.bundle.method} fitted on all"
-            f" {len(summary.domains)} domains; expected image AUROC on a new one {figure}."
+            f"Bundle: {folder / summary.bundle.path}: {summary.bundle.method} {_made(summary)};"
+            f" expected image AUROC on a new one {figure}."
         )
     lines.append(f"Report: {folder / REPORT_FILE}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _made(summary: StudySummary) -> str:
+    """How the bundled method came about."""
+    assert summary.bundle is not None
+    everywhere = f"all {len(summary.domains)} domains"
+    if summary.bundle.was_trained:
+        return f"fitted on {everywhere}"
+    return f"as it comes, since the settings that did best over {everywhere} train nothing"
 
 
 def results_json(folder: Path, summary: StudySummary) -> dict[str, Any]:

@@ -65,6 +65,8 @@ class BundleSummary:
     method: str
     expected_image_auroc: float | None
     """The nested estimate: mean over targets of the bundled method's outer results."""
+    was_trained: bool = True
+    """False where the settings chosen take the method as it comes, without a training step."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,10 @@ from dgad.report.tables import (
 )
 
 
+_SHOWN_AS_NOTHING = 0.0005
+"""A difference that prints as 0.000."""
+
+
 def verdict(rows: Sequence[LeaderboardRow], records: Sequence[Record]) -> tuple[str, ...]:
     """The best comparer beside its peers, where it fails, and what cannot be said; rows of image AUROC."""
     scored = [row for row in rows if row.mean is not None]
@@ -48,22 +52,33 @@ def _range(row: LeaderboardRow) -> str:
 def _beside(best: LeaderboardRow, rows: Sequence[LeaderboardRow], records: Sequence[Record]) -> list[str]:
     """Who beats it, who does not, on the surfaces both were scored on."""
     better: list[tuple[str, Difference]] = []
+    level: list[str] = []
     worse: list[tuple[str, Difference]] = []
     for row in rows:
         if row.label == best.label or "[oracle]" in row.label:
             continue
         gap = difference(records, best.label, row.label)
-        if gap is not None:
+        if gap is None:
+            continue
+        if abs(gap.value) < _SHOWN_AS_NOTHING:
+            level.append(f"`{row.label}`")
+        else:
             (better if gap.value < 0 else worse).append((row.label, gap))
     sentences = []
     if better:
         better.sort(key=lambda pair: pair[1].value)
         named = "; ".join(f"`{label}` {_ahead(gap)}" for label, gap in better)
-        winner = better[0][0]
-        sentences.append(
-            f"On these surfaces {'peers do' if len(better) > 1 else 'a peer does'} better: {named}."
-            f" By these figures `{winner}` is the one to use, not `{best.label}`."
+        clear = [label for label, gap in better if gap.is_clear]
+        use = (
+            f"By these figures `{clear[0]}` is the one to use, not `{best.label}`."
+            if clear
+            else f"No such lead is clear of chance, so these figures do not speak against `{best.label}`."
         )
+        sentences.append(
+            f"On these surfaces {'peers do' if len(better) > 1 else 'a peer does'} better: {named}. {use}"
+        )
+    if level:
+        sentences.append(f"It is level with {', '.join(level)}.")
     if worse:
         worse.sort(key=lambda pair: pair[1].value)
         named = "; ".join(f"`{label}` {_ahead(gap)}" for label, gap in worse)

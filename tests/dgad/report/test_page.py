@@ -12,6 +12,7 @@ import pytest
 
 from dgad.report import leaderboard, write_report
 from dgad.report.page import figure
+from dgad.report.summary import read_summary, write_summary
 from dgad.report.tables import METRIC_TITLES
 from tests.dgad.report.synthetic_run import DOMAINS, make_record, make_records, make_run, make_summary
 
@@ -116,6 +117,19 @@ def test_settings_split_into_chosen_and_fixed(run):
     assert "learning_rate" in settings
     assert "width" not in settings
     assert "For a new surface the search over all domains chose learning_rate 0.001, aggregation min." in text
+
+
+def test_a_bundle_that_was_not_trained_is_not_said_to_be(run):
+    make_run(run)
+    assert "holds comparer, trained on all 4 domains." in Page(write_report(run).read_text()).text
+    summary = read_summary(run)
+    write_summary(
+        run,
+        dataclasses.replace(summary, bundle=dataclasses.replace(summary.bundle, was_trained=False)),
+    )
+    text = Page(write_report(run).read_text()).text
+    assert "holds comparer, as it comes: the settings that did best over all 4 domains train nothing." in text
+    assert "trained on all" not in text
 
 
 def test_a_run_without_pictures_pixels_search_or_results_still_has_a_page(run):

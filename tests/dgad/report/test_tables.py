@@ -140,6 +140,24 @@ def test_the_verdict_says_plainly_that_a_peer_wins():
     assert "it is not always first" in text
 
 
+def test_a_lead_within_chance_is_no_reason_to_change():
+    records = make_records(quality={"comparer": 1.0, "patch_knn": 1.05, "trivial": 0.2})
+    gap = difference(records, "patch_knn", "comparer")
+    assert gap is not None and gap.value > 0.0005 and not gap.is_clear
+    text = " ".join(verdict(leaderboard(records), records))
+    assert "a peer does better: `patch_knn` by " in text
+    assert "do not speak against `comparer`" in text
+    assert "is the one to use" not in text
+
+
+def test_equal_rows_are_level():
+    records = make_records()
+    twins = [dataclasses.replace(r, label="comparer:twin") for r in records if r.label == "comparer"]
+    text = " ".join(verdict(leaderboard([*records, *twins]), [*records, *twins]))
+    assert "It is level with `comparer:twin`." in text
+    assert "by 0.000" not in text
+
+
 def test_the_verdict_says_what_it_cannot_know():
     records = make_records()
     text = " ".join(verdict(leaderboard(records), records))
