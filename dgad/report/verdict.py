@@ -11,7 +11,6 @@ from dgad.report.tables import (
     is_comparer,
 )
 
-
 _SHOWN_AS_NOTHING = 0.0005
 """A difference that prints as 0.000."""
 

@@ -143,7 +143,9 @@ def test_the_verdict_says_plainly_that_a_peer_wins():
 def test_a_lead_within_chance_is_no_reason_to_change():
     records = make_records(quality={"comparer": 1.0, "patch_knn": 1.05, "trivial": 0.2})
     gap = difference(records, "patch_knn", "comparer")
-    assert gap is not None and gap.value > 0.0005 and not gap.is_clear
+    assert gap is not None
+    assert gap.value > 0.0005
+    assert not gap.is_clear
     text = " ".join(verdict(leaderboard(records), records))
     assert "a peer does better: `patch_knn` by " in text
     assert "do not speak against `comparer`" in text
