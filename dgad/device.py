@@ -1,8 +1,25 @@
 """Which device to run on."""
 
+import gc
+
 import torch
 
 from dgad.errors import SettingsError
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on a CUDA device or in main memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # The CPU allocator has no class of its own.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def release_memory() -> None:
+    """Give back what torch keeps of a CUDA device for later."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def resolve_device(name: str) -> torch.device:

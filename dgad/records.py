@@ -18,7 +18,8 @@ from dgad.errors import RecordError
 from dgad.evaluation.metrics import Metrics
 from dgad.files import remove_stale_temporaries, write_atomic
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2 has `split`, `log` and `notes`; a record of version 1 is read as one without them."""
 ROLES = ("inner", "outer", "deploy", "evaluate")
 STATUSES = ("ok", "failed")
 _METRIC_NAMES = tuple(f.name for f in dataclasses.fields(Metrics))
@@ -38,6 +39,9 @@ class FitKey:
     """Of the whole data set: a record's target is among it."""
     seed: int
     code_version: str
+    split: str = "all"
+    """`all`: trained on every image of the sources; `half`: half of their test images were kept back, and a
+    record of such a fit on one of its sources is scored on those (`source-validation`)."""
 
     def __post_init__(self) -> None:
         # As they come back from a file: tuples are lists, order does not matter.
@@ -48,7 +52,10 @@ class FitKey:
     @property
     def id(self) -> str:
         """32 hex digits of SHA-256 over the canonical JSON of every field."""
-        return _short_hash({f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        if self.split == "all":
+            del values["split"]  # records of format version 1 keep their names
+        return _short_hash(values)
 
 
 def record_id_for(fit: FitKey, target: str, num_references: int) -> str:
@@ -83,12 +90,16 @@ class Record:
     """UTC, ISO 8601."""
     versions: Mapping[str, str] = dataclasses.field(default_factory=lambda: current_versions())
     device: str = "cpu"
+    log: str | None = None
+    """Of a failure: the file with its traceback, relative to the run folder."""
+    notes: tuple[str, ...] = ()
+    """What went wrong on the way to a result, such as memory that ran out and how it was got round."""
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
         # NumPy and tensor values become plain ones, so that a record equals what is read back.
         set_ = object.__setattr__
-        for name in ("sample_ids", "kinds", "reference_ids"):
+        for name in ("sample_ids", "kinds", "reference_ids", "notes"):
             set_(self, name, tuple(map(str, getattr(self, name))))
         set_(self, "labels", tuple(map(int, self.labels)))
         set_(self, "image_scores", tuple(map(float, self.image_scores)))
@@ -157,7 +168,7 @@ class RecordStore:
             table = self._read_table(record_id)
             if table is not None:
                 _decode(table, self._path(record_id))
-                tables.append(table.cast(SCHEMA))
+                tables.append(_migrated(table))
         return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
     def _path(self, record_id: str) -> str:
@@ -254,11 +265,16 @@ SCHEMA = pa.schema(
         ("created_at", pa.string()),
         ("versions", pa.string()),  # JSON
         ("device", pa.string()),
+        ("split", pa.string()),
+        ("log", pa.string()),
+        ("notes", pa.list_(pa.string())),
         ("format_version", pa.int64()),
         ("digest", pa.string()),  # SHA-256 over all the others: Parquet's own checksums cover pages only
     ],
     metadata={"dgad_format_version": str(FORMAT_VERSION)},
 )
+_SINCE_VERSION_2: Mapping[str, Any] = {"split": "all", "log": None, "notes": []}
+_NAMES_OF_VERSION_1 = [name for name in SCHEMA.names if name not in _SINCE_VERSION_2]
 _JSON_COLUMNS = ("settings", "features", "versions")
 _FIT_COLUMNS = tuple(f.name for f in dataclasses.fields(FitKey))
 _PLAIN_COLUMNS = tuple(
@@ -294,7 +310,7 @@ def _encode(record: Record) -> bytes:
 
 
 def _decode(table: pa.Table, path: str) -> Record:
-    if table.num_rows != 1 or table.schema.names != SCHEMA.names:
+    if table.num_rows != 1 or table.schema.names not in (SCHEMA.names, _NAMES_OF_VERSION_1):
         raise _damaged(path)
     try:
         (row,) = table.to_pylist()
@@ -302,6 +318,7 @@ def _decode(table: pa.Table, path: str) -> Record:
             raise _damaged(path)
     except UnicodeDecodeError as error:
         raise _damaged(path) from error
+    row = {**_SINCE_VERSION_2, **row}
     for name in _JSON_COLUMNS:
         row[name] = json.loads(row[name])
     fit = FitKey(**{name: row[name] for name in _FIT_COLUMNS})
@@ -314,6 +331,12 @@ def _decode(table: pa.Table, path: str) -> Record:
     if Path(path).name != f"{record.record_id}.parquet":
         raise RecordError(f"Record {path} holds record {record.record_id}: rename or delete it.")
     return record
+
+
+def _migrated(table: pa.Table) -> pa.Table:
+    """A record's table in today's columns."""
+    (row,) = table.to_pylist()
+    return pa.Table.from_pylist([{**_SINCE_VERSION_2, **row}], schema=SCHEMA)
 
 
 def _tuple(value: Any) -> Any:

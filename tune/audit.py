@@ -5,7 +5,6 @@ checked against the others, so that a read that was never entered shows as well 
 """
 
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,15 @@ from typing import Any
 from dgad.errors import RecordError
 from dgad.records import Record, RecordStore
 from tune.cells import DEPLOY
+from tune.fits import FitStore
 from tune.ledger import Entry, Ledger, leaks
+from tune.objectives import value_of
+from tune.protocols import protocol_of
 from tune.quiet import quiet_optuna
 from tune.searcher import journal_cells, open_study
 from tune.selection import trial_summaries
+from tune.study import Study, read_study
+from tune.workbench import SHARED_FOLDER
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +30,10 @@ class Audit:
     num_entries: int
     num_records: int
     num_cells: int
+    num_unseen_fits: int
+    """Fits in the ledger that neither a record nor the fit store knows any more."""
+    oracles: tuple[str, ...]
+    """Cells that chose on their target, as their protocol says."""
     breaches: tuple[str, ...]
     """One sentence each; none is a clean audit."""
 
@@ -36,20 +44,44 @@ def audit(folder: Path) -> Audit:
     entries = Ledger(folder / "ledger").entries()
     if not entries:
         raise RecordError(f"{folder} has no ledger: nothing has been fitted or judged in it.")
+    study = read_study(folder)
+    if study is None:
+        raise RecordError(f"{folder} has no study.yaml: it is no study of dgad-tune.")
     records = {r.record_id: r for r in RecordStore(folder / "records").records()}
+    trained_on = _training_domains(entries, records.values(), folder)
     found = [*leaks(entries)]
     found += _reads(entries, records)
-    found += _fits(entries, folder / "fits")
+    found += _fits(entries, trained_on)
     found += _references(records.values())
-    found += _journals(entries, records, folder / "optuna")
+    found += _splits(records.values())
+    found += _journals(entries, records, folder / "optuna", study)
     cells = {e.cell for e in entries}
+    used = {str(e.detail.get("fit")) for e in entries if e.purpose == "fit"}
     return Audit(
-        num_entries=len(entries), num_records=len(records), num_cells=len(cells), breaches=tuple(found)
+        num_entries=len(entries),
+        num_records=len(records),
+        num_cells=len(cells),
+        num_unseen_fits=len(used - trained_on.keys()),
+        oracles=tuple(sorted(c for c in cells if protocol_of(c) == "oracle")),
+        breaches=tuple(found),
     )
 
 
 def _target(cell: str) -> str:
-    return cell.partition("@")[2]
+    return cell.rpartition("@")[2]
+
+
+def _training_domains(
+    entries: Sequence[Entry], records: Iterable[Record], folder: Path
+) -> dict[str, tuple[str, ...]]:
+    """What every fit was trained on, by its id: as its records say, else as the fit store does."""
+    known = {r.fit.id: r.fit.sources for r in records}
+    store = FitStore(folder.parent / SHARED_FOLDER / "fits")
+    for entry in entries:
+        fit_id = str(entry.detail.get("fit"))
+        if entry.purpose == "fit" and fit_id not in known and (about := store.about(fit_id)) is not None:
+            known[fit_id] = tuple(about["key"]["sources"])
+    return known
 
 
 def _reads(entries: Sequence[Entry], records: Mapping[str, Record]) -> Iterator[str]:
@@ -71,22 +103,20 @@ def _reads(entries: Sequence[Entry], records: Mapping[str, Record]) -> Iterator[
             yield f"{place} says it read {', '.join(entry.domains)}, but the record is of {record.target}."
         if target in record.fit.sources:
             yield f"{place} used record {record.record_id}, whose fit was trained on the cell's target."
-        if entry.purpose == "objective" and record.target == target:
+        if entry.purpose == "objective" and record.target == target and protocol_of(entry.cell) != "oracle":
             yield f"{place} was judged by its own target, in record {record.record_id}."
         chosen = sealed.get(entry.cell, {}).get("settings")
         if entry.purpose == "outer" and chosen is not None and chosen != dict(record.fit.settings):
             yield f"{place} was scored with other settings than those it had sealed."
 
 
-def _fits(entries: Sequence[Entry], folder: Path) -> Iterator[str]:
+def _fits(entries: Sequence[Entry], trained_on: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
     """A fit was trained on the domains that the ledger says, the cell's target not among them."""
     for entry in entries:
-        if entry.purpose != "fit":
-            continue
-        about = folder / str(entry.detail.get("fit")) / "fit.json"
-        if not about.is_file():
+        fit_id = str(entry.detail.get("fit"))
+        if entry.purpose != "fit" or fit_id not in trained_on:
             continue  # broke off before it was stored
-        sources = tuple(json.loads(about.read_bytes())["key"]["sources"])
+        sources = trained_on[fit_id]
         place = f"Entry {entry.sequence}: {entry.cell}"
         if sources != entry.domains:
             yield f"{place} says its fit knows {entry.domains}, but it was trained on {sources}."
@@ -105,19 +135,31 @@ def _references(records: Iterable[Record]) -> Iterator[str]:
             yield f"Record {record.record_id} has {min(both)} both as reference and as query."
 
 
-def _journals(entries: Sequence[Entry], records: Mapping[str, Record], journals: Path) -> Iterator[str]:
+def _splits(records: Iterable[Record]) -> Iterator[str]:
+    """No fit is judged by images that it was trained on."""
+    for record in records:
+        if record.target in record.fit.sources and record.fit.split != "half":
+            yield f"Record {record.record_id} scores images of {record.target} that its fit was trained on."
+
+
+def _journals(
+    entries: Sequence[Entry], records: Mapping[str, Record], journals: Path, study: Study
+) -> Iterator[str]:
     """Whatever a sampler was told rests on a read that the ledger has, with the value of its record."""
+    first = study.objectives[0]
     read: dict[tuple[str, str], set[float]] = {}
     for entry in entries:
         if entry.purpose == "objective" and entry.record_id in records:
             record = records[entry.record_id]
-            if record.metrics.image_auroc is not None:
-                read.setdefault((entry.cell, record.target), set()).add(record.metrics.image_auroc)
+            value = value_of(record, first)
+            if value is not None:
+                read.setdefault((entry.cell, record.target), set()).add(value)
     for cell in journal_cells(journals):
         target = _target(cell)
-        for trial in trial_summaries(open_study(journals, cell, seed=0)):
+        peeks = protocol_of(cell) == "oracle"
+        for trial in trial_summaries(open_study(journals, cell, seed=0, objectives=study.objectives)):
             for domain, value in trial.inner_scores.items():
-                if domain == target and target != DEPLOY:
+                if domain == target and target != DEPLOY and not peeks:
                     yield f"Trial {trial.number} of {cell} told its sampler a value of its target."
                 elif value is not None and value not in read.get((cell, domain), set()):
                     yield f"Trial {trial.number} of {cell} has a value on {domain} that no read accounts for."

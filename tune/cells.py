@@ -1,4 +1,4 @@
-"""Cells (one method on one outer fold, or on `deploy`) and the folds each of them asks for."""
+"""Cells (one method on one outer fold, or on `deploy`) and the inner folds each of them asks for."""
 
 import contextlib
 import dataclasses
@@ -8,6 +8,8 @@ from dgad.errors import DataError, UserError
 from dgad.folds import Fold, inner_folds, leave_one_out
 from dgad.methods import METHODS, SHOWN_BESIDE, parse_method
 from dgad.methods.base import Traits
+from dgad.report.summary import labelled
+from tune.protocols import Protocol
 from tune.study import Study
 
 DEPLOY = "deploy"
@@ -15,13 +17,24 @@ DEPLOY = "deploy"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class InnerFold:
+    """One fit, and the domain by whose labels it is judged."""
+
+    target: str
+    sources: tuple[str, ...]
+    split: str = "all"
+    """`half`: trained on half of the sources' test images, judged on the other half of the target's."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """One method on one outer fold, or on `deploy`."""
+    """One method on one outer fold, or on `deploy`, its settings chosen by one protocol."""
 
     label: str
     """A method, or `name:preset`, which is fixed."""
     target: str
     """The domain held out, or `deploy`."""
+    protocol: Protocol = "nested"
     domains: tuple[str, ...]
     """All domains of the data set, in order."""
     num_trials: int
@@ -30,7 +43,8 @@ class Cell:
     @property
     def name(self) -> str:
         """Unique in its study."""
-        return f"{self.label}@{self.target}"
+        protocol = self.protocol if self.num_trials else "fixed"
+        return f"{labelled(self.label, protocol)}@{self.target}"
 
     @property
     def method(self) -> str:
@@ -49,37 +63,54 @@ class Cell:
         return tuple(d for d in self.domains if d != self.target)
 
     @property
-    def folds(self) -> tuple[Fold, ...]:
-        """The folds that judge a configuration; the target is in none of them.
+    def folds(self) -> tuple[InnerFold, ...]:
+        """The folds that judge a configuration; unless by `oracle`, the target is in none of them.
 
         They begin after the target's place, so that cells which run side by side do not want the same
         shared fit at the same moment.
         """
+        if self.protocol == "source-validation":
+            return tuple(InnerFold(target=u, sources=self.sources, split="half") for u in self.sources)
         if self.target == DEPLOY:
-            return leave_one_out(self.domains)
-        folds = inner_folds(Fold(target=self.target, sources=self.sources))
+            return _inner(leave_one_out(self.domains))
+        if self.protocol == "oracle":
+            return (InnerFold(target=self.target, sources=self.sources),)
+        folds = _inner(inner_folds(Fold(target=self.target, sources=self.sources)))
         place = self.domains.index(self.target)
         return folds[place:] + folds[:place]
 
 
-def cells_of(study: Study, domains: Sequence[str], searched: Sequence[str]) -> tuple[Cell, ...]:
-    """The matrix: every method on every outer fold, then `deploy` for the first comparer.
+def _inner(folds: Sequence[Fold]) -> tuple[InnerFold, ...]:
+    return tuple(InnerFold(target=f.target, sources=f.sources) for f in folds)
 
-    `searched` names the methods that have something to choose; the others get no trials.
+
+def cells_of(study: Study, domains: Sequence[str], searched: Sequence[str]) -> tuple[Cell, ...]:
+    """The matrix: every method on every outer fold by every protocol, then `deploy` for the first comparer.
+
+    `searched` names the methods that have something to choose; the others get no trials, and one cell
+    whatever the protocols. `deploy` has no target to peek at: beside `oracle` it is chosen like `nested`.
     """
     targets = study.folds or tuple(domains)
-    pairs = [(label, target) for label in study.methods for target in targets]
+    first = study.protocol[0]
+    triples = [
+        (label, target, protocol)
+        for protocol in study.protocol
+        for label in study.methods
+        for target in targets
+        if label in searched or protocol == first
+    ]
     bundled = bundled_label(study)
     if bundled is not None:
-        pairs.append((bundled, DEPLOY))
+        triples.append((bundled, DEPLOY, "nested" if first == "oracle" else first))
     return tuple(
         Cell(
             label=label,
             target=target,
+            protocol=protocol,
             domains=tuple(domains),
             num_trials=study.trials if label in searched else 0,
         )
-        for label, target in pairs
+        for label, target, protocol in triples
     )
 
 
@@ -100,13 +131,17 @@ def shown_beside(study: Study) -> tuple[str, ...]:
     return tuple(found)
 
 
-def check_domains(domains: Sequence[str]) -> None:
+def check_domains(domains: Sequence[str], protocols: Sequence[Protocol] = ("nested",)) -> None:
     """Raise `DataError` unless every cell has folds to be judged by."""
-    if len(domains) < 3:
+    named = f"the data has {len(domains)} ({', '.join(domains)})"
+    if "nested" in protocols and len(domains) < 3:
+        otherwise = "choose settings with `--protocol source-validation`, which needs 2" * (len(domains) == 2)
         raise DataError(
-            f"Nested selection needs at least 3 domains, but the data has {len(domains)}"
-            f" ({', '.join(domains)}): add a domain, or evaluate fixed settings with `dgad evaluate`."
+            f"Nested selection needs at least 3 domains, but {named}: add a domain, or"
+            f" {otherwise or 'evaluate fixed settings with `dgad evaluate`'}."
         )
+    if len(domains) < 2:
+        raise DataError(f"A target needs another domain as its source, but {named}: add a domain.")
     if DEPLOY in domains:
         raise DataError(f"A domain cannot be called `{DEPLOY}`, the name of the cell that makes the bundle.")
 

@@ -54,7 +54,17 @@ def cli() -> None:
 )
 @click.option("--methods", help="Comma-separated NAME (searched) or NAME:PRESET (fixed)  [default: comparer]")
 @click.option("--folds", help="Comma-separated target domains, or all  [default: all]")
-@click.option("--protocol", help="How settings are chosen  [default: nested]")
+@click.option(
+    "--protocol",
+    help="How settings are chosen: nested, source-validation, oracle; several stand side by side"
+    "  [default: nested]",
+)
+@click.option(
+    "--objectives",
+    help="image_auroc, pixel_auroc, aupro, ms_per_image: with several the Pareto front is searched, the"
+    " first picks the winner  [default: image_auroc]",
+)
+@click.option("--constraint", "constraints", multiple=True, help="A bound such as 'ms_per_image <= 20'")
 @click.option("--trials", type=int, help="Configurations per cell  [default: 8; demo: 3]")
 @click.option("--seeds", type=int, help="Fits of each winner, with as many seeds  [default: 1]")
 @click.option("--seed", type=int, help="First seed  [default: 0]")
@@ -62,6 +72,7 @@ def cli() -> None:
 @feature_options
 @device_option
 @click.option("--workers", "num_workers", type=int, help="Fits side by side  [default: 1 a core, 4 a GPU]")
+@click.option("--retry-failed", is_flag=True, help="Try failed fits and trials of the study again.")
 @click.option("--dry-run", is_flag=True, help="Count fits, estimate the time, show resources; start nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.pass_context
@@ -76,6 +87,10 @@ def launch_command(
     as_json: bool,
     methods: str | None,
     folds: str | None,
+    protocol: str | None,
+    objectives: str | None,
+    constraints: tuple[str, ...],
+    retry_failed: bool,
     **options: Any,
 ) -> None:
     """Search settings by inner folds only, score each held-out domain once, bundle and report.
@@ -86,7 +101,9 @@ def launch_command(
     from tune.finish import command_line
 
     given = dict(options)
-    given["methods"] = split_names(methods) if methods else None
+    for name, text in {"methods": methods, "protocol": protocol, "objectives": objectives}.items():
+        given[name] = split_names(text) if text else None
+    given["constraints"] = constraints or None
     if folds:
         given["folds"] = () if folds == "all" else split_names(folds)
     request = launch.Request(
@@ -96,6 +113,7 @@ def launch_command(
         device=device,
         num_workers=num_workers,
         command=command_line(),
+        retry_failed=retry_failed,
     )
     # With --json the object alone is on standard output.
     console = Console(stderr=as_json)
@@ -150,6 +168,10 @@ def audit_command(context: click.Context, *, name: str, runs: Path, as_json: boo
         for breach in found.breaches:
             click.echo(breach)
         seen = f"{found.num_entries} ledger entries, {found.num_records} records, {found.num_cells} cells"
+        if found.oracles:
+            click.echo(f"Chose on their targets, as their protocol says: {', '.join(found.oracles)}.")
+        if found.num_unseen_fits:
+            click.echo(f"{found.num_unseen_fits} fits could not be looked at: they broke off, or are gone.")
         click.echo(
             f"{seen}: {f'{len(found.breaches)} breaches' if found.breaches else 'no label read early'}."
         )

@@ -67,9 +67,9 @@ def count_fits(study: Study, cells: Sequence[Cell]) -> FitCount:
                 if number < len(design):
                     settings = design[number].settings
                     sources = tuple(sorted(fold.sources)) if _learns(cell.method, settings) else ()
-                    asked.append(((cell.method, number, sources), _steps(settings)))
+                    asked.append(((cell.method, number, sources, fold.split), _steps(settings)))
                 else:  # proposed by the cell's own sampler: assumed to be nobody else's
-                    asked.append(((cell.name, number, fold.sources), mean_steps))
+                    asked.append(((cell.name, number, fold.sources, fold.split), mean_steps))
                 scorings += 1
         steps = mean_steps if cell.num_trials else _steps(to_dict(parse_method(cell.label)[2]))
         num_seeds = 1 if cell.target == DEPLOY else study.seeds

@@ -9,15 +9,36 @@ from pathlib import Path
 from dgad.bundle import read_bundle, write_bundle
 from dgad.model_card import model_card
 from dgad.records import Record, current_versions
-from dgad.report.summary import BundleSummary, CellSummary, StudySummary, write_summary
+from dgad.report.summary import BundleSummary, CellSummary, StudySummary, labelled, write_summary
 from dgad.report.tables import leaderboard, outer_records
 from dgad.settings import to_dict
 from tune.cells import DEPLOY
+from tune.fits import FitStore
+from tune.ledger import Ledger
 from tune.rows import Row
 from tune.run_folder import RunInfo
+from tune.selection import front, why_none
 from tune.workbench import Run, Workbench
 
 BUNDLE_FOLDER = "bundle"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FitsOf:
+    """The fits that a study uses."""
+
+    computed: int
+    """By the study itself."""
+    elsewhere: int
+    """By another study beside it, and read."""
+
+
+def count_fits_of(ledger: Ledger, fits: FitStore, study: str) -> FitsOf:
+    """Who computed the fits that the ledger names."""
+    used = {str(e.detail.get("fit")) for e in ledger.entries() if e.purpose == "fit"}
+    known = [about for fit_id in used if (about := fits.about(fit_id)) is not None]
+    computed = sum(about.get("study") == study for about in known)
+    return FitsOf(computed=computed, elsewhere=len(known) - computed)
 
 
 def summarise(
@@ -33,16 +54,18 @@ def summarise(
     """Write the bundle and `summary.json`. `errors` tells why a row gave no result, by its name."""
     study = run.study
     cells = tuple(_cell_summary(row, run, workbench, errors) for row in rows)
-    num_fits = len(workbench.fits.ids())
+    count = count_fits_of(Ledger(run.ledger_folder), workbench.fits, study.name)
     summary = StudySummary(
         name=study.name,
-        protocol=study.protocol,
+        protocol=study.protocol[0],
         data_location=run.data,
         data_fingerprint=run.data_fingerprint,
         domains=run.domains,
         methods=study.methods,
         seeds=study.fit_seeds,
         trials_per_cell=study.trials,
+        objectives=study.objectives,
+        constraints=study.constraints,
         num_references=study.num_references,
         features=to_dict(study.features),
         command=info.command,
@@ -51,8 +74,9 @@ def summarise(
         versions=current_versions(),
         device=run.device,
         cells=cells,
-        fits_computed=num_fits,
-        fits_reused=max(0, num_requests - num_fits),
+        fits_computed=count.computed,
+        fits_reused=max(0, num_requests - count.computed),
+        fits_elsewhere=count.elsewhere,
         not_applicable=dict(not_applicable),
         bundle=None,
     )
@@ -84,12 +108,13 @@ def _cell_summary(row: Row, run: Run, workbench: Workbench, errors: Mapping[str,
     return CellSummary(
         method=row.label,
         target=row.target,
-        protocol=run.study.protocol if row.is_searched else "fixed",
+        protocol=row.protocol,
         selected=selection.settings if selection else {},
         inner_score=selection.inner_score if selection else None,
         trials=row.trials,
         record_ids=tuple(record_ids),
-        error=errors.get(row.name) or (None if selection else "every trial of the cell failed"),
+        front=front(row.trials, run.study.objectives, run.study.bounds),
+        error=errors.get(row.name) or (None if selection else why_none(row.trials, run.study.bounds)),
     )
 
 
@@ -98,16 +123,17 @@ def _write_bundle(run: Run, row: Row, summary: StudySummary, workbench: Workbenc
     key = run.fit_key(row.method, row.selection.settings, row.sources)
     method, fit_s = workbench.fitted(key)
     records = result_records(summary, workbench)
-    own = [r for r in records if r.label == row.label and r.status == "ok"]
+    label = labelled(row.label, row.protocol)
+    own = [r for r in records if r.label == label and r.status == "ok"]
     targets = _metrics_by_target(own)
     comparison = {r.label: r.mean.value if r.mean else None for r in leaderboard(records)}
-    expected = comparison.get(row.label)
+    expected = comparison.get(label)
     num_references = max((r.num_references for r in own), default=0)
     write_bundle(
         run.folder / BUNDLE_FOLDER,
         method,
         metrics={
-            "protocol": run.study.protocol,
+            "protocol": row.protocol,
             "expected_image_auroc": expected,
             "by_target": targets,
             "comparison": comparison,
@@ -117,7 +143,7 @@ def _write_bundle(run: Run, row: Row, summary: StudySummary, workbench: Workbenc
             label=row.label,
             training_domains=key.sources,
             num_references=num_references,
-            protocol=run.study.protocol,
+            protocol=row.protocol,
             targets=targets,
             comparison=comparison,
         ),

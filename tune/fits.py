@@ -1,4 +1,4 @@
-"""Finished fits by content address: computed once, whoever wants them, whenever they come back.
+"""Finished fits by content address: computed once, whichever study wants them, whenever it comes back.
 
 `fits/ID/{fit.json, weights.safetensors}`; a lock file per fit, freed by the system when its holder dies,
 keeps a second worker waiting until the first is done.
@@ -6,8 +6,9 @@ keeps a second worker waiting until the first is done.
 
 import dataclasses
 import json
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,12 @@ class StoredFit:
 
 
 class FitStore:
-    """Fits of one run folder, on a local disk."""
+    """Fits of all studies of a runs folder, on a local disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, study: str = "") -> None:
         self.folder = folder
+        self.study = study
+        """Who computes: kept with every fit."""
         self.computed: list[str] = []
         """Ids of the fits that this object has computed, failed ones among them."""
 
@@ -70,6 +73,21 @@ class FitStore:
         """The ids of all finished fits, failed ones among them."""
         return tuple(sorted(p.parent.name for p in self.folder.glob(f"*/{ABOUT}")))
 
+    def about(self, fit_id: str) -> dict[str, Any] | None:
+        """What is known of a fit without its weights; None where it is not there, or damaged."""
+        try:
+            about: dict[str, Any] = json.loads((self.folder / fit_id / ABOUT).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        return about
+
+    def forget_failed(self, fit_ids: Iterable[str]) -> int:
+        """Drop those of the fits that failed, so that they are tried again; how many."""
+        failed = [i for i in fit_ids if (self.about(i) or {}).get("status") == "failed"]
+        for fit_id in failed:
+            shutil.rmtree(self.folder / fit_id)
+        return len(failed)
+
     def _read(self, key: FitKey) -> StoredFit | None:
         folder = self.folder / key.id
         try:
@@ -88,6 +106,7 @@ class FitStore:
             "id": key.id,
             "key": dataclasses.asdict(key),
             "created_at": utc_now(),
+            "study": self.study,
             **outcome,
         }
         with replace_folder_atomic(self.folder / key.id) as folder:

@@ -20,6 +20,7 @@ from dgad.report.summary import StudySummary, TrialSummary, read_summary
 from tune.cells import Cell, shown_beside
 from tune.estimate import Cost, FitCount, count_fits, estimate_s, measure
 from tune.finish import summarise
+from tune.fits import FitStore
 from tune.ledger import Ledger
 from tune.preflight import checked_matrix
 from tune.progress import LiveProgress, PlainProgress, Progress
@@ -51,6 +52,7 @@ class Request:
     device: str
     num_workers: int | None
     command: str
+    retry_failed: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +115,7 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
     """Run a study, or what is left of it; (its folder, its summary)."""
     started = time.monotonic()
     study, folder, is_begun = resolve_study(request)
-    if is_begun and (done := _finished(folder)) is not None:
+    if is_begun and (done := _finished(folder, retry_failed=request.retry_failed)) is not None:
         return folder, done
     device, offered = resolve_device(request.device), machine()
     workers = plan_workers(offered, device.type, request.num_workers)
@@ -145,7 +147,8 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
             )
             try:
                 with _progress(cells, console) as progress:
-                    rows, errors = _work(run, cells, workers, offered, progress)
+                    again = _forget_failures(run, cells, progress) if request.retry_failed else ()
+                    rows, errors = _work(run, cells, workers, offered, progress, retry_failed=again)
             finally:
                 info = dataclasses.replace(info, wall_s=info.wall_s + time.monotonic() - started)
                 write_info(folder, info)
@@ -173,16 +176,42 @@ def check_images(place: str, layout: str | None) -> None:
         )
 
 
-def _finished(folder: Path) -> StudySummary | None:
+def _finished(folder: Path, *, retry_failed: bool) -> StudySummary | None:
     """The summary of a study that has nothing left to do, or None."""
     if not (folder / SUMMARY_FILE).is_file():
         return None
     summary = read_summary(folder)
-    return None if any(cell.error for cell in summary.cells) else summary
+    failed = [t for c in summary.cells for t in c.trials if t.status == "failed"]
+    return None if any(c.error for c in summary.cells) or (retry_failed and failed) else summary
+
+
+def _forget_failures(run: Run, cells: Sequence[Cell], progress: Progress) -> tuple[str, ...]:
+    """Make failed fits be tried again; the cells whose failed trials are.
+
+    A cell that has a winner keeps it: its target has been looked at since, so its choice is over.
+    """
+    ledger = Ledger(run.ledger_folder)
+    entries = ledger.entries()
+    used = {str(e.detail["fit"]) for e in entries if e.purpose == "fit"}
+    num_fits = FitStore(run.fits_folder).forget_failed(used)
+    chosen = {e.cell for e in entries if e.purpose == "seal" and e.detail}
+    again = tuple(c.name for c in _searched(cells) if c.name not in chosen)
+    closed = sum(
+        t.status == "failed" for name, ts in _trials(run, cells).items() if name in chosen for t in ts
+    )
+    kept = f" {closed} failed trials stay: their cells have chosen since." if closed else ""
+    progress.phase(f"Trying again what failed: {num_fits} fits, {len(again)} cells still open.{kept}")
+    return again
 
 
 def _work(
-    run: Run, cells: Sequence[Cell], workers: Workers, offered: Machine, progress: Progress
+    run: Run,
+    cells: Sequence[Cell],
+    workers: Workers,
+    offered: Machine,
+    progress: Progress,
+    *,
+    retry_failed: Sequence[str] = (),
 ) -> tuple[tuple[Row, ...], dict[str, str]]:
     """Search, seal, refit and score what is left; (rows, why a row has no result by its name)."""
     from tune.experiment import search  # Ray takes seconds to import, and is not always needed
@@ -197,6 +226,9 @@ def _work(
         seed=run.study.seed,
         sampler=run.study.sampler,
         early_stopping=run.study.early_stopping,
+        objectives=run.study.objectives,
+        bounds=run.study.bounds,
+        retry_failed=retry_failed,
     )
     for cell_name, trials in _trials(run, cells).items():
         progress.board.restore(cell_name, trials)
@@ -226,7 +258,14 @@ def _work(
 def _seal_and_plan(run: Run, cells: Sequence[Cell]) -> tuple[tuple[Row, ...], tuple[OuterJob, ...]]:
     """Every cell's sealed choice, and the refits that are still to be done."""
     ledger, bench = Ledger(run.ledger_folder), Workbench(run)
-    rows = seal(cells, _trials(run, cells), ledger, beside=shown_beside(run.study))
+    rows = seal(
+        cells,
+        _trials(run, cells),
+        ledger,
+        objectives=run.study.objectives,
+        bounds=run.study.bounds,
+        beside=shown_beside(run.study),
+    )
     read = frozenset((e.cell, str(e.record_id)) for e in ledger.entries() if e.purpose == "outer")
     return rows, tuple(job for job in outer_jobs(run, rows) if not is_done(bench, job, read))
 
@@ -236,7 +275,9 @@ def _trials(run: Run, cells: Sequence[Cell]) -> dict[str, tuple[TrialSummary, ..
     from tune.searcher import open_study
 
     return {
-        cell.name: trial_summaries(open_study(run.journals_folder, cell.name, seed=run.study.seed))
+        cell.name: trial_summaries(
+            open_study(run.journals_folder, cell.name, seed=run.study.seed, objectives=run.study.objectives)
+        )
         for cell in _searched(cells)
     }
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from dgad.errors import RecordError
 from dgad.records import utc_now
+from tune.protocols import protocol_of
 
 FORMAT_VERSION = 1
 Purpose = Literal["fit", "objective", "seal", "outer", "report"]
@@ -80,8 +81,9 @@ class Ledger:
         return tuple(self._read(sequence) for sequence in sequences)
 
     def seal_of(self, cell: str) -> Entry | None:
-        """The seal of a cell, or None before it is sealed."""
-        return next((e for e in self.entries() if e.cell == cell and e.purpose == "seal"), None)
+        """The seal of a cell, or None before it is sealed; one without a selection gives way to a later."""
+        seals = [e for e in self.entries() if e.cell == cell and e.purpose == "seal"]
+        return next((e for e in seals if e.detail), seals[0] if seals else None)
 
     def _sequences(self) -> list[int]:
         names = (p.name for p in self.folder.glob("*.json")) if self.folder.is_dir() else ()
@@ -118,18 +120,22 @@ def leaks(entries: Sequence[Entry]) -> tuple[str, ...]:
     """One sentence per breach of the order: what a cell may read before and after its seal.
 
     Before its seal a cell reads no label of its target; it is sealed once; it is scored on its target only
-    afterwards, and judges no configuration any more.
+    afterwards, and judges no configuration any more. A seal without a selection closes nothing: such a cell
+    has no winner to score. A cell whose name says `oracle` may judge by its target, and nothing else.
     """
     sealed: set[str] = set()
     found = []
     for entry in entries:
-        target = entry.cell.partition("@")[2]
+        target = entry.cell.rpartition("@")[2]
         if entry.purpose == "seal":
             if entry.cell in sealed:
                 found.append(f"Entry {entry.sequence}: {entry.cell} was sealed a second time.")
-            sealed.add(entry.cell)
+            if entry.detail:
+                sealed.add(entry.cell)
         elif entry.purpose == "objective" and entry.cell in sealed:
             found.append(f"Entry {entry.sequence}: {entry.cell} judged a configuration after its seal.")
+        elif entry.purpose == "objective" and protocol_of(entry.cell) == "oracle":
+            continue  # it says so wherever its figures stand
         elif target in entry.domains and entry.cell not in sealed:
             found.append(
                 f"Entry {entry.sequence}: {entry.cell} read labels of its target before its seal"

@@ -7,13 +7,15 @@ from typing import Any
 import torch
 
 from dgad.domains import Dataset, Domain
-from dgad.errors import DataError, UserError
+from dgad.domains.halves import halves
+from dgad.errors import DataError, SettingsError, UserError
 from dgad.evaluation.scoring import check_queries, count_references, parse_num_references
 from dgad.features.cache import FeatureCache
 from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context
 from dgad.settings import from_dict
-from tune.cells import DEPLOY, Cell, cells_of, check_domains, check_num_sources, shown_beside
+from tune.cells import DEPLOY, Cell, InnerFold, cells_of, check_domains, check_num_sources, shown_beside
+from tune.objectives import NEEDS_MASKS
 from tune.opening import is_searched, opening_design
 from tune.study import Study
 
@@ -31,7 +33,7 @@ def checked_matrix(study: Study, dataset: Dataset) -> Matrix:
     """The study's cells, checked; `UserError` where no method of the study can be run on this data."""
     for name in study.folds:
         dataset.domain(name)
-    check_domains(tuple(dataset.domains))
+    check_domains(tuple(dataset.domains), study.protocol)
     searched = [
         label
         for label in study.methods
@@ -44,6 +46,7 @@ def checked_matrix(study: Study, dataset: Dataset) -> Matrix:
         try:
             check_num_sources(cell)
             _check_cell(cell, dataset)
+            _check_objectives(cell, study, dataset)
             _check_settings(cell, study)
         except UserError as error:
             reasons.setdefault(cell.label, error)
@@ -69,10 +72,34 @@ def _check_cell(cell: Cell, dataset: Dataset) -> None:
     if cell.traits.needs_defects:
         for name in cell.sources:
             _check_source(dataset.domain(name), cell)
-    if cell.num_trials and not any(_has_both_classes(dataset.domain(f.target)) for f in cell.folds):
+    if cell.num_trials and not any(_has_both_classes(_judging(f, dataset)) for f in cell.folds):
+        names = ", ".join(f.target for f in cell.folds)
         raise DataError(
-            f"The settings of {cell.name} cannot be judged: none of {', '.join(cell.sources)} has"
-            " both good and defective test images."
+            f"The settings of {cell.name} cannot be judged: none of {names} has"
+            f" both good and defective test images{' to hold back' * (cell.folds[0].split == 'half')}."
+        )
+
+
+def _judging(fold: InnerFold, dataset: Dataset) -> Domain:
+    """What judges a configuration."""
+    domain = dataset.domain(fold.target)
+    return halves(domain)[1] if fold.split == "half" else domain
+
+
+def _check_objectives(cell: Cell, study: Study, dataset: Dataset) -> None:
+    """Raise `UserError` where a figure that the study asks for can never be had."""
+    by_mask = [name for name in study.figures if name in NEEDS_MASKS]
+    if not by_mask or not cell.num_trials:
+        return
+    if not cell.traits.gives_pixels:
+        raise SettingsError(
+            f"`{cell.method}` scores whole images, so it cannot be searched for {by_mask[0]}: leave it out of"
+            " `methods`, or choose by image_auroc."
+        )
+    if not any(s.mask for f in cell.folds for s in _judging(f, dataset).tests):
+        raise DataError(
+            f"{by_mask[0]} needs masks of defects, but none of {', '.join(f.target for f in cell.folds)} has"
+            " one: choose by image_auroc."
         )
 
 

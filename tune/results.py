@@ -1,7 +1,7 @@
 """What `dgad-tune launch` prints at the end: the leaderboard, the bundle, where everything is."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +11,30 @@ from rich.table import Table
 from dgad.records import RecordStore
 from dgad.report.page import FILE_NAME as REPORT_FILE
 from dgad.report.summary import StudySummary
-from dgad.report.tables import Estimate, LeaderboardRow, leaderboard, outer_records
+from dgad.report.tables import Estimate, LeaderboardRow, Optimism, leaderboard, optimism, outer_records
 from dgad.settings import to_dict
 from tune.progress import clock
 
 
 def print_results(folder: Path, summary: StudySummary, console: Console) -> None:
     """Image AUROC by method and target, failures, the bundle, and where the report is."""
-    rows = _leaderboard(folder, summary)
+    records = outer_records(summary, RecordStore(folder / "records").records())
+    rows = leaderboard(records)
     console.print()
     console.print(leaderboard_table(rows, summary))
     for cell in summary.cells:
         if cell.error:
-            text = f"{cell.method} on {cell.target} failed: {cell.error}"
+            text = f"{cell.label} on {cell.target} failed: {cell.error}"
             console.print(text, markup=False, highlight=False, soft_wrap=True)
     for label, reason in summary.not_applicable.items():
         text = f"{label}: not applicable: {reason}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     lines = [
-        f"Chosen by {summary.protocol} folds: no label of a target was read before its settings were fixed.",
+        _chosen_by(summary),
+        *(_optimism(other) for other in optimism(records)),
+        *_fronts(summary),
         f"{summary.fits_computed} fits computed, {summary.fits_reused} more requests answered by a shared"
-        f" fit; {clock(summary.wall_s)} in all.",
+        f" fit{_elsewhere(summary)}; {clock(summary.wall_s)} in all.",
     ]
     if summary.bundle is not None:
         expected = summary.bundle.expected_image_auroc
@@ -43,6 +46,43 @@ def print_results(folder: Path, summary: StudySummary, console: Console) -> None
     lines.append(f"Report: {folder / REPORT_FILE}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _chosen_by(summary: StudySummary) -> str:
+    """The study's own protocol, and what it promises."""
+    if summary.protocol == "oracle":
+        return "Chosen by oracle, on the targets themselves: these figures are no estimate for a new surface."
+    what = "folds" if summary.protocol == "nested" else "images held back"
+    return (
+        f"Chosen by {summary.protocol} {what}: no label of a target was read before its settings were fixed"
+        f"{', but in rows marked [oracle]' if any(c.protocol == 'oracle' for c in summary.cells) else ''}."
+    )
+
+
+def _optimism(other: Optimism) -> str:
+    """What another protocol shows, beside nested."""
+    what = "the optimism of peeking at the target" if other.protocol == "oracle" else "not nested"
+    return (
+        f"{other.method} chosen by {other.protocol}: {other.gap.value:+.3f}"
+        f" ({other.gap.low:+.3f} to {other.gap.high:+.3f}) against nested {other.nested:.3f}; {what}."
+    )
+
+
+def _fronts(summary: StudySummary) -> Iterator[str]:
+    """One line a cell that has a Pareto front."""
+    for cell in summary.cells:
+        points = [t for t in cell.trials if t.number in cell.front]
+        shown = "; ".join(
+            ", ".join(f"{name} {t.values[name]:.4g}" for name in summary.objectives) for t in points
+        )
+        if points:
+            yield f"Pareto front of {cell.label} on {cell.target}: {shown}."
+
+
+def _elsewhere(summary: StudySummary) -> str:
+    """Fits that were read from other studies."""
+    count = summary.fits_elsewhere
+    return f", {count} of them computed by other studies" if count else ""
 
 
 def _made(summary: StudySummary) -> str:
@@ -64,10 +104,11 @@ def results_json(folder: Path, summary: StudySummary) -> dict[str, Any]:
         "protocol": summary.protocol,
         "fits_computed": summary.fits_computed,
         "fits_reused": summary.fits_reused,
+        "fits_elsewhere": summary.fits_elsewhere,
         "wall_s": summary.wall_s,
         "leaderboard": [dataclasses.asdict(row) for row in _leaderboard(folder, summary)],
         "not_applicable": dict(summary.not_applicable),
-        "errors": {f"{c.method}@{c.target}": c.error for c in summary.cells if c.error},
+        "errors": {f"{c.label}@{c.target}": c.error for c in summary.cells if c.error},
     }
 
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dgad.methods import SHOWN_BESIDE, parse_method
 from dgad.report.examples import FOLDER_NAME
-from dgad.report.summary import TrialSummary
+from dgad.report.summary import TrialSummary, labelled
 from dgad.settings import to_dict
 from tune.cells import DEPLOY, Cell
 from tune.ledger import Ledger
+from tune.objectives import Constraint
 from tune.selection import Selection, select
 from tune.workbench import Run, Workbench
 
@@ -23,14 +24,15 @@ class Row:
     target: str
     domains: tuple[str, ...]
     selection: Selection | None
-    """None where every trial of the cell failed."""
+    """None where no trial of the cell could win."""
     trials: tuple[TrialSummary, ...] = ()
-    is_searched: bool = False
+    protocol: str = "fixed"
+    """How the settings were chosen; `fixed` where nothing was."""
 
     @property
     def name(self) -> str:
         """As the ledger calls it; a cell's row has the cell's name."""
-        return f"{self.label}@{self.target}"
+        return f"{labelled(self.label, self.protocol)}@{self.target}"
 
     @property
     def method(self) -> str:
@@ -57,21 +59,25 @@ def seal(
     trials: Mapping[str, tuple[TrialSummary, ...]],
     ledger: Ledger,
     *,
+    objectives: Sequence[str] = ("image_auroc",),
+    bounds: Sequence[Constraint] = (),
     beside: Sequence[str] = SHOWN_BESIDE,
 ) -> tuple[Row, ...]:
     """Close every cell's selection; what was sealed before stays as it was.
 
-    `beside` names the methods that stand in the table whatever was searched.
+    A cell without a winner is closed too, and opened again if a retried trial gives it one: nothing of its
+    target was read. `beside` names the methods that stand in the table whatever was searched.
     """
     rows = []
     for cell in cells:
         own = trials.get(cell.name, ())
         kept = ledger.seal_of(cell.name)
-        if kept is not None:
-            selection = Selection(**kept.detail) if kept.detail else None
+        if kept is not None and kept.detail:
+            selection: Selection | None = Selection(**kept.detail)
         else:
-            selection = select(own) if cell.num_trials else _fixed(cell.label)
-            ledger.append(cell.name, "seal", detail=dataclasses.asdict(selection) if selection else {})
+            selection = select(own, objectives, bounds) if cell.num_trials else _fixed(cell.label)
+            if kept is None or selection is not None:
+                ledger.append(cell.name, "seal", detail=dataclasses.asdict(selection) if selection else {})
         rows.append(
             Row(
                 label=cell.label,
@@ -79,7 +85,7 @@ def seal(
                 domains=cell.domains,
                 selection=selection,
                 trials=own,
-                is_searched=cell.num_trials > 0,
+                protocol=cell.protocol if cell.num_trials else "fixed",
             )
         )
     rows += [row for row in _beside(rows, beside) if row.name not in {r.name for r in rows}]
@@ -98,6 +104,7 @@ def _beside(rows: Sequence[Row], labels: Sequence[str]) -> Iterator[Row]:
     """On every target: the winner untrained, and the methods that need no training."""
     for target in dict.fromkeys(r.target for r in rows if r.target != DEPLOY):
         own = [r for r in rows if r.target == target]
+        # Rows come protocol by protocol, the study's own first, and so its winner.
         for label in labels:
             selection: Selection | None = _fixed(label)
             if label == UNTRAINED:

@@ -5,7 +5,7 @@ made again from the journals goes on where the last one was stopped.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -19,14 +19,15 @@ from ray.tune.search import Searcher
 from dgad.seeds import seed_for
 from dgad.settings import FeatureSettings
 from tune.cells import Cell
+from tune.objectives import DIRECTIONS, Constraint
 from tune.opening import OpeningPoint, complete_settings, opening_design
 from tune.quiet import quiet_optuna
 from tune.samplers import Pruning, SamplerName, make_pruner, make_sampler
-from tune.selection import ERROR, SCORES, is_interrupted
+from tune.selection import ERROR, RETRY_OF, SCORES, VALUES, is_interrupted, retried
 from tune.space import space_for
 
-METRIC = "inner_image_auroc"
-"""Mean image AUROC over a cell's inner folds: what trials report and the search maximises."""
+METRIC = "inner_score"
+"""Mean of the first objective over a cell's inner folds: what trials report and the search maximises."""
 _LOCK_GRACE_S = 5
 
 
@@ -43,13 +44,27 @@ class MatrixSearcher(Searcher):
         seed: int,
         sampler: SamplerName = "tpe",
         early_stopping: Pruning = "none",
+        objectives: Sequence[str] = ("image_auroc",),
+        bounds: Sequence[Constraint] = (),
+        retry_failed: Collection[str] = (),
     ) -> None:
+        """`retry_failed` names the cells whose failed trials are asked for again."""
         super().__init__(metric=METRIC, mode="max")
         quiet_optuna()
         self._kind, self._features = kind, features
+        self._objectives = tuple(objectives)
+        self._bounds = tuple(bounds)
+        self._figures = tuple(dict.fromkeys((*objectives, *(b.name for b in bounds))))
         self._cells = {cell.name: cell for cell in cells if cell.num_trials > 0}
         self._studies = {
-            name: open_study(journals, name, seed=seed, sampler=sampler, early_stopping=early_stopping)
+            name: open_study(
+                journals,
+                name,
+                seed=seed,
+                sampler=sampler,
+                early_stopping=early_stopping,
+                objectives=objectives,
+            )
             for name in self._cells
         }
         self._running: dict[str, tuple[str, optuna.Trial]] = {}
@@ -61,6 +76,8 @@ class MatrixSearcher(Searcher):
             design = opening_design(cell.method, kind, features, seed=seed, num_trials=cell.num_trials)
             _open(study, design)
             _repair(study)
+            if cell.name in retry_failed:
+                _ask_again(study)
         self._dealt = {name: _num_counted(study) for name, study in self._studies.items()}
 
     @property
@@ -94,6 +111,8 @@ class MatrixSearcher(Searcher):
         value = result.get(METRIC)
         if result.get("done") or result.get(ERROR) or value is None or value != value:
             return False
+        if len(self._objectives) > 1:
+            return False  # Optuna has no pruning with several objectives
         num_folds = len(json.loads(result[SCORES]))
         if num_folds <= self._reported.get(trial_id, 0):
             return False  # begun again after its worker died
@@ -116,13 +135,21 @@ class MatrixSearcher(Searcher):
         usable = value is not None and value == value
         if not message and not usable:
             message = "no inner fold has both normal and abnormal images"
+        means = json.loads(result.get(VALUES, "{}"))
+        lacking = [f for f in self._figures if f not in means]
+        if not message and lacking:
+            message = f"no inner fold gives {' or '.join(lacking)}"
         trial.set_user_attr(SCORES, result.get(SCORES, "{}"))
+        trial.set_user_attr(VALUES, json.dumps(means))
+        for bound in self._bounds:
+            if bound.name in means:  # samplers prefer what keeps to the bounds
+                trial.set_constraint(str(bound), bound.excess(means[bound.name]))
         if trial_id in self._stopped:
             # With the last running mean and its fold, so that no sampler takes it for a whole value.
             self._stopped.remove(trial_id)
             self._studies[name].tell(trial, state=TrialState.PRUNED)
         elif value is not None and not message:
-            self._studies[name].tell(trial, float(value))
+            self._studies[name].tell(trial, [means[objective] for objective in self._objectives])
         else:
             trial.set_user_attr(ERROR, message)
             self._studies[name].tell(trial, state=TrialState.FAIL)
@@ -141,6 +168,7 @@ def open_study(
     seed: int,
     sampler: SamplerName = "tpe",
     early_stopping: Pruning = "none",
+    objectives: Sequence[str] = ("image_auroc",),
 ) -> optuna.Study:
     """The Optuna study of a cell, made if it is not there; `optuna-dashboard` opens its journal."""
     journals.mkdir(parents=True, exist_ok=True)
@@ -149,11 +177,15 @@ def open_study(
     lock = JournalFileSymlinkLock(path, grace_period=_LOCK_GRACE_S)
     storage = JournalStorage(JournalFileBackend(path, lock_obj=lock))
     study = optuna.create_study(
-        storage=storage, study_name=cell_name, direction="maximize", load_if_exists=True
+        storage=storage,
+        study_name=cell_name,
+        directions=[DIRECTIONS[name] for name in objectives],
+        load_if_exists=True,
     )
     # Each restart draws from a stream of its own, or it would propose the same points again.
     num_trials = len(study.get_trials(deepcopy=False))
-    study.sampler = make_sampler(sampler, seed=seed_for(seed, cell_name, "sampler", str(num_trials)))
+    own_seed = seed_for(seed, cell_name, "sampler", str(num_trials))
+    study.sampler = make_sampler(sampler, seed=own_seed)
     study.pruner = make_pruner(early_stopping)
     return study
 
@@ -187,7 +219,16 @@ def _repair(study: optuna.Study) -> None:
         study.tell(trial.number, state=TrialState.FAIL)
 
 
+def _ask_again(study: optuna.Study) -> None:
+    """Queue every failed trial once more; the later attempt will stand for it."""
+    superseded = retried(study)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
+        if not is_interrupted(trial) and trial.number not in superseded:
+            kept = {k: v for k, v in trial.user_attrs.items() if k not in (ERROR, SCORES, VALUES)}
+            study.enqueue_trial(trial.params, user_attrs={**kept, RETRY_OF: trial.number})
+
+
 def _num_counted(study: optuna.Study) -> int:
     """Trials that count towards the planned number."""
-    trials = study.get_trials(deepcopy=False)
-    return sum(t.state.is_finished() and not is_interrupted(t) for t in trials)
+    trials, superseded = study.get_trials(deepcopy=False), retried(study)
+    return sum(t.state.is_finished() and not is_interrupted(t) and t.number not in superseded for t in trials)

@@ -15,6 +15,8 @@ from dgad.files import write_atomic
 from dgad.methods import parse_method
 from dgad.settings import FeatureSettings, coerce, require, to_dict
 from dgad.yaml_file import check_keys, load_yaml
+from tune.objectives import Constraint, ObjectiveName, check_objectives, parse_constraint
+from tune.protocols import PROTOCOLS, Protocol
 from tune.samplers import Pruning, SamplerName
 
 FORMAT_VERSION = 1
@@ -36,13 +38,20 @@ class Study:
     """`name` is searched; `name:preset` is fixed and only evaluated."""
     folds: tuple[str, ...] = ()
     """Target domains; empty is all."""
-    protocol: Literal["nested"] = "nested"
+    protocol: tuple[Protocol, ...] = ("nested",)
+    """How settings are chosen, each way in cells of its own; the first is the study's, the others stand
+    beside it for comparison."""
     trials: int = 8
     """Configurations per cell."""
     sampler: SamplerName = "tpe"
     """What proposes configurations after the opening design."""
     early_stopping: Pruning = "median"
     """The rule by which a cell gives a poor configuration up before its last inner fold."""
+    objectives: tuple[ObjectiveName, ...] = ("image_auroc",)
+    """What a configuration is judged by, each a mean over inner folds. With several the search looks for
+    the Pareto front, and of what lies on it the best in the first is the winner."""
+    constraints: tuple[str, ...] = ()
+    """Bounds like `ms_per_image <= 20` that a winner must keep to."""
     seeds: int = 1
     """Fits of each winner, from `seed` upwards; the search itself uses `seed`."""
     seed: int = 0
@@ -61,7 +70,14 @@ class Study:
         require(bool(self.methods), "methods", "at least one method", list(self.methods))
         for label in self.methods:
             parse_method(label)
-        for name in ("methods", "folds"):
+        require(bool(self.protocol), "protocol", "one of " + ", ".join(PROTOCOLS), list(self.protocol))
+        check_objectives(self.objectives)
+        for bound in self.constraints:
+            parse_constraint(bound)
+        if len(self.objectives) > 1:
+            rule = "none with several objectives, since no sampler can prune there"
+            require(self.early_stopping == "none", "early_stopping", rule, self.early_stopping)
+        for name in ("methods", "folds", "protocol", "objectives", "constraints"):
             values = getattr(self, name)
             require(len(set(values)) == len(values), name, "without repetition", list(values))
         for name in ("trials", "seeds"):
@@ -80,6 +96,16 @@ class Study:
     def features(self) -> FeatureSettings:
         """What every method of the study shares."""
         return FeatureSettings(backbone=self.backbone, weights=self.weights, image_size_px=self.image_size_px)
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What is read of every inner fold: the objectives, then what else is bounded."""
+        return tuple(dict.fromkeys((*self.objectives, *(b.name for b in self.bounds))))
+
+    @property
+    def bounds(self) -> tuple[Constraint, ...]:
+        """The constraints, parsed."""
+        return tuple(map(parse_constraint, self.constraints))
 
     @property
     def fit_seeds(self) -> tuple[int, ...]:
@@ -109,7 +135,8 @@ def study_from(values: Mapping[str, Any]) -> Study:
     """A study from given settings and the defaults; without `data` those of the demo."""
     demo = {} if values.get("data") else DEMO_DEFAULTS
     checked = {k: _checked(k, v, "") for k, v in values.items() if v is not None}
-    return Study(**{"name": default_name(values), **demo, **checked})
+    several = {"early_stopping": "none"} if len(checked.get("objectives", ())) > 1 else {}
+    return Study(**{"name": default_name(values), **demo, **several, **checked})
 
 
 def default_name(values: Mapping[str, Any]) -> str:
@@ -160,6 +187,8 @@ def _checked(key: str, value: Any, place: str) -> Any:
     try:
         if key == "num_references" and isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
+        if typing.get_origin(_HINTS[key]) is tuple and isinstance(value, str):
+            value = (value,)  # a list of one may be written without brackets
         if key == "data" and isinstance(value, str) and "://" not in value:
             value = str(Path(value).expanduser().absolute())
         return coerce(value, _HINTS[key], key)

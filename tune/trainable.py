@@ -8,7 +8,7 @@ from ray import tune as ray_tune
 from tune.cells import Cell
 from tune.ledger import Ledger
 from tune.searcher import METRIC
-from tune.selection import ERROR, SCORES, InnerScore, mean_score, read_inner_score
+from tune.selection import ERROR, SCORES, VALUES, InnerScore, mean_values, read_inner_score
 from tune.workbench import Run, Workbench
 
 FITS_COMPUTED, FITS_READ, FOLD = "fits_computed", "fits_read", "fold"
@@ -42,22 +42,27 @@ class CellTrial(ray_tune.Trainable):
     def step(self) -> dict[str, Any]:
         """One inner fold; the trial ends with the last one, or with the first that fails."""
         cell, fold = self._cell, self._cell.folds[len(self._scores)]
-        key = self._run.fit_key(cell.method, self._settings, fold.sources)
+        key = self._run.fit_key(cell.method, self._settings, fold.sources, split=fold.split)
         self._ledger.append(cell.name, "fit", domains=key.sources, detail={"fit": key.id})
         num_fits = len(self._workbench.fits.computed)
         record = self._workbench.record(key, fold.target, label=cell.label, role="inner")
         computed = len(self._workbench.fits.computed) - num_fits
         if record.status == "failed":
-            return self._result(fold.target, done=True, error=record.error or "failed", computed=computed)
-        self._scores.append(read_inner_score(cell, record, self._ledger))
+            error = f"{record.error} (traceback: {record.log})"
+            return self._result(fold.target, done=True, error=error, computed=computed)
+        names = self._run.study.figures
+        self._scores.append(read_inner_score(cell, record, self._ledger, names))
         done = len(self._scores) == len(cell.folds)
         return self._result(fold.target, done=done, error="", computed=computed)
 
     def _result(self, fold: str, *, done: bool, error: str, computed: int) -> dict[str, Any]:
-        mean = mean_score(self._scores)
+        study = self._run.study
+        means = mean_values(self._scores, study.figures)
+        first = study.objectives[0]
         return {
-            METRIC: float("nan") if mean is None else mean,
-            SCORES: json.dumps({s.source: s.image_auroc for s in self._scores}),
+            METRIC: means.get(first, float("nan")),
+            SCORES: json.dumps({s.source: s.values[first] for s in self._scores}),
+            VALUES: json.dumps(means),
             ERROR: error,
             FOLD: fold,
             FITS_COMPUTED: computed,

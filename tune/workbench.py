@@ -3,14 +3,16 @@
 import dataclasses
 import hashlib
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 import dgad
+from dgad.device import is_out_of_memory, release_memory
 from dgad.domains import open_dataset
+from dgad.domains.halves import halves
 from dgad.episodes import SourceDomain, load_source
 from dgad.errors import DgadError
 from dgad.evaluation.scoring import (
@@ -23,13 +25,17 @@ from dgad.evaluation.scoring import (
 )
 from dgad.features.builtin import INFO_FILE
 from dgad.features.cache import FeatureCache
+from dgad.files import write_atomic
 from dgad.methods import METHODS
 from dgad.methods.base import Context, Method
-from dgad.records import FitKey, Record, RecordStore, current_versions, record_id_for
+from dgad.records import FitKey, Record, RecordStore, current_versions, record_id_for, utc_now
 from dgad.settings import from_dict, to_dict
 from tune.fits import FitStore
 from tune.study import Study
 
+MAX_RETRIES = 2
+SHARED_FOLDER = ".shared"
+T = TypeVar("T")
 FIT_ERRORS = (DgadError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 """What makes a fit a failed record: ours, and what torch raises. Anything else is a defect of the code."""
 
@@ -74,9 +80,19 @@ class Run:
         return self.folder / "records"
 
     @property
+    def shared_folder(self) -> Path:
+        """Fits and records by content address, for every study beside this one."""
+        return self.folder.parent / SHARED_FOLDER
+
+    @property
     def fits_folder(self) -> Path:
         """Weights of every fit."""
-        return self.folder / "fits"
+        return self.shared_folder / "fits"
+
+    @property
+    def logs_folder(self) -> Path:
+        """Tracebacks of failures."""
+        return self.folder / "logs"
 
     @property
     def journals_folder(self) -> Path:
@@ -84,7 +100,13 @@ class Run:
         return self.folder / "optuna"
 
     def fit_key(
-        self, method: str, settings: Mapping[str, Any], sources: Sequence[str], *, seed: int | None = None
+        self,
+        method: str,
+        settings: Mapping[str, Any],
+        sources: Sequence[str],
+        *,
+        seed: int | None = None,
+        split: str = "all",
     ) -> FitKey:
         """The content address of a fit; one that learns nothing is the same for any sources."""
         chosen = from_dict(METHODS[method].settings_type, settings)
@@ -97,6 +119,7 @@ class Run:
             data_fingerprint=self.data_fingerprint,
             seed=self.study.seed if seed is None else seed,
             code_version=self.code_version,
+            split=split,
         )
 
 
@@ -114,17 +137,23 @@ def code_version() -> str:
 
 
 class Workbench:
-    """Fits, scores and records of one process; keeps data and frozen features for its lifetime."""
+    """Fits, scores and records of one process; keeps data and frozen features for its lifetime.
+
+    A record or fit that any study beside this one has, under the same content address, is read. A failure
+    of ours (`DgadError`) would fail again; another one, such as memory that ran out, is tried
+    `MAX_RETRIES` times more, with half the queries scored at once where it was memory.
+    """
 
     def __init__(self, run: Run) -> None:
         torch.set_num_threads(run.num_threads)
         self.run = run
-        self.fits = FitStore(run.fits_folder)
+        self.fits = FitStore(run.fits_folder, study=run.study.name)
         self.records = RecordStore(run.records_folder)
+        self._shared_records = RecordStore(run.shared_folder / "records")
         self._dataset = open_dataset(run.data, layout=run.study.layout)
         self._size_px = run.study.image_size_px
-        self._sources: dict[str, SourceDomain] = {}
-        self._targets: dict[str, TargetDomain] = {}
+        self._sources: dict[tuple[str, str], SourceDomain] = {}
+        self._targets: dict[tuple[str, str], TargetDomain] = {}
         self._context = Context(
             features=run.study.features,
             device=torch.device(run.device),
@@ -133,17 +162,28 @@ class Workbench:
 
     def record(self, key: FitKey, target: str, *, label: str, role: str) -> Record:
         """The record of a fit on a target: read if it is there and ok, else computed and written."""
-        kept = self.records.read(self.record_id(key, target))
+        record_id = self.record_id(key, target)
+        kept = self.records.read(record_id)
         if kept is not None and kept.status == "ok":
             return kept
+        elsewhere = self._shared_records.read(record_id)
+        if elsewhere is not None and elsewhere.status == "ok":
+            self.records.write(elsewhere)
+            return elsewhere
         return self.score(key, target, label=label, role=role)[0]
 
     def score(self, key: FitKey, target: str, *, label: str, role: str) -> tuple[Record, TargetScores | None]:
         """Fit or load, score the target, write the record; a failure is a record too, and has no scores."""
         num_references = self._num_references(target)
-        try:
+        notes: list[str] = []
+
+        def attempt() -> tuple[TargetScores, float]:
             method, fit_s = self.fitted(key)
-            scores = score_target(method, self.target(target), num_references=num_references, seed=key.seed)
+            queries = self.target(target, split=key.split)
+            return score_target(method, queries, num_references=num_references, seed=key.seed), fit_s
+
+        try:
+            scores, fit_s = self._with_retries(attempt, notes)
         except FIT_ERRORS as error:
             record = Record(
                 fit=key,
@@ -152,8 +192,10 @@ class Workbench:
                 target=target,
                 num_references=num_references,
                 status="failed",
-                error=_told(error),
+                error=told(error),
                 device=self.run.device,
+                log=self._log(self.record_id(key, target)),
+                notes=tuple(notes),
             )
             self.records.write(record)
             return record, None
@@ -173,8 +215,10 @@ class Workbench:
             ms_per_image=scores.ms_per_image,
             fit_s=fit_s,
             device=self.run.device,
+            notes=tuple(notes),
         )
         self.records.write(record)
+        self._shared_records.write(record)
         return record, scores
 
     def fitted(self, key: FitKey) -> tuple[Method, float]:
@@ -183,7 +227,7 @@ class Workbench:
         method = METHODS[key.method](from_dict(settings_type, key.settings), self._context)
 
         def compute() -> Mapping[str, torch.Tensor]:
-            method.fit([self._source(name) for name in key.sources], seed=key.seed)
+            method.fit([self._source(name, key.split) for name in key.sources], seed=key.seed)
             return method.state()
 
         stored = self.fits.get(key, compute)
@@ -194,32 +238,62 @@ class Workbench:
     def try_fit(self, key: FitKey) -> str | None:
         """Make sure that the fit is there; why not, where it failed."""
         try:
-            self.fitted(key)
+            self._with_retries(lambda: self.fitted(key), [])
         except FIT_ERRORS as error:
-            return _told(error)
+            return f"{told(error)} (traceback: {self._log(key.id)})"
         return None
+
+    def _with_retries(self, attempt: Callable[[], T], notes: list[str]) -> T:
+        """What `attempt` returns; what went wrong before that is added to `notes`."""
+        for _ in range(MAX_RETRIES):
+            try:
+                return attempt()
+            except DgadError:
+                raise
+            except FIT_ERRORS as error:
+                notes.append(told(error))
+                if is_out_of_memory(error):
+                    self._score_fewer_at_once(notes)
+        return attempt()
+
+    def _score_fewer_at_once(self, notes: list[str]) -> None:
+        """Half as many queries in memory, for the lifetime of this process: no result depends on it."""
+        release_memory()
+        batch = max(1, self._context.scoring_batch // 2)
+        self._context = dataclasses.replace(self._context, scoring_batch=batch)
+        notes.append(f"memory ran out; tried again with {batch} queries scored at once")
+
+    def _log(self, name: str) -> str:
+        """Keep the traceback of the exception being handled; where, relative to the run folder."""
+        path = self.run.logs_folder / f"{name}.log"
+        write_atomic(path, f"{utc_now()}\n{traceback.format_exc()}".encode())
+        return str(path.relative_to(self.run.folder))
 
     def record_id(self, key: FitKey, target: str) -> str:
         """The id the record of this fit on this target has."""
         return record_id_for(key, target, self._num_references(target))
 
-    def target(self, name: str) -> TargetDomain:
-        """A decoded target, kept."""
-        if name not in self._targets:
-            self._targets[name] = load_target(self._dataset.domain(name), self._size_px)
-        return self._targets[name]
+    def target(self, name: str, *, split: str = "all") -> TargetDomain:
+        """A decoded target, kept; with `half` only the test images that such a fit never saw."""
+        if (name, split) not in self._targets:
+            domain = self._dataset.domain(name)
+            judging = halves(domain)[1] if split == "half" else domain
+            self._targets[name, split] = load_target(judging, self._size_px)
+        return self._targets[name, split]
 
-    def _source(self, name: str) -> SourceDomain:
-        if name not in self._sources:
-            self._sources[name] = load_source(self._dataset.domain(name), self._size_px)
-        return self._sources[name]
+    def _source(self, name: str, split: str) -> SourceDomain:
+        if (name, split) not in self._sources:
+            domain = self._dataset.domain(name)
+            training = halves(domain)[0] if split == "half" else domain
+            self._sources[name, split] = load_source(training, self._size_px)
+        return self._sources[name, split]
 
     def _num_references(self, target: str) -> int:
         wanted = parse_num_references(self.run.study.num_references)
         return count_references(target, len(self._dataset.domain(target).train_normals), wanted)
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
     """Ours as it is; another library's with its type and the place it came from."""
     if isinstance(error, DgadError):
         return str(error)

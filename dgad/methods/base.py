@@ -21,9 +21,6 @@ from dgad.errors import DataError
 from dgad.features.cache import FeatureCache
 from dgad.settings import FeatureSettings
 
-SCORING_BATCH = 16
-"""Queries that a method scores at once: what bounds its memory."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Scores:
@@ -60,6 +57,8 @@ class Context:
     cache: FeatureCache
     compiled: bool = False
     """Score with compiled kernels where the machine has a compiler; the first call then takes seconds."""
+    scoring_batch: int = 16
+    """Queries that a method scores at once: what bounds its memory."""
     progress: Callable[[str, int, int, float], None] = lambda stage, step, total, loss: None
     """Called as (stage, step, total, loss)."""
 

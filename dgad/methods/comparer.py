@@ -20,7 +20,6 @@ from dgad.features.backbone import Backbone, FrozenFeatures
 from dgad.features.levels import check_levels
 from dgad.features.nearest import usual_distances
 from dgad.methods.base import (
-    SCORING_BATCH,
     Context,
     Enrolled,
     Method,
@@ -234,7 +233,7 @@ class ComparerMethod(Method):
         """Image logits (Eq. 5) and pixel logits (Eq. 6)."""
         size = int(queries.images.shape[-1])
         images, pixels = [], []
-        for batch in queries.batches(SCORING_BATCH):
+        for batch in queries.batches(self.context.scoring_batch):
             levels = self._level_logits(batch, enrolled)
             pooled = torch.stack([pool_patches(level.flatten(1), self.settings) for level in levels])
             images.append(pooled.amax(0).cpu())

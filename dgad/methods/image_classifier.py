@@ -21,7 +21,6 @@ from dgad.generalisation.batches import DomainBatches
 from dgad.generalisation.encoder import Classifier, Encoder, anomaly_logit
 from dgad.generalisation.settings import MOMENTUM, TrainingSettings
 from dgad.methods.base import (
-    SCORING_BATCH,
     Context,
     Enrolled,
     Method,
@@ -128,7 +127,7 @@ class ImageClassifier(Method):
         if reference_C is not None:
             reference_C = reference_C.to(self.context.device)
         images = [torch.zeros(0)]
-        for batch in queries.batches(SCORING_BATCH):
+        for batch in queries.batches(self.context.scoring_batch):
             images.append(anomaly_logit(self.classifier(self._embeddings(batch), reference_C)).cpu())
         return Scores(image=torch.cat(images), pixels=None)
 

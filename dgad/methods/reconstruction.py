@@ -17,7 +17,6 @@ from dgad.errors import DataError
 from dgad.features.backbone import Backbone, FrozenFeatures
 from dgad.features.levels import check_levels
 from dgad.methods.base import (
-    SCORING_BATCH,
     Context,
     Enrolled,
     Method,
@@ -146,7 +145,7 @@ class ReconstructionMethod(Method):
         network = self._network
         network.load_state_dict(dict(enrolled.tensors))
         images, maps = [torch.zeros(0)], [torch.zeros(0, size, size)]
-        for batch in queries.batches(SCORING_BATCH):
+        for batch in queries.batches(self.context.scoring_batch):
             map_NSS = self.error_maps(network, self.rebuilt(network, batch), batch)
             if settings.map_sigma_px:
                 map_NSS = gaussian_smooth(map_NSS, settings.map_sigma_px)

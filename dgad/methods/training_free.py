@@ -13,7 +13,7 @@ from torch import Tensor
 from dgad.domains.image_set import ImageSet
 from dgad.episodes import SourceDomain
 from dgad.features.backbone import Backbone, FrozenFeatures
-from dgad.methods.base import SCORING_BATCH, Context, Enrolled, Method, Scores, Traits
+from dgad.methods.base import Context, Enrolled, Method, Scores, Traits
 from dgad.methods.weights import load_into, state_of
 from dgad.seeds import seed_for
 
@@ -64,7 +64,7 @@ class TrainingFree(Method):
         size = int(queries.images.shape[-1])
         kept = {name: tensor.to(self.context.device) for name, tensor in enrolled.tensors.items()}
         images, pixels = [torch.zeros(0)], [torch.zeros(0, size, size)]
-        for batch in queries.batches(SCORING_BATCH):
+        for batch in queries.batches(self.context.scoring_batch):
             image_B, map_BSS = self.score_batch(batch, kept)
             images.append(image_B.cpu())
             pixels.append(map_BSS.cpu())

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
-from dgad.methods.base import SCORING_BATCH
 from dgad.methods.reconstruction import ReconstructionMethod
 from dgad.reconstruction.memory import TrustMemory
 from dgad.reconstruction.networks import Reconstructor
@@ -50,7 +49,7 @@ class TrustMAEMethod(ReconstructionMethod):
         """Units of the perceptual distance too."""
         super().before_training(network, references)
         distance_of(network).scale_by(
-            compared(self.query_maps(batch)) for batch in references.batches(SCORING_BATCH)
+            compared(self.query_maps(batch)) for batch in references.batches(self.context.scoring_batch)
         )
 
     @torch.no_grad()
@@ -63,7 +62,7 @@ class TrustMAEMethod(ReconstructionMethod):
                 compared(self.query_maps(batch)),
                 compared(self.maps(network.images(self.rebuilt(network, batch)))),
             )
-            for batch in references.batches(SCORING_BATCH)
+            for batch in references.batches(self.context.scoring_batch)
         )
 
     def loss(self, network: Reconstructor, pixels_B3SS: Tensor, images_B3SS: Tensor) -> Tensor:

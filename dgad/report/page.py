@@ -22,8 +22,8 @@ from dgad.report.tables import (
     METRIC_TITLES,
     is_comparer,
     leaderboard,
+    optimism,
     outer_records,
-    row_label,
 )
 from dgad.report.verdict import verdict
 
@@ -80,12 +80,13 @@ def render(
         rows=rows,
         tables={m: t for m, t in tables.items() if any(row.by_target for row in t)},
         titles=METRIC_TITLES,
+        optimism=optimism(records),
         targets=sorted({r.target for r in records}),
         bar=bar,
         is_comparer=is_comparer,
         searched=[c for c in summary.cells if c.trials],
         history=search_history,
-        cell_name=lambda cell: f"{row_label(summary, cell)} on {cell.target}",
+        cell_name=lambda cell: f"{cell.label} on {cell.target}",
         selected=_selected(summary.cells),
         deploy_settings=_deploy_settings(summary),
         gallery=gallery,
@@ -160,11 +161,11 @@ def _deploy_settings(summary: StudySummary) -> dict[str, Any]:
 
 def _failures(summary: StudySummary, records: Sequence[Record]) -> list[tuple[str, str]]:
     """(what, why) of every failed cell, trial and record."""
-    found = [(f"cell {row_label(summary, c)} on {c.target}", c.error) for c in summary.cells if c.error]
+    found = [(f"cell {c.label} on {c.target}", c.error) for c in summary.cells if c.error]
     for cell in summary.cells:
         found += [
             (
-                f"trial {t.number} of {row_label(summary, cell)} on {cell.target}",
+                f"trial {t.number} of {cell.label} on {cell.target}",
                 t.error or "no reason was kept",
             )
             for t in cell.trials
@@ -173,7 +174,9 @@ def _failures(summary: StudySummary, records: Sequence[Record]) -> list[tuple[st
     for record in records:
         if record.status == "failed":
             where = f"{record.label} on {record.target}, seed {record.fit.seed}, record {record.record_id}"
-            found.append((where, record.error or "no reason was kept"))
+            why = record.error or "no reason was kept"
+            why += "".join(f"; before that: {note}" for note in record.notes)
+            found.append((where, why + (f" (traceback: {record.log})" if record.log else "")))
     return found
 
 

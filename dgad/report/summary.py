@@ -14,6 +14,11 @@ FORMAT_VERSION = 1
 FILE_NAME = "summary.json"
 
 
+def labelled(method: str, protocol: str) -> str:
+    """A method with the protocol that chose its settings in brackets, unless that is `nested`."""
+    return method if protocol in ("nested", "fixed") else f"{method} [{protocol}]"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TrialSummary:
     """One configuration of one cell."""
@@ -22,14 +27,16 @@ class TrialSummary:
     settings: dict[str, Any]
     """What the search chose; settings left at their default may be missing."""
     value: float | None
-    """Mean image AUROC over the inner folds it finished; None if it finished none."""
+    """Mean of the first objective over the inner folds it finished; None if it finished none."""
     inner_scores: dict[str, float]
-    """Image AUROC by inner domain."""
+    """The first objective by inner domain."""
     status: str
     """`complete`, `stopped` (early) or `failed`."""
     duration_s: float
     error: str | None = None
     """Why it failed, or None."""
+    values: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Mean over inner folds of every objective and of what is bounded, by name."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,8 +58,15 @@ class CellSummary:
     """The records of the winner on the target, one per seed. A record may be shared by cells under
     another label or role, so the leaderboard follows these ids; empty: role `outer`, label and target
     decide."""
+    front: tuple[int, ...] = ()
+    """Trials on the Pareto front, by number; empty with one objective."""
     error: str | None = None
     """Why the cell gave no result, or None."""
+
+    @property
+    def label(self) -> str:
+        """The method as tables print it."""
+        return labelled(self.method, self.protocol)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +95,8 @@ class StudySummary:
     methods: tuple[str, ...]
     seeds: tuple[int, ...]
     trials_per_cell: int
+    objectives: tuple[str, ...] = ("image_auroc",)
+    constraints: tuple[str, ...] = ()
     num_references: str
     """As asked for: a count, `P%`, or `all`; records hold the count it meant."""
     features: dict[str, Any]
@@ -93,7 +109,10 @@ class StudySummary:
     cells: tuple[CellSummary, ...]
     fits_computed: int
     fits_reused: int
+    """Requests that were answered by a fit that was there, whoever had computed it."""
     bundle: BundleSummary | None = None
+    fits_elsewhere: int = 0
+    """Fits that another study had computed."""
     not_applicable: dict[str, str] = dataclasses.field(default_factory=dict)
     """Why a method of the study could not be run on its data, by its label."""
     format_version: int = FORMAT_VERSION

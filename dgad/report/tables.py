@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dgad.evaluation.metrics import bootstrap_aurocs, interval
 from dgad.records import Record
-from dgad.report.summary import CellSummary, StudySummary
+from dgad.report.summary import StudySummary
 from dgad.seeds import seed_for
 
 METRIC_TITLES: dict[str, str] = {
@@ -100,8 +100,8 @@ def leaderboard(records: Sequence[Record], metric: str = "image_auroc") -> tuple
 def outer_records(summary: StudySummary, records: Sequence[Record]) -> tuple[Record, ...]:
     """The records that the study's cells name as results, each with its cell's label and protocol.
 
-    A record can be shared by several cells; here it comes once per cell. A protocol other than the
-    study's follows the label in brackets: `comparer [oracle]`.
+    A record can be shared by several cells; here it comes once per cell. A protocol other than nested
+    follows the label in brackets: `comparer [oracle]`.
     """
     by_id = {r.record_id: r for r in records}
     result = []
@@ -112,19 +112,16 @@ def outer_records(summary: StudySummary, records: Sequence[Record]) -> tuple[Rec
             found = [by_id[i] for i in cell.record_ids if i in by_id]
         else:
             found = [r for r in records if (r.role, r.label, r.target) == ("outer", cell.method, cell.target)]
-        result += [dataclasses.replace(r, label=row_label(summary, cell)) for r in found]
+        result += [dataclasses.replace(r, label=cell.label) for r in found]
     return tuple(result)
-
-
-def row_label(summary: StudySummary, cell: CellSummary) -> str:
-    """The cell's method, with its protocol in brackets where that is not the study's; always for oracle."""
-    is_plain = cell.protocol in ("fixed", summary.protocol) and cell.protocol != "oracle"
-    return cell.method if is_plain else f"{cell.method} [{cell.protocol}]"
 
 
 def is_comparer(label: str) -> bool:
     """Whether the row is a trained comparer, chosen without the target."""
-    return label.partition(":")[0] == "comparer" and label != "comparer:untrained" and "[oracle]" not in label
+    method = label.partition(" [")[0]
+    return (
+        method.partition(":")[0] == "comparer" and method != "comparer:untrained" and "[oracle]" not in label
+    )
 
 
 def difference(records: Sequence[Record], label_a: str, label_b: str) -> Difference | None:
@@ -140,6 +137,36 @@ def difference(records: Sequence[Record], label_a: str, label_b: str) -> Differe
         return None
     low, high = interval(np.mean(draws, axis=0))
     return Difference(value=float(np.mean(values)), low=low, high=high, num_targets=len(values))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Optimism:
+    """What another protocol shows over nested selection of the same method."""
+
+    method: str
+    protocol: str
+    nested: float
+    """Mean image AUROC over the targets that both were scored on."""
+    gap: Difference
+    """The other protocol's minus the nested one's."""
+
+
+def optimism(records: Sequence[Record]) -> tuple[Optimism, ...]:
+    """For every method that was chosen by nested selection and by another protocol too."""
+    found = []
+    labels = dict.fromkeys(r.label for r in records)
+    for label in labels:
+        method, bracket, protocol = label.partition(" [")
+        gap = difference(records, label, method) if bracket and method in labels else None
+        if gap is None:
+            continue
+        there = {r.target for r in records if r.status == "ok" and r.label == label}
+        (row,) = leaderboard([r for r in records if r.label == method and r.target in there])
+        assert row.mean is not None
+        found.append(
+            Optimism(method=method, protocol=protocol.removesuffix("]"), nested=row.mean.value, gap=gap)
+        )
+    return tuple(found)
 
 
 def _of(records: Sequence[Record], label: str, target: str) -> list[Record]:

@@ -9,6 +9,7 @@ from dgad.report.tables import (
     LeaderboardRow,
     difference,
     is_comparer,
+    optimism,
 )
 
 _SHOWN_AS_NOTHING = 0.0005
@@ -27,7 +28,7 @@ def verdict(rows: Sequence[LeaderboardRow], records: Sequence[Record]) -> tuple[
         *_beside(best, scored, records),
         _weakest(best),
         *_led_elsewhere(best, scored),
-        *_oracle(best, scored, records),
+        *_other_protocols(best, records),
     ]
     return (*sentences, _how_sure(records))
 
@@ -54,7 +55,7 @@ def _beside(best: LeaderboardRow, rows: Sequence[LeaderboardRow], records: Seque
     level: list[str] = []
     worse: list[tuple[str, Difference]] = []
     for row in rows:
-        if row.label == best.label or "[oracle]" in row.label:
+        if row.label.partition(" [")[0] == best.label.partition(" [")[0] or "[oracle]" in row.label:
             continue
         gap = difference(records, best.label, row.label)
         if gap is None:
@@ -116,17 +117,22 @@ def _led_elsewhere(best: LeaderboardRow, rows: Sequence[LeaderboardRow]) -> list
     return [f"Surface by surface it is not always first: {'; '.join(ahead)}."]
 
 
-def _oracle(best: LeaderboardRow, rows: Sequence[LeaderboardRow], records: Sequence[Record]) -> list[str]:
-    peeking = f"{best.label} [oracle]"
-    if peeking not in [row.label for row in rows]:
-        return []
-    gap = difference(records, peeking, best.label)
-    if gap is None:
-        return []
-    return [
-        f"Choosing its settings on the target itself would show {gap.value:+.3f}: that is what peeking is"
-        " worth, and no figure to expect."
-    ]
+def _other_protocols(best: LeaderboardRow, records: Sequence[Record]) -> list[str]:
+    """What its figure would be, had its settings been chosen otherwise."""
+    method = best.label.partition(" [")[0]
+    sentences = []
+    for other in optimism(records):
+        shown = f"{other.gap.value:+.3f} ({other.gap.low:+.3f} to {other.gap.high:+.3f})"
+        if other.method != method:
+            continue
+        if other.protocol == "oracle":
+            sentences.append(
+                f"Choosing its settings on the target itself would show {shown}: that is what peeking is"
+                " worth, and no figure to expect."
+            )
+        else:
+            sentences.append(f"Choosing its settings by {other.protocol} would show {shown}.")
+    return sentences
 
 
 def _how_sure(records: Sequence[Record]) -> str:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -84,6 +85,7 @@ def test_the_fit_id_depends_on_every_field_and_not_on_order():
         {"data_fingerprint": "abd"},
         {"seed": 1},
         {"code_version": "2"},
+        {"split": "half"},
     ]
     assert {c for change in changes for c in change} == {f.name for f in dataclasses.fields(FitKey)}
     ids = {make_fit(**change).id for change in changes}
@@ -185,10 +187,23 @@ def test_a_record_under_another_name_is_refused(tmp_path):
 
 def test_a_newer_format_is_refused(tmp_path):
     path = tmp_path / f"{'0' * 32}.parquet"
-    newer = pa.table({"unheard_of": [1]}).replace_schema_metadata({"dgad_format_version": "2"})
+    newer = pa.table({"unheard_of": [1]}).replace_schema_metadata({"dgad_format_version": "3"})
     pq.write_table(newer, path)
-    with pytest.raises(UserError, match="format version 2, but this dgad reads up to 1"):
+    with pytest.raises(UserError, match="format version 3, but this dgad reads up to 2"):
         RecordStore(tmp_path).read("0" * 32)
+
+
+def test_a_record_of_format_version_1_is_read_under_its_name(tmp_path):
+    store = RecordStore(Path(__file__).parent / "version_1")
+    (record_id,) = store.ids()
+    record = store.read(record_id)
+    assert record.record_id == record_id
+    today = make_record(created_at=record.created_at, versions=record.versions, format_version=1)
+    assert record == today
+    assert (record.fit.split, record.log, record.notes) == ("all", None, ())
+    table = store.table()
+    assert table.schema.equals(SCHEMA)
+    assert table.column("split").to_pylist() == ["all"]
 
 
 def test_other_files_are_not_records(tmp_path):

@@ -8,9 +8,9 @@ from tune.workbench import Run
 
 
 def run_on(data: Path, folder: Path) -> Run:
-    """A run whose workbench fits and scores in this process."""
+    """A run in `folder`/x whose workbench fits and scores in this process; what it shares is in `folder`."""
     return Run(
-        folder=folder,
+        folder=folder / "x",
         study=Study(name="x", data=str(data), num_references="3", image_size_px=64),
         data=str(data),
         domains=DOMAINS,

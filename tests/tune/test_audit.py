@@ -21,7 +21,7 @@ from tune.ledger import Ledger
 from tune.outer import OuterWorker
 from tune.rows import OuterJob, seal
 from tune.searcher import METRIC, MatrixSearcher, journal_path
-from tune.selection import SCORES, mean_score, read_inner_score
+from tune.selection import SCORES, VALUES, mean_values, read_inner_score
 from tune.study import write_study
 from tune.workbench import Run, Workbench
 
@@ -29,8 +29,8 @@ from tune.workbench import Run, Workbench
 @pytest.fixture(scope="module")
 def honest(surfaces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole study of `patch_knn` on one target, made by the parts of a search without Ray around them."""
-    folder = tmp_path_factory.mktemp("honest") / "x"
-    run = run_on(surfaces, folder)
+    run = run_on(surfaces, tmp_path_factory.mktemp("honest"))
+    folder = run.folder
     study = dataclasses.replace(run.study, methods=("patch_knn",), folds=("grid",), trials=2, weights="none")
     run = dataclasses.replace(run, study=study)
     write_study(folder, study)
@@ -41,7 +41,12 @@ def honest(surfaces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     number = 0
     while isinstance(config := searcher.suggest(f"t{number}"), dict):
         scores = [_score(run, by_name[config["cell"]], config, i, bench, ledger) for i in range(2)]
-        result = {METRIC: mean_score(scores), SCORES: json.dumps({s.source: s.image_auroc for s in scores})}
+        means = mean_values(scores, study.figures)
+        result = {
+            METRIC: means["image_auroc"],
+            SCORES: json.dumps({s.source: s.values["image_auroc"] for s in scores}),
+            VALUES: json.dumps(means),
+        }
         searcher.on_trial_complete(f"t{number}", {**result, "error": "", "done": True})
         number += 1
     from tune.searcher import open_study
@@ -60,7 +65,8 @@ def _score(run: Run, cell: Cell, config: dict[str, str], i: int, bench: Workbenc
     fold = cell.folds[i]
     key = run.fit_key(cell.method, json.loads(config["settings"]), fold.sources)
     ledger.append(cell.name, "fit", domains=key.sources, detail={"fit": key.id})
-    return read_inner_score(cell, bench.record(key, fold.target, label=cell.label, role="inner"), ledger)
+    record = bench.record(key, fold.target, label=cell.label, role="inner")
+    return read_inner_score(cell, record, ledger, run.study.figures)
 
 
 def test_an_honest_study_is_clean(honest: Path) -> None:
@@ -109,7 +115,10 @@ def plant_in_fit(folder: Path) -> None:
     """A fit that the cell used knows its target, whatever the ledger says."""
     ledger = Ledger(folder / "ledger")
     entry = next(e for e in ledger.entries() if e.purpose == "fit" and e.cell == "patch_knn@grid")
-    about = folder / "fits" / entry.detail["fit"] / "fit.json"
+    for record in RecordStore(folder / "records").records():
+        if record.fit.id == entry.detail["fit"]:  # else the record would speak for its fit
+            (folder / "records" / f"{record.record_id}.parquet").unlink()
+    about = folder.parent / ".shared" / "fits" / entry.detail["fit"] / "fit.json"
     values = json.loads(about.read_bytes())
     values["key"]["sources"] = ["grid"]
     about.write_text(json.dumps(values))
@@ -161,7 +170,7 @@ def plant_a_late_judgement(folder: Path) -> None:
 )
 def test_a_planted_leak_is_found(honest: Path, tmp_path: Path, plant: Plant, message: str) -> None:
     folder = tmp_path / "x"
-    shutil.copytree(honest, folder)
+    shutil.copytree(honest.parent, tmp_path, dirs_exist_ok=True)
     plant(folder)
     assert any(message in breach for breach in audit(folder).breaches)
 

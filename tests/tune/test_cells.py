@@ -51,11 +51,42 @@ def test_two_cells_share_the_fit_without_both_targets_but_never_at_the_same_step
 
 
 def test_fewer_than_three_domains_are_refused() -> None:
-    with pytest.raises(DataError, match="at least 3 domains, but the data has 2"):
+    with pytest.raises(DataError, match=r"at least 3 domains, but the data has 2.*source-validation"):
         check_domains(("a", "b"))
+    check_domains(("a", "b"), ("source-validation", "oracle"))
+    with pytest.raises(DataError, match="needs another domain as its source"):
+        check_domains(("a",), ("oracle",))
     check_domains(("a", "b", "c"))
 
 
 def test_a_domain_with_the_name_of_the_deploy_cell_is_refused() -> None:
     with pytest.raises(DataError, match="cannot be called `deploy`"):
         check_domains(("a", "b", "deploy"))
+
+
+def test_every_protocol_has_cells_of_its_own_and_fixed_methods_have_one() -> None:
+    study = Study(
+        name="x",
+        methods=("comparer", "trivial"),
+        folds=("b",),
+        protocol=("nested", "source-validation", "oracle"),
+    )
+    assert [c.name for c in _cells(study)] == [
+        "comparer@b",
+        "trivial@b",
+        "comparer [source-validation]@b",
+        "comparer [oracle]@b",
+        "comparer@deploy",
+    ]
+
+
+def test_source_validation_judges_by_sources_and_an_oracle_by_its_target_alone() -> None:
+    study = Study(name="x", folds=("b",), protocol=("source-validation", "oracle"))
+    validation, oracle, deploy = _cells(study)
+    assert {f.target for f in validation.folds} == {"a", "c", "d"}
+    assert {(f.sources, f.split) for f in validation.folds} == {(("a", "c", "d"), "half")}
+    assert [(f.target, f.sources, f.split) for f in oracle.folds] == [("b", ("a", "c", "d"), "all")]
+    assert deploy.protocol == "source-validation"
+    assert {(f.sources, f.split) for f in deploy.folds} == {(DOMAINS, "half")}
+    by_oracle = _cells(Study(name="x", protocol=("oracle",)))[-1]
+    assert (by_oracle.target, by_oracle.protocol) == (DEPLOY, "nested")

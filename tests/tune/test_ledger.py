@@ -53,7 +53,8 @@ def test_a_removed_or_damaged_entry_is_noticed(tmp_path: Path) -> None:
 
 
 def _entry(sequence: int, purpose: str, *domains: str, cell: str = "comparer@t") -> Entry:
-    return Entry(sequence=sequence, cell=cell, purpose=purpose, domains=domains, at="")  # type: ignore[arg-type]
+    detail = {"settings": {}} if purpose == "seal" else {}
+    return Entry(sequence=sequence, cell=cell, purpose=purpose, domains=domains, detail=detail, at="")  # type: ignore[arg-type]
 
 
 def test_the_proper_order_has_no_leak() -> None:
@@ -83,3 +84,28 @@ def test_the_proper_order_has_no_leak() -> None:
 def test_every_breach_is_told(entries: list[Entry], word: str) -> None:
     (told,) = leaks(entries)
     assert word in told
+
+
+def test_a_seal_without_a_selection_closes_nothing_and_gives_way(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.append("comparer@t", "seal")
+    empty = ledger.seal_of("comparer@t")
+    assert empty is not None
+    assert empty.detail == {}
+    ledger.append("comparer@t", "objective", domains=("a",))
+    ledger.append("comparer@t", "seal", detail={"settings": {"n": 1}})
+    sealed = ledger.seal_of("comparer@t")
+    assert sealed is not None
+    assert sealed.detail == {"settings": {"n": 1}}
+    assert leaks(ledger.entries()) == ()
+    ledger.append("comparer@t", "objective", domains=("a",))
+    assert len(leaks(ledger.entries())) == 1
+
+
+def test_only_a_cell_whose_name_says_oracle_may_judge_by_its_target() -> None:
+    name = "comparer [oracle]@t"
+    own = [_entry(0, "objective", "t", cell=name), _entry(1, "seal", cell=name)]
+    assert leaks(own) == ()
+    assert len(leaks([_entry(0, "fit", "a", "t", cell=name)])) == 1
+    assert len(leaks([_entry(0, "outer", "t", cell=name)])) == 1
+    assert len(leaks([_entry(0, "objective", "t", cell="comparer [source-validation]@t")])) == 1

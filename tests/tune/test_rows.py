@@ -21,7 +21,13 @@ def _trials(value: float, learning_rate: float) -> tuple[TrialSummary, ...]:
     settings = {**ROBUST, "learning_rate": learning_rate}
     return (
         TrialSummary(
-            number=0, settings=settings, value=value, inner_scores={}, status="complete", duration_s=1
+            number=0,
+            settings=settings,
+            value=value,
+            values={"image_auroc": value},
+            inner_scores={},
+            status="complete",
+            duration_s=1,
         ),
     )
 

@@ -17,10 +17,11 @@ from optuna.trial import TrialState
 from dgad.report.summary import TrialSummary
 from dgad.settings import FeatureSettings
 from tune.cells import Cell, cells_of
+from tune.objectives import parse_constraint
 from tune.opening import opening_design
 from tune.samplers import Pruning, SamplerName
 from tune.searcher import METRIC, MatrixSearcher, open_study
-from tune.selection import SCORES, select, trial_summaries
+from tune.selection import SCORES, VALUES, select, trial_summaries
 from tune.study import Study
 
 DOMAINS = ("a", "b", "c")
@@ -40,7 +41,12 @@ def _searcher(folder: Path, cells: tuple[Cell, ...] | None = None) -> MatrixSear
 def _answer(config: dict[str, Any]) -> dict[str, Any]:
     """A result that depends on the configuration alone."""
     value = (hash(config["settings"]) % 997) / 997
-    return {METRIC: value, SCORES: json.dumps({"b": value}), "error": ""}
+    return {
+        METRIC: value,
+        SCORES: json.dumps({"b": value}),
+        VALUES: json.dumps({"image_auroc": value}),
+        "error": "",
+    }
 
 
 def _finish(searcher: MatrixSearcher) -> list[dict[str, Any]]:
@@ -154,7 +160,9 @@ def _folds(searcher: MatrixSearcher, trial_id: str, values: list[float]) -> int:
     """Report running means until the rule stops the trial; the folds it was seen on."""
     for number in range(1, len(values) + 1):
         seen = {str(i): v for i, v in enumerate(values[:number])}
-        result = {METRIC: sum(seen.values()) / number, SCORES: json.dumps(seen), "error": ""}
+        mean = sum(seen.values()) / number
+        means = json.dumps({"image_auroc": mean})
+        result = {METRIC: mean, SCORES: json.dumps(seen), VALUES: means, "error": ""}
         done = number == len(values)
         if done or searcher.should_stop(trial_id, result):
             searcher.on_trial_complete(trial_id, {**result, "done": True})
@@ -212,10 +220,18 @@ def test_a_fold_seen_again_after_a_workers_death_is_reported_once(tmp_path: Path
 
 def test_a_stopped_configuration_is_never_chosen(tmp_path: Path) -> None:
     complete, stopped = (
-        TrialSummary(number=n, settings={"n": n}, value=v, inner_scores={}, status=s, duration_s=1)
+        TrialSummary(
+            number=n,
+            settings={"n": n},
+            value=v,
+            values={"image_auroc": v},
+            inner_scores={},
+            status=s,
+            duration_s=1,
+        )
         for n, v, s in ((0, 0.7, "complete"), (1, 0.9, "stopped"))
     )
-    chosen = select((complete, stopped))
+    chosen = select((complete, stopped), ("image_auroc",))
     assert chosen is not None
     assert chosen.trial == 0
 
@@ -239,3 +255,58 @@ def test_every_sampler_goes_on_where_it_was_stopped(tmp_path: Path, name: Sample
     assert len(dealt) == 4
     settings = [t.settings for t in trial_summaries(open_study(tmp_path, cells[0].name, seed=0))]
     assert len({json.dumps(s, sort_keys=True) for s in settings}) == 5, "no configuration twice"
+
+
+def _tell(
+    searcher: MatrixSearcher, trial_id: str, values: dict[str, float], error: str = ""
+) -> dict[str, str]:
+    config = searcher.suggest(trial_id)
+    assert isinstance(config, dict)
+    first = values.get("image_auroc", float("nan"))
+    result = {METRIC: first, SCORES: json.dumps({"b": first}), VALUES: json.dumps(values), "error": error}
+    searcher.on_trial_complete(trial_id, {**result, "done": True})
+    return config
+
+
+def test_several_objectives_reach_the_study_and_are_never_pruned(tmp_path: Path) -> None:
+    (cell,) = _cells(6)[:1]
+    searcher = MatrixSearcher(
+        [cell],
+        tmp_path,
+        kind="full",
+        features=FEATURES,
+        seed=0,
+        objectives=("image_auroc", "ms_per_image"),
+        bounds=(parse_constraint("ms_per_image <= 20"),),
+    )
+    for number in range(5):
+        _tell(searcher, f"t{number}", {"image_auroc": 0.5 + 0.1 * number, "ms_per_image": 10.0 * number})
+    _tell(searcher, "t5", {"image_auroc": 0.9})
+    study = open_study(tmp_path, cell.name, seed=0, objectives=("image_auroc", "ms_per_image"))
+    assert [d.name for d in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    found = trial_summaries(study)
+    assert [t.values["ms_per_image"] for t in found[:5]] == [0.0, 10.0, 20.0, 30.0, 40.0]
+    assert found[5].status == "failed"
+    assert found[5].error == "no inner fold gives ms_per_image"
+    assert [t.constraints for t in study.get_trials()[:5]] == [
+        {"ms_per_image <= 20": excess} for excess in (-20.0, -10.0, 0.0, 10.0, 20.0)
+    ]
+
+
+def test_a_failed_trial_is_asked_for_again_and_the_later_attempt_stands_for_it(tmp_path: Path) -> None:
+    (cell,) = _cells(2)[:1]
+
+    def searcher(*again: str) -> MatrixSearcher:
+        return MatrixSearcher([cell], tmp_path, kind="full", features=FEATURES, seed=0, retry_failed=again)
+
+    first = _tell(searcher(), "a", {}, error="out of memory")
+    _tell(searcher(), "b", {"image_auroc": 0.7})
+    assert searcher().num_left == 0
+    again = searcher(cell.name)
+    assert again.num_left == 1
+    repeated = _tell(again, "c", {"image_auroc": 0.8})
+    assert repeated["settings"] == first["settings"]
+    found = trial_summaries(open_study(tmp_path, cell.name, seed=0))
+    assert sorted(t.value for t in found if t.value) == [0.7, 0.8]
+    assert all(t.status == "complete" and t.error is None for t in found)
+    assert searcher(cell.name).num_left == 0

@@ -22,7 +22,8 @@ def test_an_unknown_key_is_named_with_its_line_and_the_near_miss(tmp_path: Path)
         ("seed: 1\ntrials: 2\ntrials: 3\n", r"line 3: `trials` stands here twice"),
         ("seed: 1\nmethods: [a\n", r"line 3: not valid YAML"),
         ("- just\n- a list\n", r"must hold a mapping of settings"),
-        ("protocol: oracle\n", r"line 1: `protocol` must be one of nested, but got 'oracle'"),
+        ("protocol: seen\n", r"line 1: `protocol\[0\]` must be one of nested, source-validation, oracle"),
+        ("objectives: [auroc]\n", r"line 1: `objectives\[0\]` must be one of image_auroc"),
     ],
 )
 def test_a_wrong_study_file_is_one_sentence_with_its_line(tmp_path: Path, text: str, message: str) -> None:
