@@ -2,13 +2,16 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dgad.errors import DataError, UserError
 from dgad.folds import Fold, inner_folds, leave_one_out
 from dgad.methods import METHODS, SHOWN_BESIDE, parse_method
 from dgad.methods.base import Traits
 from dgad.report.summary import labelled
+from dgad.settings import from_dict
+from tune.opening import fixed_settings
 from tune.protocols import Protocol
 from tune.study import Study
 
@@ -39,6 +42,8 @@ class Cell:
     """All domains of the data set, in order."""
     num_trials: int
     """Configurations to try; 0 where there is nothing to choose."""
+    settings: Mapping[str, Any] | None = dataclasses.field(default=None, hash=False)
+    """Complete, where there is nothing to choose; None where there is."""
 
     @property
     def name(self) -> str:
@@ -53,9 +58,11 @@ class Cell:
 
     @property
     def traits(self) -> Traits:
-        """What its fits need: of one preset exactly, of a search at most."""
-        name, _, settings = parse_method(self.label)
-        return METHODS[name].traits_of(settings) if ":" in self.label else METHODS[name].traits
+        """What its fits need: of fixed settings exactly, of a search at most."""
+        method = METHODS[self.method]
+        if self.settings is None:
+            return method.traits
+        return method.traits_of(from_dict(method.settings_type, self.settings))
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -109,6 +116,7 @@ def cells_of(study: Study, domains: Sequence[str], searched: Sequence[str]) -> t
             protocol=protocol,
             domains=tuple(domains),
             num_trials=study.trials if label in searched else 0,
+            settings=None if label in searched else fixed_settings(label, study.space_settings),
         )
         for label, target, protocol in triples
     )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from dgad.evaluation.scoring import load_target, parse_num_references, score_tar
 from dgad.features.cache import FeatureCache
 from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context, Method
-from dgad.settings import from_dict, to_dict
+from dgad.settings import from_dict
 from tune.cells import DEPLOY, Cell, shown_beside
 from tune.opening import opening_design
 from tune.resources import Workers
@@ -56,8 +56,7 @@ def count_fits(study: Study, cells: Sequence[Cell]) -> FitCount:
     for cell in cells:
         design = opening_design(
             cell.method,
-            study.space,
-            study.features,
+            study.space_settings,
             seed=study.seed,
             num_trials=max(1, cell.num_trials),
         )
@@ -71,7 +70,7 @@ def count_fits(study: Study, cells: Sequence[Cell]) -> FitCount:
                 else:  # proposed by the cell's own sampler: assumed to be nobody else's
                     asked.append(((cell.name, number, fold.sources, fold.split), mean_steps))
                 scorings += 1
-        steps = mean_steps if cell.num_trials else _steps(to_dict(parse_method(cell.label)[2]))
+        steps = mean_steps if cell.num_trials else _steps(cell.settings or {})
         num_seeds = 1 if cell.target == DEPLOY else study.seeds
         asked += [((cell.name, "winner", seed), steps) for seed in range(num_seeds)]
         scorings += 0 if cell.target == DEPLOY else num_seeds
@@ -95,7 +94,7 @@ def measure(
     name = cells[0].method
     settings = from_dict(
         METHODS[name].settings_type,
-        opening_design(name, study.space, study.features, seed=study.seed, num_trials=1)[0].settings,
+        opening_design(name, study.space_settings, seed=study.seed, num_trials=1)[0].settings,
     )
     context = Context(features=study.features, device=device, cache=FeatureCache())
     size = study.image_size_px
@@ -140,7 +139,7 @@ def _learns(method: str, settings: dict[str, Any]) -> bool:
     return METHODS[method].traits_of(from_dict(METHODS[method].settings_type, settings)).learns
 
 
-def _steps(settings: dict[str, Any]) -> int:
+def _steps(settings: Mapping[str, Any]) -> int:
     return int(settings.get("num_steps", 0))
 
 

@@ -221,8 +221,7 @@ def _work(
     searcher = MatrixSearcher(
         cells,
         run.journals_folder,
-        kind=run.study.space,
-        features=run.study.features,
+        spaces=run.study.space_settings,
         seed=run.study.seed,
         sampler=run.study.sampler,
         early_stopping=run.study.early_stopping,

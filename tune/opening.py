@@ -11,11 +11,13 @@ from typing import Any
 
 import optuna
 
-from dgad.methods import METHODS
+from dgad.methods import METHODS, parse_method
 from dgad.seeds import seed_for
-from dgad.settings import FeatureSettings, from_dict, to_dict
+from dgad.settings import to_dict
 from tune.quiet import quiet_optuna
-from tune.space import DEMO_PRESETS, DEMO_QUICK, SpaceFunction, space_for
+from tune.spaces import SpaceSettings, space_for
+from tune.spaces.base import SpaceFunction, complete_settings
+from tune.spaces.comparer import DEMO_PRESETS, DEMO_QUICK
 
 _MAX_POINTS = 256
 
@@ -32,17 +34,12 @@ class OpeningPoint:
     """Complete: a preset keeps also what the space does not ask for."""
 
 
-def complete_settings(method: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """What a trial chose, checked, with every other setting at its default."""
-    return to_dict(from_dict(METHODS[method].settings_type, chosen, where=method))
-
-
 def opening_design(
-    method: str, kind: str, features: FeatureSettings, *, seed: int, num_trials: int
+    method: str, spaces: SpaceSettings, *, seed: int, num_trials: int
 ) -> tuple[OpeningPoint, ...]:
     """The presets that lie in the space, then quasi-random points up to half of `num_trials`."""
-    space = space_for(method, kind, features)
-    design = list(_preset_points(method, kind, space))[:num_trials]
+    space = space_for(method, spaces)
+    design = list(_preset_points(method, spaces))[:num_trials]
     wanted = max(len(design), math.ceil(num_trials / 2))
     seen = [point.settings for point in design]
     for params, settings in _quasi_random(method, space, seed_for(seed, method, "opening")):
@@ -54,10 +51,19 @@ def opening_design(
     return tuple(design)
 
 
-def is_searched(method: str, kind: str, features: FeatureSettings) -> bool:
-    """Whether the method's space asks for anything."""
-    params, _ = next(_quasi_random(method, space_for(method, kind, features), 0))
+def is_searched(method: str, spaces: SpaceSettings) -> bool:
+    """Whether the method's space asks for anything; a study may have fixed it all."""
+    params, _ = next(_quasi_random(method, space_for(method, spaces), 0))
     return bool(params)
+
+
+def fixed_settings(label: str, spaces: SpaceSettings) -> dict[str, Any]:
+    """Complete settings of a label that is not searched: a preset, or all that its narrowed space leaves."""
+    method, _, preset = parse_method(label)
+    if ":" in label or method not in spaces.narrowings:
+        return to_dict(preset)
+    asked_nothing = optuna.trial.FixedTrial({})
+    return complete_settings(method, space_for(method, spaces)(asked_nothing))
 
 
 def params_of(space: SpaceFunction, settings: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -66,16 +72,16 @@ def params_of(space: SpaceFunction, settings: Mapping[str, Any]) -> dict[str, An
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Optuna's word for a number out of range
-            chosen = space(trial)  # type: ignore[arg-type]  # answers like a trial
+            chosen = space(trial)
     except (ValueError, UserWarning):  # ValueError: not among the choices, or not a setting
         return None
     # A space may also set what it does not ask for.
     return dict(trial.params) if all(settings[k] == v for k, v in chosen.items()) else None
 
 
-def _preset_points(method: str, kind: str, space: SpaceFunction) -> Iterator[OpeningPoint]:
-    presets = METHODS[method].presets
-    is_demo = method == "comparer" and kind == "demo"
+def _preset_points(method: str, spaces: SpaceSettings) -> Iterator[OpeningPoint]:
+    space, presets = space_for(method, spaces), METHODS[method].presets
+    is_demo = method == "comparer" and spaces.kind == "demo"
     for name in DEMO_PRESETS if is_demo else presets:
         settings = to_dict(presets[name])
         if is_demo and settings["init"] != "builtin":

@@ -35,9 +35,7 @@ def checked_matrix(study: Study, dataset: Dataset) -> Matrix:
         dataset.domain(name)
     check_domains(tuple(dataset.domains), study.protocol)
     searched = [
-        label
-        for label in study.methods
-        if ":" not in label and is_searched(label, study.space, study.features)
+        label for label in study.methods if ":" not in label and is_searched(label, study.space_settings)
     ]
     cells = cells_of(study, tuple(dataset.domains), searched)
     _check_references(study, dataset, cells)
@@ -124,7 +122,7 @@ def _first_settings(label: str, study: Study) -> Any:
     name, _, settings = parse_method(label)
     if ":" in label:
         return settings
-    design = opening_design(name, study.space, study.features, seed=study.seed, num_trials=1)
+    design = opening_design(name, study.space_settings, seed=study.seed, num_trials=1)
     return from_dict(METHODS[name].settings_type, design[0].settings)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from dgad.methods import SHOWN_BESIDE, parse_method
 from dgad.report.examples import FOLDER_NAME
@@ -75,7 +76,7 @@ def seal(
         if kept is not None and kept.detail:
             selection: Selection | None = Selection(**kept.detail)
         else:
-            selection = select(own, objectives, bounds) if cell.num_trials else _fixed(cell.label)
+            selection = select(own, objectives, bounds) if cell.settings is None else _as_given(cell.settings)
             if kept is None or selection is not None:
                 ledger.append(cell.name, "seal", detail=dataclasses.asdict(selection) if selection else {})
         rows.append(
@@ -96,8 +97,8 @@ def seal(
     return tuple(rows)
 
 
-def _fixed(label: str) -> Selection:
-    return Selection(settings=to_dict(parse_method(label)[2]), trial=None, inner_score=None)
+def _as_given(settings: Mapping[str, Any]) -> Selection:
+    return Selection(settings=dict(settings), trial=None, inner_score=None)
 
 
 def _beside(rows: Sequence[Row], labels: Sequence[str]) -> Iterator[Row]:
@@ -106,7 +107,7 @@ def _beside(rows: Sequence[Row], labels: Sequence[str]) -> Iterator[Row]:
         own = [r for r in rows if r.target == target]
         # Rows come protocol by protocol, the study's own first, and so its winner.
         for label in labels:
-            selection: Selection | None = _fixed(label)
+            selection: Selection | None = _as_given(to_dict(parse_method(label)[2]))
             if label == UNTRAINED:
                 winner = next((r.selection for r in own if r.method == "comparer"), None)
                 selection = winner and dataclasses.replace(

@@ -17,14 +17,14 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from dgad.seeds import seed_for
-from dgad.settings import FeatureSettings
 from tune.cells import Cell
 from tune.objectives import DIRECTIONS, Constraint
-from tune.opening import OpeningPoint, complete_settings, opening_design
+from tune.opening import OpeningPoint, opening_design
 from tune.quiet import quiet_optuna
 from tune.samplers import Pruning, SamplerName, make_pruner, make_sampler
 from tune.selection import ERROR, RETRY_OF, SCORES, VALUES, is_interrupted, retried
-from tune.space import space_for
+from tune.spaces import SpaceSettings, space_for
+from tune.spaces.base import complete_settings
 
 METRIC = "inner_score"
 """Mean of the first objective over a cell's inner folds: what trials report and the search maximises."""
@@ -39,8 +39,7 @@ class MatrixSearcher(Searcher):
         cells: Sequence[Cell],
         journals: Path,
         *,
-        kind: str,
-        features: FeatureSettings,
+        spaces: SpaceSettings,
         seed: int,
         sampler: SamplerName = "tpe",
         early_stopping: Pruning = "none",
@@ -51,7 +50,7 @@ class MatrixSearcher(Searcher):
         """`retry_failed` names the cells whose failed trials are asked for again."""
         super().__init__(metric=METRIC, mode="max")
         quiet_optuna()
-        self._kind, self._features = kind, features
+        self._spaces = spaces
         self._objectives = tuple(objectives)
         self._bounds = tuple(bounds)
         self._figures = tuple(dict.fromkeys((*objectives, *(b.name for b in bounds))))
@@ -73,7 +72,7 @@ class MatrixSearcher(Searcher):
         self._stopped: set[str] = set()
         for cell in self._cells.values():
             study = self._studies[cell.name]
-            design = opening_design(cell.method, kind, features, seed=seed, num_trials=cell.num_trials)
+            design = opening_design(cell.method, spaces, seed=seed, num_trials=cell.num_trials)
             _open(study, design)
             _repair(study)
             if cell.name in retry_failed:
@@ -93,7 +92,7 @@ class MatrixSearcher(Searcher):
         cell = min(open_cells, key=lambda c: self._dealt[c.name])
         self._dealt[cell.name] += 1
         trial = self._studies[cell.name].ask()
-        chosen = space_for(cell.method, self._kind, self._features)(trial)
+        chosen = space_for(cell.method, self._spaces)(trial)
         # A preset keeps also the settings that the space does not ask for.
         kept = trial.user_attrs.get("settings")
         settings = json.loads(kept) if kept else complete_settings(cell.method, chosen)

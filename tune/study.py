@@ -5,7 +5,7 @@ import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
@@ -18,6 +18,10 @@ from dgad.yaml_file import check_keys, load_yaml
 from tune.objectives import Constraint, ObjectiveName, check_objectives, parse_constraint
 from tune.protocols import PROTOCOLS, Protocol
 from tune.samplers import Pruning, SamplerName
+from tune.spaces import SpaceKind, SpaceSettings
+from tune.spaces.checks import check_spaces
+from tune.spaces.narrowing import Narrowing, to_plain
+from tune.spaces.reading import read_spaces
 
 FORMAT_VERSION = 1
 FILE_NAME = "study.yaml"
@@ -60,8 +64,10 @@ class Study:
     backbone: str = "resnet18"
     weights: str = "builtin"
     image_size_px: int = 128
-    space: Literal["full", "demo"] = "full"
+    space: SpaceKind = "full"
     """`demo` is a smaller space of quick configurations."""
+    spaces: Mapping[str, Narrowing] = dataclasses.field(default_factory=dict)
+    """What the study narrows, fixes or adds in the space of a method that it searches."""
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -70,6 +76,13 @@ class Study:
         require(bool(self.methods), "methods", "at least one method", list(self.methods))
         for label in self.methods:
             parse_method(label)
+        for method, narrowing in self.spaces.items():
+            if method not in self.methods:
+                place = f"{narrowing.place}: " if narrowing.place else ""
+                raise SettingsError(
+                    f"{place}`spaces.{method}` narrows a method that the study does not search"
+                    f" (`methods` are {', '.join(self.methods)}): add `{method}` to them, or leave it out."
+                )
         require(bool(self.protocol), "protocol", "one of " + ", ".join(PROTOCOLS), list(self.protocol))
         check_objectives(self.objectives)
         for bound in self.constraints:
@@ -108,6 +121,11 @@ class Study:
         return tuple(map(parse_constraint, self.constraints))
 
     @property
+    def space_settings(self) -> SpaceSettings:
+        """What the study decides of the spaces of its methods."""
+        return SpaceSettings(kind=self.space, features=self.features, narrowings=self.spaces)
+
+    @property
     def fit_seeds(self) -> tuple[int, ...]:
         """The seeds winners are fitted with; the first is the search's."""
         return tuple(range(self.seed, self.seed + self.seeds))
@@ -128,6 +146,8 @@ def read_study_file(path: Path) -> dict[str, Any]:
     """The settings in a YAML study file; `SettingsError` names file and line."""
     loaded, lines = load_yaml(path)
     check_keys(loaded, _HINTS, lines, str(path))
+    if "spaces" in loaded:
+        loaded["spaces"] = read_spaces(loaded["spaces"], lines, str(path))
     return {k: _checked(k, v, f"{path}, line {lines[(k,)]}") for k, v in loaded.items()}
 
 
@@ -136,7 +156,9 @@ def study_from(values: Mapping[str, Any]) -> Study:
     demo = {} if values.get("data") else DEMO_DEFAULTS
     checked = {k: _checked(k, v, "") for k, v in values.items() if v is not None}
     several = {"early_stopping": "none"} if len(checked.get("objectives", ())) > 1 else {}
-    return Study(**{"name": default_name(values), **demo, **several, **checked})
+    study = Study(**{"name": default_name(values), **demo, **several, **checked})
+    check_spaces(study.space_settings)
+    return study
 
 
 def default_name(values: Mapping[str, Any]) -> str:
@@ -151,7 +173,9 @@ def default_name(values: Mapping[str, Any]) -> str:
 
 def write_study(folder: Path, study: Study) -> None:
     """Write `study.yaml` into the run folder; it can be given to `--study` again."""
-    values = {k: v for k, v in to_dict(study).items() if v is not None}
+    values = {k: v for k, v in to_dict(study).items() if v is not None and k != "spaces"}
+    if study.spaces:
+        values["spaces"] = to_plain(study.spaces)
     write_atomic(folder / FILE_NAME, yaml.safe_dump(values, sort_keys=False).encode())
 
 
@@ -191,10 +215,14 @@ def _checked(key: str, value: Any, place: str) -> Any:
             value = (value,)  # a list of one may be written without brackets
         if key == "data" and isinstance(value, str) and "://" not in value:
             value = str(Path(value).expanduser().absolute())
+        if key == "spaces":
+            return read_spaces(value)
         return coerce(value, _HINTS[key], key)
     except SettingsError as error:
         raise SettingsError(f"{place}: {error}" if place else str(error)) from None
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return yaml.safe_dump(to_plain(value), default_flow_style=True, width=10_000).strip()
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

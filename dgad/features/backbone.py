@@ -132,16 +132,32 @@ class FrozenFeatures:
         return [self.backbone(chunk.to(self.device)) for chunk in torch.split(images.images, batch_size)]
 
 
-def _create(
-    settings: FeatureSettings, strides: tuple[int, ...], seed: int, token_layer: int | None
-) -> nn.Module:
-    name, weights = settings.backbone, settings.weights
+def check_strides(settings: FeatureSettings, strides: Sequence[int]) -> None:
+    """Raise `SettingsError` unless the model has levels of these strides, and its weights reach them.
+
+    Without building it. Whether the weights are of that model, and to be had, is not looked at.
+    """
+    check_levels(settings.backbone, None)
+    _check_present(settings.backbone, strides)
+    if settings.weights == "builtin" and settings.backbone == read_builtin().info.backbone:
+        _checked_builtin(settings.backbone, tuple(strides))
+
+
+def _check_present(name: str, strides: Sequence[int]) -> None:
     reductions = level_strides(name)
     absent = [s for s in strides if s not in reductions]
     if absent:
         raise SettingsError(
             f"Backbone `{name}` has feature maps of strides {list(reductions)}, but {absent} were asked for."
         )
+
+
+def _create(
+    settings: FeatureSettings, strides: tuple[int, ...], seed: int, token_layer: int | None
+) -> nn.Module:
+    name, weights = settings.backbone, settings.weights
+    reductions = level_strides(name)
+    _check_present(name, strides)
     builtin = _checked_builtin(name, strides) if weights == "builtin" else None
     from_file = weights not in ("none", "builtin", "timm")
     overlay = {"file": str(_weights_file(weights))} if from_file else None

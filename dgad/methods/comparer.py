@@ -16,8 +16,7 @@ from dgad.comparer.settings import PRESETS, ComparerSettings
 from dgad.comparer.start import check_start, load_builtin
 from dgad.domains.image_set import ImageSet
 from dgad.episodes import Episode, EpisodeSampler, SourceDomain
-from dgad.features.backbone import Backbone, FrozenFeatures
-from dgad.features.levels import check_levels
+from dgad.features.backbone import Backbone, FrozenFeatures, check_strides
 from dgad.features.nearest import usual_distances
 from dgad.methods.base import (
     Context,
@@ -80,8 +79,8 @@ class ComparerMethod(Method):
 
     @classmethod
     def check_features(cls, settings: ComparerSettings, features: FeatureSettings) -> None:
-        """Levels to choose from; `init` builtin needs builtin features and the shipped structure."""
-        check_levels(features.backbone, None)
+        """Its levels; `init` builtin needs builtin features and the shipped structure."""
+        check_strides(features, settings.strides)
         check_start(settings, features)
 
     # Training

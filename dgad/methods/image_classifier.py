@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dgad.domains.image_set import ImageSet
 from dgad.episodes import SourceDomain, check_sources
 from dgad.errors import DataError
-from dgad.features.backbone import FrozenFeatures
+from dgad.features.backbone import FrozenFeatures, check_strides
 from dgad.generalisation.batches import DomainBatches
 from dgad.generalisation.encoder import Classifier, Encoder, anomaly_logit
 from dgad.generalisation.settings import MOMENTUM, TrainingSettings
@@ -31,6 +31,7 @@ from dgad.methods.base import (
 from dgad.methods.order import content_order
 from dgad.methods.weights import load_into, state_of
 from dgad.seeds import seed_for
+from dgad.settings import FeatureSettings
 
 NUM_STANDARDISING_DRAWS = 4
 """Steps' worth of queries by which embeddings are standardised before training."""
@@ -69,6 +70,11 @@ class ImageClassifier(Method):
             self.encoder.channels, pair_hidden=self.pair_hidden, seed=seed_for(seed, "classifier")
         ).to(device)
         self._frozen: FrozenFeatures | None = None
+
+    @classmethod
+    def check_features(cls, settings: TrainingSettings, features: FeatureSettings) -> None:
+        """Its level needs a pyramid that has it."""
+        check_strides(features, (settings.stride,))
 
     # Training
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dgad.comparer.model import gaussian_smooth, patches, sample_patches
 from dgad.domains.image_set import ImageSet
-from dgad.features.backbone import Backbone
+from dgad.features.backbone import Backbone, check_strides
 from dgad.features.joint_map import joint_map
 from dgad.features.levels import check_levels
 from dgad.features.nearest import nearest_patches, usual_distances
@@ -98,7 +98,10 @@ class PatchKnnMethod(TrainingFree):
     @classmethod
     def check_features(cls, settings: PatchKnnSettings, features: FeatureSettings) -> None:
         """Levels need a pyramid, `token_layer` a vision transformer."""
-        check_levels(features.backbone, settings.token_layer)
+        if settings.token_layer is None:
+            check_strides(features, settings.strides)
+        else:
+            check_levels(features.backbone, settings.token_layer)
 
     def make_backbone(self, *, seed: int) -> Backbone:
         """With the levels or the token layer of the settings."""

@@ -16,10 +16,9 @@ from torch import Tensor
 
 from dgad.comparer.model import gaussian_smooth, patches, sample_patches
 from dgad.domains.image_set import ImageSet
-from dgad.features.backbone import Backbone
+from dgad.features.backbone import Backbone, check_strides
 from dgad.features.coreset import coreset
 from dgad.features.joint_map import joint_map
-from dgad.features.levels import check_levels
 from dgad.features.nearest import nearest_patches
 from dgad.methods.base import Enrolled, check_references
 from dgad.methods.order import content_order
@@ -81,8 +80,8 @@ class PatchcoreMethod(TrainingFree):
 
     @classmethod
     def check_features(cls, settings: PatchcoreSettings, features: FeatureSettings) -> None:
-        """The levels need a pyramid."""
-        check_levels(features.backbone, None)
+        """Its levels need a pyramid that has them."""
+        check_strides(features, settings.strides)
 
     def make_backbone(self, *, seed: int) -> Backbone:
         """With the levels of the settings."""

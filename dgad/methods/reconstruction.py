@@ -14,8 +14,7 @@ from dgad.comparer.model import gaussian_smooth
 from dgad.domains.image_set import ImageSet
 from dgad.episodes import SourceDomain
 from dgad.errors import DataError
-from dgad.features.backbone import Backbone, FrozenFeatures
-from dgad.features.levels import check_levels
+from dgad.features.backbone import Backbone, FrozenFeatures, check_strides
 from dgad.methods.base import (
     Context,
     Enrolled,
@@ -87,9 +86,10 @@ class ReconstructionMethod(Method):
 
     @classmethod
     def check_features(cls, settings: ReconstructionSettings, features: FeatureSettings) -> None:
-        """A backbone that is used must have levels to choose from."""
-        if cls.backbone_strides(settings):
-            check_levels(features.backbone, None)
+        """A backbone that is used must have the levels."""
+        strides = cls.backbone_strides(settings)
+        if strides:
+            check_strides(features, strides)
 
     def fit(self, sources: Sequence[SourceDomain], *, seed: int) -> None:
         """Nothing is learnt; random backbone weights are drawn from the seed, as for every method."""

@@ -1,30 +1,16 @@
-"""Search spaces of the training-free peers: `patchcore`, and `patch_knn` on pyramids and on patch tokens."""
+"""The search space of `patch_knn`, on pyramids and on patch tokens."""
 
 from typing import Any
 
-import optuna
-
 from dgad.features.levels import has_tokens, num_token_layers
 from dgad.settings import FeatureSettings
+from tune.spaces.base import Trial
 
 NUM_LAST_LAYERS = 4
 """Of a vision transformer; earlier blocks are searched no more."""
 
 
-def patchcore(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
-    """Which features the memory holds, how many of them, and whether the image score is re-weighted."""
-    del features
-    stride = trial.suggest_categorical("finest_stride", [4, 8])
-    return {
-        "finest_stride": stride,
-        "num_levels": trial.suggest_int("num_levels", 1, 3 if stride == 4 else 2),
-        "neighbourhood": trial.suggest_categorical("neighbourhood", [1, 3, 5]),
-        "coreset_ratio": trial.suggest_categorical("coreset_ratio", [0.05, 0.1, 0.25, 0.5, 1.0]),
-        "num_neighbours": trial.suggest_categorical("num_neighbours", [1, 3, 9]),
-    }
-
-
-def patch_knn(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
+def space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
     """Which features the nearest neighbour sees, and how patches become an image score."""
     chosen = _token_features(trial, features) if has_tokens(features.backbone) else _pyramid_features(trial)
     chosen["reference_norm"] = trial.suggest_categorical("reference_norm", ["none", "scalar", "channel"])
@@ -35,7 +21,7 @@ def patch_knn(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
     return chosen
 
 
-def _pyramid_features(trial: optuna.Trial) -> dict[str, Any]:
+def _pyramid_features(trial: Trial) -> dict[str, Any]:
     stride = trial.suggest_categorical("finest_stride", [4, 8])
     return {
         "token_layer": None,
@@ -45,7 +31,7 @@ def _pyramid_features(trial: optuna.Trial) -> dict[str, Any]:
     }
 
 
-def _token_features(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
+def _token_features(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
     """Tokens are large and seldom averaged; the map follows the recipe they come from."""
     num_layers = min(NUM_LAST_LAYERS, num_token_layers(features.backbone))
     layers = [-1 - i for i in range(num_layers)]

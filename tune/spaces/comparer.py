@@ -1,26 +1,11 @@
-"""Search spaces: per method one define-by-run function from a trial and a study's features to settings.
+"""The search space of `comparer`, and the corner of it that the demo searches."""
 
-Each parameter is called like the setting it chooses, so that a preset can be read back as a point of the
-space (`tune.opening`). Parameters that others make meaningless are not asked for. No level is coarser than
-stride 16: the builtin weights reach no further, and coarser levels have not earned their place.
-"""
-
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import optuna
-
-from dgad.comparer.settings import ADAPTED, BUILTIN, STRUCTURE
+from dgad.comparer.settings import ADAPTED, BUILTIN, STRUCTURE, ComparerSettings
 from dgad.settings import FeatureSettings, to_dict
-from tune.space_generalisation import agg, agg_pair, eisnet, eisnet_pair, epi_fcr, epi_fcr_pair
-from tune.space_peers import patch_knn, patchcore
-from tune.space_reconstruction import autoencoder, memae, trustmae
-
-SpaceFunction = Callable[[optuna.Trial], dict[str, Any]]
-"""Settings that a trial chooses; those it does not mention keep their defaults."""
-FeatureSpace = Callable[[optuna.Trial, FeatureSettings], dict[str, Any]]
-"""The same for any features; what can be chosen may depend on them."""
+from tune.spaces.base import Trial
 
 RANKING_WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
 """λ of Eq. 4; steps, because 0 (the loss off) must be among them."""
@@ -35,7 +20,7 @@ DEMO_PRESETS = ("builtin", "adapted", "robust", "robust_distance")
 """The demo's first configurations, in this order."""
 
 
-def comparer(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
+def space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
     """Everything about the comparer that the paper or its alternatives leave open, its start among it."""
     starts = ["difference", "random"] + (["builtin"] if features.weights == "builtin" else [])
     init = trial.suggest_categorical("init", starts)
@@ -60,7 +45,7 @@ def comparer(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
     return chosen
 
 
-def _structure(trial: optuna.Trial) -> dict[str, Any]:
+def _structure(trial: Trial) -> dict[str, Any]:
     """What is free unless the comparer starts from shipped weights."""
     stride = trial.suggest_categorical("finest_stride", [4, 8])
     num_levels = trial.suggest_int("num_levels", 1, 3 if stride == 4 else 2)
@@ -75,7 +60,7 @@ def _structure(trial: optuna.Trial) -> dict[str, Any]:
     }
 
 
-def _training(trial: optuna.Trial) -> dict[str, Any]:
+def _training(trial: Trial) -> dict[str, Any]:
     return {
         "backbone_mode": trial.suggest_categorical("backbone_mode", ["fine_tuned", "frozen"]),
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
@@ -92,17 +77,18 @@ def _training(trial: optuna.Trial) -> dict[str, Any]:
     }
 
 
-def comparer_demo(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
-    """A small corner of `comparer` that two CPU cores search in minutes: frozen features, few steps.
+def demo_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
+    """A small corner of `space` that two CPU cores search in minutes: frozen features, few steps.
 
     The shipped comparer as it is or adapted, or one learnt afresh.
     """
     if features.weights == "builtin":
         init = trial.suggest_categorical("init", ["builtin", "difference"])
         if init == "builtin":
-            preset = BUILTIN if trial.suggest_categorical("num_steps", [0, 40]) == 0 else ADAPTED
-            chosen = {**to_dict(preset)}
-            if preset is ADAPTED:
+            num_steps = trial.suggest_categorical("num_steps", [0, ADAPTED.num_steps])
+            preset = BUILTIN if num_steps == 0 else ADAPTED
+            chosen = {**_unlike(preset, ComparerSettings()), "num_steps": num_steps}
+            if num_steps > 0:
                 chosen["anchor_weight"] = trial.suggest_categorical("anchor_weight", ANCHOR_WEIGHTS)
             return chosen
     return {
@@ -115,30 +101,7 @@ def comparer_demo(trial: optuna.Trial, features: FeatureSettings) -> dict[str, A
     }
 
 
-def nothing(trial: optuna.Trial, features: FeatureSettings) -> dict[str, Any]:
-    """For a method without free settings: it is not searched."""
-    del trial, features
-    return {}
-
-
-SPACES: Mapping[str, FeatureSpace] = {
-    "agg": agg,
-    "agg_pair": agg_pair,
-    "autoencoder": autoencoder,
-    "comparer": comparer,
-    "eisnet": eisnet,
-    "eisnet_pair": eisnet_pair,
-    "epi_fcr": epi_fcr,
-    "epi_fcr_pair": epi_fcr_pair,
-    "memae": memae,
-    "patch_knn": patch_knn,
-    "patchcore": patchcore,
-    "trivial": nothing,
-    "trustmae": trustmae,
-}
-DEMO_SPACES: Mapping[str, FeatureSpace] = {**SPACES, "comparer": comparer_demo}
-
-
-def space_for(method: str, kind: str, features: FeatureSettings) -> SpaceFunction:
-    """The `full` or `demo` space of a method on these features."""
-    return functools.partial((DEMO_SPACES if kind == "demo" else SPACES)[method], features=features)
+def _unlike(settings: ComparerSettings, others: ComparerSettings) -> dict[str, Any]:
+    """The settings that differ."""
+    kept = to_dict(others)
+    return {name: value for name, value in to_dict(settings).items() if value != kept[name]}

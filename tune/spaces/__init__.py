@@ -1,0 +1,83 @@
+"""Search spaces: one module a method, with a function from a trial and a study's features to settings.
+
+Each parameter is called like the setting it chooses, so that a preset can be read back as a point of the
+space (`tune.opening`). Parameters that others make meaningless are not asked for. No level is coarser than
+stride 16: the builtin weights reach no further, and coarser levels have not earned their place.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Literal
+
+from dgad.settings import FeatureSettings
+from tune.spaces import (
+    agg,
+    agg_pair,
+    autoencoder,
+    comparer,
+    eisnet,
+    eisnet_pair,
+    epi_fcr,
+    epi_fcr_pair,
+    memae,
+    patch_knn,
+    patchcore,
+    trivial,
+    trustmae,
+)
+from tune.spaces.base import FeatureSpace, SpaceFunction
+from tune.spaces.narrowed import narrowed
+from tune.spaces.narrowing import Narrowing
+from tune.spaces.walk import asked_in, walk
+
+SpaceKind = Literal["full", "demo"]
+"""`demo` is a smaller space of quick configurations."""
+
+SPACES: Mapping[str, FeatureSpace] = {
+    "agg": agg.space,
+    "agg_pair": agg_pair.space,
+    "autoencoder": autoencoder.space,
+    "comparer": comparer.space,
+    "eisnet": eisnet.space,
+    "eisnet_pair": eisnet_pair.space,
+    "epi_fcr": epi_fcr.space,
+    "epi_fcr_pair": epi_fcr_pair.space,
+    "memae": memae.space,
+    "patch_knn": patch_knn.space,
+    "patchcore": patchcore.space,
+    "trivial": trivial.space,
+    "trustmae": trustmae.space,
+}
+DEMO_SPACES: Mapping[str, FeatureSpace] = {**SPACES, "comparer": comparer.demo_space}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SpaceSettings:
+    """What a study decides of the spaces of its methods."""
+
+    features: FeatureSettings
+    kind: SpaceKind = "full"
+    narrowings: Mapping[str, Narrowing] = dataclasses.field(default_factory=dict)
+    """By method; the space of any other method is whole."""
+
+
+def space_for(method: str, settings: SpaceSettings) -> SpaceFunction:
+    """The space of a method, narrowed where the study says so."""
+    whole = whole_space(method, settings.kind, settings.features)
+    if method not in settings.narrowings:
+        return whole
+    asked = asked_names(method, settings.kind, settings.features)
+    return narrowed(whole, settings.narrowings[method].restrictions, asked=asked)
+
+
+def whole_space(method: str, kind: SpaceKind, features: FeatureSettings) -> SpaceFunction:
+    """The space of a method as its module has it."""
+    space = (DEMO_SPACES if kind == "demo" else SPACES)[method]
+    return lambda trial: space(trial, features)
+
+
+@functools.cache
+def asked_names(method: str, kind: SpaceKind, features: FeatureSettings) -> frozenset[str]:
+    """The settings that the whole space asks for under any condition."""
+    return frozenset(asked_in(tuple(walk(whole_space(method, kind, features)))))

@@ -1,0 +1,38 @@
+"""What a search space is: a function from a trial, and the features of a study, to a method's settings."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from dgad.methods import METHODS
+from dgad.settings import FeatureSettings, from_dict, to_dict
+
+
+class Trial(Protocol):
+    """What a space asks: an Optuna trial, or whatever answers like one."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of the choices."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """A whole number from `low` to `high`, both among them."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A number from `low` to `high`."""
+
+
+SpaceFunction = Callable[[Trial], dict[str, Any]]
+"""Settings that a trial chooses; those it does not mention keep their defaults."""
+FeatureSpace = Callable[[Trial, FeatureSettings], dict[str, Any]]
+"""The same for any features; what can be chosen may depend on them."""
+
+
+def default_settings(method: str) -> dict[str, Any]:
+    """Complete settings that nothing was chosen of."""
+    return to_dict(METHODS[method].settings_type())
+
+
+def complete_settings(method: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """What a trial chose, checked, with every other setting at its default."""
+    return to_dict(from_dict(METHODS[method].settings_type, chosen, where=method))

@@ -1,0 +1,68 @@
+"""A narrowed space is refused before anything is started where it holds what its method cannot have."""
+
+import contextlib
+from collections.abc import Sequence
+
+from dgad.errors import SettingsError, UserError
+from dgad.methods import METHODS
+from dgad.settings import FeatureSettings, from_dict
+from tune.spaces import SpaceSettings, space_for
+from tune.spaces.base import default_settings
+from tune.spaces.conditions import Condition, and_text, conditions_of
+from tune.spaces.narrowing import Narrowing
+from tune.spaces.walk import Walked, asked_in, walk
+
+
+def check_spaces(settings: SpaceSettings) -> None:
+    """Walk every narrowed space; `SettingsError` names the line for a configuration that cannot be had.
+
+    A method that cannot be had on the features at all is not the narrowing's fault, and is left alone.
+    """
+    for method, narrowing in settings.narrowings.items():
+        try:
+            walks = tuple(walk(space_for(method, settings)))
+        except SettingsError as error:
+            raise SettingsError(f"{_place(narrowing, str(error))}{error}") from None
+        features = settings.features if _is_to_be_had(method, settings.features) else None
+        reasons = [_why_not(method, walked, features) for walked in walks]
+        reason = next((reason for reason in reasons if reason), None)
+        if reason is None:
+            continue
+        own = [r == reason for r in reasons]
+        where = _conditions(method, walks, list(map(bool, reasons))) or _conditions(method, walks, own)
+        told = f" where {and_text(where)}" if where else ""
+        raise SettingsError(
+            f"{_place(narrowing, reason)}`spaces.{method}` allows what `{method}` cannot have{told}: {reason}"
+        )
+
+
+def _why_not(method: str, walked: Walked, features: FeatureSettings | None) -> str | None:
+    try:
+        chosen = from_dict(METHODS[method].settings_type, walked.chosen)
+        if features is not None:
+            METHODS[method].check_features(chosen, features)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _is_to_be_had(method: str, features: FeatureSettings) -> bool:
+    for preset in METHODS[method].presets.values():
+        with contextlib.suppress(UserError):
+            METHODS[method].check_features(preset, features)
+            return True
+    return False
+
+
+def _conditions(method: str, walks: Sequence[Walked], holds: Sequence[bool]) -> Sequence[Condition]:
+    """What the failing configurations have in common and no other has, if anything."""
+    rows = [{**default_settings(method), **walked.chosen} for walked in walks]
+    return conditions_of(rows, holds, asked_in(walks)) or ()
+
+
+def _place(narrowing: Narrowing, reason: str) -> str:
+    """The line of the first restricted setting that the reason names, as the beginning of a message."""
+    found = {name: reason.find(f"`{name}`") for name in narrowing.restrictions}
+    named = sorted((position, name) for name, position in found.items() if position >= 0)
+    place = narrowing.restrictions[named[0][1]].place if named else narrowing.place
+    return f"{place}: " if place else ""
