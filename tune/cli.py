@@ -23,6 +23,13 @@ Examples:
 """
 
 
+SPACE_EXAMPLE = """\b
+Examples:
+  dgad-tune space comparer                      what is searched, and when
+  dgad-tune space comparer --study study.yaml   as a study file narrows it
+"""
+
+
 AUDIT_EXAMPLE = """\b
 Example:
   dgad-tune audit my_surfaces
@@ -177,6 +184,30 @@ def audit_command(context: click.Context, *, name: str, runs: Path, as_json: boo
         )
     if found.breaches:
         context.exit(1)
+
+
+@cli.command("space", epilog=SPACE_EXAMPLE)
+@click.argument("method")
+@click.option(
+    "--study",
+    "study_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="YAML file of study settings, whose `spaces` narrow the method's.",
+)
+@click.option("--demo", is_flag=True, help="The smaller space of the demo.")
+@feature_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+def space_command(
+    *, method: str, study_file: Path | None, demo: bool, as_json: bool, **features: Any
+) -> None:
+    """Show what the search of METHOD chooses from, and which presets it tries first."""
+    from tune.space_report import print_space, space_report  # torch takes seconds to import
+
+    report = space_report(method, study_file, demo=demo, given=features)
+    if as_json:
+        click.echo(json.dumps(report.as_plain(), indent=2))
+    else:
+        print_space(report, Console())
 
 
 def _interrupt(signum: int, frame: object) -> None:

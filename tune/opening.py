@@ -39,7 +39,7 @@ def opening_design(
 ) -> tuple[OpeningPoint, ...]:
     """The presets that lie in the space, then quasi-random points up to half of `num_trials`."""
     space = space_for(method, spaces)
-    design = list(_preset_points(method, spaces))[:num_trials]
+    design = list(presets_in(method, spaces))[:num_trials]
     wanted = max(len(design), math.ceil(num_trials / 2))
     seen = [point.settings for point in design]
     for params, settings in _quasi_random(method, space, seed_for(seed, method, "opening")):
@@ -79,7 +79,8 @@ def params_of(space: SpaceFunction, settings: Mapping[str, Any]) -> dict[str, An
     return dict(trial.params) if all(settings[k] == v for k, v in chosen.items()) else None
 
 
-def _preset_points(method: str, spaces: SpaceSettings) -> Iterator[OpeningPoint]:
+def presets_in(method: str, spaces: SpaceSettings) -> Iterator[OpeningPoint]:
+    """The presets that lie in the space, in the order in which they are tried."""
     space, presets = space_for(method, spaces), METHODS[method].presets
     is_demo = method == "comparer" and spaces.kind == "demo"
     for name in DEMO_PRESETS if is_demo else presets:

@@ -36,7 +36,7 @@ def honest(surfaces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_study(folder, study)
     cells = cells_of(study, DOMAINS, searched=["patch_knn"])
     ledger, bench = Ledger(run.ledger_folder), Workbench(run)
-    searcher = MatrixSearcher(cells, run.journals_folder, kind="full", features=study.features, seed=0)
+    searcher = MatrixSearcher(cells, run.journals_folder, spaces=study.space_settings, seed=0)
     by_name = {c.name: c for c in cells}
     number = 0
     while isinstance(config := searcher.suggest(f"t{number}"), dict):

@@ -22,7 +22,7 @@ def test_a_common_configuration_takes_ten_pair_fits_and_five_for_deploy_instead_
 def test_what_a_cell_s_own_sampler_proposes_is_counted_as_not_shared() -> None:
     study = Study(name="x", trials=9)
     cells = cells_of(study, FIVE, searched=["comparer"])
-    design = opening_design("comparer", "full", study.features, seed=0, num_trials=9)
+    design = opening_design("comparer", study.space_settings, seed=0, num_trials=9)
     untrained = sum(point.settings["num_steps"] == 0 for point in design)
     assert untrained > 0
     count = count_fits(study, cells)

@@ -9,9 +9,10 @@ from dgad.report.summary import TrialSummary
 from dgad.settings import to_dict
 from tune.cells import cells_of
 from tune.ledger import Ledger, leaks
+from tune.opening import is_searched
 from tune.rows import UNTRAINED, seal
 from tune.selection import LeakError
-from tune.study import Study
+from tune.study import Study, study_from
 
 DOMAINS = ("a", "b", "c")
 ROBUST = to_dict(METHODS["comparer"].presets["robust"])
@@ -87,3 +88,25 @@ def test_a_target_is_not_scored_before_its_cell_is_sealed(tmp_path: Path, surfac
     with pytest.raises(LeakError, match="not sealed"):
         OuterWorker(run).run(OuterJob(row=row, seed=0, with_examples=False))
     assert not run.records_folder.exists()
+
+
+def test_a_method_whose_space_is_all_fixed_is_sealed_as_it_was_fixed(tmp_path: Path) -> None:
+    fixed = {"neighbourhood": 3, "finest_stride": 8, "num_levels": 1, "reference_norm": "channel"}
+    fixed |= {"score_pooling": "max", "density_correction": False}
+    study = study_from(
+        {"data": "x", "methods": ("patch_knn",), "folds": ("a",), "spaces": {"patch_knn": fixed}}
+    )
+    assert not is_searched("patch_knn", study.space_settings)
+    (cell,) = cells_of(study, DOMAINS, searched=[])
+    row = seal((cell,), {}, Ledger(tmp_path))[0]
+    assert (row.name, row.is_searched) == ("patch_knn@a", False)
+    assert row.selection is not None
+    default = to_dict(METHODS["patch_knn"].presets["default"])
+    assert row.selection.settings == {**default, **fixed}
+
+
+def test_a_comparer_fixed_to_no_steps_needs_what_its_settings_need() -> None:
+    fixed = {"num_steps": 0, "init": "builtin", "score_pooling": "max", "density_correction": True}
+    study = study_from({"data": "x", "spaces": {"comparer": fixed}})
+    cells = cells_of(study, DOMAINS, searched=[])
+    assert {cell.traits.needs_defects for cell in cells} == {False}

@@ -1,5 +1,6 @@
 """The matrix searcher: dealing, common opening, and going on after any interruption."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -14,19 +15,22 @@ import pytest
 from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
+from dgad.methods import METHODS
 from dgad.report.summary import TrialSummary
-from dgad.settings import FeatureSettings
+from dgad.settings import FeatureSettings, to_dict
 from tune.cells import Cell, cells_of
 from tune.objectives import parse_constraint
 from tune.opening import opening_design
 from tune.samplers import Pruning, SamplerName
 from tune.searcher import METRIC, MatrixSearcher, open_study
 from tune.selection import SCORES, VALUES, select, trial_summaries
+from tune.spaces import SpaceSettings
+from tune.spaces.reading import read_spaces
 from tune.study import Study
 
 DOMAINS = ("a", "b", "c")
 TRIALS = 6
-FEATURES = FeatureSettings(weights="none")
+SPACES = SpaceSettings(features=FeatureSettings(weights="none"))
 
 
 def _cells(num_trials: int = TRIALS) -> tuple[Cell, ...]:
@@ -35,7 +39,7 @@ def _cells(num_trials: int = TRIALS) -> tuple[Cell, ...]:
 
 
 def _searcher(folder: Path, cells: tuple[Cell, ...] | None = None) -> MatrixSearcher:
-    return MatrixSearcher(cells or _cells(), folder, kind="full", features=FEATURES, seed=0)
+    return MatrixSearcher(cells or _cells(), folder, spaces=SPACES, seed=0)
 
 
 def _answer(config: dict[str, Any]) -> dict[str, Any]:
@@ -72,12 +76,31 @@ def test_trials_are_dealt_in_turn_until_each_cell_has_its_number(tmp_path: Path)
 
 def test_the_opening_is_the_same_in_every_cell_of_a_method_and_the_rest_is_not(tmp_path: Path) -> None:
     dealt = _finish(_searcher(tmp_path))
-    design = opening_design("comparer", "full", FEATURES, seed=0, num_trials=TRIALS)
+    design = opening_design("comparer", SPACES, seed=0, num_trials=TRIALS)
     for target in (*DOMAINS, "deploy"):
         own = [json.loads(c["settings"]) for c in dealt if c["cell"] == f"comparer@{target}"]
         assert own[: len(design)] == [p.settings for p in design]
     last = {c["settings"] for c in dealt[-len(_cells()) :] if c["cell"].startswith("comparer")}
     assert len(last) > 1
+
+
+def test_a_narrowed_space_is_all_that_is_dealt_its_presets_first(tmp_path: Path) -> None:
+    narrowings = read_spaces(
+        {"comparer": {"num_steps": [0, 60], "aggregation": "min"}, "patch_knn": {"map_sigma_px": [0.0, 4.0]}}
+    )
+    spaces = dataclasses.replace(SPACES, narrowings=narrowings)
+    dealt = _finish(MatrixSearcher(_cells(12), tmp_path, spaces=spaces, seed=0))
+    own: dict[str, list[dict[str, Any]]] = {}
+    for config in dealt:
+        own.setdefault(config["cell"], []).append(json.loads(config["settings"]))
+    presets = METHODS["comparer"].presets
+    expected = [to_dict(presets[name]) for name in ("robust", "robust_distance", "untrained")]
+    for target in (*DOMAINS, "deploy"):
+        settings = own[f"comparer@{target}"]
+        assert settings[: len(expected)] == expected
+        assert {(s["num_steps"], s["aggregation"]) for s in settings} == {(0, "min"), (60, "min")}
+    for target in DOMAINS:
+        assert {s["map_sigma_px"] for s in own[f"patch_knn@{target}"]} == {0.0, 4.0}
 
 
 def test_a_new_searcher_goes_on_and_asks_again_for_what_was_running(tmp_path: Path) -> None:
@@ -152,7 +175,7 @@ def test_killed_in_the_middle_no_trial_is_lost(tmp_path: Path) -> None:
     for cell in _cells():
         found = trial_summaries(open_study(tmp_path, cell.name, seed=0))
         assert len(found) == TRIALS
-        design = opening_design(cell.method, "full", FEATURES, seed=0, num_trials=TRIALS)
+        design = opening_design(cell.method, SPACES, seed=0, num_trials=TRIALS)
         assert [p for p in design if p.settings not in [t.settings for t in found]] == []
 
 
@@ -171,7 +194,7 @@ def _folds(searcher: MatrixSearcher, trial_id: str, values: list[float]) -> int:
 
 
 def _stopping_searcher(folder: Path, rule: Pruning) -> MatrixSearcher:
-    return MatrixSearcher(_cells(8)[:2], folder, kind="full", features=FEATURES, seed=0, early_stopping=rule)
+    return MatrixSearcher(_cells(8)[:2], folder, spaces=SPACES, seed=0, early_stopping=rule)
 
 
 @pytest.mark.parametrize("rule", ["median", "asha"])
@@ -243,7 +266,7 @@ def test_every_sampler_goes_on_where_it_was_stopped(tmp_path: Path, name: Sample
     cells = _cells(5)[:2]
 
     def searcher() -> MatrixSearcher:
-        return MatrixSearcher(cells, tmp_path, kind="full", features=FEATURES, seed=0, sampler=name)
+        return MatrixSearcher(cells, tmp_path, spaces=SPACES, seed=0, sampler=name)
 
     first = searcher()
     for number in range(6):
@@ -273,8 +296,7 @@ def test_several_objectives_reach_the_study_and_are_never_pruned(tmp_path: Path)
     searcher = MatrixSearcher(
         [cell],
         tmp_path,
-        kind="full",
-        features=FEATURES,
+        spaces=SpaceSettings(features=FEATURES),
         seed=0,
         objectives=("image_auroc", "ms_per_image"),
         bounds=(parse_constraint("ms_per_image <= 20"),),
@@ -297,7 +319,7 @@ def test_a_failed_trial_is_asked_for_again_and_the_later_attempt_stands_for_it(t
     (cell,) = _cells(2)[:1]
 
     def searcher(*again: str) -> MatrixSearcher:
-        return MatrixSearcher([cell], tmp_path, kind="full", features=FEATURES, seed=0, retry_failed=again)
+        return MatrixSearcher([cell], tmp_path, spaces=SpaceSettings(features=FEATURES), seed=0, retry_failed=again)
 
     first = _tell(searcher(), "a", {}, error="out of memory")
     _tell(searcher(), "b", {"image_auroc": 0.7})

@@ -78,6 +78,27 @@ def test_resuming_with_other_settings_says_what_differs(tmp_path: Path) -> None:
         check_same(study, {"trials": 12}, tmp_path)
 
 
+def test_what_a_study_narrows_is_kept_in_its_folder_and_compared_on_resuming(tmp_path: Path) -> None:
+    spaces = {"comparer": {"init": "difference", "ranking_weight": [0.1, 0.3]}, "agg": {"stride": 16}}
+    study = study_from({"data": str(tmp_path), "methods": ("comparer", "agg"), "spaces": spaces})
+    write_study(tmp_path, study)
+    stored = read_study(tmp_path)
+    assert stored == study
+    check_same(study, read_study_file(tmp_path / "study.yaml"), tmp_path)
+    check_same(study, {"spaces": spaces, "trials": 8}, tmp_path)
+    check_same(study, {"trials": 8}, tmp_path)
+    other = {**spaces, "agg": {"stride": 32}}
+    with pytest.raises(SettingsError, match=r"`spaces` is .*stride: 16.* there and .*stride: 32.* here"):
+        check_same(study, {"spaces": other}, tmp_path)
+    with pytest.raises(SettingsError, match=r"`spaces` is {} there and {agg: {stride: 32}} here"):
+        check_same(Study(name="x"), {"spaces": {"agg": {"stride": 32}}}, tmp_path)
+
+
+def test_a_study_that_narrows_nothing_says_nothing_of_it(tmp_path: Path) -> None:
+    write_study(tmp_path, Study(name="x"))
+    assert "spaces" not in (tmp_path / "study.yaml").read_text()
+
+
 def test_a_stored_study_without_its_name_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text("trials: 3\n")
     with pytest.raises(RecordError, match=r"study\.yaml is damaged: it lacks the study's `name`"):

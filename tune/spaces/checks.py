@@ -1,11 +1,12 @@
 """A narrowed space is refused before anything is started where it holds what its method cannot have."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dgad.errors import SettingsError, UserError
 from dgad.methods import METHODS
-from dgad.settings import FeatureSettings, from_dict
+from dgad.settings import FeatureSettings, from_dict, to_dict
 from tune.spaces import SpaceSettings, space_for
 from tune.spaces.base import default_settings
 from tune.spaces.conditions import Condition, and_text, conditions_of
@@ -24,7 +25,8 @@ def check_spaces(settings: SpaceSettings) -> None:
         except SettingsError as error:
             raise SettingsError(f"{_place(narrowing, str(error))}{error}") from None
         features = settings.features if _is_to_be_had(method, settings.features) else None
-        reasons = [_why_not(method, walked, features) for walked in walks]
+        _check_never_set(method, narrowing, walks)
+        reasons = [_why_not(method, walked.chosen, features) for walked in walks]
         reason = next((reason for reason in reasons if reason), None)
         if reason is None:
             continue
@@ -36,11 +38,23 @@ def check_spaces(settings: SpaceSettings) -> None:
         )
 
 
-def _why_not(method: str, walked: Walked, features: FeatureSettings | None) -> str | None:
+def _check_never_set(method: str, narrowing: Narrowing, walks: Sequence[Walked]) -> None:
+    """What no configuration has, because another restriction leaves no place for it, is checked by itself."""
+    for name, restriction in narrowing.restrictions.items():
+        if any(name in walked.chosen for walked in walks):
+            continue
+        for value in restriction.examples:
+            presets = map(to_dict, METHODS[method].presets.values())
+            reasons = [_why_not(method, {**preset, name: value}, None) for preset in presets]
+            if all(reasons):
+                raise SettingsError(f"{_place(narrowing, f'`{name}`')}`spaces.{method}`: {reasons[0]}")
+
+
+def _why_not(method: str, chosen: Mapping[str, Any], features: FeatureSettings | None) -> str | None:
     try:
-        chosen = from_dict(METHODS[method].settings_type, walked.chosen)
+        settings = from_dict(METHODS[method].settings_type, chosen)
         if features is not None:
-            METHODS[method].check_features(chosen, features)
+            METHODS[method].check_features(settings, features)
     except UserError as error:
         return str(error)
     return None
@@ -61,8 +75,14 @@ def _conditions(method: str, walks: Sequence[Walked], holds: Sequence[bool]) -> 
 
 
 def _place(narrowing: Narrowing, reason: str) -> str:
-    """The line of the first restricted setting that the reason names, as the beginning of a message."""
+    """The line of the first restricted setting that the reason names, or of the only one there is."""
     found = {name: reason.find(f"`{name}`") for name in narrowing.restrictions}
     named = sorted((position, name) for name, position in found.items() if position >= 0)
-    place = narrowing.restrictions[named[0][1]].place if named else narrowing.place
+    if named:
+        place = narrowing.restrictions[named[0][1]].place
+    elif len(narrowing.restrictions) == 1:
+        (restriction,) = narrowing.restrictions.values()
+        place = restriction.place
+    else:
+        place = narrowing.place
     return f"{place}: " if place else ""

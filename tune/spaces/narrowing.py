@@ -17,6 +17,11 @@ class Fixed:
     place: str = dataclasses.field(default="", compare=False, repr=False)
     """Where a file says so, as messages name it; here and below."""
 
+    @property
+    def examples(self) -> tuple[Value, ...]:
+        """The value."""
+        return (self.value,)
+
     def allows(self, value: Value) -> bool:
         """Whether it is that value."""
         return value == self.value
@@ -33,6 +38,11 @@ class Choices:
 
     values: tuple[Value, ...]
     place: str = dataclasses.field(default="", compare=False, repr=False)
+
+    @property
+    def examples(self) -> tuple[Value, ...]:
+        """All values."""
+        return self.values
 
     def allows(self, value: Value) -> bool:
         """Whether it is among the values."""
@@ -54,6 +64,11 @@ class Range:
     log: bool | None = None
     """Whether to draw by orders of magnitude; None: where the space itself does."""
     place: str = dataclasses.field(default="", compare=False, repr=False)
+
+    @property
+    def examples(self) -> tuple[Value, ...]:
+        """Both ends."""
+        return self.low, self.high
 
     def allows(self, value: Value) -> bool:
         """Whether it is a number in the range."""
