@@ -1,5 +1,6 @@
 """Study settings: from files and options, kept, compared and refused."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -82,8 +83,8 @@ def test_what_a_study_narrows_is_kept_in_its_folder_and_compared_on_resuming(tmp
     spaces = {"comparer": {"init": "difference", "ranking_weight": [0.1, 0.3]}, "agg": {"stride": 16}}
     study = study_from({"data": str(tmp_path), "methods": ("comparer", "agg"), "spaces": spaces})
     write_study(tmp_path, study)
-    stored = read_study(tmp_path)
-    assert stored == study
+    assert read_study(tmp_path) == study
+    assert pickle.loads(pickle.dumps(study)) == study, "workers get it so"
     check_same(study, read_study_file(tmp_path / "study.yaml"), tmp_path)
     check_same(study, {"spaces": spaces, "trials": 8}, tmp_path)
     check_same(study, {"trials": 8}, tmp_path)

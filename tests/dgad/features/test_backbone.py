@@ -1,5 +1,7 @@
 """Backbones: strides, seeds, real weight files, and features that do not depend on the batch."""
 
+import contextlib
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ from safetensors.torch import save_file
 
 from dgad.domains.image_set import ImageSet
 from dgad.errors import SettingsError, WeightsError
-from dgad.features.backbone import Backbone, FrozenFeatures
+from dgad.features.backbone import Backbone, FrozenFeatures, check_strides
+from dgad.features.builtin import Builtin
 from dgad.features.cache import FeatureCache
 from dgad.settings import FeatureSettings
 
@@ -123,3 +126,21 @@ def test_the_cache_stays_under_its_bound_and_drops_the_least_recently_used() -> 
     assert cache.used_bytes == 32
     cache.put(("f", 4, "large"), torch.zeros(100))
     assert cache.used_bytes == 32
+
+
+@pytest.mark.parametrize(
+    ("weights", "strides", "message"),
+    [
+        ("none", (4, 8, 16, 32), None),
+        ("builtin", (4, 8, 16), None),
+        ("none", (4, 12), r"strides \[2, 4, 8, 16, 32\], but \[12\] were asked for"),
+        ("builtin", (16, 32), r"reach the strides \[4, 8, 16\], but \[32\] were asked for"),
+    ],
+)
+def test_whether_levels_are_to_be_had_is_told_as_by_the_backbone_itself(
+    builtin_weights: Builtin, weights: str, strides: tuple[int, ...], message: str | None
+) -> None:
+    settings = FeatureSettings(weights=weights)
+    for check in (check_strides, functools.partial(Backbone, seed=0)):
+        with pytest.raises(SettingsError, match=message) if message else contextlib.nullcontext():
+            check(settings, strides)
