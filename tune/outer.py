@@ -8,6 +8,7 @@ from ray.util import ActorPool
 
 from dgad.errors import TrainingError
 from dgad.report.examples import write_examples
+from dgad.report.summary import labelled
 from tune.cells import DEPLOY
 from tune.ledger import Ledger
 from tune.progress import Progress
@@ -58,10 +59,11 @@ def describe(result: OuterResult) -> str:
     row, seed = result.job.row, result.job.seed
     if result.error:
         return f"{row.name} seed {seed} failed: {result.error}"
+    label = labelled(row.label, row.protocol)
     if row.target == DEPLOY:
-        return f"{row.label} is ready for the bundle"
+        return f"{label} is ready for the bundle"
     auroc = "not defined" if result.image_auroc is None else f"{result.image_auroc:.3f}"
-    return f"{row.label} on {row.target}, seed {seed}: image AUROC {auroc}"
+    return f"{label} on {row.target}, seed {seed}: image AUROC {auroc}"
 
 
 class OuterWorker:

@@ -99,7 +99,7 @@ def test_a_method_whose_space_is_all_fixed_is_sealed_as_it_was_fixed(tmp_path: P
     assert not is_searched("patch_knn", study.space_settings)
     (cell,) = cells_of(study, DOMAINS, searched=[])
     row = seal((cell,), {}, Ledger(tmp_path))[0]
-    assert (row.name, row.is_searched) == ("patch_knn@a", False)
+    assert (row.name, row.protocol) == ("patch_knn@a", "fixed")
     assert row.selection is not None
     default = to_dict(METHODS["patch_knn"].presets["default"])
     assert row.selection.settings == {**default, **fixed}

@@ -296,7 +296,7 @@ def test_several_objectives_reach_the_study_and_are_never_pruned(tmp_path: Path)
     searcher = MatrixSearcher(
         [cell],
         tmp_path,
-        spaces=SpaceSettings(features=FEATURES),
+        spaces=SPACES,
         seed=0,
         objectives=("image_auroc", "ms_per_image"),
         bounds=(parse_constraint("ms_per_image <= 20"),),
@@ -319,7 +319,7 @@ def test_a_failed_trial_is_asked_for_again_and_the_later_attempt_stands_for_it(t
     (cell,) = _cells(2)[:1]
 
     def searcher(*again: str) -> MatrixSearcher:
-        return MatrixSearcher([cell], tmp_path, spaces=SpaceSettings(features=FEATURES), seed=0, retry_failed=again)
+        return MatrixSearcher([cell], tmp_path, spaces=SPACES, seed=0, retry_failed=again)
 
     first = _tell(searcher(), "a", {}, error="out of memory")
     _tell(searcher(), "b", {"image_auroc": 0.7})
