@@ -18,6 +18,7 @@ from dgad.errors import DataError
 from dgad.records import RecordStore
 from dgad.report.summary import read_summary
 from tests.tune.conftest import DOMAINS
+from tune.audit import audit
 from tune.cli import cli, main
 from tune.ledger import Ledger, leaks
 
@@ -62,7 +63,6 @@ def test_a_study_leaves_records_ledger_report_and_bundle(finished: tuple[Path, R
         "records",
         "ledger",
         "optuna",
-        "fits",
         "examples",
         "bundle",
     }
@@ -146,6 +146,37 @@ def test_the_same_name_with_other_settings_or_data_is_refused(
     assert _stamps(runs / "x") == before
 
 
+def test_another_study_computes_nothing_again_and_shows_what_peeking_is_worth(
+    finished: tuple[Path, Result], surfaces: Path
+) -> None:
+    runs, _ = finished
+    arguments = _arguments(
+        surfaces, runs, "--protocol", "nested,oracle", "--constraint", "ms_per_image<=9999"
+    )
+    arguments[arguments.index("x")] = "y"
+    before = _stamps(runs / "x")
+    result = _invoke(arguments)
+    assert result.exit_code == 0, result.output
+    assert {k: v for k, v in _stamps(runs / "x").items() if k in before} == before
+    one, other = read_summary(runs / "x"), read_summary(runs / "y")
+    nested = {c.target: c for c in other.cells if c.method == "comparer" and c.protocol == "nested"}
+    for cell in one.cells:
+        if cell.protocol == "nested":
+            # Trial 0 is of the opening design; what a sampler proposes after it may differ.
+            assert nested[cell.target].trials[0].inner_scores == cell.trials[0].inner_scores
+    assert other.fits_elsewhere > 0
+    oracle = [c for c in other.cells if c.protocol == "oracle"]
+    assert {c.target for c in oracle} == set(DOMAINS)
+    for cell in oracle:
+        assert set(cell.trials[0].inner_scores) == {cell.target}
+    assert "comparer [oracle]" in result.output
+    assert "the optimism of peeking at the target" in result.output
+    assert 'id="table-protocols"' in (runs / "y" / "report.html").read_text()
+    found = audit(runs / "y")
+    assert found.breaches == ()
+    assert len(found.oracles) == len(DOMAINS)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -153,7 +184,9 @@ def test_the_same_name_with_other_settings_or_data_is_refused(
         (["--methods", "compare"], "Did you mean `comparer`?"),
         (["--num-references", "0"], "at least 1, but got 0"),
         (["--num-references", "99"], "at most 6"),
-        (["--protocol", "oracle"], "`protocol` must be one of nested"),
+        (["--protocol", "peek"], "must be one of nested, source-validation, oracle, but got 'peek'"),
+        (["--objectives", "ms_per_image"], "`objectives` must begin with one of image_auroc"),
+        (["--constraint", "ms <= 3"], "can bound image_auroc"),
         (["--device", "tpu"], "`device` must be auto, cpu, cuda or cuda:N"),
         (["--data", "nowhere"], "nowhere"),
         (["--study", "unknown.yaml"], "line 2: unknown key `trails`"),
@@ -263,7 +296,7 @@ def _start(arguments: list[str]) -> subprocess.Popen[str]:
 
 
 def _fits(folder: Path) -> list[Path]:
-    return sorted(folder.glob("fits/*/fit.json"))
+    return sorted(folder.parent.glob(".shared/fits/*/fit.json"))
 
 
 def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
