@@ -17,21 +17,26 @@ _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 
 
-def write_atomic(path: Path | str, data: bytes) -> None:
-    """Write `data` beside `path`, flush it to disk, then rename; the parent folder is made if missing."""
+def write_atomic(path: Path | str, data: bytes, *, flushed: bool = True) -> None:
+    """Write `data` beside `path`, flush it to disk, then rename; the parent folder is made if missing.
+
+    Not `flushed` it is quicker, and survives a kill but not a power cut: then the file may be torn.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_beside(target)
     try:
         with open(temporary, "xb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if flushed:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:  # also on Ctrl-C: leave nothing half-written behind
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(target.parent)
+    if flushed:
+        sync_folder(target.parent)
 
 
 def check_can_write(folder: Path | str) -> None:

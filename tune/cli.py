@@ -80,6 +80,16 @@ def cli() -> None:
 @device_option
 @click.option("--workers", "num_workers", type=int, help="Fits side by side  [default: 1 a core, 4 a GPU]")
 @click.option("--retry-failed", is_flag=True, help="Try failed fits and trials of the study again.")
+@click.option(
+    "--cache",
+    "cache_folder",
+    type=click.Path(path_type=Path),
+    help="Where frozen features are kept on each node's disk, for all its trials and later studies"
+    "  [default: the user's cache folder]",
+)
+@click.option(
+    "--cache-gib", type=float, default=10.0, show_default=True, help="Its bound; 0 keeps none on disk."
+)
 @click.option("--dry-run", is_flag=True, help="Count fits, estimate the time, show resources; start nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.pass_context
@@ -90,6 +100,8 @@ def launch_command(
     runs: Path,
     device: str,
     num_workers: int | None,
+    cache_folder: Path | None,
+    cache_gib: float,
     dry_run: bool,
     as_json: bool,
     methods: str | None,
@@ -105,6 +117,7 @@ def launch_command(
     Everything is kept in RUNS/NAME; stopped or killed, the same command goes on where it was.
     """
     from tune import launch  # torch takes seconds to import, and --help needs none of it
+    from tune.feature_cache import plan_cache
     from tune.finish import command_line
 
     given = dict(options)
@@ -121,6 +134,7 @@ def launch_command(
         num_workers=num_workers,
         command=command_line(),
         retry_failed=retry_failed,
+        disk_cache=plan_cache(cache_folder, cache_gib),
     )
     # With --json the object alone is on standard output.
     console = Console(stderr=as_json)

@@ -19,6 +19,7 @@ from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import StudySummary, TrialSummary, read_summary
 from tune.cells import Cell, shown_beside
 from tune.estimate import Cost, FitCount, count_fits, estimate_s, measure
+from tune.feature_cache import CachePlan
 from tune.finish import summarise
 from tune.fits import FitStore
 from tune.ledger import Ledger
@@ -53,6 +54,8 @@ class Request:
     num_workers: int | None
     command: str
     retry_failed: bool = False
+    disk_cache: CachePlan | None = None
+    """The feature cache of every node; None for none."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,6 +147,7 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
                 device=str(device),
                 num_threads=workers.threads_each,
                 cache_bytes=workers.cache_bytes_each,
+                disk_cache=request.disk_cache,
             )
             try:
                 with _progress(cells, console) as progress:

@@ -30,6 +30,7 @@ from dgad.methods import METHODS
 from dgad.methods.base import Context, Method
 from dgad.records import FitKey, Record, RecordStore, current_versions, record_id_for, utc_now
 from dgad.settings import from_dict, to_dict
+from tune.feature_cache import CachePlan, open_cache
 from tune.fits import FitStore
 from tune.study import Study
 
@@ -67,7 +68,9 @@ class Run:
     num_threads: int
     """torch threads per worker."""
     cache_bytes: int
-    """Bound of each worker's feature cache."""
+    """Bound of each worker's feature cache in memory."""
+    disk_cache: CachePlan | None = None
+    """The feature cache that the workers of a node share, or None."""
 
     @property
     def ledger_folder(self) -> Path:
@@ -157,7 +160,11 @@ class Workbench:
         self._context = Context(
             features=run.study.features,
             device=torch.device(run.device),
-            cache=FeatureCache(max_bytes=run.cache_bytes),
+            cache=FeatureCache(
+                max_bytes=run.cache_bytes,
+                disk=run.disk_cache
+                and open_cache(run.disk_cache, code_version=run.code_version, device=run.device),
+            ),
         )
 
     def record(self, key: FitKey, target: str, *, label: str, role: str) -> Record:

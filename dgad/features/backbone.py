@@ -49,6 +49,7 @@ class Backbone(nn.Module):
         check_levels(settings.backbone, token_layer)
         if token_layer is not None:
             strides = level_strides(settings.backbone)[:1]
+        self.name = settings.backbone
         self.strides = tuple(strides)
         self.input_size_px: int | None = None
         """What images are resized to; None: they are taken as they are."""
@@ -88,21 +89,31 @@ class Backbone(nn.Module):
         return (pixels - self.mean) / self.std
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the weights: what frozen features depend on besides the image."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.state_dict().items()):
+        """SHA-256 (hex) of the weights and of what is done with them: frozen features depend on no more but
+        the image."""
+        digest = hashlib.sha256(f"{self.name} {self.input_size_px}".encode())
+        # A file's weights may be loaded into models that differ in what they subtract from an image alone.
+        constants = {"mean": self.mean, "std": self.std}
+        for name, value in sorted((self.state_dict() | constants).items()):
             digest.update(name.encode())
             digest.update(value.detach().cpu().numpy().tobytes())
         return digest.hexdigest()
 
 
 class FrozenFeatures:
-    """Feature maps of a backbone that no longer changes, computed once per image where it has a key."""
+    """Feature maps of a backbone that no longer changes, computed once per image where it has a key.
 
-    def __init__(self, backbone: Backbone, cache: FeatureCache, device: torch.device) -> None:
+    `lasting` says that other fits have these weights too, so that their maps are worth a place on the disk;
+    it must be False where the fit has changed them.
+    """
+
+    def __init__(
+        self, backbone: Backbone, cache: FeatureCache, device: torch.device, *, lasting: bool = True
+    ) -> None:
         self.backbone = backbone
         self.cache = cache
         self.device = device
+        self.lasting = lasting
         self.fingerprint = backbone.fingerprint()
 
     @torch.no_grad()
@@ -119,13 +130,17 @@ class FrozenFeatures:
                 i = missing[done]
                 rows[i] = [level[j] for level in batch]
                 for stride, level in zip(strides, batch, strict=True):
-                    self.cache.put((self.fingerprint, stride, images.keys[i]), level[j])
+                    key = (self.fingerprint, stride, images.keys[i])
+                    self.cache.put(key, level[j], lasting=self.lasting)
                 done += 1
         complete = [row for row in rows if row is not None]
         return [torch.stack([row[i] for row in complete]) for i in range(len(strides))]
 
     def _kept(self, key: str) -> list[Tensor] | None:
-        kept = [self.cache.get((self.fingerprint, stride, key)) for stride in self.backbone.strides]
+        kept = [
+            self.cache.get((self.fingerprint, stride, key), self.device, lasting=self.lasting)
+            for stride in self.backbone.strides
+        ]
         return None if any(k is None for k in kept) else [k for k in kept if k is not None]
 
     def _compute(self, images: ImageSet, batch_size: int) -> list[list[Tensor]]:

@@ -159,7 +159,10 @@ class ComparerMethod(Method):
 
     def _frozen_features(self) -> FrozenFeatures:
         if self._frozen is None:
-            self._frozen = FrozenFeatures(self.backbone, self.context.cache, self.context.device)
+            is_trained = self.settings.backbone_mode == "fine_tuned" and self.settings.num_steps > 0
+            self._frozen = FrozenFeatures(
+                self.backbone, self.context.cache, self.context.device, lasting=not is_trained
+            )
         return self._frozen
 
     # Enrolment

@@ -140,7 +140,9 @@ class ImageClassifier(Method):
     def _embeddings(self, images: ImageSet) -> Tensor:
         """Embeddings (N, C) by the trained encoder, whose maps are kept per image."""
         if self._frozen is None:
-            self._frozen = FrozenFeatures(self.encoder.backbone, self.context.cache, self.context.device)
+            self._frozen = FrozenFeatures(
+                self.encoder.backbone, self.context.cache, self.context.device, lasting=False
+            )
         return self.encoder.pooled(self._frozen.maps(images)[0])
 
     # State
