@@ -114,20 +114,6 @@ def test_frozen_features_are_computed_once_per_image() -> None:
         torch.testing.assert_close(k, f[[3, 1]])
 
 
-def test_the_cache_stays_under_its_bound_and_drops_the_least_recently_used() -> None:
-    one = torch.zeros(1, 2, 2)
-    cache = FeatureCache(max_bytes=2 * 16)
-    for name in ("a", "b"):
-        cache.put(("f", 4, name), one)
-    assert cache.get(("f", 4, "a")) is not None
-    cache.put(("f", 4, "c"), one)
-    assert cache.get(("f", 4, "b")) is None
-    assert cache.get(("f", 4, "a")) is not None
-    assert cache.used_bytes == 32
-    cache.put(("f", 4, "large"), torch.zeros(100))
-    assert cache.used_bytes == 32
-
-
 @pytest.mark.parametrize(
     ("weights", "strides", "message"),
     [
