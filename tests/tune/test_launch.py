@@ -84,6 +84,10 @@ def test_a_study_leaves_records_ledger_report_and_bundle(finished: tuple[Path, R
     assert bundle.metrics["expected_image_auroc"] == summary.bundle.expected_image_auroc
 
 
+def test_its_workers_share_the_users_feature_cache(finished: tuple[Path, Result], user_cache: Path) -> None:
+    assert any((user_cache / "dgad" / "features").glob("*/*.arrow"))
+
+
 def test_every_winner_has_the_best_inner_mean_of_its_cell(finished: tuple[Path, Result]) -> None:
     runs, _ = finished
     for cell in read_summary(runs / "x").cells:

@@ -57,15 +57,15 @@ def put_numbered(
         cache.put(numbered_key(number), numbered_map(number, size))
 
 
-def put_forever(connection: Connection, folder: Path, max_bytes: int, num_keys: int, size: int) -> None:
-    """Put the same `plain_maps` again and again; most are evicted before their next turn."""
+def put_all(connection: Connection, folder: Path, max_bytes: int, num_keys: int, size: int) -> None:
+    """Put the `plain_maps`, and wait to be killed."""
     maps = plain_maps(num_keys, size)
     cache = DiskFeatureCache(folder, max_bytes=max_bytes)
     encode(maps[0], "")  # what Arrow imports on first use takes longer than some writers live
     connection.send("ready")
-    while True:
-        for number, feature in enumerate(maps):
-            cache.put(numbered_key(number), feature)
+    for number, feature in enumerate(maps):
+        cache.put(numbered_key(number), feature)
+    connection.recv()
 
 
 def overwrite_mapped(connection: Connection, folder: Path) -> None:
