@@ -106,3 +106,11 @@ def test_a_single_image_is_a_copy_too(tmp_path: Path) -> None:
         maps, _ = extracted(small_backbone(), some_images(1), disk)
         for level in maps:
             level.zero_()
+
+
+def test_a_map_from_the_disk_is_kept_on_the_device_that_wants_it(tmp_path: Path) -> None:
+    cache = FeatureCache(disk=disk_with(tmp_path, 1))
+    found = cache.get(numbered_key(0), torch.device("meta"), lasting=True)
+    assert found is not None
+    assert found.device.type == "meta"
+    assert cache.get(numbered_key(0)) is found
