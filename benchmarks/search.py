@@ -1,6 +1,5 @@
 """What a search saves, costs and survives: `python benchmarks/search.py WHAT`.
 
-
 `components` runs one nested search, its trials in one process, with parts of it on and off: shared fits, the
 feature cache (memory and disk), early stopping. The plain loop fits every fold afresh, computes every feature
 anew and sees every configuration through. Printed are wall time, the nested AUROC with its standard error

@@ -4,7 +4,9 @@ import contextlib
 import dataclasses
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +69,7 @@ def embedded_ray(
     if ray.is_initialized():
         yield _describe(None, num_gpus)
         return
+    on_terminate = signal.getsignal(signal.SIGTERM)
     context = ray.init(
         address="local",  # never a cluster that an environment variable happens to name
         num_cpus=num_cpus,
@@ -78,6 +81,9 @@ def embedded_ray(
         logging_level=logging.ERROR,
         _temp_dir=str(temporary_folder) if temporary_folder else None,
     )
+    # Ray puts its own handler there, which exits at once: who has set one before wants theirs.
+    if callable(on_terminate) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_terminate)
     try:
         yield _describe(context.dashboard_url, num_gpus)
     finally:

@@ -14,12 +14,14 @@ from dgad.command_line import run_group
 from dgad.commands.evaluate import split_names
 from dgad.commands.options import device_option, feature_options
 from dgad.errors import SettingsError
+from tune.watch_commands import list_command, logs_command, status_command, stop_command
 
 EXAMPLE = """\b
 Examples:
   dgad-tune launch                                  four synthetic surfaces, a few minutes on 2 cores
   dgad-tune launch --data my_surfaces --dry-run     how long it would take
   dgad-tune launch --data my_surfaces --trials 12   the same name again resumes
+  dgad-tune status my_surfaces                      from another terminal
 """
 
 
@@ -90,6 +92,8 @@ def cli() -> None:
 @click.option(
     "--cache-gib", type=float, default=10.0, show_default=True, help="Its bound; 0 keeps none on disk."
 )
+@click.option("--tensorboard", is_flag=True, help="Log trials for TensorBoard in RUNS/NAME/tensorboard.")
+@click.option("--mlflow", "mlflow_uri", help="Log trials to MLflow: sqlite:///FILE or a server's address.")
 @click.option("--dry-run", is_flag=True, help="Count fits, estimate the time, show resources; start nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.pass_context
@@ -102,6 +106,8 @@ def launch_command(
     num_workers: int | None,
     cache_folder: Path | None,
     cache_gib: float,
+    tensorboard: bool,
+    mlflow_uri: str | None,
     dry_run: bool,
     as_json: bool,
     methods: str | None,
@@ -119,6 +125,7 @@ def launch_command(
     from tune import launch  # torch takes seconds to import, and --help needs none of it
     from tune.feature_cache import plan_cache
     from tune.finish import command_line
+    from tune.trackers import Trackers
 
     given = dict(options)
     for name, text in {"methods": methods, "protocol": protocol, "objectives": objectives}.items():
@@ -135,6 +142,7 @@ def launch_command(
         command=command_line(),
         retry_failed=retry_failed,
         disk_cache=plan_cache(cache_folder, cache_gib),
+        trackers=Trackers(tensorboard=tensorboard, mlflow_uri=mlflow_uri),
     )
     # With --json the object alone is on standard output.
     console = Console(stderr=as_json)
@@ -143,6 +151,8 @@ def launch_command(
         print_dry_run(found, console, as_json=as_json)
         return
     signal.signal(signal.SIGTERM, _interrupt)
+    # In the background of a script it may have been ignored, and `dgad-tune stop` sends it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         folder, summary = launch.launch(request, console)
     except KeyboardInterrupt:
@@ -222,6 +232,10 @@ def space_command(
         click.echo(json.dumps(report.as_plain(), indent=2))
     else:
         print_space(report, Console())
+
+
+for _command in (list_command, status_command, logs_command, stop_command):
+    cli.add_command(_command)
 
 
 def _interrupt(signum: int, frame: object) -> None:

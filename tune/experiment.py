@@ -11,13 +11,15 @@ from ray.tune import Callback
 
 from dgad.errors import TrainingError
 from tune.cells import Cell
-from tune.progress import Progress, TrialEnd
+from tune.progress import FitEnd, Progress, TrialEnd
 from tune.quiet import quiet_ray
 from tune.resources import Workers
 from tune.searcher import METRIC, MatrixSearcher
 from tune.selection import ERROR, SCORES
 from tune.stopping import CellScheduler
-from tune.trainable import FOLD, CellTrial
+from tune.tracker_callback import TrackerCallback
+from tune.trackers import Trackers, Tracking, make_loggers
+from tune.trainable import FIT_S, FITS_COMPUTED, FOLD, CellTrial
 from tune.workbench import Run
 
 MAX_WORKER_DEATHS = 2
@@ -33,7 +35,12 @@ _ENVIRONMENT = {
 
 
 def search(
-    run: Run, cells: Sequence[Cell], searcher: MatrixSearcher, workers: Workers, progress: Progress
+    run: Run,
+    cells: Sequence[Cell],
+    searcher: MatrixSearcher,
+    workers: Workers,
+    progress: Progress,
+    trackers: Trackers,
 ) -> None:
     """Run every trial that the searcher has left; their outcome is in the Optuna journals and the records.
 
@@ -44,6 +51,7 @@ def search(
     # Ray Tune's own bookkeeping is of no use to us: what matters is in records and journals.
     scratch = run.folder / "ray"
     shutil.rmtree(scratch, ignore_errors=True)
+    tracking = Tracking(make_loggers(trackers, run.folder, run.study.name), run.folder, tell=progress.phase)
     trainable = ray_tune.with_parameters(CellTrial, run=run, cells=tuple(cells))
     tuner = ray_tune.Tuner(
         ray_tune.with_resources(trainable, {"cpu": 1, "gpu": workers.gpus_each}),
@@ -60,7 +68,7 @@ def search(
             name="search",
             storage_path=str(scratch),
             failure_config=ray_tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
-            callbacks=[_ProgressCallback(progress, cells)],
+            callbacks=[_ProgressCallback(progress, cells), TrackerCallback(tracking)],
             verbose=0,
         ),
     )
@@ -69,6 +77,7 @@ def search(
     except ray_tune.TuneError as error:
         raise TrainingError(f"Ray Tune broke off: {error}") from error
     finally:
+        tracking.close()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -97,7 +106,10 @@ class _ProgressCallback(Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A trial has finished an inner fold."""
-        if self._progress and not result.get("done"):
+        if self._progress is None:
+            return
+        self._progress.fit_ended(_fit_end(result))
+        if not result.get("done"):
             cell, number = trial.config["cell"], trial.config["number"]
             self._progress.trial_begun(cell, number, f"the fold after {result[FOLD]}")
 
@@ -129,6 +141,12 @@ class _ProgressCallback(Callback):
             stopped_after=num_folds if usable and num_folds < self._num_folds[cell] else None,
         )
         self._progress.trial_ended(cell, trial.config["number"], end)
+
+
+def _fit_end(result: dict[str, Any]) -> FitEnd:
+    if result.get(ERROR):
+        return FitEnd(outcome="failed")
+    return FitEnd(outcome="computed" if result.get(FITS_COMPUTED) else "shared", fit_s=result.get(FIT_S))
 
 
 def _trial_name(trial: Any) -> str:

@@ -22,6 +22,7 @@ from tune.estimate import Cost, FitCount, count_fits, estimate_s, measure
 from tune.feature_cache import CachePlan
 from tune.finish import summarise
 from tune.fits import FitStore
+from tune.launch_log import LogProgress
 from tune.ledger import Ledger
 from tune.preflight import checked_matrix
 from tune.progress import LiveProgress, PlainProgress, Progress
@@ -37,8 +38,11 @@ from tune.run_folder import (
     run_folder,
     write_info,
 )
+from tune.running import Mark, marked
 from tune.selection import trial_summaries
 from tune.study import Study, check_same, default_name, read_study, read_study_file, study_from, write_study
+from tune.tee import Tee
+from tune.trackers import Trackers, check_answers, check_installed
 from tune.workbench import Run, Workbench, code_version
 
 
@@ -56,6 +60,7 @@ class Request:
     retry_failed: bool = False
     disk_cache: CachePlan | None = None
     """The feature cache of every node; None for none."""
+    trackers: Trackers = dataclasses.field(default_factory=Trackers)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +95,7 @@ def resolve_study(request: Request) -> tuple[Study, Path, bool]:
 
 def dry_run(request: Request) -> DryRun:
     """Count and measure; starts nothing and leaves nothing behind."""
+    check_installed(request.trackers)
     study, folder, is_begun = resolve_study(request)
     device, offered = resolve_device(request.device), machine()
     workers = plan_workers(offered, device.type, request.num_workers)
@@ -117,6 +123,7 @@ def dry_run(request: Request) -> DryRun:
 def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
     """Run a study, or what is left of it; (its folder, its summary)."""
     started = time.monotonic()
+    check_installed(request.trackers)
     study, folder, is_begun = resolve_study(request)
     if is_begun and (done := _finished(folder, retry_failed=request.retry_failed)) is not None:
         return folder, done
@@ -134,7 +141,8 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
         if is_begun and (before := read_info(folder)) is not None:
             check_unchanged(before, info, study.name, place)
             info = before
-        with held(folder, study.name):
+        check_answers(request.trackers, study.name)
+        with held(folder, study.name), marked(folder) as mark:
             write_study(folder, study)
             write_info(folder, info)
             run = Run(
@@ -150,9 +158,20 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
                 disk_cache=request.disk_cache,
             )
             try:
-                with _progress(cells, console) as progress:
+                with _progress(cells, console) as shown:
+                    mark.log.line(f"Run begins: {request.command}")
+                    progress = Tee(shown, LogProgress(mark.log, shown.board))
                     again = _forget_failures(run, cells, progress) if request.retry_failed else ()
-                    rows, errors = _work(run, cells, workers, offered, progress, retry_failed=again)
+                    rows, errors = _work(
+                        run,
+                        cells,
+                        workers,
+                        offered,
+                        progress,
+                        mark,
+                        request.trackers,
+                        retry_failed=again,
+                    )
             finally:
                 info = dataclasses.replace(info, wall_s=info.wall_s + time.monotonic() - started)
                 write_info(folder, info)
@@ -214,11 +233,14 @@ def _work(
     workers: Workers,
     offered: Machine,
     progress: Progress,
+    mark: Mark,
+    trackers: Trackers,
     *,
     retry_failed: Sequence[str] = (),
 ) -> tuple[tuple[Row, ...], dict[str, str]]:
     """Search, seal, refit and score what is left; (rows, why a row has no result by its name)."""
     from tune.experiment import search  # Ray takes seconds to import, and is not always needed
+    from tune.metrics import StudyMetrics
     from tune.outer import run_outer
     from tune.searcher import MatrixSearcher
 
@@ -241,7 +263,9 @@ def _work(
             return rows, {}
     num_gpus = offered.num_gpus if workers.gpus_each else 0
     with embedded_ray(num_cpus=workers.count, num_gpus=num_gpus) as ray_running:
+        progress = Tee(progress, StudyMetrics(run.study.name, progress.board))
         if ray_running.dashboard_url:
+            mark.show_dashboard(ray_running.dashboard_url)
             url, token = ray_running.dashboard_url, ray_running.token_file
             progress.phase(f"Ray dashboard: {url} (it asks for the token in {token})")
         if searcher.num_left > 0:
@@ -249,7 +273,7 @@ def _work(
                 f"Searching {len(_searched(cells))} cells, {searcher.num_left} trials to go,"
                 f" on {workers.count} workers."
             )
-            search(run, cells, searcher, workers, progress)
+            search(run, cells, searcher, workers, progress, trackers)
         rows, jobs = _seal_and_plan(run, cells)
         if not jobs:
             return rows, {}

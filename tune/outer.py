@@ -1,17 +1,19 @@
 """After the search: winners are refitted and scored on their targets, once, on Ray."""
 
 import dataclasses
+import time
 from collections.abc import Sequence
 
 import ray
 from ray.util import ActorPool
 
 from dgad.errors import TrainingError
+from dgad.records import FitKey
 from dgad.report.examples import write_examples
 from dgad.report.summary import labelled
 from tune.cells import DEPLOY
 from tune.ledger import Ledger
-from tune.progress import Progress
+from tune.progress import FitEnd, Progress
 from tune.resources import Workers
 from tune.rows import OuterJob
 from tune.selection import LeakError
@@ -28,6 +30,7 @@ class OuterResult:
     record_id: str | None
     image_auroc: float | None
     error: str | None
+    fit: FitEnd
 
 
 def run_outer(
@@ -45,6 +48,7 @@ def run_outer(
     try:
         for result in ActorPool(actors).map_unordered(lambda actor, job: actor.run.remote(job), jobs):
             results.append(result)
+            progress.fit_ended(result.fit)
             progress.job_ended(len(results), len(jobs), describe(result))
     except ray.exceptions.RayError as error:
         raise TrainingError(f"A worker broke off {MAX_WORKER_DEATHS + 1} times: {error}") from error
@@ -82,8 +86,10 @@ class OuterWorker:
         key = self._run.fit_key(row.method, row.selection.settings, row.sources, seed=job.seed)
         self._ledger.append(row.name, "fit", domains=key.sources, detail={"fit": key.id})
         if row.target == DEPLOY:
+            started = time.perf_counter()
             error = bench.try_fit(key)
-            return OuterResult(job=job, record_id=None, image_auroc=None, error=error)
+            fit = self._fit_end(key, error, time.perf_counter() - started)
+            return OuterResult(job=job, record_id=None, image_auroc=None, error=error, fit=fit)
         record_id = bench.record_id(key, row.target)
         self._ledger.append(row.name, "outer", domains=(row.target,), record_id=record_id)
         if job.with_examples:
@@ -97,4 +103,12 @@ class OuterWorker:
             record_id=record.record_id,
             image_auroc=record.metrics.image_auroc,
             error=record.error,
+            fit=self._fit_end(key, record.error, record.fit_s),
         )
+
+    def _fit_end(self, key: FitKey, error: str | None, fit_s: float | None) -> FitEnd:
+        if error:
+            return FitEnd(outcome="failed")
+        if key.id not in self._workbench.fits.computed:
+            return FitEnd(outcome="shared")
+        return FitEnd(outcome="computed", fit_s=fit_s)

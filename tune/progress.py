@@ -2,8 +2,9 @@
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from dgad.report.summary import TrialSummary
-from tune.cells import Cell
+
+if TYPE_CHECKING:  # torch comes with it, and takes longer to import than `dgad-tune status` to answer
+    from tune.cells import Cell
 
 
 @dataclasses.dataclass(slots=True)
@@ -40,6 +43,23 @@ class TrialEnd:
     stopped_after: int | None = None
     """The number of inner folds it was seen on, where it was given up early."""
 
+    @property
+    def status(self) -> str:
+        """`complete`, `stopped` (early) or `failed`."""
+        if self.value is None:
+            return "failed"
+        return "complete" if self.stopped_after is None else "stopped"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FitEnd:
+    """What became of a fit that a trial or a winner asked for."""
+
+    outcome: Literal["computed", "shared", "failed"]
+    """`shared`: it was there already, whoever had computed it."""
+    fit_s: float | None = None
+    """Seconds of a computed one."""
+
 
 class Progress(Protocol):
     """What a running search tells."""
@@ -55,6 +75,9 @@ class Progress(Protocol):
     def trial_ended(self, cell: str, number: int, end: TrialEnd) -> None:
         """A trial is over."""
 
+    def fit_ended(self, fit: FitEnd) -> None:
+        """A fit is there, or will never be."""
+
     def job_ended(self, done: int, total: int, text: str) -> None:
         """One of the refits and scorings after the search is done."""
 
@@ -62,7 +85,7 @@ class Progress(Protocol):
 class Board:
     """The figures behind both displays."""
 
-    def __init__(self, cells: Sequence[Cell]) -> None:
+    def __init__(self, cells: "Sequence[Cell]") -> None:
         self.cells = {c.name: CellProgress(planned=c.num_trials) for c in cells if c.num_trials > 0}
         self.started = time.monotonic()
         self.ended_here = 0
@@ -120,7 +143,7 @@ class Board:
 class PlainProgress:
     """One line per event, no control codes."""
 
-    def __init__(self, cells: Sequence[Cell], console: Console) -> None:
+    def __init__(self, cells: "Sequence[Cell]", console: Console) -> None:
         self.board = Board(cells)
         self._console = console
 
@@ -135,14 +158,10 @@ class PlainProgress:
     def trial_ended(self, cell: str, number: int, end: TrialEnd) -> None:
         """Cell, trial, value, best, and how far the whole search is."""
         self.board.end(cell, number, end.value, stopped=end.stopped_after is not None)
-        progress = self.board.cells[cell]
-        outcome = f"inner AUROC {end.value:.3f}" if end.value is not None else f"failed: {end.error}"
-        outcome += f", stopped after {end.stopped_after} fold(s)" if end.stopped_after is not None else ""
-        best = f"{progress.best:.3f}" if progress.best is not None else "none"
-        self._print(
-            f"[{self.board.num_done}/{self.board.num_planned}] {cell} trial {number}: {outcome}"
-            f" (best {best}, {end.duration_s:.1f} s)"
-        )
+        self._print(trial_line(self.board, cell, number, end))
+
+    def fit_ended(self, fit: FitEnd) -> None:
+        """Not worth a line."""
 
     def job_ended(self, done: int, total: int, text: str) -> None:
         """The line itself."""
@@ -155,11 +174,12 @@ class PlainProgress:
 class LiveProgress:
     """A table of the cells, redrawn in place; finished phases scroll above it."""
 
-    def __init__(self, cells: Sequence[Cell], console: Console) -> None:
+    def __init__(self, cells: "Sequence[Cell]", console: Console) -> None:
         self.board = Board(cells)
         self._console = console
         self._phase = ""
         self._jobs = ""
+        self._fits: Counter[str] = Counter()
         self._live = Live(self, console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> "LiveProgress":
@@ -185,6 +205,10 @@ class LiveProgress:
             text = f"{cell} trial {number} failed: {end.error}"
             self._console.print(text, style="red", markup=False, highlight=False)
 
+    def fit_ended(self, fit: FitEnd) -> None:
+        """Counted below the table."""
+        self._fits[fit.outcome] += 1
+
     def job_ended(self, done: int, total: int, text: str) -> None:
         """Counted below the table."""
         self._jobs = f"{done}/{total} {text}"
@@ -198,9 +222,23 @@ class LiveProgress:
         parts = [f"elapsed {clock(self.board.elapsed_s)}"]
         if self.board.num_done < self.board.num_planned:
             parts.append(f"about {clock(remaining)} to go" if remaining is not None else "estimating")
+        if self._fits:
+            parts.append("fits: " + ", ".join(f"{n} {outcome}" for outcome, n in sorted(self._fits.items())))
         if self._jobs:
             parts.append(self._jobs)
         return " · ".join(parts)
+
+
+def trial_line(board: Board, cell: str, number: int, end: TrialEnd) -> str:
+    """Cell, trial, value, best, and how far the whole search is, the trial counted."""
+    best = board.cells[cell].best
+    outcome = f"inner AUROC {end.value:.3f}" if end.value is not None else f"failed: {end.error}"
+    outcome += f", stopped after {end.stopped_after} fold(s)" if end.stopped_after is not None else ""
+    shown = f"{best:.3f}" if best is not None else "none"
+    return (
+        f"[{board.num_done}/{board.num_planned}] {cell} trial {number}: {outcome}"
+        f" (best {shown}, {end.duration_s:.1f} s)"
+    )
 
 
 def board_table(board: Board) -> Table:

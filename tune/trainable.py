@@ -11,7 +11,7 @@ from tune.searcher import METRIC
 from tune.selection import ERROR, SCORES, VALUES, InnerScore, mean_values, read_inner_score
 from tune.workbench import Run, Workbench
 
-FITS_COMPUTED, FITS_READ, FOLD = "fits_computed", "fits_read", "fold"
+FITS_COMPUTED, FITS_READ, FIT_S, FOLD = "fits_computed", "fits_read", "fit_s", "fold"
 
 
 class CellTrial(ray_tune.Trainable):
@@ -53,9 +53,12 @@ class CellTrial(ray_tune.Trainable):
         names = self._run.study.figures
         self._scores.append(read_inner_score(cell, record, self._ledger, names))
         done = len(self._scores) == len(cell.folds)
-        return self._result(fold.target, done=done, error="", computed=computed)
+        fit_s = record.fit_s if computed else None
+        return self._result(fold.target, done=done, error="", computed=computed, fit_s=fit_s)
 
-    def _result(self, fold: str, *, done: bool, error: str, computed: int) -> dict[str, Any]:
+    def _result(
+        self, fold: str, *, done: bool, error: str, computed: int, fit_s: float | None = None
+    ) -> dict[str, Any]:
         study = self._run.study
         means = mean_values(self._scores, study.figures)
         first = study.objectives[0]
@@ -67,6 +70,7 @@ class CellTrial(ray_tune.Trainable):
             FOLD: fold,
             FITS_COMPUTED: computed,
             FITS_READ: 1 - computed,
+            FIT_S: fit_s,
             "done": done,
         }
 
