@@ -51,8 +51,8 @@ def check_answers(trackers: Trackers, study: str) -> None:
     if trackers.mlflow_uri is None:
         return
     mlflow = _mlflow()
-    client = mlflow.MlflowClient(tracking_uri=trackers.mlflow_uri)
     try:
+        client = mlflow.MlflowClient(tracking_uri=trackers.mlflow_uri)
         experiment = client.get_experiment_by_name(study)
     except (mlflow.exceptions.MlflowException, OSError) as error:
         reason = _first_sentence(error)
@@ -120,7 +120,7 @@ def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, An
 def figures(scores: Mapping[str, float | None], mean: float | None, iteration: int) -> dict[str, Any]:
     """What is logged after an inner fold: the running mean, and each fold's image AUROC."""
     folds = {
-        f"inner_fold/{re.sub(r'[^\w./ -]', '_', domain)}": score
+        "inner_fold/" + re.sub(r"[^\w./ -]", "_", domain): score  # what MLflow allows in a name
         for domain, score in scores.items()
         if score is not None
     }

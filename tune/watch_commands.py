@@ -116,7 +116,7 @@ def stop_command(*, name: str, timeout_s: float, runs: Path) -> None:
         while is_alive(process):
             if time.monotonic() >= deadline:
                 raise DgadError(
-                    f"The study `{name}` was asked to stop, but its process {process.pid} has not ended within"
+                    f"The study `{name}` was asked to stop, but its process {process.pid} has not ended in"
                     f" {timeout_s:g} s: wait and look with `dgad-tune status {name}`, or end it with"
                     f" `kill -9 {process.pid}`, which loses nothing that is finished."
                 )

@@ -58,6 +58,7 @@ def test_a_study_leaves_records_ledger_report_and_bundle(finished: tuple[Path, R
     assert kept == {
         "study.yaml",
         "run.json",
+        "launch.log",
         "summary.json",
         "report.html",
         "records",
