@@ -238,11 +238,12 @@ def _errors() -> tuple[type[Exception], ...]:
 def _mlflow() -> Any:
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    mlflow = importlib.import_module("mlflow")
     for name in ("mlflow", "alembic"):  # they tell of every table that they make
         logging.getLogger(name).setLevel(logging.ERROR)
-    return importlib.import_module("mlflow")
+    return mlflow
 
 
 def _first_sentence(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.split(r"(?<=\w)\.\s", lines[0])[0].rstrip(".")[:300]
+    return re.split(r"(?<=\w)\.\s", lines[0])[0].rstrip(".")[:200]
