@@ -15,12 +15,12 @@ from tune.cells import DEPLOY
 from tune.fits import FitStore
 from tune.ledger import Entry, Ledger, leaks
 from tune.objectives import value_of
+from tune.places import SHARED_FOLDER
 from tune.protocols import protocol_of
 from tune.quiet import quiet_optuna
 from tune.searcher import journal_cells, open_study
 from tune.selection import trial_summaries
 from tune.study import Study, read_study
-from tune.workbench import SHARED_FOLDER
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,8 @@ from dgad.errors import RecordError, SettingsError
 from dgad.records import RecordStore
 from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import CellSummary, read_summary
-from dgad.report.tables import DEPLOY, row_label
+from dgad.report.tables import DEPLOY
+from tune.places import SHARED_FOLDER
 from tune.running import Running, is_alive, is_elsewhere, read_ended, read_running
 
 STUDY_FILE, INFO_FILE = "study.yaml", "run.json"
@@ -37,7 +38,7 @@ class CellStatus:
     failed: int
     running: int
     best: float | None
-    """Highest mean inner AUROC of a trial that was seen through."""
+    """Highest mean of the first objective, of a trial that was seen through."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +47,7 @@ class FitCounts:
 
     computed: int
     shared: int
-    """Asked for and there already."""
+    """Asked for and there already, of this study or another."""
     failed: int
 
 
@@ -112,7 +113,7 @@ def state_of(folder: Path) -> tuple[State, str, Running | None]:
         return ended.outcome, ended.error, None
     if not (folder / SUMMARY_FILE).is_file():
         return "interrupted", "", None
-    errors = [f"{c.method}@{c.target}: {c.error}" for c in read_summary(folder).cells if c.error]
+    errors = [f"{c.label}@{c.target}: {c.error}" for c in read_summary(folder).cells if c.error]
     return ("failed", "; ".join(errors), None) if errors else ("finished", "", None)
 
 
@@ -126,7 +127,8 @@ def status(folder: Path) -> StudyStatus:
         _cell_status(name, found, num_trials, is_running=process is not None)
         for name, found in trials.items()
     )
-    refits_done, refits_planned = _refits(folder, int(plan.get("seeds", 1)))
+    entries = _ledger_entries(folder)
+    refits_done, refits_planned = _refits(folder, entries, int(plan.get("seeds", 1)))
     asked = refits_done + sum(t.num_fits for found in trials.values() for t in found)
     elapsed_s = float(info.get("wall_s", 0.0))
     if process is not None:
@@ -140,7 +142,7 @@ def status(folder: Path) -> StudyStatus:
         process=process,
         is_elsewhere=process is not None and is_elsewhere(process),
         cells=cells,
-        fits=_fit_counts(folder / "fits", asked),
+        fits=_fit_counts(folder, entries, asked),
         refits_done=refits_done,
         refits_planned=refits_planned,
         started_at=str(info.get("started_at", "")),
@@ -160,7 +162,7 @@ def best_mean(folder: Path) -> float | None:
     rows: dict[str, list[CellSummary]] = {}
     for cell in summary.cells:
         if cell.target != DEPLOY and cell.protocol != "oracle":
-            rows.setdefault(row_label(summary, cell), []).append(cell)
+            rows.setdefault(cell.label, []).append(cell)
     means = (_mean_auroc(folder, cells) for cells in rows.values())
     return max((m for m in means if m is not None), default=None)
 
@@ -197,15 +199,19 @@ def _trials(journals: Path) -> Iterator[tuple[str, tuple[_Trial, ...]]]:
         storage = JournalStorage(JournalFileBackend(str(path)))
         found = []
         for study in storage.get_all_studies():
-            for trial in storage.get_all_trials(study._study_id, deepcopy=False):
+            trials = storage.get_all_trials(study._study_id, deepcopy=False)
+            retried = {t.user_attrs["retry_of"] for t in trials if "retry_of" in t.user_attrs}
+            for trial in trials:
                 error = trial.user_attrs.get("error")
                 if trial.state not in states or (trial.state == TrialState.FAIL and not error):
                     continue
+                if trial.number in retried:
+                    continue  # the later attempt stands for it
                 num_scores = len(json.loads(trial.user_attrs.get("inner_scores", "{}")))
                 found.append(
                     _Trial(
                         state=states[trial.state],
-                        value=trial.value if trial.state == TrialState.COMPLETE else None,
+                        value=trial.values[0] if trial.state == TrialState.COMPLETE else None,
                         num_fits=num_scores + bool(error),
                         duration_s=trial.duration.total_seconds() if trial.duration else None,
                     )
@@ -236,12 +242,20 @@ def _left_s(trials: Any, cells: Sequence[CellStatus]) -> float | None:
     return sum(durations) / len(durations) * num_left / side_by_side
 
 
-def _refits(folder: Path, num_seeds: int) -> tuple[int, int]:
-    """(refits and scorings done, planned), by the ledger.
+def _ledger_entries(folder: Path) -> list[Mapping[str, Any]]:
+    """The ledger as far as it is written.
 
-    A ledger that grows may be listed with a gap, so it is not read by `Ledger`, which takes that for damage.
+    One that grows may be listed with a gap, so it is not read by `Ledger`, which takes that for damage.
     """
-    entries = [json.loads(path.read_bytes()) for path in sorted((folder / "ledger").glob("*.json"))]
+    return [json.loads(path.read_bytes()) for path in sorted((folder / "ledger").glob("*.json"))]
+
+
+def _fit_file(folder: Path, fit: str) -> Path:
+    return folder.parent / SHARED_FOLDER / "fits" / fit / "fit.json"
+
+
+def _refits(folder: Path, entries: Sequence[Mapping[str, Any]], num_seeds: int) -> tuple[int, int]:
+    """(refits and scorings done, planned), by the ledger."""
     sealed: set[str] = set()
     done: set[tuple[str, str]] = set()
     planned = 0
@@ -256,18 +270,21 @@ def _refits(folder: Path, num_seeds: int) -> tuple[int, int]:
             done.add((cell, entry["record_id"]))
         elif purpose == "fit" and is_deploy and cell in sealed:
             fit = entry["detail"]["fit"]
-            if (folder / "fits" / fit / "fit.json").is_file():
+            if _fit_file(folder, fit).is_file():
                 done.add((cell, fit))
     return len(done), planned
 
 
-def _fit_counts(fits: Path, asked: int) -> FitCounts:
+def _fit_counts(folder: Path, entries: Sequence[Mapping[str, Any]], asked: int) -> FitCounts:
+    """Of the fits that the ledger names, those that this study computed and those that failed."""
     states = []
-    for path in fits.glob("*/fit.json"):
+    for fit in {e["detail"]["fit"] for e in entries if e["purpose"] == "fit"}:
         try:
-            states.append(json.loads(path.read_bytes())["status"])
-        except (FileNotFoundError, ValueError, KeyError):  # being replaced, or damaged and so fitted again
+            about = json.loads(_fit_file(folder, fit).read_bytes())
+        except (FileNotFoundError, ValueError):  # being computed or replaced, or damaged and so fitted again
             continue
+        if about.get("study") == folder.name:
+            states.append(about.get("status"))
     failed = states.count("failed")
     return FitCounts(computed=len(states) - failed, shared=max(0, asked - len(states)), failed=failed)
 

@@ -118,13 +118,13 @@ def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, An
 
 
 def figures(scores: Mapping[str, float | None], mean: float | None, iteration: int) -> dict[str, Any]:
-    """What is logged after an inner fold: the running mean, and each fold's image AUROC."""
+    """What is logged after an inner fold: the running mean of the first objective, and its value by fold."""
     folds = {
         "inner_fold/" + re.sub(r"[^\w./ -]", "_", domain): score  # what MLflow allows in a name
         for domain, score in scores.items()
         if score is not None
     }
-    known = {} if mean is None or mean != mean else {"inner_image_auroc": mean}
+    known = {} if mean is None or mean != mean else {"inner_score": mean}
     return {**known, **folds, "training_iteration": iteration}
 
 

@@ -32,10 +32,10 @@ from dgad.records import FitKey, Record, RecordStore, current_versions, record_i
 from dgad.settings import from_dict, to_dict
 from tune.feature_cache import CachePlan, open_cache
 from tune.fits import FitStore
+from tune.places import SHARED_FOLDER
 from tune.study import Study
 
 MAX_RETRIES = 2
-SHARED_FOLDER = ".shared"
 T = TypeVar("T")
 FIT_ERRORS = (DgadError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 """What makes a fit a failed record: ours, and what torch raises. Anything else is a defect of the code."""

@@ -12,6 +12,7 @@ import pytest
 from dgad.report.summary import CellSummary, StudySummary, write_summary
 from tests.conftest import Run
 from tune.ledger import Ledger
+from tune.places import SHARED_FOLDER
 from tune.running import ENDED_FILE, RUNNING_FILE, Ended, Mark, read_running
 from tune.searcher import journal_path, open_study
 from tune.selection import ERROR, SCORES
@@ -47,9 +48,10 @@ def _journal(folder: Path) -> optuna.Study:
     return study
 
 
-def _fit(folder: Path, name: str, outcome: str) -> None:
-    (folder / "fits" / name).mkdir(parents=True)
-    (folder / "fits" / name / "fit.json").write_text(json.dumps({"status": outcome}))
+def _fit(folder: Path, name: str, outcome: str, study: str = "x") -> None:
+    place = folder.parent / SHARED_FOLDER / "fits" / name
+    place.mkdir(parents=True)
+    (place / "fit.json").write_text(json.dumps({"status": outcome, "study": study}))
 
 
 def _summary(folder: Path, error: str | None) -> None:
@@ -67,7 +69,10 @@ def test_trials_fits_and_refits_are_counted(folder: Path) -> None:
     _journal(folder)
     for name, outcome in (("f1", "ok"), ("f2", "ok"), ("f3", "failed"), ("f4", "ok")):
         _fit(folder, name, outcome)
+    _fit(folder, "f5", "ok", study="another")
     ledger = Ledger(folder / "ledger")
+    for fit in ("f2", "f3", "f5"):
+        ledger.append(CELL, "fit", detail={"fit": fit})
     for cell in (CELL, "comparer@deploy"):
         ledger.append(cell, "fit", detail={"fit": "f1"})
         ledger.append(cell, "seal", detail={"settings": {}})

@@ -38,12 +38,12 @@ def test_settings_are_flat_values() -> None:
 
 def test_figures_name_their_inner_folds() -> None:
     assert FIGURES == {
-        "inner_image_auroc": 0.625,
+        "inner_score": 0.625,
         "inner_fold/grid": 0.5,
         "inner_fold/tile": 0.75,
         "training_iteration": 2,
     }
-    assert "inner_image_auroc" not in figures({}, float("nan"), 1)
+    assert "inner_score" not in figures({}, float("nan"), 1)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_tensorboard_files_hold_settings_and_figures_and_survive_the_next_run(tm
         tracking.close()
         (path,) = (tmp_path / "tensorboard" / "comparer@wood" / f"{number:04d}").glob("events.out.tfevents.*")
         told = path.read_bytes()
-        for text in (b"ray/tune/inner_image_auroc", b"ray/tune/inner_fold/grid", b"deep.rate"):
+        for text in (b"ray/tune/inner_score", b"ray/tune/inner_fold/grid", b"deep.rate"):
             assert text in told
         assert {path: path.read_bytes() for path in kept} == kept
         kept[path] = told
@@ -116,7 +116,7 @@ def test_mlflow_has_a_run_a_trial_with_settings_figures_and_tags(tmp_path: Path)
     assert run.data.params["num_steps"] == "40"
     assert run.data.params["deep.rate"] == "0.1"
     assert run.data.metrics["inner_fold/grid"] == 0.5
-    assert run.data.metrics["inner_image_auroc"] == 0.625
+    assert run.data.metrics["inner_score"] == 0.625
     assert run.data.tags["cell"] == "comparer@wood"
     assert run.data.tags["target"] == "wood"
     assert run.data.tags["study"] == "study"

@@ -126,7 +126,7 @@ def _check_mlflow(database: str) -> None:
         assert one.data.params["num_steps"].isdigit()
         folds = [v for name, v in one.data.metrics.items() if name.startswith("inner_fold/")]
         assert len(folds) == (2 if one.data.tags["target"] == "grid" else 3)
-        assert one.data.metrics["inner_image_auroc"] == pytest.approx(sum(folds) / len(folds))
+        assert one.data.metrics["inner_score"] == pytest.approx(sum(folds) / len(folds))
 
 
 def _start(*arguments: object, ignore_interrupt: bool = False) -> subprocess.Popen[str]:
