@@ -37,7 +37,7 @@ from tune.fits import FitStore
 from tune.ledger import Ledger
 from tune.preflight import checked_matrix
 from tune.progress import PlainProgress
-from tune.resources import plan_workers
+from tune.resources import Demand, plan_workers
 from tune.rows import outer_jobs, seal
 from tune.searcher import METRIC, MatrixSearcher, open_study
 from tune.selection import SCORES, VALUES, mean_values, read_inner_score, trial_summaries
@@ -187,7 +187,8 @@ def search_on_ray(run: Run, cells: Sequence[Cell], num_workers: int) -> tuple[fl
     """(wall seconds of the search, seconds that its trials worked); Ray is running already."""
     from tune.experiment import search
 
-    workers = dataclasses.replace(plan_workers(machine(), "cpu", num_workers), threads_each=run.num_threads)
+    planned = plan_workers(machine(), "cpu", Demand(workers=num_workers))
+    workers = dataclasses.replace(planned, threads_each=run.num_threads)
     searcher = searcher_of(run, cells)
     worked: list[float] = []
 

@@ -5,9 +5,13 @@ checked against the others, so that a read that was never entered shows as well 
 """
 
 import dataclasses
+import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import optuna
 
 from dgad.errors import RecordError
 from dgad.records import Record, RecordStore
@@ -19,7 +23,7 @@ from tune.places import SHARED_FOLDER
 from tune.protocols import protocol_of
 from tune.quiet import quiet_optuna
 from tune.searcher import journal_cells, open_study
-from tune.selection import trial_summaries
+from tune.selection import SCORES, trial_summaries
 from tune.study import Study, read_study
 
 
@@ -142,6 +146,21 @@ def _splits(records: Iterable[Record]) -> Iterator[str]:
             yield f"Record {record.record_id} scores images of {record.target} that its fit was trained on."
 
 
+def _early_stops(cell: str, journal: optuna.Study) -> Iterator[str]:
+    """What an early-stopping rule was told are the running means of the trial's own inner folds."""
+    for trial in journal.get_trials(deepcopy=False):
+        scores = list(json.loads(trial.user_attrs.get(SCORES, "{}")).values())
+        if not scores:
+            continue  # failed or left behind: nothing of it was chosen from
+        for step, value in trial.intermediate_values.items():
+            known = [s for s in scores[:step] if s is not None]
+            if step > len(scores) or not known or not math.isclose(value, sum(known) / len(known)):
+                yield (
+                    f"Trial {trial.number} of {cell} told its early-stopping rule {value:.4g} at fold {step},"
+                    " which its inner folds do not account for."
+                )
+
+
 def _journals(
     entries: Sequence[Entry], records: Mapping[str, Record], journals: Path, study: Study
 ) -> Iterator[str]:
@@ -157,7 +176,9 @@ def _journals(
     for cell in journal_cells(journals):
         target = _target(cell)
         peeks = protocol_of(cell) == "oracle"
-        for trial in trial_summaries(open_study(journals, cell, seed=0, objectives=study.objectives)):
+        journal = open_study(journals, cell, seed=0, objectives=study.objectives)
+        yield from _early_stops(cell, journal)
+        for trial in trial_summaries(journal):
             for domain, value in trial.inner_scores.items():
                 if domain == target and target != DEPLOY and not peeks:
                     yield f"Trial {trial.number} of {cell} told its sampler a value of its target."

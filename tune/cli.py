@@ -80,7 +80,9 @@ def cli() -> None:
 @click.option("--num-references", help="N, P% of a target's normals, or all  [default: 10]")
 @feature_options
 @device_option
-@click.option("--workers", "num_workers", type=int, help="Fits side by side  [default: 1 a core, 4 a GPU]")
+@click.option("--workers", type=int, help="Fits side by side  [default: 1 a core, 4 a GPU]")
+@click.option("--cpus-per-trial", type=int, help="Cores and threads of each fit  [default: shared evenly]")
+@click.option("--gpus-per-trial", type=float, help="GPUs of each fit; 0.25 shares one  [default: evenly]")
 @click.option("--retry-failed", is_flag=True, help="Try failed fits and trials of the study again.")
 @click.option(
     "--cache",
@@ -103,7 +105,9 @@ def launch_command(
     study_file: Path | None,
     runs: Path,
     device: str,
-    num_workers: int | None,
+    workers: int | None,
+    cpus_per_trial: int | None,
+    gpus_per_trial: float | None,
     cache_folder: Path | None,
     cache_gib: float,
     tensorboard: bool,
@@ -125,6 +129,7 @@ def launch_command(
     from tune import launch  # torch takes seconds to import, and --help needs none of it
     from tune.feature_cache import plan_cache
     from tune.finish import command_line
+    from tune.resources import Demand
     from tune.trackers import Trackers
 
     given = dict(options)
@@ -138,7 +143,7 @@ def launch_command(
         study_file=study_file,
         runs=runs,
         device=device,
-        num_workers=num_workers,
+        demand=Demand(workers=workers, cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial),
         command=command_line(),
         retry_failed=retry_failed,
         disk_cache=plan_cache(cache_folder, cache_gib),

@@ -26,7 +26,7 @@ from tune.launch_log import LogProgress
 from tune.ledger import Ledger
 from tune.preflight import checked_matrix
 from tune.progress import LiveProgress, PlainProgress, Progress
-from tune.resources import Workers, plan_workers
+from tune.resources import Demand, Workers, plan_workers
 from tune.rows import OuterJob, Row, is_done, outer_jobs, seal
 from tune.run_folder import (
     RunInfo,
@@ -55,8 +55,8 @@ class Request:
     study_file: Path | None
     runs: Path
     device: str
-    num_workers: int | None
     command: str
+    demand: Demand = dataclasses.field(default_factory=Demand)
     retry_failed: bool = False
     disk_cache: CachePlan | None = None
     """The feature cache of every node; None for none."""
@@ -98,7 +98,7 @@ def dry_run(request: Request) -> DryRun:
     check_installed(request.trackers)
     study, folder, is_begun = resolve_study(request)
     device, offered = resolve_device(request.device), machine()
-    workers = plan_workers(offered, device.type, request.num_workers)
+    workers = plan_workers(offered, device.type, request.demand)
     with data_of(study, folder, quick=True) as place:
         dataset = open_dataset(place, layout=study.layout)
         matrix = checked_matrix(study, dataset)
@@ -128,7 +128,7 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
     if is_begun and (done := _finished(folder, retry_failed=request.retry_failed)) is not None:
         return folder, done
     device, offered = resolve_device(request.device), machine()
-    workers = plan_workers(offered, device.type, request.num_workers)
+    workers = plan_workers(offered, device.type, request.demand)
     with data_of(study, folder) as place:
         dataset = open_dataset(place, layout=study.layout)
         matrix = checked_matrix(study, dataset)
@@ -262,7 +262,7 @@ def _work(
         if not jobs:
             return rows, {}
     num_gpus = offered.num_gpus if workers.gpus_each else 0
-    with embedded_ray(num_cpus=workers.count, num_gpus=num_gpus) as ray_running:
+    with embedded_ray(num_cpus=workers.count * workers.cpus_each, num_gpus=num_gpus) as ray_running:
         progress = Tee(progress, StudyMetrics(run.study.name, progress.board))
         if ray_running.dashboard_url:
             mark.show_dashboard(ray_running.dashboard_url)

@@ -37,9 +37,9 @@ def run_outer(
     run: Run, jobs: Sequence[OuterJob], workers: Workers, progress: Progress
 ) -> tuple[OuterResult, ...]:
     """Run the jobs on Ray, in any order; a failed one is a result too."""
-    worker_class = ray.remote(num_cpus=1, num_gpus=workers.gpus_each, max_restarts=MAX_WORKER_DEATHS)(
-        OuterWorker
-    )
+    worker_class = ray.remote(
+        num_cpus=workers.cpus_each, num_gpus=workers.gpus_each, max_restarts=MAX_WORKER_DEATHS
+    )(OuterWorker)
     actors = [
         worker_class.options(max_task_retries=MAX_WORKER_DEATHS).remote(run)
         for _ in range(min(workers.count, len(jobs)))

@@ -12,6 +12,16 @@ MAX_CACHE_BYTES = 2 * 1024**3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Demand:
+    """What a user asks for; None leaves it to the plan."""
+
+    workers: int | None = None
+    cpus_per_trial: int | None = None
+    gpus_per_trial: float | None = None
+    """A fraction, or a whole number."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Workers:
     """What runs side by side."""
 
@@ -19,22 +29,65 @@ class Workers:
     threads_each: int
     gpus_each: float
     cache_bytes_each: int
+    cpus_each: int = 1
+    """Cores that Ray sets aside for each."""
 
 
-def plan_workers(machine: Machine, device: str, wanted: int | None) -> Workers:
-    """One worker per core, as many as memory holds; on CUDA a few per GPU. `wanted` overrides the count."""
-    if wanted is not None:
-        require(wanted >= 1, "workers", "at least 1", wanted)
+def plan_workers(machine: Machine, device: str, demand: Demand) -> Workers:
+    """One worker per core, as many as memory holds; on CUDA a few per GPU; what is asked for goes first.
+
+    Raises `SettingsError` where a trial would fit nowhere, and so wait for ever.
+    """
     on_gpu = device.startswith("cuda") and machine.num_gpus > 0
+    check_demand(machine, demand, on_gpu=on_gpu)
+    cpus_each, gpus_each, wanted = demand.cpus_per_trial, demand.gpus_per_trial, demand.workers
+    by_cpu = machine.num_cpus // (cpus_each or 1)
     by_memory = max(1, machine.memory_bytes // WORKER_BYTES)
-    count = wanted or max(1, min(machine.num_cpus, by_memory))
-    if on_gpu and wanted is None:
+    count = wanted or max(1, min(by_cpu, by_memory))
+    if cpus_each is not None:
+        count = min(count, by_cpu)
+    if on_gpu and gpus_each:
+        count = min(count, _num_fitting(machine.num_gpus, gpus_each))
+    elif on_gpu and wanted is None:
         count = min(count, WORKERS_PER_GPU * machine.num_gpus)
     # Half of what is left stays free: data and training come out of it too.
     spare_bytes = max(0, machine.memory_bytes - count * WORKER_BYTES) // 2
     return Workers(
         count=count,
-        threads_each=max(1, machine.num_cpus // count),
-        gpus_each=min(1.0, machine.num_gpus / count) if on_gpu else 0.0,
+        threads_each=cpus_each or max(1, machine.num_cpus // count),
+        gpus_each=(gpus_each or min(1.0, machine.num_gpus / count)) if on_gpu else 0.0,
         cache_bytes_each=min(MAX_CACHE_BYTES, max(64 * 1024**2, spare_bytes // count)),
+        cpus_each=cpus_each or 1,
     )
+
+
+def check_demand(machine: Machine, demand: Demand, *, on_gpu: bool) -> None:
+    """Raise `SettingsError` unless one trial fits this machine."""
+    if demand.workers is not None:
+        require(demand.workers >= 1, "workers", "at least 1", demand.workers)
+    cpus, gpus = demand.cpus_per_trial, demand.gpus_per_trial
+    if cpus is not None:
+        require(cpus >= 1, "cpus_per_trial", "at least 1", cpus)
+        require(
+            cpus <= machine.num_cpus,
+            "cpus_per_trial",
+            f"at most {machine.num_cpus}, the cores of this machine, or no trial would ever start",
+            cpus,
+        )
+    if gpus is None:
+        return
+    require(gpus >= 0 and (gpus <= 1 or gpus == int(gpus)), "gpus_per_trial", "0 to 1, or whole", gpus)
+    have = machine.num_gpus if on_gpu else 0
+    require(
+        gpus <= have,
+        "gpus_per_trial",
+        f"at most {have}, the GPUs that this run has, or no trial would ever start",
+        gpus,
+    )
+    require(gpus > 0 or not on_gpu, "gpus_per_trial", "above 0 on CUDA (--device cpu uses none)", gpus)
+
+
+def _num_fitting(num_gpus: int, gpus_each: float) -> int:
+    """Trials that GPUs hold; a fraction never spans two of them."""
+    # The smallest share that Ray deals is 1e-4: without it 1/3 would not fit three times.
+    return num_gpus * int(1 / gpus_each + 1e-4) if gpus_each <= 1 else num_gpus // int(gpus_each)

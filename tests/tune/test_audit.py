@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 
 from dgad.errors import RecordError
@@ -20,8 +21,8 @@ from tune.cells import Cell, cells_of
 from tune.ledger import Ledger
 from tune.outer import OuterWorker
 from tune.rows import OuterJob, seal
-from tune.searcher import METRIC, MatrixSearcher, journal_path
-from tune.selection import SCORES, VALUES, mean_values, read_inner_score
+from tune.searcher import METRIC, MatrixSearcher, journal_path, open_study
+from tune.selection import SCORES, VALUES, mean_values, read_inner_score, trial_summaries
 from tune.study import write_study
 from tune.workbench import Run, Workbench
 
@@ -49,9 +50,6 @@ def honest(surfaces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         searcher.on_trial_complete(f"t{number}", {**result, "error": "", "done": True})
         number += 1
-    from tune.searcher import open_study
-    from tune.selection import trial_summaries
-
     trials = {c.name: trial_summaries(open_study(run.journals_folder, c.name, seed=0)) for c in cells}
     rows = seal(cells, trials, ledger)
     worker = OuterWorker(run)
@@ -111,7 +109,17 @@ def plant_in_early_stop(folder: Path) -> None:
     path.write_text(path.read_text().replace('\\"tile\\"', '\\"grid\\"'))
 
 
-def plant_in_fit(folder: Path) -> None:
+def plant_in_scheduler(folder: Path) -> None:
+    """The early-stopping rule was told a figure of something else than the trial's inner folds."""
+    study = open_study(folder / "optuna", "patch_knn@grid", seed=0)
+    trial = study.ask()
+    trial.set_user_attr("settings", "{}")
+    trial.set_user_attr(SCORES, json.dumps({"tile": 0.5}))
+    trial.report((_target_record(folder).metrics.image_auroc or 0.0) - 0.25, step=1)
+    study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+
+
+def plant_in_shared_fit(folder: Path) -> None:
     """A fit that the cell used knows its target, whatever the ledger says."""
     ledger = Ledger(folder / "ledger")
     entry = next(e for e in ledger.entries() if e.purpose == "fit" and e.cell == "patch_knn@grid")
@@ -161,7 +169,8 @@ def plant_a_late_judgement(folder: Path) -> None:
         (plant_in_objective, "was judged by its own target"),
         (plant_in_sampler, "that no read accounts for"),
         (plant_in_early_stop, "told its sampler a value of its target"),
-        (plant_in_fit, "used a fit that was trained on its target"),
+        (plant_in_scheduler, "told its early-stopping rule"),
+        (plant_in_shared_fit, "used a fit that was trained on its target"),
         (plant_in_references, "no train normal of its target"),
         (plant_in_choice, "scored with other settings than those it had sealed"),
         (plant_a_late_judgement, "judged a configuration after its seal"),

@@ -190,6 +190,7 @@ def test_another_study_computes_nothing_again_and_shows_what_peeking_is_worth(
         (["--num-references", "0"], "at least 1, but got 0"),
         (["--num-references", "99"], "at most 6"),
         (["--protocol", "peek"], "must be one of nested, source-validation, oracle, but got 'peek'"),
+        (["--cpus-per-trial", "999"], "or no trial would ever start"),
         (["--objectives", "ms_per_image"], "`objectives` must begin with one of image_auroc"),
         (["--constraint", "ms <= 3"], "can bound image_auroc"),
         (["--device", "tpu"], "`device` must be auto, cpu, cuda or cuda:N"),

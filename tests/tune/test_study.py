@@ -24,6 +24,11 @@ def test_an_unknown_key_is_named_with_its_line_and_the_near_miss(tmp_path: Path)
         ("seed: 1\nmethods: [a\n", r"line 3: not valid YAML"),
         ("- just\n- a list\n", r"must hold a mapping of settings"),
         ("protocol: seen\n", r"line 1: `protocol\[0\]` must be one of nested, source-validation, oracle"),
+        # F1-max lies at the threshold that the labels it is measured by would choose.
+        (
+            "objectives: [f1_max]\n",
+            r"line 1: `objectives\[0\]` must be one of image_auroc, pixel_auroc, aupro",
+        ),
         ("objectives: [auroc]\n", r"line 1: `objectives\[0\]` must be one of image_auroc"),
     ],
 )

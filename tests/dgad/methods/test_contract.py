@@ -13,7 +13,7 @@ from dgad.domains.image_set import ImageSet
 from dgad.errors import DataError, SettingsError
 from dgad.features import builtin
 from dgad.methods import METHODS, method_label, parse_method
-from dgad.methods.base import Context, Method
+from dgad.methods.base import Context, Enrolled, Method, Scores
 from tests.dgad.methods.shortened import brief, short
 from tests.dgad.methods.surfaces import SIZE, context, source, surface
 
@@ -93,13 +93,31 @@ def test_higher_is_more_anomalous_on_an_obvious_defect(
 def test_batch_equals_single_and_cached_equals_uncached(
     method: Method, references: ImageSet, queries: ImageSet
 ) -> None:
-    enrolled = method.enroll(references)
+    check_each_query_is_scored_alone(method, queries, method.enroll(references))
+
+
+def check_each_query_is_scored_alone(method: Method, queries: ImageSet, enrolled: Enrolled) -> None:
     whole = method.score(queries, enrolled)
     for i in (0, 7):
         single = method.score(ImageSet(images=queries.images[i : i + 1]), enrolled)
         torch.testing.assert_close(single.image, whole.image[i : i + 1], rtol=1e-4, atol=1e-4)
         if whole.pixels is not None and single.pixels is not None:
             torch.testing.assert_close(single.pixels, whole.pixels[i : i + 1], rtol=1e-4, atol=1e-4)
+
+
+class NormalisedByQueries(METHODS["patch_knn"]):  # type: ignore[misc]
+    """A planted leak: what the target's test images are like decides every score."""
+
+    def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
+        scores = super().score(queries, enrolled)
+        return dataclasses.replace(scores, image=scores.image - scores.image.median())
+
+
+def test_a_normalisation_over_the_queries_is_caught(references: ImageSet, queries: ImageSet) -> None:
+    method = NormalisedByQueries(METHODS["patch_knn"].presets["default"], context())
+    method.fit([], seed=0)
+    with pytest.raises(AssertionError):
+        check_each_query_is_scored_alone(method, queries, method.enroll(references))
 
 
 def test_the_order_of_references_is_irrelevant(
