@@ -182,6 +182,41 @@ def test_another_study_computes_nothing_again_and_shows_what_peeking_is_worth(
     assert len(found.oracles) == len(DOMAINS)
 
 
+def test_what_failed_is_told_and_tried_again_only_when_asked(
+    finished: tuple[Path, Result], surfaces: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(finished[0] / ".shared" / "fits", runs / ".shared" / "fits")
+    for path in runs.glob(".shared/fits/*/fit.json"):
+        about = json.loads(path.read_bytes())
+        if about["key"]["sources"]:  # what learns
+            path.write_text(json.dumps({**about, "status": "failed", "error": "the loss became nan"}))
+    arguments = _arguments(surfaces, runs, "--folds", "grid", "--trials", "1")
+    result = _invoke(arguments)
+    assert result.exit_code == 0, result.output
+    assert "comparer on grid failed: every trial of the cell failed" in result.output
+    folder = runs / "x"
+    (trial,) = next(c for c in read_summary(folder).cells if c.target == "grid").trials
+    assert trial.status == "failed"
+    assert trial.error is not None
+    assert trial.error.startswith("the loss became nan (traceback: logs/")
+    assert "TrainingError: the loss became nan" in next(folder.glob("logs/*.log")).read_text()
+    assert "the loss became nan" in (folder / "report.html").read_text()
+    assert not (folder / "bundle").exists()
+
+    again = _invoke(arguments)
+    assert "comparer on grid failed" in again.output
+
+    retried = _invoke([*arguments, "--retry-failed"])
+    assert retried.exit_code == 0, retried.output
+    assert "Trying again what failed" in retried.output
+    summary = read_summary(folder)
+    assert all(c.error is None for c in summary.cells)
+    assert [t.status for c in summary.cells for t in c.trials] == ["complete", "complete"]
+    assert (folder / "bundle").is_dir()
+    assert audit(folder).breaches == ()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
