@@ -38,7 +38,7 @@ class StudyMetrics:
     def __init__(self, study: str, board: Board) -> None:
         """To be made when Ray runs; begins with what earlier runs of the study have finished."""
         self.board = board
-        self._best = Gauge(CELL_BEST, "Best mean inner AUROC of a cell", ("study", "cell"))
+        self._best = Gauge(CELL_BEST, "Best mean of a cell over its inner folds", ("study", "cell"))
         self._planned = Gauge(CELL_PLANNED, "Trials a cell will have", ("study", "cell"))
         self._trials = Counter(TRIALS, "Trials that ended, by how", ("study", "cell", "status"))
         self._fits = Counter(FITS, "Fits asked for in this run, by outcome", ("study", "outcome"))

@@ -7,10 +7,9 @@ Optuna journals, which may be read while they grow (a line that is not whole yet
 import dataclasses
 import datetime
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import unquote
 
 import yaml
 
@@ -19,6 +18,7 @@ from dgad.records import RecordStore
 from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import CellSummary, read_summary
 from dgad.report.tables import DEPLOY
+from tune.journals import TrialState, read_trials
 from tune.places import SHARED_FOLDER
 from tune.running import Running, is_alive, is_elsewhere, read_ended, read_running
 
@@ -121,7 +121,7 @@ def status(folder: Path) -> StudyStatus:
     """All of it; `RecordError` where a file is damaged."""
     state, reason, process = state_of(folder)
     plan, info = _mapping(folder / STUDY_FILE), _mapping(folder / INFO_FILE)
-    trials = dict(_trials(folder / "optuna"))
+    trials = dict(read_trials(folder / "optuna"))
     num_trials = int(plan.get("trials", 0))
     cells = tuple(
         _cell_status(name, found, num_trials, is_running=process is not None)
@@ -167,59 +167,7 @@ def best_mean(folder: Path) -> float | None:
     return max((m for m in means if m is not None), default=None)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Trial:
-    """What is needed of a trial."""
-
-    state: Literal["running", "complete", "stopped", "failed"]
-    value: float | None
-    num_fits: int
-    duration_s: float | None
-
-
-def _trials(journals: Path) -> Iterator[tuple[str, tuple[_Trial, ...]]]:
-    """By cell; those that a stopped run left behind and that were asked for again are left out."""
-    paths = sorted(journals.glob("*.log"))
-    if not paths:
-        return
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-    from optuna.trial import TrialState
-
-    from tune.quiet import quiet_optuna
-
-    quiet_optuna()
-    states: Mapping[Any, Any] = {
-        TrialState.RUNNING: "running",
-        TrialState.COMPLETE: "complete",
-        TrialState.PRUNED: "stopped",
-        TrialState.FAIL: "failed",
-    }
-    for path in paths:
-        storage = JournalStorage(JournalFileBackend(str(path)))
-        found = []
-        for study in storage.get_all_studies():
-            trials = storage.get_all_trials(study._study_id, deepcopy=False)
-            retried = {t.user_attrs["retry_of"] for t in trials if "retry_of" in t.user_attrs}
-            for trial in trials:
-                error = trial.user_attrs.get("error")
-                if trial.state not in states or (trial.state == TrialState.FAIL and not error):
-                    continue
-                if trial.number in retried:
-                    continue  # the later attempt stands for it
-                num_scores = len(json.loads(trial.user_attrs.get("inner_scores", "{}")))
-                found.append(
-                    _Trial(
-                        state=states[trial.state],
-                        value=trial.values[0] if trial.state == TrialState.COMPLETE else None,
-                        num_fits=num_scores + bool(error),
-                        duration_s=trial.duration.total_seconds() if trial.duration else None,
-                    )
-                )
-        yield unquote(path.stem), tuple(found)
-
-
-def _cell_status(name: str, trials: Sequence[_Trial], planned: int, *, is_running: bool) -> CellStatus:
+def _cell_status(name: str, trials: Sequence[TrialState], planned: int, *, is_running: bool) -> CellStatus:
     states = [t.state for t in trials]
     return CellStatus(
         name=name,
@@ -232,7 +180,7 @@ def _cell_status(name: str, trials: Sequence[_Trial], planned: int, *, is_runnin
     )
 
 
-def _left_s(trials: Any, cells: Sequence[CellStatus]) -> float | None:
+def _left_s(trials: Iterable[Sequence[TrialState]], cells: Sequence[CellStatus]) -> float | None:
     """What is left, at the mean duration of a trial, by as many side by side as there are now."""
     durations = [t.duration_s for found in trials for t in found if t.duration_s is not None]
     num_left = sum(max(0, c.planned - c.done) for c in cells)

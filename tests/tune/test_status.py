@@ -15,7 +15,7 @@ from tune.ledger import Ledger
 from tune.places import SHARED_FOLDER
 from tune.running import ENDED_FILE, RUNNING_FILE, Ended, Mark, read_running
 from tune.searcher import journal_path, open_study
-from tune.selection import ERROR, SCORES
+from tune.selection import ERROR, RETRY_OF, SCORES
 from tune.status import state_of, status
 from tune.watch_commands import log_lines
 
@@ -33,9 +33,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _journal(folder: Path) -> optuna.Study:
-    """A trial seen through, one stopped early, one left by a killed run, one that failed, one running."""
+    """A trial seen through, one stopped early, one left by a killed run, one that failed, one that failed
+    and was tried again, which runs."""
     study = open_study(folder / "optuna", CELL, seed=0)
-    complete, stopped, left, failed, _ = (study.ask() for _ in range(5))
+    complete, stopped, left, failed, tried = (study.ask() for _ in range(5))
     complete.set_user_attr(SCORES, json.dumps({"a": 0.5, "b": 1.0}))
     study.tell(complete, 0.75)
     stopped.set_user_attr(SCORES, json.dumps({"a": 0.9}))
@@ -44,6 +45,10 @@ def _journal(folder: Path) -> optuna.Study:
     study.tell(left, state=optuna.trial.TrialState.FAIL)
     failed.set_user_attr(ERROR, "the loss became nan")
     study.tell(failed, state=optuna.trial.TrialState.FAIL)
+    tried.set_user_attr(ERROR, "the disk was full")
+    study.tell(tried, state=optuna.trial.TrialState.FAIL)
+    study.enqueue_trial({}, user_attrs={RETRY_OF: tried.number})
+    study.ask()
     study.enqueue_trial({})
     return study
 
@@ -67,12 +72,15 @@ def _summary(folder: Path, error: str | None) -> None:
 
 def test_trials_fits_and_refits_are_counted(folder: Path) -> None:
     _journal(folder)
+    ledger = Ledger(folder / "ledger")
     for name, outcome in (("f1", "ok"), ("f2", "ok"), ("f3", "failed"), ("f4", "ok")):
         _fit(folder, name, outcome)
-    _fit(folder, "f5", "ok", study="another")
-    ledger = Ledger(folder / "ledger")
-    for fit in ("f2", "f3", "f5"):
-        ledger.append(CELL, "fit", detail={"fit": fit})
+        ledger.append(CELL, "fit", detail={"fit": name})
+    _fit(folder, "elsewhere", "ok", study="y")
+    ledger.append(CELL, "fit", detail={"fit": "elsewhere"})
+    _fit(folder, "never asked for", "ok", study="y")
+    ledger.append("comparer@wood", "seal")  # opened again by a trial that was tried again
+    ledger.append("comparer@wood", "seal", detail={"settings": {}})
     for cell in (CELL, "comparer@deploy"):
         ledger.append(cell, "fit", detail={"fit": "f1"})
         ledger.append(cell, "seal", detail={"settings": {}})
@@ -96,7 +104,7 @@ def test_trials_fits_and_refits_are_counted(folder: Path) -> None:
     }
     assert (found.fits.computed, found.fits.failed) == (3, 1)
     assert found.fits.shared == (2 + 1 + 1 + 2) - 4
-    assert (found.refits_done, found.refits_planned) == (2, 2 + 1)
+    assert (found.refits_done, found.refits_planned) == (2, 2 + 2 + 1)
     assert (found.state, found.elapsed_s, found.search_left_s) == ("interrupted", 65.0, None)
 
 
@@ -118,7 +126,7 @@ def test_a_running_study_shows_what_runs_and_what_is_left(folder: Path) -> None:
     left_s = status(folder).search_left_s
     assert left_s is not None
     durations = [t.duration for t in study.get_trials() if t.duration]
-    mean_s = sum(d.total_seconds() for d in durations[:2] + durations[3:]) / 3
+    mean_s = sum(d.total_seconds() for d in durations[:2] + durations[3:4]) / 3
     assert left_s == pytest.approx(6 * mean_s, abs=1e-3)
 
 

@@ -15,9 +15,12 @@ import pytest
 from tune.running import RUNNING_FILE, read_running
 from tune.status import status
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="kills processes as Linux has them")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="kills processes as Linux has them"),
+    pytest.mark.timeout(1200),
+]
 SETTINGS = "space: demo\ntrials: 2\nnum_references: 3\nimage_size_px: 64\nweights: none\n"
-TIMEOUT_S = 180
+TIMEOUT_S = 400
 
 
 def test_a_study_is_watched_stopped_killed_and_resumed(surfaces: Path, tmp_path: Path) -> None:

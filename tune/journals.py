@@ -1,0 +1,62 @@
+"""The Optuna journals of a study, read by another process while they grow, without a lock.
+
+Optuna leaves a line that is not whole yet for later. `tune.searcher` opens them to write.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrialState:
+    """What is needed of a trial."""
+
+    state: Literal["running", "complete", "stopped", "failed"]
+    value: float | None
+    num_fits: int
+    duration_s: float | None
+
+
+def read_trials(journals: Path) -> Iterator[tuple[str, tuple[TrialState, ...]]]:
+    """By cell; those that a stopped run left behind, and failed ones that were tried again, are left out."""
+    paths = sorted(journals.glob("*.log"))
+    if not paths:
+        return
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.trial import TrialState as OptunaState
+
+    from tune.quiet import quiet_optuna
+
+    quiet_optuna()
+    states: Mapping[Any, Any] = {
+        OptunaState.RUNNING: "running",
+        OptunaState.COMPLETE: "complete",
+        OptunaState.PRUNED: "stopped",
+        OptunaState.FAIL: "failed",
+    }
+    for path in paths:
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        found = []
+        for study in storage.get_all_studies():
+            trials = storage.get_all_trials(study._study_id, deepcopy=False)
+            tried_again = {t.user_attrs.get("retry_of") for t in trials}
+            for trial in trials:
+                error = trial.user_attrs.get("error")
+                is_left = trial.state == OptunaState.FAIL and not error
+                if trial.state not in states or is_left or trial.number in tried_again:
+                    continue
+                num_scores = len(json.loads(trial.user_attrs.get("inner_scores", "{}")))
+                found.append(
+                    TrialState(
+                        state=states[trial.state],
+                        value=trial.values[0] if trial.state == OptunaState.COMPLETE else None,
+                        num_fits=num_scores + bool(error),
+                        duration_s=trial.duration.total_seconds() if trial.duration else None,
+                    )
+                )
+        yield unquote(path.stem), tuple(found)
