@@ -44,7 +44,7 @@ from tune.selection import SCORES, VALUES, mean_values, read_inner_score, trial_
 from tune.study import Study, study_from, write_study
 from tune.workbench import Run, Workbench, code_version
 
-DOMAINS = ("grid", "tile", "woven", "wood")
+DOMAINS = ("grid", "tile", "woven", "wood", "leather")
 GIB = 1024**3
 
 
@@ -153,11 +153,11 @@ def search_here(run: Run, cells: Sequence[Cell], bench: Workbench) -> list[float
     return found
 
 
-def components(data: Path, folder: Path, trials: int) -> None:
+def components(data: Path, folder: Path, trials: int, size_px: int, arms: Sequence[Arm]) -> None:
     """One search with each part of it on and off."""
     torch.set_num_threads(1)
     walls: dict[str, float] = {}
-    for arm in ARMS:
+    for arm in arms:
         print(arm.name, flush=True)
         study = study_from(
             {
@@ -165,7 +165,7 @@ def components(data: Path, folder: Path, trials: int) -> None:
                 "data": str(data),
                 "space": "demo",
                 "trials": trials,
-                "image_size_px": 96,
+                "image_size_px": size_px,
                 "num_references": "8",
                 "early_stopping": "median" if arm.stops else "none",
             }
@@ -177,7 +177,7 @@ def components(data: Path, folder: Path, trials: int) -> None:
         walls[arm.name] = time.perf_counter() - started
         error = statistics.stdev(aurocs) / len(aurocs) ** 0.5
         print(
-            f"{arm.name:16} {walls[arm.name]:7.1f} s  {walls[ARMS[0].name] / walls[arm.name]:5.2f}x"
+            f"{arm.name:16} {walls[arm.name]:7.1f} s  {walls[arms[0].name] / walls[arm.name]:5.2f}x"
             f"  nested AUROC {statistics.mean(aurocs):.3f} ± {error:.3f}",
             flush=True,
         )
@@ -205,7 +205,7 @@ def search_on_ray(run: Run, cells: Sequence[Cell], num_workers: int) -> tuple[fl
 
 def overhead(data: Path, folder: Path, trials: int) -> None:
     """Trials that cost next to nothing: what is left is Ray, Optuna, ledger and records."""
-    per_cell = -(-trials // len(DOMAINS))
+    per_cell = -(-trials // 4)
     study = study_from(
         {
             "name": "x",
@@ -355,6 +355,9 @@ def main() -> None:
     )
     parser.add_argument("what", choices=("components", "overhead", "efficiency", "kills"))
     parser.add_argument("--trials", type=int, help="configurations a cell; for overhead: of all cells")
+    parser.add_argument("--domains", type=int, default=4, help="3 to 5")
+    parser.add_argument("--image-size", type=int, default=96, help="of components")
+    parser.add_argument("--arms", default=",".join(a.name for a in ARMS), help="of components")
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -365,14 +368,15 @@ def main() -> None:
         synthesize(
             data,
             seed=given.seed,
-            domains=DOMAINS[:3] if given.what == "kills" else DOMAINS,
+            domains=DOMAINS[: given.domains],
             num_train=4 if few else 12,
             num_good=3 if few else 12,
             num_defective=3 if few else 12,
-            image_size_px=64 if few else 96,
+            image_size_px=64 if few else given.image_size,
         )
         if given.what == "components":
-            components(data, folder, given.trials or 8)
+            arms = [arm for arm in ARMS if arm.name in given.arms.split(",")]
+            components(data, folder, given.trials or 8, given.image_size, arms)
         elif given.what == "overhead":
             overhead(data, folder, given.trials or 200)
         elif given.what == "efficiency":

@@ -6,9 +6,8 @@ keeps a second worker waiting until the first is done.
 
 import dataclasses
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +38,10 @@ class StoredFit:
 class FitStore:
     """Fits of all studies of a runs folder, on a local disk."""
 
-    def __init__(self, folder: Path, *, study: str = "") -> None:
+    def __init__(self, folder: Path, *, study: str = "", retry_failures_before: str = "") -> None:
         self.folder = folder
+        self.retry_failures_before = retry_failures_before
+        """Failures older than this moment (UTC, ISO 8601) are tried again; empty: none is."""
         self.study = study
         """Who computes: kept with every fit."""
         self.computed: list[str] = []
@@ -81,17 +82,12 @@ class FitStore:
             return None
         return about
 
-    def forget_failed(self, fit_ids: Iterable[str]) -> int:
-        """Drop those of the fits that failed, so that they are tried again; how many."""
-        failed = [i for i in fit_ids if (self.about(i) or {}).get("status") == "failed"]
-        for fit_id in failed:
-            shutil.rmtree(self.folder / fit_id)
-        return len(failed)
-
     def _read(self, key: FitKey) -> StoredFit | None:
         folder = self.folder / key.id
         try:
             about: dict[str, Any] = json.loads((folder / ABOUT).read_bytes())
+            if about["status"] == "failed" and about["created_at"] < self.retry_failures_before:
+                return None
             if about["status"] == "failed":
                 raise TrainingError(about["error"])
             return StoredFit(state=load_file(folder / WEIGHTS), fit_s=about["fit_s"], was_stored=True)

@@ -14,6 +14,7 @@ from dgad.device import resolve_device
 from dgad.domains import open_dataset
 from dgad.domains.checks import check_dataset
 from dgad.errors import DataError
+from dgad.records import utc_now
 from dgad.report.page import write_report
 from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import StudySummary, TrialSummary, read_summary
@@ -21,7 +22,6 @@ from tune.cells import Cell, shown_beside
 from tune.estimate import Cost, FitCount, count_fits, estimate_s, measure
 from tune.feature_cache import CachePlan
 from tune.finish import summarise
-from tune.fits import FitStore
 from tune.launch_log import LogProgress
 from tune.ledger import Ledger
 from tune.preflight import checked_matrix
@@ -156,12 +156,13 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
                 num_threads=workers.threads_each,
                 cache_bytes=workers.cache_bytes_each,
                 disk_cache=request.disk_cache,
+                retry_failures_before=utc_now() if request.retry_failed else "",
             )
             try:
                 with _progress(cells, console) as shown:
                     mark.log.line(f"Run begins: {request.command}")
                     progress = Tee(shown, LogProgress(mark.log, shown.board))
-                    again = _forget_failures(run, cells, progress) if request.retry_failed else ()
+                    again = _open_cells(run, cells, progress) if request.retry_failed else ()
                     rows, errors = _work(
                         run,
                         cells,
@@ -208,22 +209,18 @@ def _finished(folder: Path, *, retry_failed: bool) -> StudySummary | None:
     return None if any(c.error for c in summary.cells) or (retry_failed and failed) else summary
 
 
-def _forget_failures(run: Run, cells: Sequence[Cell], progress: Progress) -> tuple[str, ...]:
-    """Make failed fits be tried again; the cells whose failed trials are.
+def _open_cells(run: Run, cells: Sequence[Cell], progress: Progress) -> tuple[str, ...]:
+    """The cells whose failed trials may be tried again.
 
-    A cell that has a winner keeps it: its target has been looked at since, so its choice is over.
+    One that has a winner keeps it: its target has been looked at since, so its choice is over.
     """
-    ledger = Ledger(run.ledger_folder)
-    entries = ledger.entries()
-    used = {str(e.detail["fit"]) for e in entries if e.purpose == "fit"}
-    num_fits = FitStore(run.fits_folder).forget_failed(used)
-    chosen = {e.cell for e in entries if e.purpose == "seal" and e.detail}
+    chosen = {e.cell for e in Ledger(run.ledger_folder).entries() if e.purpose == "seal" and e.detail}
     again = tuple(c.name for c in _searched(cells) if c.name not in chosen)
     closed = sum(
         t.status == "failed" for name, ts in _trials(run, cells).items() if name in chosen for t in ts
     )
     kept = f" {closed} failed trials stay: their cells have chosen since." if closed else ""
-    progress.phase(f"Trying again what failed: {num_fits} fits, {len(again)} cells still open.{kept}")
+    progress.phase(f"Trying again what failed; {len(again)} cells are still open.{kept}")
     return again
 
 

@@ -72,6 +72,9 @@ class Run:
     disk_cache: CachePlan | None = None
     """The feature cache that the workers of a node share, or None."""
 
+    retry_failures_before: str = ""
+    """Fits that failed before this moment (UTC, ISO 8601) are tried again."""
+
     @property
     def ledger_folder(self) -> Path:
         """Reads of labels, in order."""
@@ -150,7 +153,11 @@ class Workbench:
     def __init__(self, run: Run) -> None:
         torch.set_num_threads(run.num_threads)
         self.run = run
-        self.fits = FitStore(run.fits_folder, study=run.study.name)
+        self.fits = FitStore(
+            run.fits_folder,
+            study=run.study.name,
+            retry_failures_before=run.retry_failures_before,
+        )
         self.records = RecordStore(run.records_folder)
         self._shared_records = RecordStore(run.shared_folder / "records")
         self._dataset = open_dataset(run.data, layout=run.study.layout)
