@@ -39,10 +39,11 @@ from tune.preflight import checked_matrix
 from tune.progress import PlainProgress
 from tune.resources import Demand, plan_workers
 from tune.rows import outer_jobs, seal
+from tune.run import Run, code_version
 from tune.searcher import METRIC, MatrixSearcher, open_study
 from tune.selection import SCORES, VALUES, mean_values, read_inner_score, trial_summaries
 from tune.study import Study, study_from, write_study
-from tune.workbench import Run, Workbench, code_version
+from tune.workbench import Workbench
 
 DOMAINS = ("grid", "tile", "woven", "wood", "leather")
 GIB = 1024**3

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from dgad.command_line import run_group
 from dgad.commands.evaluate import split_names
@@ -129,6 +128,7 @@ def launch_command(
     from tune import launch  # torch takes seconds to import, and --help needs none of it
     from tune.feature_cache import plan_cache
     from tune.finish import command_line
+    from tune.request import Request, resolve_study
     from tune.resources import Demand
     from tune.trackers import Trackers
 
@@ -138,7 +138,7 @@ def launch_command(
     given["constraints"] = constraints or None
     if folds:
         given["folds"] = () if folds == "all" else split_names(folds)
-    request = launch.Request(
+    request = Request(
         given=given,
         study_file=study_file,
         runs=runs,
@@ -152,8 +152,9 @@ def launch_command(
     # With --json the object alone is on standard output.
     console = Console(stderr=as_json)
     if dry_run:
-        found = launch.dry_run(request)
-        print_dry_run(found, console, as_json=as_json)
+        from tune.dry_run import plan, print_dry_run
+
+        print_dry_run(plan(request), console, as_json=as_json)
         return
     signal.signal(signal.SIGTERM, _interrupt)
     # In the background of a script it may have been ignored, and `dgad-tune stop` sends it.
@@ -161,7 +162,7 @@ def launch_command(
     try:
         folder, summary = launch.launch(request, console)
     except KeyboardInterrupt:
-        name = launch.resolve_study(request)[0].name
+        name = resolve_study(request)[0].name
         again = f"dgad-tune launch --name {name}"
         again += "" if str(runs) == "runs" else f" --runs {runs}"
         click.echo(f"Stopped; everything finished is kept in {runs / name}. To go on: {again}", err=True)
@@ -246,55 +247,6 @@ for _command in (list_command, status_command, logs_command, stop_command):
 def _interrupt(signum: int, frame: object) -> None:
     """A polite kill is a Ctrl-C."""
     raise KeyboardInterrupt
-
-
-def print_dry_run(found: Any, console: Console, *, as_json: bool) -> None:
-    """What a study would take."""
-    values = {
-        "study": found.study.name,
-        "cells": len(found.cells),
-        "trials": sum(c.num_trials for c in found.cells),
-        "not_applicable": dict(found.not_applicable),
-        **dataclasses.asdict(found.count),
-        "step_ms": 1000 * found.cost.step_s,
-        "scoring_ms_per_image": 1000 * found.cost.image_s,
-        "estimate_s": found.estimate_s,
-        "workers": found.workers.count,
-        "device": found.device,
-        "cpus": found.machine.num_cpus,
-        "gpus": found.machine.num_gpus,
-        "free_memory_gib": found.machine.memory_bytes / 1024**3,
-    }
-    if as_json:
-        click.echo(json.dumps(values, indent=2))
-        return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, text in dry_run_lines(found):
-        table.add_row(name, text)
-    console.print(table)
-    console.print("Nothing was started or written.", highlight=False)
-
-
-def dry_run_lines(found: Any) -> list[tuple[str, str]]:
-    """The same for a reader."""
-    count, cost, machine = found.count, found.cost, found.machine
-    num_trials = sum(c.num_trials for c in found.cells)
-    minutes = max(1, round(found.estimate_s / 60))
-    gib = machine.memory_bytes / 1024**3
-    return [
-        ("study", found.study.name + (" (exists: some of it may be done)" if found.is_begun else "")),
-        ("cells", f"{len(found.cells)}, {num_trials} trials in all"),
-        ("fits", f"{count.fits} at most ({count.fits_alone} without sharing), {count.steps} steps"),
-        ("scorings", str(count.scorings)),
-        ("measured", f"{1000 * cost.step_s:.0f} ms a step, {1000 * cost.image_s:.0f} ms an image"),
-        ("estimate", f"about {minutes} min on {found.workers.count} workers"),
-        (
-            "resources",
-            f"{machine.num_cpus} CPU cores, {machine.num_gpus} GPUs, {gib:.0f} GiB free;"
-            f" device {found.device}",
-        ),
-        *((label, f"not applicable: {reason}") for label, reason in found.not_applicable.items()),
-    ]
 
 
 def main() -> None:

@@ -14,13 +14,13 @@ from tune.cells import Cell
 from tune.progress import FitEnd, Progress, TrialEnd
 from tune.quiet import quiet_ray
 from tune.resources import Workers
+from tune.run import Run
 from tune.searcher import METRIC, MatrixSearcher
 from tune.selection import ERROR, SCORES
 from tune.stopping import CellScheduler
 from tune.tracker_callback import TrackerCallback
 from tune.trackers import Trackers, Tracking, make_loggers
 from tune.trainable import FIT_S, FITS_COMPUTED, FOLD, CellTrial
-from tune.workbench import Run
 
 MAX_WORKER_DEATHS = 2
 """A trial whose worker was killed is begun again this often."""

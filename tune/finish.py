@@ -16,9 +16,10 @@ from tune.cells import DEPLOY
 from tune.fits import FitStore
 from tune.ledger import Ledger
 from tune.rows import Row
+from tune.run import Run
 from tune.run_folder import RunInfo
 from tune.selection import front, why_none
-from tune.workbench import Run, Workbench
+from tune.workbench import Workbench
 
 BUNDLE_FOLDER = "bundle"
 

@@ -3,9 +3,8 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -19,105 +18,22 @@ from dgad.report.page import write_report
 from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import StudySummary, TrialSummary, read_summary
 from tune.cells import Cell, shown_beside
-from tune.estimate import Cost, FitCount, count_fits, estimate_s, measure
-from tune.feature_cache import CachePlan
 from tune.finish import summarise
 from tune.launch_log import LogProgress
 from tune.ledger import Ledger
 from tune.preflight import checked_matrix
 from tune.progress import LiveProgress, PlainProgress, Progress
-from tune.resources import Demand, Workers, plan_workers
+from tune.request import Request, resolve_study
+from tune.resources import Workers, plan_workers
 from tune.rows import OuterJob, Row, is_done, outer_jobs, seal
-from tune.run_folder import (
-    RunInfo,
-    check_unchanged,
-    data_of,
-    held,
-    keep_data,
-    read_info,
-    run_folder,
-    write_info,
-)
+from tune.run import Run, code_version
+from tune.run_folder import RunInfo, check_unchanged, data_of, held, keep_data, read_info, write_info
 from tune.running import Mark, marked
 from tune.selection import trial_summaries
-from tune.study import Study, check_same, default_name, read_study, read_study_file, study_from, write_study
+from tune.study import write_study
 from tune.tee import Tee
 from tune.trackers import Trackers, check_answers, check_installed
-from tune.workbench import Run, Workbench, code_version
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
-    """One call of the command."""
-
-    given: Mapping[str, Any]
-    """Study settings told on the command line; None is not told."""
-    study_file: Path | None
-    runs: Path
-    device: str
-    command: str
-    demand: Demand = dataclasses.field(default_factory=Demand)
-    retry_failed: bool = False
-    disk_cache: CachePlan | None = None
-    """The feature cache of every node; None for none."""
-    trackers: Trackers = dataclasses.field(default_factory=Trackers)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class DryRun:
-    """What a study would take."""
-
-    study: Study
-    cells: tuple[Cell, ...]
-    not_applicable: Mapping[str, str]
-    """Why other methods of the study cannot be run on its data, by label."""
-    count: FitCount
-    cost: Cost
-    estimate_s: float
-    machine: Machine
-    workers: Workers
-    device: str
-    is_begun: bool
-    """Some of it may be done already: the study exists."""
-
-
-def resolve_study(request: Request) -> tuple[Study, Path, bool]:
-    """(study, its folder, whether it was there); a stored study is never changed."""
-    given = read_study_file(request.study_file) if request.study_file else {}
-    given |= {k: v for k, v in request.given.items() if v is not None}
-    folder = run_folder(request.runs, default_name(given))
-    stored = read_study(folder)
-    if stored is None:
-        return study_from(given), folder, False
-    check_same(stored, given, folder)
-    return stored, folder, True
-
-
-def dry_run(request: Request) -> DryRun:
-    """Count and measure; starts nothing and leaves nothing behind."""
-    check_installed(request.trackers)
-    study, folder, is_begun = resolve_study(request)
-    device, offered = resolve_device(request.device), machine()
-    workers = plan_workers(offered, device.type, request.demand)
-    with data_of(study, folder, quick=True) as place:
-        dataset = open_dataset(place, layout=study.layout)
-        matrix = checked_matrix(study, dataset)
-        cells = matrix.cells
-        count = count_fits(study, cells)
-        cost = measure(study, cells, dataset, device, workers.threads_each)
-        queries = [len(d.tests) for d in dataset.domains.values()]
-    return DryRun(
-        study=study,
-        cells=cells,
-        not_applicable=matrix.not_applicable,
-        count=count,
-        cost=cost,
-        estimate_s=estimate_s(count, cost, sum(queries) / len(queries), workers),
-        machine=offered,
-        workers=workers,
-        device=device.type,
-        is_begun=is_begun,
-    )
+from tune.workbench import Workbench
 
 
 def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:

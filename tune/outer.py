@@ -16,8 +16,9 @@ from tune.ledger import Ledger
 from tune.progress import FitEnd, Progress
 from tune.resources import Workers
 from tune.rows import OuterJob
+from tune.run import Run
 from tune.selection import LeakError
-from tune.workbench import Run, Workbench
+from tune.workbench import Workbench
 
 MAX_WORKER_DEATHS = 2
 

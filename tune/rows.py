@@ -11,8 +11,9 @@ from dgad.settings import to_dict
 from tune.cells import DEPLOY, Cell
 from tune.ledger import Ledger
 from tune.objectives import Constraint
+from tune.run import Run
 from tune.selection import Selection, select
-from tune.workbench import Run, Workbench
+from tune.workbench import Workbench
 
 UNTRAINED = "comparer:untrained"
 

@@ -7,9 +7,10 @@ from ray import tune as ray_tune
 
 from tune.cells import Cell
 from tune.ledger import Ledger
+from tune.run import Run
 from tune.searcher import METRIC
 from tune.selection import ERROR, SCORES, VALUES, InnerScore, mean_values, read_inner_score
-from tune.workbench import Run, Workbench
+from tune.workbench import Workbench
 
 FITS_COMPUTED, FITS_READ, FIT_S, FOLD = "fits_computed", "fits_read", "fit_s", "fold"
 

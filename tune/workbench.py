@@ -1,15 +1,13 @@
 """What one process needs to fit and score: data, feature cache, stores, and one way to use them."""
 
 import dataclasses
-import hashlib
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
-import dgad
 from dgad.device import is_out_of_memory, release_memory
 from dgad.domains import open_dataset
 from dgad.domains.halves import halves
@@ -23,123 +21,20 @@ from dgad.evaluation.scoring import (
     parse_num_references,
     score_target,
 )
-from dgad.features.builtin import INFO_FILE
 from dgad.features.cache import FeatureCache
 from dgad.files import write_atomic
 from dgad.methods import METHODS
 from dgad.methods.base import Context, Method
-from dgad.records import FitKey, Record, RecordStore, current_versions, record_id_for, utc_now
-from dgad.settings import from_dict, to_dict
-from tune.feature_cache import CachePlan, open_cache
+from dgad.records import FitKey, Record, RecordStore, record_id_for, utc_now
+from dgad.settings import from_dict
+from tune.feature_cache import open_cache
 from tune.fits import FitStore
-from tune.places import SHARED_FOLDER
-from tune.study import Study
+from tune.run import Run
 
 MAX_RETRIES = 2
 T = TypeVar("T")
 FIT_ERRORS = (DgadError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 """What makes a fit a failed record: ours, and what torch raises. Anything else is a defect of the code."""
-
-_NOT_DECIDING = (
-    "commands",
-    "pretraining",
-    "report",
-    "bundle.py",
-    "cli.py",
-    "command_line.py",
-    "model_card.py",
-    "records.py",
-)
-"""The parts of `dgad` whose code decides no fit and no score; what is new decides until it is named here."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
-    """One study being run, as every worker gets it."""
-
-    folder: Path
-    study: Study
-    data: str
-    """Where the data is: the study's, or the demo's in the run folder."""
-    domains: tuple[str, ...]
-    data_fingerprint: str
-    code_version: str
-    device: str
-    num_threads: int
-    """torch threads per worker."""
-    cache_bytes: int
-    """Bound of each worker's feature cache in memory."""
-    disk_cache: CachePlan | None = None
-    """The feature cache that the workers of a node share, or None."""
-
-    retry_failures_before: str = ""
-    """Fits that failed before this moment (UTC, ISO 8601) are tried again."""
-
-    @property
-    def ledger_folder(self) -> Path:
-        """Reads of labels, in order."""
-        return self.folder / "ledger"
-
-    @property
-    def records_folder(self) -> Path:
-        """One file per fit and scored domain."""
-        return self.folder / "records"
-
-    @property
-    def shared_folder(self) -> Path:
-        """Fits and records by content address, for every study beside this one."""
-        return self.folder.parent / SHARED_FOLDER
-
-    @property
-    def fits_folder(self) -> Path:
-        """Weights of every fit."""
-        return self.shared_folder / "fits"
-
-    @property
-    def logs_folder(self) -> Path:
-        """Tracebacks of failures."""
-        return self.folder / "logs"
-
-    @property
-    def journals_folder(self) -> Path:
-        """One Optuna journal per cell."""
-        return self.folder / "optuna"
-
-    def fit_key(
-        self,
-        method: str,
-        settings: Mapping[str, Any],
-        sources: Sequence[str],
-        *,
-        seed: int | None = None,
-        split: str = "all",
-    ) -> FitKey:
-        """The content address of a fit; one that learns nothing is the same for any sources."""
-        chosen = from_dict(METHODS[method].settings_type, settings)
-        learns = METHODS[method].traits_of(chosen).learns
-        return FitKey(
-            method=method,
-            settings=settings,
-            features=to_dict(self.study.features),
-            sources=tuple(sources) if learns else (),
-            data_fingerprint=self.data_fingerprint,
-            seed=self.study.seed if seed is None else seed,
-            code_version=self.code_version,
-            split=split,
-        )
-
-
-def code_version() -> str:
-    """The version and a hash of the code and weights that decide fits and scores: changed ones refit."""
-    root = Path(dgad.__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(root.rglob("*.py")):
-        relative = file.relative_to(root)
-        if relative.parts[0] not in _NOT_DECIDING:
-            digest.update(str(relative).encode() + b"\0" + file.read_bytes())
-    shipped = root / "weights" / INFO_FILE  # names the sums of the weights beside it
-    digest.update(shipped.read_bytes() if shipped.is_file() else b"")
-    return f"{current_versions()['dgad']}+{digest.hexdigest()[:12]}"
 
 
 class Workbench:

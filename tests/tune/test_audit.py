@@ -21,10 +21,11 @@ from tune.cells import Cell, cells_of
 from tune.ledger import Ledger
 from tune.outer import OuterWorker
 from tune.rows import OuterJob, seal
+from tune.run import Run
 from tune.searcher import METRIC, MatrixSearcher, journal_path, open_study
 from tune.selection import SCORES, VALUES, mean_values, read_inner_score, trial_summaries
 from tune.study import write_study
-from tune.workbench import Run, Workbench
+from tune.workbench import Workbench
 
 
 @pytest.fixture(scope="module")

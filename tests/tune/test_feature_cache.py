@@ -13,7 +13,8 @@ from dgad.settings import to_dict
 from tests.conftest import Run as Call
 from tests.tune.helpers import run_on
 from tune.feature_cache import CachePlan, open_cache, plan_cache, user_folder
-from tune.workbench import Run, Workbench
+from tune.run import Run
+from tune.workbench import Workbench
 
 FROZEN: Mapping[str, Any] = {
     **to_dict(METHODS["comparer"].presets["robust"]),

@@ -14,7 +14,8 @@ from dgad.errors import TrainingError
 from dgad.methods import METHODS
 from dgad.settings import to_dict
 from tests.tune.helpers import run_on
-from tune.workbench import MAX_RETRIES, Workbench, code_version
+from tune.run import code_version
+from tune.workbench import MAX_RETRIES, Workbench
 
 QUICK = {
     **to_dict(METHODS["comparer"].presets["robust"]),

@@ -1,0 +1,115 @@
+"""`dgad-tune launch --dry-run`: what a study would take, counted and measured, with nothing started."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from cluster.local import Machine, machine
+from dgad.device import resolve_device
+from dgad.domains import open_dataset
+from tune.cells import Cell
+from tune.estimate import Cost, FitCount, count_fits, estimate_s, measure
+from tune.preflight import checked_matrix
+from tune.request import Request, resolve_study
+from tune.resources import Workers, plan_workers
+from tune.run_folder import data_of
+from tune.study import Study
+from tune.trackers import check_installed
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DryRun:
+    """What a study would take."""
+
+    study: Study
+    cells: tuple[Cell, ...]
+    not_applicable: Mapping[str, str]
+    """Why other methods of the study cannot be run on its data, by label."""
+    count: FitCount
+    cost: Cost
+    estimate_s: float
+    machine: Machine
+    workers: Workers
+    device: str
+    is_begun: bool
+    """Some of it may be done already: the study exists."""
+
+
+def plan(request: Request) -> DryRun:
+    """Count and measure; starts nothing and leaves nothing behind."""
+    check_installed(request.trackers)
+    study, folder, is_begun = resolve_study(request)
+    device, offered = resolve_device(request.device), machine()
+    workers = plan_workers(offered, device.type, request.demand)
+    with data_of(study, folder, quick=True) as place:
+        dataset = open_dataset(place, layout=study.layout)
+        matrix = checked_matrix(study, dataset)
+        cells = matrix.cells
+        count = count_fits(study, cells)
+        cost = measure(study, cells, dataset, device, workers.threads_each)
+        queries = [len(d.tests) for d in dataset.domains.values()]
+    return DryRun(
+        study=study,
+        cells=cells,
+        not_applicable=matrix.not_applicable,
+        count=count,
+        cost=cost,
+        estimate_s=estimate_s(count, cost, sum(queries) / len(queries), workers),
+        machine=offered,
+        workers=workers,
+        device=device.type,
+        is_begun=is_begun,
+    )
+
+
+def print_dry_run(found: DryRun, console: Console, *, as_json: bool) -> None:
+    """What a study would take."""
+    values = {
+        "study": found.study.name,
+        "cells": len(found.cells),
+        "trials": sum(c.num_trials for c in found.cells),
+        "not_applicable": dict(found.not_applicable),
+        **dataclasses.asdict(found.count),
+        "step_ms": 1000 * found.cost.step_s,
+        "scoring_ms_per_image": 1000 * found.cost.image_s,
+        "estimate_s": found.estimate_s,
+        "workers": found.workers.count,
+        "device": found.device,
+        "cpus": found.machine.num_cpus,
+        "gpus": found.machine.num_gpus,
+        "free_memory_gib": found.machine.memory_bytes / 1024**3,
+    }
+    if as_json:
+        click.echo(json.dumps(values, indent=2))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, text in dry_run_lines(found):
+        table.add_row(name, text)
+    console.print(table)
+    console.print("Nothing was started or written.", highlight=False)
+
+
+def dry_run_lines(found: DryRun) -> list[tuple[str, str]]:
+    """The same for a reader."""
+    count, cost, machine = found.count, found.cost, found.machine
+    num_trials = sum(c.num_trials for c in found.cells)
+    minutes = max(1, round(found.estimate_s / 60))
+    gib = machine.memory_bytes / 1024**3
+    return [
+        ("study", found.study.name + (" (exists: some of it may be done)" if found.is_begun else "")),
+        ("cells", f"{len(found.cells)}, {num_trials} trials in all"),
+        ("fits", f"{count.fits} at most ({count.fits_alone} without sharing), {count.steps} steps"),
+        ("scorings", str(count.scorings)),
+        ("measured", f"{1000 * cost.step_s:.0f} ms a step, {1000 * cost.image_s:.0f} ms an image"),
+        ("estimate", f"about {minutes} min on {found.workers.count} workers"),
+        (
+            "resources",
+            f"{machine.num_cpus} CPU cores, {machine.num_gpus} GPUs, {gib:.0f} GiB free;"
+            f" device {found.device}",
+        ),
+        *((label, f"not applicable: {reason}") for label, reason in found.not_applicable.items()),
+    ]

@@ -1,0 +1,41 @@
+"""One call of `dgad-tune launch`, and the study it means."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tune.feature_cache import CachePlan
+from tune.resources import Demand
+from tune.run_folder import run_folder
+from tune.study import Study, check_same, default_name, read_study, read_study_file, study_from
+from tune.trackers import Trackers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One call of the command."""
+
+    given: Mapping[str, Any]
+    """Study settings told on the command line; None is not told."""
+    study_file: Path | None
+    runs: Path
+    device: str
+    command: str
+    demand: Demand = dataclasses.field(default_factory=Demand)
+    retry_failed: bool = False
+    disk_cache: CachePlan | None = None
+    """The feature cache of every node; None for none."""
+    trackers: Trackers = dataclasses.field(default_factory=Trackers)
+
+
+def resolve_study(request: Request) -> tuple[Study, Path, bool]:
+    """(study, its folder, whether it was there); a stored study is never changed."""
+    given = read_study_file(request.study_file) if request.study_file else {}
+    given |= {k: v for k, v in request.given.items() if v is not None}
+    folder = run_folder(request.runs, default_name(given))
+    stored = read_study(folder)
+    if stored is None:
+        return study_from(given), folder, False
+    check_same(stored, given, folder)
+    return stored, folder, True

@@ -1,0 +1,117 @@
+"""One study being run, as every worker gets it, and the version of the code that its figures depend on."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dgad
+from dgad.features.builtin import INFO_FILE
+from dgad.methods import METHODS
+from dgad.records import FitKey, current_versions
+from dgad.settings import from_dict, to_dict
+from tune.feature_cache import CachePlan
+from tune.places import SHARED_FOLDER
+from tune.study import Study
+
+_NOT_DECIDING = (
+    "commands",
+    "pretraining",
+    "report",
+    "bundle.py",
+    "cli.py",
+    "command_line.py",
+    "model_card.py",
+    "records.py",
+)
+"""The parts of `dgad` whose code decides no fit and no score; what is new decides until it is named here."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One study being run, as every worker gets it."""
+
+    folder: Path
+    study: Study
+    data: str
+    """Where the data is: the study's, or the demo's in the run folder."""
+    domains: tuple[str, ...]
+    data_fingerprint: str
+    code_version: str
+    device: str
+    num_threads: int
+    """torch threads per worker."""
+    cache_bytes: int
+    """Bound of each worker's feature cache in memory."""
+    disk_cache: CachePlan | None = None
+    """The feature cache that the workers of a node share, or None."""
+
+    retry_failures_before: str = ""
+    """Fits that failed before this moment (UTC, ISO 8601) are tried again."""
+
+    @property
+    def ledger_folder(self) -> Path:
+        """Reads of labels, in order."""
+        return self.folder / "ledger"
+
+    @property
+    def records_folder(self) -> Path:
+        """One file per fit and scored domain."""
+        return self.folder / "records"
+
+    @property
+    def shared_folder(self) -> Path:
+        """Fits and records by content address, for every study beside this one."""
+        return self.folder.parent / SHARED_FOLDER
+
+    @property
+    def fits_folder(self) -> Path:
+        """Weights of every fit."""
+        return self.shared_folder / "fits"
+
+    @property
+    def logs_folder(self) -> Path:
+        """Tracebacks of failures."""
+        return self.folder / "logs"
+
+    @property
+    def journals_folder(self) -> Path:
+        """One Optuna journal per cell."""
+        return self.folder / "optuna"
+
+    def fit_key(
+        self,
+        method: str,
+        settings: Mapping[str, Any],
+        sources: Sequence[str],
+        *,
+        seed: int | None = None,
+        split: str = "all",
+    ) -> FitKey:
+        """The content address of a fit; one that learns nothing is the same for any sources."""
+        chosen = from_dict(METHODS[method].settings_type, settings)
+        learns = METHODS[method].traits_of(chosen).learns
+        return FitKey(
+            method=method,
+            settings=settings,
+            features=to_dict(self.study.features),
+            sources=tuple(sources) if learns else (),
+            data_fingerprint=self.data_fingerprint,
+            seed=self.study.seed if seed is None else seed,
+            code_version=self.code_version,
+            split=split,
+        )
+
+
+def code_version() -> str:
+    """The version and a hash of the code and weights that decide fits and scores: changed ones refit."""
+    root = Path(dgad.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        relative = file.relative_to(root)
+        if relative.parts[0] not in _NOT_DECIDING:
+            digest.update(str(relative).encode() + b"\0" + file.read_bytes())
+    shipped = root / "weights" / INFO_FILE  # names the sums of the weights beside it
+    digest.update(shipped.read_bytes() if shipped.is_file() else b"")
+    return f"{current_versions()['dgad']}+{digest.hexdigest()[:12]}"
