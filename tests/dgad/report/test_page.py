@@ -13,7 +13,7 @@ import pytest
 from dgad.report import leaderboard, write_report
 from dgad.report.page import figure
 from dgad.report.summary import read_summary, write_summary
-from dgad.report.tables import METRIC_TITLES
+from dgad.report.tables import METRIC_TITLES, optimism, outer_records
 from tests.dgad.report.synthetic_run import DOMAINS, make_record, make_records, make_run, make_summary
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -130,6 +130,37 @@ def test_a_bundle_that_was_not_trained_is_not_said_to_be(run):
     text = Page(write_report(run).read_text()).text
     assert "holds comparer, as it comes: the settings that did best over all 4 domains train nothing." in text
     assert "trained on all" not in text
+
+
+def test_other_protocols_and_pareto_fronts_have_tables_of_their_own(run):
+    records = make_records()
+    oracle = [make_record("comparer", d, seed=9, quality=9.0) for d in DOMAINS]
+    summary = make_summary(records)
+    own = [c for c in summary.cells if c.method == "comparer" and c.target != "deploy"]
+    front = [
+        dataclasses.replace(t, values={"image_auroc": 0.9 - 0.1 * i, "ms_per_image": 20.0 - i})
+        for i, t in enumerate(own[0].trials)
+    ]
+    first = dataclasses.replace(own[0], trials=tuple(front), front=(front[0].number, front[1].number))
+    peeking = tuple(
+        dataclasses.replace(c, protocol="oracle", record_ids=(r.record_id,), trials=())
+        for c, r in zip(own, oracle, strict=True)
+    )
+    cells = tuple(first if c is own[0] else c for c in summary.cells)
+    summary = dataclasses.replace(
+        summary,
+        cells=(*cells, *peeking),
+        objectives=("image_auroc", "ms_per_image"),
+        constraints=("ms_per_image <= 20",),
+    )
+    make_run(run, records=[*records, *oracle], summary=summary)
+    text = Page(write_report(run).read_text()).text
+    assert "objectives image_auroc, ms_per_image, bounded by ms_per_image <= 20" in text
+    table = text[text.index("What other ways of choosing would show") :][:600]
+    (gap,) = [o for o in optimism(outer_records(summary, [*records, *oracle])) if o.protocol == "oracle"]
+    assert f"comparer{gap.nested:.3f}oracle{gap.gap.value:+.3f}" in "".join(table.split())
+    assert "no configuration that was tried beats these in every objective" in text
+    assert "0.90020.0" in "".join(text.split())
 
 
 def test_a_run_without_pictures_pixels_search_or_results_still_has_a_page(run):
