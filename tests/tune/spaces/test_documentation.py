@@ -1,4 +1,4 @@
-"""The example in docs/search.md, as a user would copy it."""
+"""The study files in docs/search.md, as a user would copy them."""
 
 import re
 from pathlib import Path
@@ -9,10 +9,24 @@ from tune.study import read_study_file, study_from
 PAGE = Path(__file__).parents[3] / "docs" / "search.md"
 
 
-def test_the_example_of_a_narrowed_space_is_accepted_and_presets_lie_in_it(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+def _example(key: str) -> str:
+    """The one YAML example that has the key."""
+    examples = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    (found,) = [e for e in examples if re.search(rf"^{key}:", e, flags=re.MULTILINE)]
+    return str(found)
+
+
+def test_the_example_of_objectives_and_bounds_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
-    path.write_text(example)
+    path.write_text(_example("objectives"))
+    study = study_from({**read_study_file(path), "data": "x"})
+    assert study.objectives == ("image_auroc", "ms_per_image")
+    assert [str(b) for b in study.bounds] == ["ms_per_image <= 20"]
+
+
+def test_the_example_of_a_narrowed_space_is_accepted_and_presets_lie_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(_example("spaces"))
     study = study_from({**read_study_file(path), "data": "x"})
     assert set(study.spaces) == {"comparer", "patch_knn"}
     first = [opening_design(m, study.space_settings, seed=0, num_trials=8)[0].origin for m in study.methods]
