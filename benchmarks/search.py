@@ -43,6 +43,7 @@ from tune.run import Run, code_version
 from tune.searcher import METRIC, MatrixSearcher, open_study
 from tune.selection import SCORES, VALUES, mean_values, read_inner_score, trial_summaries
 from tune.study import Study, study_from, write_study
+from tune.trackers import Trackers
 from tune.workbench import Workbench
 
 DOMAINS = ("grid", "tile", "woven", "wood", "leather")
@@ -200,7 +201,7 @@ def search_on_ray(run: Run, cells: Sequence[Cell], num_workers: int) -> tuple[fl
     with open(os.devnull, "w") as nowhere:
         progress = Timed(cells, Console(file=nowhere))
         started = time.perf_counter()
-        search(run, cells, searcher, workers, progress)
+        search(run, cells, searcher, workers, progress, Trackers())
         return time.perf_counter() - started, sum(worked)
 
 
