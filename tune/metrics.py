@@ -7,7 +7,7 @@ from ray.util.metrics import Counter, Gauge, Histogram
 
 from tune.progress import Board, FitEnd, TrialEnd
 
-CELL_BEST = "dgad_cell_best_inner_auroc"
+CELL_BEST = "dgad_cell_best_inner_score"
 CELL_PLANNED = "dgad_cell_trials_planned"
 TRIALS = "dgad_trials_total"
 FITS = "dgad_fits_total"

@@ -66,7 +66,7 @@ def test_a_search_is_seen_on_the_metrics_port(running_ray: LocalRay) -> None:
 
     node = ray.nodes()[0]
     text = _scrape(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics")
-    assert _value(text, "ray_dgad_cell_best_inner_auroc", cell="comparer@a") == 0.75
+    assert _value(text, "ray_dgad_cell_best_inner_score", cell="comparer@a") == 0.75
     assert _value(text, "ray_dgad_cell_trials_planned", cell="comparer@b") == 3
     assert _value(text, "ray_dgad_trials_total", cell="comparer@a", status="complete") == 2
     assert _value(text, "ray_dgad_trials_total", cell="comparer@a", status="stopped") == 1
