@@ -54,7 +54,7 @@ def search(
     tracking = Tracking(make_loggers(trackers, run.folder, run.study.name), run.folder, tell=progress.phase)
     trainable = ray_tune.with_parameters(CellTrial, run=run, cells=tuple(cells))
     tuner = ray_tune.Tuner(
-        ray_tune.with_resources(trainable, {"cpu": workers.cpus_each, "gpu": workers.gpus_each}),
+        ray_tune.with_resources(trainable, ray_tune.PlacementGroupFactory([workers.ray_resources])),
         tune_config=ray_tune.TuneConfig(
             search_alg=searcher,
             scheduler=CellScheduler(searcher),

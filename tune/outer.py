@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 
 import ray
-from ray.util import ActorPool
 
 from dgad.errors import TrainingError
 from dgad.records import FitKey
@@ -39,22 +38,34 @@ def run_outer(
 ) -> tuple[OuterResult, ...]:
     """Run the jobs on Ray, in any order; a failed one is a result too."""
     worker_class = ray.remote(
-        num_cpus=workers.cpus_each, num_gpus=workers.gpus_each, max_restarts=MAX_WORKER_DEATHS
+        num_cpus=workers.cpus_each,
+        num_gpus=workers.gpus_each,
+        memory=workers.memory_bytes_each or None,
+        max_restarts=MAX_WORKER_DEATHS,
     )(OuterWorker)
+    left = list(reversed(jobs))
     actors = [
         worker_class.options(max_task_retries=MAX_WORKER_DEATHS).remote(run)
         for _ in range(min(workers.count, len(jobs)))
     ]
+    busy = {actor.run.remote(left.pop()): actor for actor in actors}
     results = []
     try:
-        for result in ActorPool(actors).map_unordered(lambda actor, job: actor.run.remote(job), jobs):
+        while busy:
+            (done, *_), _ = ray.wait(list(busy), num_returns=1)
+            actor = busy.pop(done)
+            result = ray.get(done)
+            if left:
+                busy[actor.run.remote(left.pop())] = actor
+            else:  # where a node was lost, the worker begun again for it may wait for this one's place
+                ray.kill(actor)
             results.append(result)
             progress.fit_ended(result.fit)
             progress.job_ended(len(results), len(jobs), describe(result))
     except ray.exceptions.RayError as error:
         raise TrainingError(f"A worker broke off {MAX_WORKER_DEATHS + 1} times: {error}") from error
     finally:
-        for actor in actors:
+        for actor in busy.values():
             ray.kill(actor)
     return tuple(results)
 

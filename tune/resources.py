@@ -1,8 +1,10 @@
 """How many workers a search gets, and what each of them may use."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from cluster.local import Machine
+from dgad.errors import SettingsError
 from dgad.settings import require
 
 WORKER_BYTES = 1536 * 1024**2
@@ -31,6 +33,14 @@ class Workers:
     cache_bytes_each: int
     cpus_each: int = 1
     """Cores that Ray sets aside for each."""
+    memory_bytes_each: int = 0
+    """Memory that Ray sets aside for each; 0 on one machine, whose memory `count` has been fitted to."""
+
+    @property
+    def ray_resources(self) -> dict[str, float]:
+        """What Ray sets aside for each, in Ray's names."""
+        wanted = {"CPU": self.cpus_each, "GPU": self.gpus_each, "memory": self.memory_bytes_each}
+        return {name: value for name, value in wanted.items() if value}
 
 
 def plan_workers(machine: Machine, device: str, demand: Demand) -> Workers:
@@ -58,6 +68,38 @@ def plan_workers(machine: Machine, device: str, demand: Demand) -> Workers:
         gpus_each=(gpus_each or min(1.0, machine.num_gpus / count)) if on_gpu else 0.0,
         cache_bytes_each=min(MAX_CACHE_BYTES, max(64 * 1024**2, spare_bytes // count)),
         cpus_each=cpus_each or 1,
+    )
+
+
+def plan_cluster_workers(nodes: Sequence[Machine], device: str, demand: Demand) -> Workers:
+    """Every node planned like one machine; `count` is what all of them hold together at the moment.
+
+    Each worker is given what the narrowest of the nodes that can hold one gives it, so that any may run it,
+    and Ray sets memory aside for it, since a node may have many cores and little memory.
+    Raises `SettingsError` where a trial would fit none of them.
+    """
+    on_gpu = device.startswith("cuda")
+    offering = [n for n in nodes if n.num_cpus > 0 and (n.num_gpus > 0 or not on_gpu)]
+    require(bool(offering), "device", "cpu on a cluster without GPUs, or auto", device)
+    alone = dataclasses.replace(demand, workers=None)
+    plans = []
+    refusals = []
+    for node in offering:
+        try:
+            plans.append(plan_workers(node, device, alone))
+        except SettingsError as error:
+            refusals.append(error)
+    if not plans:
+        raise SettingsError(f"No node of the cluster holds a trial: {refusals[0]}")
+    if demand.workers is not None:
+        require(demand.workers >= 1, "workers", "at least 1", demand.workers)
+    return Workers(
+        count=demand.workers or sum(p.count for p in plans),
+        threads_each=min(p.threads_each for p in plans),
+        cpus_each=demand.cpus_per_trial or min(p.threads_each for p in plans),
+        gpus_each=max(p.gpus_each for p in plans),
+        cache_bytes_each=min(p.cache_bytes_each for p in plans),
+        memory_bytes_each=WORKER_BYTES,
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from cluster.local import Machine
 from dgad.errors import SettingsError
-from tune.resources import WORKER_BYTES, Demand, plan_workers
+from tune.resources import WORKER_BYTES, Demand, plan_cluster_workers, plan_workers
 
 GIB = 1024**3
 
@@ -63,3 +63,29 @@ def test_a_trial_that_fits_nowhere_is_refused_instead_of_waiting(
     small = Machine(num_cpus=2, num_gpus=1, memory_bytes=16 * GIB)
     with pytest.raises(SettingsError, match=message):
         plan_workers(small, device, demand)
+
+
+def test_a_cluster_holds_what_its_nodes_hold_and_sets_memory_aside() -> None:
+    wide = Machine(num_cpus=8, num_gpus=0, memory_bytes=64 * GIB)
+    poor = Machine(num_cpus=8, num_gpus=0, memory_bytes=int(2.5 * WORKER_BYTES))
+    workers = plan_cluster_workers([wide, poor], "cpu", Demand())
+    assert (workers.count, workers.cpus_each, workers.threads_each) == (10, 1, 1)
+    assert workers.ray_resources == {"CPU": 1, "memory": WORKER_BYTES}
+    assert plan_cluster_workers([wide, wide], "cpu", Demand(workers=3)).count == 3
+
+
+def test_on_a_cluster_only_nodes_with_a_gpu_count_on_cuda() -> None:
+    head = Machine(num_cpus=4, num_gpus=0, memory_bytes=16 * GIB)
+    node = Machine(num_cpus=16, num_gpus=2, memory_bytes=128 * GIB)
+    workers = plan_cluster_workers([head, node, node], "cuda", Demand())
+    assert (workers.count, workers.gpus_each) == (16, 0.25)
+    with pytest.raises(SettingsError, match="`device` must be cpu on a cluster without GPUs"):
+        plan_cluster_workers([head], "cuda", Demand())
+
+
+def test_a_trial_that_fits_no_node_of_a_cluster_is_refused() -> None:
+    head = Machine(num_cpus=4, num_gpus=0, memory_bytes=16 * GIB)
+    wide = Machine(num_cpus=8, num_gpus=0, memory_bytes=16 * GIB)
+    with pytest.raises(SettingsError, match="No node of the cluster holds a trial: `cpus_per_trial`"):
+        plan_cluster_workers([head, wide], "cpu", Demand(cpus_per_trial=9))
+    assert plan_cluster_workers([head, wide], "cpu", Demand(cpus_per_trial=8)).count == 1
