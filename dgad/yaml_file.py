@@ -1,6 +1,6 @@
 """YAML (and so JSON) files as mappings, with the line of every key for messages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ KeyPath = tuple[str, ...]
 
 
 def load_yaml(path: Path | str) -> tuple[dict[str, Any], Mapping[KeyPath, int]]:
-    """The mapping in the file, and the line (from 1) of each key by its path from the top.
+    """The mapping in the file, and the line (from 1) of each key and list item by its path from the top.
 
+    A list item's part of the path is its index as text: `("setup_commands", "0")`.
     Raises `SettingsError` for a file that cannot be read, is not YAML, repeats a key or is no mapping.
     """
     try:
@@ -38,6 +39,12 @@ def load_yaml(path: Path | str) -> tuple[dict[str, Any], Mapping[KeyPath, int]]:
     return values, lines
 
 
+def line_at(lines: Mapping[KeyPath, int], path: Sequence[object]) -> int:
+    """The line of what stands at `path`, or of the nearest above it that has one; 1 for the file itself."""
+    keys = tuple(map(str, path))
+    return next((lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in lines), 1)
+
+
 def check_keys(
     values: Mapping[str, Any],
     allowed: Mapping[str, object] | set[str],
@@ -54,6 +61,10 @@ def check_keys(
 
 
 def _collect(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], path: str) -> None:
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            lines[(*at, str(index))] = item.start_mark.line + 1
+            _collect(item, (*at, str(index)), lines, path)
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:

@@ -13,6 +13,7 @@ from dgad.command_line import run_group
 from dgad.commands.evaluate import split_names
 from dgad.commands.options import device_option, feature_options
 from dgad.errors import SettingsError
+from tune.cluster_commands import cluster_group
 from tune.watch_commands import list_command, logs_command, status_command, stop_command
 
 EXAMPLE = """\b
@@ -240,7 +241,7 @@ def space_command(
         print_space(report, Console())
 
 
-for _command in (list_command, status_command, logs_command, stop_command):
+for _command in (list_command, status_command, logs_command, stop_command, cluster_group):
     cli.add_command(_command)
 
 

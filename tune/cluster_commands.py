@@ -1,0 +1,91 @@
+"""`dgad-tune cluster init | check`: files that describe where a study runs."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from cluster.findings import Finding, TrialDemand
+from cluster.template_files import TEMPLATES, template_text
+from dgad.errors import SettingsError
+
+INIT_EXAMPLE = "\b\nTemplates:\n" + "".join(f"  {name:<12}{use}\n" for name, use in TEMPLATES.items())
+INIT_EXAMPLE += "\n\b\nExample:\n  dgad-tune cluster init on-prem --output cluster.yaml\n"
+CHECK_EXAMPLE = """\b
+Examples:
+  dgad-tune cluster check cluster.yaml
+  dgad-tune cluster check cluster.yaml --cpus-per-trial 4 --gpus-per-trial 0.25
+"""
+GROUP_EXAMPLE = """\b
+Examples:
+  dgad-tune cluster init on-prem --output cluster.yaml
+  dgad-tune cluster check cluster.yaml
+"""
+
+
+@click.group("cluster", epilog=GROUP_EXAMPLE)
+def cluster_group() -> None:
+    """Write and check the file of a cluster."""
+
+
+@cluster_group.command("init", epilog=INIT_EXAMPLE)
+@click.argument("name")
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write  [default: NAME.yaml]"
+)
+def init_command(*, name: str, output: Path | None) -> None:
+    """Write the template NAME, commented, with places to fill in; a file that is there is kept."""
+    text = template_text(name)
+    path = output or Path(f"{name}.yaml")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise SettingsError(
+            f"{path} exists already: name another file with --output, or remove it."
+        ) from None
+    click.echo(f"Wrote {path}. Put in what stands in <ANGLE_BRACKETS>, then: dgad-tune cluster check {path}")
+
+
+@cluster_group.command("check", epilog=CHECK_EXAMPLE)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--cpus-per-trial", type=int, default=1, show_default=True, help="Cores of each fit.")
+@click.option(
+    "--gpus-per-trial", type=float, default=0.0, show_default=True, help="GPUs of each fit; 0.25 shares one."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@click.pass_context
+def check_command(
+    context: click.Context, *, file: Path, cpus_per_trial: int, gpus_per_trial: float, as_json: bool
+) -> None:
+    """Check FILE before anything starts: schema, keys, token, dashboard, trials; exits 2 on an error.
+
+    What only the started cluster can tell is named as unverified.
+    """
+    from cluster.checks import check_cluster, has_errors  # jsonschema takes a moment to import
+    from cluster.config_file import read_cluster_file
+    from cluster.kuberay import check_kuberay, is_kuberay, read_kuberay_file
+
+    demand = TrialDemand(cpus=cpus_per_trial, gpus=gpus_per_trial)
+    if is_kuberay(file):
+        findings = check_kuberay(read_kuberay_file(file), demand)
+    else:
+        findings = check_cluster(read_cluster_file(file), demand)
+    failed = has_errors(findings)
+    if as_json:
+        rows = [dataclasses.asdict(f) for f in findings]
+        click.echo(json.dumps({"file": str(file), "ok": not failed, "findings": rows}, indent=2))
+    else:
+        _print_findings(file, findings)
+    context.exit(2 if failed else 0)
+
+
+def _print_findings(file: Path, findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        place = f"line {finding.line}: " if finding.line else ""
+        click.echo(f"{finding.severity:<11}{place}{finding.message}")
+    counts = {kind: sum(f.severity == kind for f in findings) for kind in ("error", "warning", "unverified")}
+    names = {"error": "errors", "warning": "warnings", "unverified": "that only the started cluster can tell"}
+    click.echo(f"{file}: " + ", ".join(f"{counts[kind]} {name}" for kind, name in names.items()) + ".")
