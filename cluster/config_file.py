@@ -213,6 +213,11 @@ def _require_what_the_launcher_does(file: ClusterFile) -> None:
     def refuse(sentence: str, *at: object) -> NoReturn:
         raise SettingsError(f"{file.path}, line {file.line(*at) or 1}: {sentence}")
 
+    docker = file.get("docker") or {}
+    has_image = docker.get("image") or (docker.get("head_image") and docker.get("worker_image"))
+    if bool(has_image) != bool(docker.get("container_name")):
+        missing = "container_name" if has_image else "image"
+        refuse(f"`docker` lacks the key `{missing}`.", "docker")
     if file.provider == "local":
         _require_hosts(file, refuse)
         return

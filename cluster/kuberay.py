@@ -40,7 +40,8 @@ class KubeRayFile:
     @property
     def cluster(self) -> Mapping[str, Any]:
         """The cluster's own specification."""
-        return self.values["spec"][CLUSTER_KEYS[self.kind]]
+        found: Mapping[str, Any] = self.values["spec"][CLUSTER_KEYS[self.kind]]
+        return found
 
     @property
     def groups(self) -> tuple[tuple[KeyPath, Mapping[str, Any]], ...]:

@@ -108,20 +108,18 @@ def _check_token_auth(file: ClusterFile, role: Role, command: StartCommand) -> I
 
 
 def _check_token_mount(file: ClusterFile, roles: tuple[Role, ...]) -> Iterator[Finding]:
-    for role in roles:
-        mount = file.token_mount(role)
-        if mount is None:
-            message = f"`file_mounts` does not ship the token, and Ray needs it on every host: add {_PAIR}."
-            yield Finding(severity="error", message=message, line=file.line("file_mounts"))
-            return
-    remote, local = mount
-    line = file.line("file_mounts", remote)
-    if not local.is_file():
-        message = f"The token {local} does not exist; `ray get-auth-token --generate` writes it."
-        yield Finding(severity="error", message=message, line=line)
-    elif _is_open_to_others(local):
-        message = f"The token {local} is open to others on this machine: chmod 600 {local}"
-        yield Finding(severity="warning", message=message, line=line)
+    mounts = [file.token_mount(role) for role in roles]
+    if None in mounts:
+        message = f"`file_mounts` does not ship the token, and Ray needs it on every host: add {_PAIR}."
+        yield Finding(severity="error", message=message, line=file.line("file_mounts"))
+    for remote, local in dict.fromkeys(mount for mount in mounts if mount):
+        line = file.line("file_mounts", remote)
+        if not local.is_file():
+            message = f"The token {local} does not exist; `ray get-auth-token --generate` writes it."
+            yield Finding(severity="error", message=message, line=line)
+        elif _is_open_to_others(local):
+            message = f"The token {local} is open to others on this machine: chmod 600 {local}"
+            yield Finding(severity="warning", message=message, line=line)
 
 
 def _check_head(file: ClusterFile, command: StartCommand) -> Iterator[Finding]:

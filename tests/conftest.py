@@ -11,6 +11,7 @@ import pytest
 from dgad.domains.synthetic import synthesize
 from dgad.features import builtin
 from tests.builtin_weights import drawn
+from tests.cluster.cluster_files import furnish_home
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +61,16 @@ def builtin_weights(drawn_builtin: builtin.Builtin, monkeypatch: pytest.MonkeyPa
     """`weights: builtin` means those, in this process."""
     monkeypatch.setattr(builtin, "_shipped", lambda: drawn_builtin)
     return drawn_builtin
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`~` for this test: what cluster files of tests name there, and nothing of whoever runs them."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    furnish_home(folder)
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
 
 
 MAINS = {"dgad": "dgad.cli", "dgad-tune": "tune.cli", "dgad-serve": "serve.cli"}

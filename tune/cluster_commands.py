@@ -86,6 +86,12 @@ def _print_findings(file: Path, findings: Sequence[Finding]) -> None:
     for finding in findings:
         place = f"line {finding.line}: " if finding.line else ""
         click.echo(f"{finding.severity:<11}{place}{finding.message}")
-    counts = {kind: sum(f.severity == kind for f in findings) for kind in ("error", "warning", "unverified")}
-    names = {"error": "errors", "warning": "warnings", "unverified": "that only the started cluster can tell"}
-    click.echo(f"{file}: " + ", ".join(f"{counts[kind]} {name}" for kind, name in names.items()) + ".")
+    numbers = {kind: sum(f.severity == kind for f in findings) for kind in ("error", "warning", "unverified")}
+    click.echo(
+        f"{file}: {_count(numbers['error'], 'error')}, {_count(numbers['warning'], 'warning')},"
+        f" {_count(numbers['unverified'], 'thing')} that only the started cluster can tell."
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'s' if number > 1 else ''}"

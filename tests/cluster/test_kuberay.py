@@ -1,0 +1,131 @@
+"""Each check of a Kubernetes file tells a planted fault, with its line."""
+
+from pathlib import Path
+
+import pytest
+
+from cluster.findings import Finding, TrialDemand
+from cluster.kuberay import check_kuberay, is_kuberay, read_kuberay_file
+from dgad.errors import SettingsError
+from tests.cluster.cluster_files import SOUND, filled_template, write
+
+JOB = filled_template("rayjob")
+SERVICE = filled_template("rayservice")
+
+
+def _check(path: Path, text: str, demand: TrialDemand | None = None) -> tuple[Finding, ...]:
+    return check_kuberay(read_kuberay_file(write(path / "job.yaml", text)), demand or TrialDemand())
+
+
+def _line_of(text: str, part: str) -> int:
+    return next(n for n, line in enumerate(text.splitlines(), 1) if part in line)
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "at", "severity", "message"),
+    [
+        (JOB, "mode: token", "mode: disabled", "authOptions", "error", "Token auth is not on"),
+        (SERVICE, "mode: token", "mode: disabled", "authOptions", "error", "Token auth is not on"),
+        (
+            JOB,
+            "            secretName: dgad-ray-token\n",
+            "",
+            "authOptions",
+            "warning",
+            "Without a `secretName`",
+        ),
+        (
+            JOB,
+            "serviceType: ClusterIP",
+            "serviceType: LoadBalancer",
+            "serviceType",
+            "error",
+            "from outside as a LoadBalancer",
+        ),
+        (
+            JOB,
+            "serviceType: ClusterIP",
+            "enableIngress: true",
+            "enableIngress",
+            "error",
+            "An ingress would open",
+        ),
+        (JOB, 'value: "0"', 'value: "1"', "headGroupSpec", "error", "would report its usage"),
+        (JOB, 'rayVersion: "', 'rayVersion: "1', "rayVersion", "error", "The hosts get Ray 1"),
+        (
+            JOB,
+            "images.example/dgad:1",
+            "rayproject/ray:2.9.0-py311",
+            "image:",
+            "error",
+            "The hosts get Ray 2.9.0",
+        ),
+    ],
+)
+def test_a_planted_fault_is_the_only_one_told(
+    tmp_path: Path, text: str, old: str, new: str, at: str, severity: str, message: str
+) -> None:
+    assert old in text
+    planted = text.replace(old, new, 1)
+    found = [f for f in _check(tmp_path, planted) if f.severity != "unverified"]
+    assert [(f.severity, f.line) for f in found] == [(severity, _line_of(planted, at))]
+    assert message in found[0].message
+
+
+def test_token_auth_by_hand_for_older_operators(tmp_path: Path) -> None:
+    by_hand = """\
+                              - {name: RAY_AUTH_MODE, value: token}
+                              - {name: RAY_AUTH_TOKEN, valueFrom: {secretKeyRef: {name: t, key: auth_token}}}
+"""
+    options = "        authOptions:\n            mode: token\n            secretName: dgad-ray-token\n"
+    assert options in JOB
+    head_only = JOB.replace(options, "").replace('value: "0"\n', 'value: "0"\n' + by_hand)
+    assert any("Token auth is not on" in f.message for f in _check(tmp_path, head_only))
+    worker = f"- name: ray-worker\n                            env:\n{by_hand}"
+    both = head_only.replace("- name: ray-worker\n", worker)
+    assert {f.severity for f in _check(tmp_path, both)} == {"unverified"}
+    inline = both.replace("valueFrom: {secretKeyRef: {name: t, key: auth_token}}", "value: abc", 1)
+    (found,) = [f for f in _check(tmp_path, inline) if f.severity == "error"]
+    assert "The token itself stands in this file" in found.message
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "message"),
+    [(8, 1, None), (1, 0.25, None), (9, 0, "`gpu-worker`, offers 8 CPU and 1 GPU"), (1, 2, "`gpu-worker`")],
+)
+def test_a_trial_must_fit_a_worker(tmp_path: Path, cpus: int, gpus: float, message: str | None) -> None:
+    errors = [
+        f.message for f in _check(tmp_path, JOB, TrialDemand(cpus=cpus, gpus=gpus)) if f.severity == "error"
+    ]
+    assert len(errors) == (message is not None)
+    assert message is None or message in errors[0]
+
+
+def test_a_worker_without_limits_offers_what_nobody_knows(tmp_path: Path) -> None:
+    before, after = JOB.split("- name: ray-worker")
+    worker = "\n".join(line for line in after.splitlines() if "cpu" not in line and "resources" not in line)
+    text = before.replace('cpu: "2"', 'cpu: "2000m"') + "- name: ray-worker" + worker
+    found = [f for f in _check(tmp_path, text, TrialDemand(cpus=4)) if "trial" in f.message]
+    assert [f.severity for f in found] == ["unverified"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("apiVersion: v1\nkind: Pod\n", 1, "`apiVersion` must be ray.io/v1, but is 'v1'"),
+        ("apiVersion: ray.io/v1\nkind: RayCluster\n", 2, "one of RayJob, RayService, but is 'RayCluster'"),
+        ("apiVersion: ray.io/v1\nkind: RayJob\nspec: {}\n", 3, "`spec.rayClusterSpec` is missing"),
+        (JOB.replace("containers:", "contaners:", 1), None, "has no `template.spec.containers`"),
+        (JOB.replace('cpu: "8"', "cpu: many"), None, "such as 2 or 500m, but is 'many'"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(tmp_path: Path, text: str, line: int | None, message: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        _check(tmp_path, text)
+    assert message in str(caught.value)
+    assert line is None or f", line {line}: " in str(caught.value)
+
+
+def test_the_two_kinds_of_file_are_told_apart(tmp_path: Path) -> None:
+    assert is_kuberay(write(tmp_path / "a.yaml", JOB))
+    assert not is_kuberay(write(tmp_path / "b.yaml", SOUND))
