@@ -52,7 +52,7 @@ def _ray_accepts(values: dict[str, Any]) -> bool:
         return False
     try:
         validate_config(prepare_config(copy.deepcopy(values)))
-    # In this order: its schema, its own rules, of provider local, of containers, and crashes over a wrong type.
+    # In this order: its schema, its rules, those of provider local, of containers, and a crash over a type.
     except (jsonschema.ValidationError, ValueError, click.ClickException, AssertionError, TypeError):
         return False
     return True
