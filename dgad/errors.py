@@ -38,5 +38,13 @@ class RecordError(UserError):
     """A run folder or one of its records is missing, damaged or of a newer format."""
 
 
+class ClusterError(UserError):
+    """A cluster cannot be brought up, asked or taken down."""
+
+
+class UnreachableError(ClusterError):
+    """A host cannot be reached, or refuses whoever asks."""
+
+
 class TrainingError(DgadError):
     """A fit broke off, for example on a loss that is not finite."""

@@ -1,0 +1,13 @@
+"""A folder of the head, brought here by Ray's own launcher, and so from inside a container too."""
+
+from pathlib import Path
+
+from cluster.facts import read_facts
+from cluster.launcher import launch
+
+
+def fetch(file: Path, source: str, target: Path) -> None:
+    """Copy the head's folder `source` into `target`, which is made; `ClusterError` where that fails."""
+    target.mkdir(parents=True, exist_ok=True)
+    # A slash at the end: the folder's content, not the folder.
+    launch(read_facts(file), "rsync-down", f"{source.rstrip('/')}/", f"{target}/")

@@ -1,0 +1,141 @@
+"""A cluster brought up, found and taken down, by Ray's launcher and by looking for ourselves.
+
+`ray up` and `ray down` say little of what they did not do (Ray 2.60): here nothing counts as up before its
+head answers, nor as down before every host was looked at.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cluster import leftovers
+from cluster.facts import Facts, read_facts
+from cluster.hosts import Remote
+from cluster.launcher import launch, started_nodes
+from cluster.leftovers import Survivor
+from dgad.errors import ClusterError, UnreachableError
+
+Tell = Callable[[str], None]
+
+_HEAD_TIMEOUT_S = 60.0
+_ASK_TIMEOUT_S = 30.0
+
+# Bash alone, since a host need not have curl; the health page asks for no token.
+_ASK_HEALTH = """
+exec 3<>/dev/tcp/127.0.0.1/{port} || exit 1
+printf 'GET /api/gcs_healthz HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3
+timeout 10 cat <&3
+"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """The head of a cluster that runs."""
+
+    address: str
+    """As this machine reaches it."""
+    dashboard_port: int
+    """On the head's own loopback; the Jobs API answers there too."""
+    remote: Remote
+    """How ssh gets there."""
+    found: bool
+    """Whether it ran already."""
+
+
+def find_head(file: Path) -> Head | None:
+    """The head of the file's cluster, asked whether Ray runs on it; None where it does not.
+
+    Raises `UnreachableError` where the head's host cannot be asked, `ClusterError` where its provider cannot.
+    """
+    return _find_head(read_facts(file))
+
+
+def bring_up(file: Path, *, tell: Tell) -> Head:
+    """Bring the file's cluster up, or find it up and leave it as it is; workers may join later.
+
+    Raises `UnreachableError` where the head's host cannot be reached, `ClusterError` where `ray up` fails.
+    """
+    facts = read_facts(file)
+    if (running := _find_head(facts)) is not None:
+        tell(f"The cluster {facts.name} runs already; its head is {running.address}.")
+        return running
+    # Ray's launcher says nothing of a worker that it cannot reach.
+    for survivor in leftovers.look(facts):
+        if survivor.state == "unknown":
+            tell(f"{survivor.host} will not take part: {survivor.what}")
+    launch(facts, "up", tell=tell)
+    deadline = time.monotonic() + _HEAD_TIMEOUT_S
+    while (head := _find_head(facts)) is None:
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"`ray up` says that the cluster {facts.name} is up, but its head does not answer on port"
+                f" {facts.dashboard_port} of its own: see `head_start_ray_commands` in {file}."
+            )
+        time.sleep(1.0)
+    tell(f"The cluster {facts.name} is up; its head is {head.address}.")
+    return dataclasses.replace(head, found=False)
+
+
+def take_down(file: Path, *, tell: Tell) -> tuple[Survivor, ...]:
+    """End the file's cluster; what still lives, or may, after looking on every host.
+
+    On a cloud it is the provider that is asked. Jobs and files are not looked after here.
+    """
+    facts = read_facts(file)
+    if not facts.standing_hosts:
+        _launch_down(facts, tell)
+        return _living_on_cloud(facts)
+    head = facts.standing_hosts[0]
+    try:
+        facts.remote.run(head, "true", timeout_s=_ASK_TIMEOUT_S)
+    except UnreachableError as error:  # `ray down` would wait for it for minutes
+        tell(f"{error} The workers are stopped without it.")
+    else:
+        _launch_down(facts, tell)
+    tell(f"Ray is ended on {len(facts.standing_hosts)} hosts, one by one.")
+    leftovers.stop(facts)
+    # Once more, now that all were told: a head that lived on may have started a worker again.
+    return leftovers.look(facts)
+
+
+def living(file: Path) -> tuple[Survivor, ...]:
+    """What lives of the file's cluster, or may; stops nothing."""
+    facts = read_facts(file)
+    return leftovers.look(facts) if facts.standing_hosts else _living_on_cloud(facts)
+
+
+def _launch_down(facts: Facts, tell: Tell) -> None:
+    try:
+        launch(facts, "down", tell=tell)
+    except ClusterError as error:  # not the end: what lives is looked for in any case
+        tell(str(error))
+
+
+def _find_head(facts: Facts) -> Head | None:
+    remote, address = facts.remote, next(iter(facts.standing_hosts), None)
+    if address is None:
+        nodes, remote = started_nodes(facts)
+        address = next((n.address for n in nodes if n.is_head and n.address), None)
+        if address is None:
+            return None
+    script = _ASK_HEALTH.format(port=facts.dashboard_port)
+    answer = remote.run(address, "bash -s", timeout_s=_ASK_TIMEOUT_S, stdin=script)
+    if not answer.stdout.rstrip().endswith("success"):
+        return None
+    return Head(address=address, dashboard_port=facts.dashboard_port, remote=remote, found=True)
+
+
+def _living_on_cloud(facts: Facts) -> tuple[Survivor, ...]:
+    try:
+        nodes, _ = started_nodes(facts)
+    except ClusterError as error:
+        return (Survivor(host=facts.name, state="unknown", what=str(error)),)
+    return tuple(
+        Survivor(
+            host=node.address or node.id,
+            state="alive",
+            what=f"the {'head' if node.is_head else 'worker'} {node.id} of provider {facts.provider}",
+        )
+        for node in nodes
+    )
