@@ -85,6 +85,7 @@ def run_in(folder: Path, study: Study, *, data: Path, arm: Arm, num_threads: int
     cache = CachePlan(folder=folder / "features", max_bytes=4 * GIB) if arm.caches else None
     return Run(
         folder=folder / "x",
+        store=str(folder / "x"),
         study=study,
         data=str(data),
         domains=tuple(dataset.domains),
@@ -118,7 +119,7 @@ def searcher_of(run: Run, cells: Sequence[Cell]) -> MatrixSearcher:
 
 def search_here(run: Run, cells: Sequence[Cell], bench: Workbench) -> list[float]:
     """A whole search without Ray; the nested AUROC by target."""
-    ledger, searcher = Ledger(run.ledger_folder), searcher_of(run, cells)
+    ledger, searcher = Ledger(run.ledger_location), searcher_of(run, cells)
     by_name = {c.name: c for c in cells}
     number = 0
     while isinstance(config := searcher.suggest(str(number)), dict):

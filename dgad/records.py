@@ -6,22 +6,25 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
 
 from dgad.errors import RecordError
 from dgad.evaluation.metrics import Metrics
-from dgad.files import remove_stale_temporaries, write_atomic
+from dgad.files import remove_stale_temporaries
+from dgad.storage import Storage
 
 FORMAT_VERSION = 2
 """2 has `split`, `log` and `notes`; a record of version 1 is read as one without them."""
 ROLES = ("inner", "outer", "deploy", "evaluate")
 STATUSES = ("ok", "failed")
+_NUM_READERS = 16
+T = TypeVar("T")
 _METRIC_NAMES = tuple(f.name for f in dataclasses.fields(Metrics))
 
 
@@ -122,11 +125,10 @@ class RecordStore:
     """Records under one location: a folder, or a URI of any pyarrow filesystem (`s3://bucket/runs/x`)."""
 
     def __init__(self, location: str | Path) -> None:
-        self.location = str(location)
-        self._filesystem, self._root = _filesystem_of(self.location)
-        self._is_local = isinstance(self._filesystem, pa_fs.LocalFileSystem)
-        if self._is_local:
-            remove_stale_temporaries(self._root)
+        self._storage = Storage(location)
+        self.location = self._storage.location
+        if self._storage.is_local:
+            remove_stale_temporaries(self.location)
 
     def write(self, record: Record) -> None:
         """Put the record under its final name, whole or not at all.
@@ -136,14 +138,7 @@ class RecordStore:
         existing = self.read(record.record_id)
         if existing is not None and existing.status == "ok":
             return
-        data = _encode(record)
-        path = self._path(record.record_id)
-        if self._is_local:
-            write_atomic(path, data)
-        else:  # an object store shows an object only once its upload is complete
-            self._filesystem.create_dir(self._root, recursive=True)
-            with self._filesystem.open_output_stream(path) as stream:
-                stream.write(data)
+        self._storage.write(_file_name(record.record_id), _encode(record))
 
     def read(self, record_id: str) -> Record | None:
         """The record, or None where there is none; `RecordError` names a damaged or newer file."""
@@ -152,37 +147,38 @@ class RecordStore:
 
     def ids(self) -> tuple[str, ...]:
         """The ids of all records, sorted; unfinished files are not among them."""
-        selector = pa_fs.FileSelector(self._root, allow_not_found=True)
-        names = (i.base_name for i in self._filesystem.get_file_info(selector) if i.is_file)
+        names = self._storage.sizes()
         return tuple(sorted(n.removesuffix(".parquet") for n in names if _is_record_name(n)))
 
     def records(self) -> tuple[Record, ...]:
         """Every record, in id order."""
-        found = (self.read(record_id) for record_id in self.ids())
-        return tuple(record for record in found if record is not None)
+        return tuple(record for record in self._each(self.read) if record is not None)
 
     def table(self) -> pa.Table:
         """Every record as one row of one Arrow table (`SCHEMA`), checked like `read`."""
         tables = []
-        for record_id in self.ids():
-            table = self._read_table(record_id)
+        for record_id, table in zip(self.ids(), self._each(self._read_table), strict=True):
             if table is not None:
                 _decode(table, self._path(record_id))
                 tables.append(_migrated(table))
         return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
+    def _each(self, read: Callable[[str], T]) -> list[T]:
+        """Of every record; an object store is asked for many at once, as each answer takes long."""
+        ids = self.ids()
+        if self._storage.is_local:
+            return [read(record_id) for record_id in ids]
+        with ThreadPoolExecutor(_NUM_READERS) as readers:
+            return list(readers.map(read, ids))
+
     def _path(self, record_id: str) -> str:
-        return f"{self._root}/{record_id}.parquet"
+        return self._storage.path(_file_name(record_id))
 
     def _read_table(self, record_id: str) -> pa.Table | None:
         path = self._path(record_id)
-        try:
-            with self._filesystem.open_input_file(path) as file:
-                buffer = file.read()
-        except FileNotFoundError:
+        buffer = self._storage.read(_file_name(record_id))
+        if buffer is None:
             return None
-        except OSError as error:
-            raise RecordError(f"Record {path} cannot be read: {error}.") from error
         try:
             table = pq.read_table(pa.BufferReader(buffer), page_checksum_verification=True)
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -218,6 +214,10 @@ def _short_hash(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:32]
 
 
+def _file_name(record_id: str) -> str:
+    return f"{record_id}.parquet"
+
+
 def _is_record_name(name: str) -> bool:
     stem = name.removesuffix(".parquet")
     return stem != name and len(stem) == 32 and set(stem) <= set("0123456789abcdef")
@@ -225,16 +225,6 @@ def _is_record_name(name: str) -> bool:
 
 def _damaged(path: str) -> RecordError:
     return RecordError(f"Record {path} is damaged: delete it, and its fit is computed again on the next run.")
-
-
-def _filesystem_of(location: str) -> tuple[pa_fs.FileSystem, str]:
-    if "://" not in location:
-        return pa_fs.LocalFileSystem(), str(Path(location).absolute())
-    try:
-        filesystem, root = pa_fs.FileSystem.from_uri(location)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise RecordError(f"Records cannot be kept at {location}: {error}.") from error
-    return filesystem, root.rstrip("/")
 
 
 SCHEMA = pa.schema(

@@ -12,6 +12,7 @@ from dgad.domains.synthetic import synthesize
 from dgad.features import builtin
 from tests.builtin_weights import drawn
 from tests.cluster.cluster_files import furnish_home
+from tests.s3_server import KEYS, S3Server, missing, s3_server
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +55,23 @@ def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def drawn_builtin(tmp_path_factory: pytest.TempPathFactory) -> builtin.Builtin:
     """Weights of the shipped shape, drawn at random."""
     return drawn(tmp_path_factory.mktemp("builtin") / "weights")
+
+
+@pytest.fixture(scope="session")
+def s3_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One S3 server for all tests."""
+    if (reason := missing()) is not None:
+        pytest.skip(reason)
+    with s3_server(tmp_path_factory.mktemp("s3") / "server.log") as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_running: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The S3 server, and its keys where this process and its children look."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    return s3_running
 
 
 @pytest.fixture

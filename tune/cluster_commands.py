@@ -1,7 +1,8 @@
-"""`dgad-tune cluster init | check`: files that describe where a study runs."""
+"""`dgad-tune cluster init | check | dashboard`: the file of a cluster, and the way to its dashboard."""
 
 import dataclasses
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,12 +23,14 @@ GROUP_EXAMPLE = """\b
 Examples:
   dgad-tune cluster init on-prem --output cluster.yaml
   dgad-tune cluster check cluster.yaml
+  dgad-tune cluster dashboard cluster.yaml
 """
+DASHBOARD_EXAMPLE = "\b\nExample:\n  dgad-tune cluster dashboard cluster.yaml\n"
 
 
 @click.group("cluster", epilog=GROUP_EXAMPLE)
 def cluster_group() -> None:
-    """Write and check the file of a cluster."""
+    """Write and check the file of a cluster, and reach its dashboard."""
 
 
 @cluster_group.command("init", epilog=INIT_EXAMPLE)
@@ -47,6 +50,25 @@ def init_command(*, name: str, output: Path | None) -> None:
             f"{path} exists already: name another file with --output, or remove it."
         ) from None
     click.echo(f"Wrote {path}. Put in what stands in <ANGLE_BRACKETS>, then: dgad-tune cluster check {path}")
+
+
+@cluster_group.command("dashboard", epilog=DASHBOARD_EXAMPLE)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.pass_context
+def dashboard_command(context: click.Context, *, file: Path) -> None:
+    """Hold the dashboard of a running cluster on a port of this machine until Ctrl-C."""
+    from cluster.tokens import read_token  # Ray takes seconds to import
+    from tune.cluster_place import ClusterPlace
+    from tune.remote import reached
+
+    with reached(ClusterPlace(file=file), tell=click.echo) as remote:
+        token = read_token()
+        where = f"the token in {token.source}" if token else "a token, and there is none here"
+        click.echo(f"Ray dashboard: {remote.dashboard_url} (it asks for {where}). Ctrl-C ends the tunnel.")
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            context.exit(0)
 
 
 @cluster_group.command("check", epilog=CHECK_EXAMPLE)

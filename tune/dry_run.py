@@ -12,7 +12,8 @@ from cluster.local import Machine, machine
 from dgad.device import resolve_device
 from dgad.domains import open_dataset
 from tune.cells import Cell
-from tune.estimate import Cost, FitCount, count_fits, estimate_s, measure
+from tune.cluster_estimate import ClusterPlan, cluster_lines
+from tune.estimate import START_S, Cost, FitCount, count_fits, estimate_s, measure
 from tune.preflight import checked_matrix
 from tune.request import Request, resolve_study
 from tune.resources import Workers, plan_workers
@@ -37,6 +38,11 @@ class DryRun:
     device: str
     is_begun: bool
     """Some of it may be done already: the study exists."""
+
+    @property
+    def work_s(self) -> float:
+        """Seconds of work, all on one worker."""
+        return (self.estimate_s - START_S) * self.workers.count
 
 
 def plan(request: Request) -> DryRun:
@@ -66,8 +72,10 @@ def plan(request: Request) -> DryRun:
     )
 
 
-def print_dry_run(found: DryRun, console: Console, *, as_json: bool) -> None:
-    """What a study would take."""
+def print_dry_run(
+    found: DryRun, console: Console, *, as_json: bool, cluster: ClusterPlan | None = None
+) -> None:
+    """What a study would take here, or on a cluster."""
     values = {
         "study": found.study.name,
         "cells": len(found.cells),
@@ -84,10 +92,14 @@ def print_dry_run(found: DryRun, console: Console, *, as_json: bool) -> None:
         "free_memory_gib": found.machine.memory_bytes / 1024**3,
     }
     if as_json:
+        if cluster is not None:
+            values["cluster"] = {**dataclasses.asdict(cluster), "price": cluster.price}
         click.echo(json.dumps(values, indent=2))
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in dry_run_lines(found):
+        table.add_row(name, text)
+    for name, text in cluster_lines(cluster) if cluster else ():
         table.add_row(name, text)
     console.print(table)
     console.print("Nothing was started or written.", highlight=False)

@@ -25,6 +25,10 @@ from tune.trainable import FIT_S, FITS_COMPUTED, FOLD, CellTrial
 MAX_WORKER_DEATHS = 2
 """A trial whose worker was killed is begun again this often."""
 
+_MIN_AHEAD = 4
+"""Trials that wait for a node at least. With one, Ray Tune's default, a freed worker takes it before a new
+node's worker has started, and nodes that join stay idle (Ray 2.60)."""
+
 _ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers find files by the paths they are given
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the command's, which then says how to go on
@@ -47,6 +51,8 @@ def search(
     Raises `TrainingError` when Ray Tune itself breaks off.
     """
     os.environ.update(_ENVIRONMENT)
+    if workers.is_elastic:
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(_MIN_AHEAD, workers.count))
     quiet_ray()
     # Ray Tune's own bookkeeping is of no use to us: what matters is in records and journals.
     scratch = run.folder / "ray"
@@ -59,7 +65,8 @@ def search(
             search_alg=searcher,
             scheduler=CellScheduler(searcher),
             num_samples=-1,  # the searcher says when it is finished
-            max_concurrent_trials=workers.count,
+            # Without a bound Ray Tune fills the nodes there are, and keeps some trials waiting for new ones.
+            max_concurrent_trials=None if workers.is_elastic else workers.count,
             reuse_actors=True,
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_name,

@@ -3,12 +3,12 @@
 import dataclasses
 import importlib.metadata
 import math
-import os
 from pathlib import Path
 
 from dgad.features.disk_cache import DiskFeatureCache
 from dgad.files import check_can_write
 from dgad.settings import require
+from tune.user_cache import features_folder
 
 GIB = 1024**3
 
@@ -38,20 +38,9 @@ def open_cache(plan: CachePlan, *, code_version: str, device: str) -> DiskFeatur
 
     None where a user without a home has named no folder.
     """
-    folder = plan.folder or user_folder()
+    folder = plan.folder or features_folder()
     if folder is None:
         return None
     libraries = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", "timm", "pillow")]
     made_by = ", ".join((f"dgad {code_version}", *libraries, device.partition(":")[0]))
     return DiskFeatureCache(folder, max_bytes=plan.max_bytes, made_by=made_by)
-
-
-def user_folder() -> Path | None:
-    """`dgad/features` in the user's cache folder, as XDG has it; None for a user without a home."""
-    told = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(told):  # the specification wants any other to be ignored
-        return Path(told) / "dgad" / "features"
-    try:
-        return Path.home() / ".cache" / "dgad" / "features"
-    except RuntimeError:
-        return None

@@ -14,6 +14,7 @@ from dgad.report.tables import leaderboard, outer_records
 from dgad.settings import to_dict
 from tune.cells import DEPLOY
 from tune.fits import FitStore
+from tune.keeper import ledger_of
 from tune.ledger import Ledger
 from tune.rows import Row
 from tune.run import Run
@@ -55,7 +56,7 @@ def summarise(
     """Write the bundle and `summary.json`. `errors` tells why a row gave no result, by its name."""
     study = run.study
     cells = tuple(_cell_summary(row, run, workbench, errors) for row in rows)
-    count = count_fits_of(Ledger(run.ledger_folder), workbench.fits, study.name)
+    count = count_fits_of(ledger_of(run), workbench.fits, study.name)
     summary = StudySummary(
         name=study.name,
         protocol=study.protocol[0],

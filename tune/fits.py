@@ -1,26 +1,29 @@
 """Finished fits by content address: computed once, whichever study wants them, whenever it comes back.
 
-`fits/ID/{fit.json, weights.safetensors}`; a lock file per fit, freed by the system when its holder dies,
-keeps a second worker waiting until the first is done.
+`fits/ID/{weights.safetensors, fit.json}`: weights first, then `fit.json`, which carries their sum, so that a
+fit is there whole or not at all on an object store too. A lease per fit keeps a second worker waiting until
+the first is done.
 """
 
 import dataclasses
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
-from dgad.errors import DgadError, TrainingError
-from dgad.files import replace_folder_atomic
+from dgad.errors import DgadError, RecordError, TrainingError
 from dgad.records import FitKey, utc_now
+from dgad.storage import Storage
+from tune.leases import FileLeases, Leases
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2 has `weights_sha256`; a fit of version 1 is read without that check."""
 WEIGHTS = "weights.safetensors"
 ABOUT = "fit.json"
 
@@ -36,10 +39,21 @@ class StoredFit:
 
 
 class FitStore:
-    """Fits of all studies of a runs folder, on a local disk."""
+    """Fits of all studies of a place: a folder, or a URI of any pyarrow filesystem."""
 
-    def __init__(self, folder: Path, *, study: str = "", retry_failures_before: str = "") -> None:
-        self.folder = folder
+    def __init__(
+        self,
+        location: str | Path,
+        *,
+        study: str = "",
+        retry_failures_before: str = "",
+        leases: Leases | None = None,
+    ) -> None:
+        """`leases` are lock files unless told, which a URI does not have: `RecordError`."""
+        self._storage = Storage(location)
+        if leases is None and not self._storage.is_local:
+            raise RecordError(f"Fits at {self._storage.location} are leased by a keeper, and none runs.")
+        self._leases = leases or FileLeases(Path(self._storage.location) / "locks")
         self.retry_failures_before = retry_failures_before
         """Failures older than this moment (UTC, ISO 8601) are tried again; empty: none is."""
         self.study = study
@@ -53,9 +67,10 @@ class FitStore:
         A `DgadError` of `compute` is kept too and raised again for whoever asks next, as `TrainingError`.
         Other errors (out of memory) may be passing, so they are not kept.
         """
-        locks = self.folder / "locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(locks / f"{key.id}.lock"):
+        stored = self._read(key)  # most are there already, and then nobody need be asked for a turn
+        if stored is not None:
+            return stored
+        with self._leases.held(key.id):
             stored = self._read(key)
             if stored is not None:
                 return stored
@@ -72,39 +87,58 @@ class FitStore:
 
     def ids(self) -> tuple[str, ...]:
         """The ids of all finished fits, failed ones among them."""
-        return tuple(sorted(p.parent.name for p in self.folder.glob(f"*/{ABOUT}")))
+        names = self._storage.sizes(deep=True)
+        return tuple(sorted(n.partition("/")[0] for n in names if n.endswith(f"/{ABOUT}")))
+
+    def has(self, fit_id: str) -> bool:
+        """Whether the fit is finished, or failed."""
+        return self._storage.exists(f"{fit_id}/{ABOUT}")
 
     def about(self, fit_id: str) -> dict[str, Any] | None:
         """What is known of a fit without its weights; None where it is not there, or damaged."""
+        data = self._storage.read(f"{fit_id}/{ABOUT}")
         try:
-            about: dict[str, Any] = json.loads((self.folder / fit_id / ABOUT).read_bytes())
-        except (FileNotFoundError, ValueError):
+            about: dict[str, Any] | None = None if data is None else json.loads(data)
+        except ValueError:
             return None
+        if about is not None and int(about.get("format_version", 1)) > FORMAT_VERSION:
+            raise RecordError(
+                f"The fit {self._storage.path(fit_id)} has format version {about['format_version']}, but this"
+                f" dgad reads up to {FORMAT_VERSION}: update dgad."
+            )
         return about
 
     def _read(self, key: FitKey) -> StoredFit | None:
-        folder = self.folder / key.id
+        """None where it is not there, or damaged, and so computed afresh."""
+        about = self.about(key.id)
+        if about is None:
+            return None
         try:
-            about: dict[str, Any] = json.loads((folder / ABOUT).read_bytes())
             if about["status"] == "failed" and about["created_at"] < self.retry_failures_before:
                 return None
             if about["status"] == "failed":
                 raise TrainingError(about["error"])
-            return StoredFit(state=load_file(folder / WEIGHTS), fit_s=about["fit_s"], was_stored=True)
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, SafetensorError):  # damaged on disk: computed afresh
+            data = self._storage.read(f"{key.id}/{WEIGHTS}")
+            if data is None or about.get("weights_sha256", _sum(data)) != _sum(data):
+                return None
+            return StoredFit(state=load(data), fit_s=about["fit_s"], was_stored=True)
+        except (ValueError, KeyError, SafetensorError):
             return None
 
     def _write(self, key: FitKey, outcome: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+        data = save({k: v.contiguous() for k, v in state.items()})
         about = {
             "format_version": FORMAT_VERSION,
             "id": key.id,
             "key": dataclasses.asdict(key),
             "created_at": utc_now(),
             "study": self.study,
+            "weights_sha256": _sum(data),
             **outcome,
         }
-        with replace_folder_atomic(self.folder / key.id) as folder:
-            save_file({k: v.contiguous() for k, v in state.items()}, folder / WEIGHTS)
-            (folder / ABOUT).write_text(json.dumps(about, indent=2))
+        self._storage.write(f"{key.id}/{WEIGHTS}", data)
+        self._storage.write(f"{key.id}/{ABOUT}", json.dumps(about, indent=2).encode())
+
+
+def _sum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cluster.connect import ClusterRay
 from rich.console import Console
 
-from cluster.local import Machine, embedded_ray, machine
-from dgad.device import resolve_device
+from cluster.local import LocalRay
 from dgad.domains import open_dataset
 from dgad.domains.checks import check_dataset
 from dgad.errors import DataError
@@ -19,12 +19,13 @@ from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import StudySummary, TrialSummary, read_summary
 from tune.cells import Cell, shown_beside
 from tune.finish import summarise
+from tune.keeper import keeper, ledger_of
 from tune.launch_log import LogProgress
-from tune.ledger import Ledger
 from tune.preflight import checked_matrix
+from tune.probe import probe_nodes
 from tune.progress import LiveProgress, PlainProgress, Progress
+from tune.ray_place import RayPlace, ray_place
 from tune.request import Request, resolve_study
-from tune.resources import Workers, plan_workers
 from tune.rows import OuterJob, Row, is_done, outer_jobs, seal
 from tune.run import Run, code_version
 from tune.run_folder import RunInfo, check_unchanged, data_of, held, keep_data, read_info, write_info
@@ -43,67 +44,88 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
     study, folder, is_begun = resolve_study(request)
     if is_begun and (done := _finished(folder, retry_failed=request.retry_failed)) is not None:
         return folder, done
-    device, offered = resolve_device(request.device), machine()
-    workers = plan_workers(offered, device.type, request.demand)
-    with data_of(study, folder) as place:
-        dataset = open_dataset(place, layout=study.layout)
+    with ray_place(request) as place, data_of(study, folder) as data:
+        dataset = open_dataset(data, layout=study.layout)
         matrix = checked_matrix(study, dataset)
-        cells = matrix.cells
         if not is_begun and study.data is not None:
-            check_images(place, study.layout)
+            check_images(data, study.layout)
         info = RunInfo(
             data_fingerprint=dataset.fingerprint(), code_version=code_version(), command=request.command
         )
         if is_begun and (before := read_info(folder)) is not None:
-            check_unchanged(before, info, study.name, place)
+            check_unchanged(before, info, study.name, data)
             info = before
         check_answers(request.trackers, study.name)
-        with held(folder, study.name), marked(folder) as mark:
+        with (
+            held(folder, study.name),
+            request.runs.kept_up(study.name, tell=console.print) as mirror,
+            marked(folder) as mark,
+        ):
             write_study(folder, study)
             write_info(folder, info)
             run = Run(
                 folder=folder.absolute(),
+                store=request.runs.store(study.name),
                 study=study,
-                data=keep_data(place, study, folder.absolute()),
+                data=keep_data(data, study, folder.absolute()),
                 domains=tuple(dataset.domains),
                 data_fingerprint=info.data_fingerprint,
                 code_version=info.code_version,
-                device=str(device),
-                num_threads=workers.threads_each,
-                cache_bytes=workers.cache_bytes_each,
+                device=place.device,
+                num_threads=place.workers.threads_each,
+                cache_bytes=place.workers.cache_bytes_each,
                 disk_cache=request.disk_cache,
                 retry_failures_before=utc_now() if request.retry_failed else "",
             )
-            try:
-                with _progress(cells, console) as shown:
-                    mark.log.line(f"Run begins: {request.command}")
-                    progress = Tee(shown, LogProgress(mark.log, shown.board))
-                    again = _open_cells(run, cells, progress) if request.retry_failed else ()
-                    rows, errors = _work(
-                        run,
-                        cells,
-                        workers,
-                        offered,
-                        progress,
-                        mark,
-                        request.trackers,
-                        retry_failed=again,
+            with contextlib.ExitStack() as stack:
+                try:
+                    run, rows, errors = _search_and_score(
+                        request, run, matrix.cells, place, mark, console, stack
                     )
-            finally:
-                info = dataclasses.replace(info, wall_s=info.wall_s + time.monotonic() - started)
-                write_info(folder, info)
-            num_requests = _num_requests(run, cells, rows)
-            summary = summarise(
-                run,
-                info,
-                rows,
-                Workbench(run),
-                errors,
-                num_requests=num_requests,
-                not_applicable=matrix.not_applicable,
-            )
+                finally:
+                    info = dataclasses.replace(info, wall_s=info.wall_s + time.monotonic() - started)
+                    write_info(folder, info)
+                if mirror is not None:
+                    mirror.bring_results()
+                summary = summarise(
+                    run,
+                    info,
+                    rows,
+                    Workbench(dataclasses.replace(run, device=place.own_device)),
+                    errors,
+                    num_requests=_num_requests(run, matrix.cells, rows),
+                    not_applicable=matrix.not_applicable,
+                )
             write_report(folder)
     return folder, summary
+
+
+def _search_and_score(
+    request: Request,
+    run: Run,
+    cells: Sequence[Cell],
+    place: RayPlace,
+    mark: Mark,
+    console: Console,
+    stack: contextlib.ExitStack,
+) -> tuple[Run, tuple[Row, ...], dict[str, str]]:
+    """Everything between the checks and the summary; what must live until then is left in `stack`."""
+    with _progress(cells, console) as shown:
+        mark.log.line(f"Run begins: {request.command}")
+        progress: Progress = Tee(shown, LogProgress(mark.log, shown.board))
+        ray_running: contextlib.AbstractContextManager[LocalRay | ClusterRay] = place.running()
+        if place.cluster is not None or request.runs.is_remote:
+            ray_running = contextlib.nullcontext(stack.enter_context(ray_running))
+            run = dataclasses.replace(
+                run, keeper=stack.enter_context(keeper(run.study.name, run.ledger_location))
+            )
+        if place.cluster is not None:
+            progress.phase(f"{probe_nodes(run)} nodes see the data, the storage and this code.")
+        again = _open_cells(run, cells, progress) if request.retry_failed else ()
+        rows, errors = _work(
+            run, cells, place, ray_running, progress, mark, request.trackers, retry_failed=again
+        )
+    return run, rows, errors
 
 
 def check_images(place: str, layout: str | None) -> None:
@@ -130,7 +152,7 @@ def _open_cells(run: Run, cells: Sequence[Cell], progress: Progress) -> tuple[st
 
     One that has a winner keeps it: its target has been looked at since, so its choice is over.
     """
-    chosen = {e.cell for e in Ledger(run.ledger_folder).entries() if e.purpose == "seal" and e.detail}
+    chosen = {e.cell for e in ledger_of(run).entries() if e.purpose == "seal" and e.detail}
     again = tuple(c.name for c in _searched(cells) if c.name not in chosen)
     closed = sum(
         t.status == "failed" for name, ts in _trials(run, cells).items() if name in chosen for t in ts
@@ -143,8 +165,8 @@ def _open_cells(run: Run, cells: Sequence[Cell], progress: Progress) -> tuple[st
 def _work(
     run: Run,
     cells: Sequence[Cell],
-    workers: Workers,
-    offered: Machine,
+    place: RayPlace,
+    ray_running: contextlib.AbstractContextManager[LocalRay | ClusterRay],
     progress: Progress,
     mark: Mark,
     trackers: Trackers,
@@ -171,23 +193,22 @@ def _work(
     for cell_name, trials in _trials(run, cells).items():
         progress.board.restore(cell_name, trials)
     if searcher.num_left == 0:
-        rows, jobs = _seal_and_plan(run, cells)
+        rows, jobs = _seal_and_plan(run, cells, place)
         if not jobs:
             return rows, {}
-    num_gpus = offered.num_gpus if workers.gpus_each else 0
-    with embedded_ray(num_cpus=workers.count * workers.cpus_each, num_gpus=num_gpus) as ray_running:
+    workers = place.workers
+    with ray_running as ray_there:
         progress = Tee(progress, StudyMetrics(run.study.name, progress.board))
-        if ray_running.dashboard_url:
-            mark.show_dashboard(ray_running.dashboard_url)
-            url, token = ray_running.dashboard_url, ray_running.token_file
-            progress.phase(f"Ray dashboard: {url} (it asks for the token in {token})")
+        if ray_there.dashboard_url:
+            mark.show_dashboard(ray_there.dashboard_url)
+            progress.phase(f"Ray dashboard: {ray_there.dashboard_url} ({_how_to_enter(ray_there)})")
         if searcher.num_left > 0:
             progress.phase(
                 f"Searching {len(_searched(cells))} cells, {searcher.num_left} trials to go,"
                 f" on {workers.count} workers."
             )
             search(run, cells, searcher, workers, progress, trackers)
-        rows, jobs = _seal_and_plan(run, cells)
+        rows, jobs = _seal_and_plan(run, cells, place)
         if not jobs:
             return rows, {}
         progress.phase(f"Selections sealed; {len(jobs)} refits and scorings to go.")
@@ -195,9 +216,17 @@ def _work(
     return rows, {r.job.row.name: r.error for r in results if r.error}
 
 
-def _seal_and_plan(run: Run, cells: Sequence[Cell]) -> tuple[tuple[Row, ...], tuple[OuterJob, ...]]:
+def _how_to_enter(ray_there: LocalRay | ClusterRay) -> str:
+    if isinstance(ray_there, LocalRay):
+        return f"it asks for the token in {ray_there.token_file}"
+    return "as the head sees it; it asks for the cluster's token"
+
+
+def _seal_and_plan(
+    run: Run, cells: Sequence[Cell], place: RayPlace
+) -> tuple[tuple[Row, ...], tuple[OuterJob, ...]]:
     """Every cell's sealed choice, and the refits that are still to be done."""
-    ledger, bench = Ledger(run.ledger_folder), Workbench(run)
+    ledger, bench = ledger_of(run), Workbench(dataclasses.replace(run, device=place.own_device))
     rows = seal(
         cells,
         _trials(run, cells),

@@ -6,17 +6,18 @@ that number, which only one process can do, so the order holds across workers an
 
 import dataclasses
 import json
-import os
-import secrets
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
 from dgad.errors import RecordError
 from dgad.records import utc_now
+from dgad.storage import Storage
 from tune.protocols import protocol_of
 
 FORMAT_VERSION = 1
+_NUM_READERS = 16
 Purpose = Literal["fit", "objective", "seal", "outer", "report"]
 
 
@@ -40,10 +41,10 @@ class Entry:
 
 
 class Ledger:
-    """Append-only entries in a folder on a local disk."""
+    """Append-only entries in a folder, or at a URI, where one process alone may append."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, location: str | Path) -> None:
+        self._storage = Storage(location)
         self._next = 0
 
     def append(
@@ -56,7 +57,6 @@ class Ledger:
         detail: dict[str, Any] | None = None,
     ) -> Entry:
         """Write the next entry; it is on disk when this returns."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         if self._next == 0:
             self._next = len(self._sequences())
         while True:
@@ -77,8 +77,11 @@ class Ledger:
         """All entries in order; `RecordError` for a damaged or missing one."""
         sequences = self._sequences()
         if sequences != list(range(len(sequences))):
-            raise RecordError(f"The ledger {self.folder} has a gap: an entry was removed.")
-        return tuple(self._read(sequence) for sequence in sequences)
+            raise RecordError(f"The ledger {self._storage.location} has a gap: an entry was removed.")
+        if self._storage.is_local:
+            return tuple(map(self._read, sequences))
+        with ThreadPoolExecutor(_NUM_READERS) as readers:  # each answer of an object store takes long
+            return tuple(readers.map(self._read, sequences))
 
     def seal_of(self, cell: str) -> Entry | None:
         """The seal of a cell, or None before it is sealed; one without a selection gives way to a later."""
@@ -86,34 +89,26 @@ class Ledger:
         return next((e for e in seals if e.detail), seals[0] if seals else None)
 
     def _sequences(self) -> list[int]:
-        names = (p.name for p in self.folder.glob("*.json")) if self.folder.is_dir() else ()
-        return sorted(int(n.removesuffix(".json")) for n in names)
-
-    def _path(self, sequence: int) -> Path:
-        return self.folder / f"{sequence:08d}.json"
+        names = self._storage.sizes()
+        return sorted(int(n.removesuffix(".json")) for n in names if n.endswith(".json"))
 
     def _create(self, entry: Entry) -> bool:
         """False where another process has taken the number."""
-        temporary = self.folder / f".{os.getpid()}-{secrets.token_hex(4)}"
-        with open(temporary, "x") as file:
-            json.dump(dataclasses.asdict(entry), file)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, self._path(entry.sequence))
-        except FileExistsError:
-            return False
-        finally:
-            temporary.unlink()
-        return True
+        return self._storage.create(
+            _file_name(entry.sequence), json.dumps(dataclasses.asdict(entry)).encode()
+        )
 
     def _read(self, sequence: int) -> Entry:
-        path = self._path(sequence)
+        name = _file_name(sequence)
         try:
-            values = json.loads(path.read_bytes())
+            values = json.loads(self._storage.read(name) or b"")
             return Entry(**{**values, "domains": tuple(values["domains"])})
         except (ValueError, TypeError, KeyError) as error:
-            raise RecordError(f"The ledger entry {path} is damaged: {error}.") from error
+            raise RecordError(f"The ledger entry {self._storage.path(name)} is damaged: {error}.") from error
+
+
+def _file_name(sequence: int) -> str:
+    return f"{sequence:08d}.json"
 
 
 def leaks(entries: Sequence[Entry]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dgad.records import FitKey
 from dgad.report.examples import write_examples
 from dgad.report.summary import labelled
 from tune.cells import DEPLOY
-from tune.ledger import Ledger
+from tune.keeper import ledger_of
 from tune.progress import FitEnd, Progress
 from tune.resources import Workers
 from tune.rows import OuterJob
@@ -46,7 +46,7 @@ def run_outer(
     left = list(reversed(jobs))
     actors = [
         worker_class.options(max_task_retries=MAX_WORKER_DEATHS).remote(run)
-        for _ in range(min(workers.count, len(jobs)))
+        for _ in range(min(_room(workers), len(jobs)))
     ]
     busy = {actor.run.remote(left.pop()): actor for actor in actors}
     results = []
@@ -70,6 +70,14 @@ def run_outer(
     return tuple(results)
 
 
+def _room(workers: Workers) -> int:
+    """Workers that Ray has room for at this moment."""
+    if not workers.is_elastic:
+        return workers.count
+    there = ray.cluster_resources()
+    return max(1, min(int(there.get(name, 0) / each) for name, each in workers.ray_resources.items()))
+
+
 def describe(result: OuterResult) -> str:
     """One line."""
     row, seed = result.job.row, result.job.seed
@@ -88,7 +96,7 @@ class OuterWorker:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._workbench = Workbench(run)
-        self._ledger = Ledger(run.ledger_folder)
+        self._ledger = ledger_of(run)
 
     def run(self, job: OuterJob) -> OuterResult:
         """Refuses a row that is not sealed."""
@@ -107,7 +115,7 @@ class OuterWorker:
         if job.with_examples:
             record, scores = bench.score(key, row.target, label=row.label, role="outer")
             if scores is not None:
-                write_examples(self._run.folder, bench.target(row.target), scores, label=row.label)
+                write_examples(bench.store, bench.target(row.target), scores, label=row.label)
         else:
             record = bench.record(key, row.target, label=row.label, role="outer")
         return OuterResult(

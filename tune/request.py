@@ -8,6 +8,7 @@ from typing import Any
 from tune.feature_cache import CachePlan
 from tune.resources import Demand
 from tune.run_folder import run_folder
+from tune.runs import Runs
 from tune.study import Study, check_same, default_name, read_study, read_study_file, study_from
 from tune.trackers import Trackers
 
@@ -19,7 +20,7 @@ class Request:
     given: Mapping[str, Any]
     """Study settings told on the command line; None is not told."""
     study_file: Path | None
-    runs: Path
+    runs: Runs
     device: str
     command: str
     demand: Demand = dataclasses.field(default_factory=Demand)
@@ -27,13 +28,21 @@ class Request:
     disk_cache: CachePlan | None = None
     """The feature cache of every node; None for none."""
     trackers: Trackers = dataclasses.field(default_factory=Trackers)
+    address: str | None = None
+    """The Ray to run on, from one of its hosts: `auto` or HOST:PORT; None begins one in this process."""
+
+    def given_study(self) -> dict[str, Any]:
+        """Study settings of the file and the command line, which wins."""
+        given = read_study_file(self.study_file) if self.study_file else {}
+        return given | {k: v for k, v in self.given.items() if v is not None}
 
 
 def resolve_study(request: Request) -> tuple[Study, Path, bool]:
     """(study, its folder, whether it was there); a stored study is never changed."""
-    given = read_study_file(request.study_file) if request.study_file else {}
-    given |= {k: v for k, v in request.given.items() if v is not None}
-    folder = run_folder(request.runs, default_name(given))
+    given = request.given_study()
+    name = default_name(given)
+    request.runs.bring(name)
+    folder = run_folder(request.runs.folder, name)
     stored = read_study(folder)
     if stored is None:
         return study_from(given), folder, False

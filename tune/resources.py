@@ -35,6 +35,8 @@ class Workers:
     """Cores that Ray sets aside for each."""
     memory_bytes_each: int = 0
     """Memory that Ray sets aside for each; 0 on one machine, whose memory `count` has been fitted to."""
+    is_elastic: bool = False
+    """As many as Ray finds room for: nodes may join, and `count` is what there is at the start."""
 
     @property
     def ray_resources(self) -> dict[str, float]:
@@ -100,6 +102,7 @@ def plan_cluster_workers(nodes: Sequence[Machine], device: str, demand: Demand) 
         gpus_each=max(p.gpus_each for p in plans),
         cache_bytes_each=min(p.cache_bytes_each for p in plans),
         memory_bytes_each=WORKER_BYTES,
+        is_elastic=demand.workers is None,
     )
 
 

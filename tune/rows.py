@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dgad.methods import SHOWN_BESIDE, parse_method
-from dgad.report.examples import FOLDER_NAME
+from dgad.report.examples import CAPTIONS_FILE, FOLDER_NAME
 from dgad.report.summary import TrialSummary, labelled
 from dgad.settings import to_dict
 from tune.cells import DEPLOY, Cell
@@ -137,9 +137,10 @@ def is_done(workbench: Workbench, job: OuterJob, ledger_records: frozenset[tuple
     assert job.row.selection is not None
     key = workbench.run.fit_key(job.row.method, job.row.selection.settings, job.row.sources, seed=job.seed)
     if job.row.target == DEPLOY:
-        return key.id in workbench.fits.ids()
+        return workbench.fits.has(key.id)
     record_id = workbench.record_id(key, job.row.target)
     record = workbench.records.read(record_id)
-    has_pictures = not job.with_examples or (workbench.run.folder / FOLDER_NAME / job.row.target).is_dir()
+    captions = f"{FOLDER_NAME}/{job.row.target}/{CAPTIONS_FILE}"
+    has_pictures = not job.with_examples or workbench.store.exists(captions)
     was_read = (job.row.name, record_id) in ledger_records
     return record is not None and record.status == "ok" and was_read and has_pictures

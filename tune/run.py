@@ -11,6 +11,7 @@ from dgad.features.builtin import INFO_FILE
 from dgad.methods import METHODS
 from dgad.records import FitKey, current_versions
 from dgad.settings import from_dict, to_dict
+from dgad.storage import Storage
 from tune.feature_cache import CachePlan
 from tune.places import SHARED_FOLDER
 from tune.study import Study
@@ -33,6 +34,9 @@ class Run:
     """One study being run, as every worker gets it."""
 
     folder: Path
+    """Of the driver, which alone writes there; a local working folder where the study is kept at a URI."""
+    store: str
+    """What workers share: the same folder, or the study's place at a URI."""
     study: Study
     data: str
     """Where the data is: the study's, or the demo's in the run folder."""
@@ -49,31 +53,34 @@ class Run:
 
     retry_failures_before: str = ""
     """Fits that failed before this moment (UTC, ISO 8601) are tried again."""
+    keeper: str | None = None
+    """The actor that orders the ledger and leases fits; None where files do, on one machine."""
 
     @property
-    def ledger_folder(self) -> Path:
+    def ledger_location(self) -> str:
         """Reads of labels, in order."""
-        return self.folder / "ledger"
+        return self._place("ledger")
 
     @property
-    def records_folder(self) -> Path:
+    def records_location(self) -> str:
         """One file per fit and scored domain."""
-        return self.folder / "records"
+        return self._place("records")
 
     @property
-    def shared_folder(self) -> Path:
-        """Fits and records by content address, for every study beside this one."""
-        return self.folder.parent / SHARED_FOLDER
+    def shared_records_location(self) -> str:
+        """Records by content address, for every study beside this one."""
+        return self._beside("records")
 
     @property
-    def fits_folder(self) -> Path:
-        """Weights of every fit."""
-        return self.shared_folder / "fits"
+    def fits_location(self) -> str:
+        """Weights of every fit, for every study beside this one."""
+        return self._beside("fits")
 
-    @property
-    def logs_folder(self) -> Path:
-        """Tracebacks of failures."""
-        return self.folder / "logs"
+    def _place(self, name: str) -> str:
+        return Storage(self.store).child(name).location
+
+    def _beside(self, name: str) -> str:
+        return Storage(self.store).sibling(SHARED_FOLDER).child(name).location
 
     @property
     def journals_folder(self) -> Path:

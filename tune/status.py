@@ -93,12 +93,12 @@ def known_studies(runs: Path) -> tuple[str, ...]:
     return tuple(sorted(p.parent.name for p in runs.glob(f"*/{STUDY_FILE}")))
 
 
-def study_folder(runs: Path, name: str) -> Path:
-    """Where a study is; `SettingsError` lists the known ones where it is not."""
+def study_folder(runs: Path, name: str, told: str | None = None) -> Path:
+    """Where a study is; `SettingsError` lists the known ones of the place (`told`) where it is not."""
     known = known_studies(runs)
     if name not in known:
         there = f"it has {', '.join(known)}" if known else "it has none; `dgad-tune launch` begins one"
-        raise SettingsError(f"There is no study `{name}` in {runs}: {there}.")
+        raise SettingsError(f"There is no study `{name}` in {told or runs}: {there}.")
     return runs / name
 
 

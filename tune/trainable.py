@@ -6,7 +6,7 @@ from typing import Any
 from ray import tune as ray_tune
 
 from tune.cells import Cell
-from tune.ledger import Ledger
+from tune.keeper import ledger_of
 from tune.run import Run
 from tune.searcher import METRIC
 from tune.selection import ERROR, SCORES, VALUES, InnerScore, mean_values, read_inner_score
@@ -26,7 +26,7 @@ class CellTrial(ray_tune.Trainable):
         self._run = run
         self._cells = {cell.name: cell for cell in cells}
         self._workbench = Workbench(run)
-        self._ledger = Ledger(run.ledger_folder)
+        self._ledger = ledger_of(run)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""`dgad-tune list | status | logs | stop`: a study watched and stopped from another terminal."""
+"""`dgad-tune list | status | logs | stop`: a study watched and stopped from another terminal or machine."""
 
 import dataclasses
 import json
@@ -12,19 +12,18 @@ from rich.console import Console
 from rich.table import Table
 
 from dgad.errors import DgadError, SettingsError
+from tune.cluster_place import ClusterPlace, place_options
 from tune.launch_log import LOG_FILE
 from tune.progress import clock
 from tune.running import Running, interrupt, is_alive, is_elsewhere
+from tune.runs import DEFAULT, Runs
 from tune.status import StudyStatus, best_mean, known_studies, state_of, status, study_folder
 
 _POLL_S = 0.3
 
 runs_option = click.option(
     "--runs",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Where studies are kept.",
+    help="Where studies are kept: a folder or a URI  [default: runs; on a cluster where they were sent]",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
@@ -33,16 +32,24 @@ json_option = click.option(
 
 @click.command("list", epilog="\b\nExample:\n  dgad-tune list --runs runs\n")
 @runs_option
+@place_options
 @json_option
-def list_command(*, runs: Path, as_json: bool) -> None:
+def list_command(*, runs: str | None, place: ClusterPlace | None, as_json: bool) -> None:
     """Every study: its state, how far it is, its best mean image AUROC on surfaces held out."""
-    found = [(status(runs / name), best_mean(runs / name)) for name in known_studies(runs)]
+    if place is not None:
+        from tune.remote_watch import remote_list  # Ray takes seconds to import
+
+        click.echo(remote_list(place, runs, as_json=as_json))
+        return
+    kept = Runs(location=runs or DEFAULT)
+    folder = kept.bring_all()
+    found = [(status(folder / name), best_mean(folder / name)) for name in known_studies(folder)]
     if as_json:
         rows = [{**_as_json(s), "best_mean_image_auroc": mean} for s, mean in found]
         click.echo(json.dumps({"studies": rows}, indent=2))
         return
     if not found:
-        click.echo(f"No studies in {runs}; `dgad-tune launch` begins one.")
+        click.echo(f"No studies in {kept.location}; `dgad-tune launch` begins one.")
         return
     table = _table("study", "state", "trials", "best mean", "started (UTC)", "wall")
     for s, mean in found:
@@ -60,10 +67,16 @@ def list_command(*, runs: Path, as_json: bool) -> None:
 @click.command("status", epilog="\b\nExample:\n  dgad-tune status my_surfaces\n")
 @click.argument("name")
 @runs_option
+@place_options
 @json_option
-def status_command(*, name: str, runs: Path, as_json: bool) -> None:
+def status_command(*, name: str, runs: str | None, place: ClusterPlace | None, as_json: bool) -> None:
     """How far the study NAME is, cell by cell, and where its dashboard is."""
-    found = status(study_folder(runs, name))
+    if place is not None:
+        from tune.remote_watch import remote_status  # Ray takes seconds to import
+
+        click.echo(remote_status(place, name, runs, as_json=as_json))
+        return
+    found = status(brought_study(runs, name))
     if as_json:
         click.echo(json.dumps(_as_json(found), indent=2))
         return
@@ -76,7 +89,7 @@ def status_command(*, name: str, runs: Path, as_json: bool) -> None:
             counts = (str(n) if n else "-" for n in (cell.running, cell.stopped, cell.failed))
             table.add_row(cell.name, f"{cell.done}/{cell.planned}", *counts, _auroc(cell.best))
         console.print(table)
-    for line in _tail_lines(found, runs):
+    for line in _tail_lines(found, runs or DEFAULT):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -84,12 +97,14 @@ def status_command(*, name: str, runs: Path, as_json: bool) -> None:
 @click.argument("name")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the study's run ends; Ctrl-C ends it sooner.")
 @runs_option
+@place_options
 @click.pass_context
-def logs_command(context: click.Context, *, name: str, follow: bool, runs: Path) -> None:
-    """What launch said of the study NAME, in all its runs, with UTC times."""
-    folder = study_folder(runs, name)
+def logs_command(
+    context: click.Context, *, name: str, follow: bool, runs: str | None, place: ClusterPlace | None
+) -> None:
+    """What launch said of the study NAME: in all its runs, with UTC times; on a cluster in its last job."""
     try:
-        for line in log_lines(folder / LOG_FILE, goes_on=lambda: follow and state_of(folder)[0] == "running"):
+        for line in _remote_logs(place, name, follow=follow) if place else _logs(runs, name, follow=follow):
             click.echo(line, nl=False)
     except KeyboardInterrupt:
         context.exit(130)
@@ -106,10 +121,16 @@ def logs_command(context: click.Context, *, name: str, follow: bool, runs: Path)
     help="Seconds to wait until it has ended.",
 )
 @runs_option
-def stop_command(*, name: str, timeout_s: float, runs: Path) -> None:
+@place_options
+def stop_command(*, name: str, timeout_s: float, runs: str | None, place: ClusterPlace | None) -> None:
     """Stop the study NAME, as Ctrl-C does; everything finished is kept, and the same name goes on."""
-    folder = study_folder(runs, name)
-    again = f"dgad-tune launch --name {name}" + ("" if str(runs) == "runs" else f" --runs {runs}")
+    if place is not None:
+        from tune.remote_watch import remote_stop  # Ray takes seconds to import
+
+        click.echo(remote_stop(place, name, timeout_s))
+        return
+    folder = brought_study(runs, name)
+    again = f"dgad-tune launch --name {name}" + (f" --runs {runs}" if runs else "")
     process = _process_to_stop(folder, name, again)
     if interrupt(process):
         deadline = time.monotonic() + timeout_s
@@ -122,6 +143,31 @@ def stop_command(*, name: str, timeout_s: float, runs: Path) -> None:
                 )
             time.sleep(_POLL_S)
     click.echo(f"Stopped; everything finished is kept in {folder}. To go on: {again}")
+
+
+def brought_study(runs: str | None, name: str) -> Path:
+    """The folder of a study, up to date with what is at a URI; `SettingsError` lists those there are."""
+    kept = Runs(location=runs or DEFAULT)
+    if kept.is_remote and name in kept.names():
+        kept.bring(name)
+    return study_folder(kept.folder, name, kept.location)
+
+
+def _logs(runs: str | None, name: str, *, follow: bool) -> Iterator[str]:
+    folder = brought_study(runs, name)
+
+    def goes_on() -> bool:
+        if follow and runs and Runs(location=runs).is_remote:
+            Runs(location=runs).bring(name)
+        return follow and state_of(folder)[0] == "running"
+
+    return log_lines(folder / LOG_FILE, goes_on=goes_on)
+
+
+def _remote_logs(place: ClusterPlace, name: str, *, follow: bool) -> Iterator[str]:
+    from tune.remote_watch import remote_logs  # Ray takes seconds to import
+
+    return remote_logs(place, name, follow=follow)
 
 
 def log_lines(path: Path, goes_on: Callable[[], bool]) -> Iterator[str]:
@@ -168,7 +214,7 @@ def _head_lines(found: StudyStatus) -> Iterator[str]:
     )
 
 
-def _tail_lines(found: StudyStatus, runs: Path) -> Iterator[str]:
+def _tail_lines(found: StudyStatus, runs: str) -> Iterator[str]:
     fits = found.fits
     yield f"Fits: {fits.computed} computed, {fits.shared} shared, {fits.failed} failed"
     if found.refits_planned:
@@ -177,7 +223,7 @@ def _tail_lines(found: StudyStatus, runs: Path) -> Iterator[str]:
         yield "Refits: none yet; selections are sealed when the search is over"
     if found.process and found.process.dashboard_url:
         yield f"Ray dashboard: {found.process.dashboard_url}"
-    where = "" if str(runs) == "runs" else f" --runs {runs}"
+    where = "" if runs == DEFAULT else f" --runs {runs}"
     yield f"Log: dgad-tune logs {found.name}{where}{' -f' if found.process else ''}"
 
 

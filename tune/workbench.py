@@ -22,13 +22,15 @@ from dgad.evaluation.scoring import (
     score_target,
 )
 from dgad.features.cache import FeatureCache
-from dgad.files import write_atomic
 from dgad.methods import METHODS
 from dgad.methods.base import Context, Method
 from dgad.records import FitKey, Record, RecordStore, record_id_for, utc_now
 from dgad.settings import from_dict
+from dgad.storage import Storage
+from tune.data_cache import local_copy
 from tune.feature_cache import open_cache
 from tune.fits import FitStore
+from tune.keeper import leases_of
 from tune.run import Run
 
 MAX_RETRIES = 2
@@ -49,13 +51,15 @@ class Workbench:
         torch.set_num_threads(run.num_threads)
         self.run = run
         self.fits = FitStore(
-            run.fits_folder,
+            run.fits_location,
             study=run.study.name,
             retry_failures_before=run.retry_failures_before,
+            leases=leases_of(run),
         )
-        self.records = RecordStore(run.records_folder)
-        self._shared_records = RecordStore(run.shared_folder / "records")
-        self._dataset = open_dataset(run.data, layout=run.study.layout)
+        self.store = Storage(run.store)
+        self.records = RecordStore(run.records_location)
+        self._shared_records = RecordStore(run.shared_records_location)
+        self._dataset = open_dataset(local_copy(run.data, run.disk_cache), layout=run.study.layout)
         self._size_px = run.study.image_size_px
         self._sources: dict[tuple[str, str], SourceDomain] = {}
         self._targets: dict[tuple[str, str], TargetDomain] = {}
@@ -174,9 +178,9 @@ class Workbench:
 
     def _log(self, name: str) -> str:
         """Keep the traceback of the exception being handled; where, relative to the run folder."""
-        path = self.run.logs_folder / f"{name}.log"
-        write_atomic(path, f"{utc_now()}\n{traceback.format_exc()}".encode())
-        return str(path.relative_to(self.run.folder))
+        path = f"logs/{name}.log"
+        self.store.write(path, f"{utc_now()}\n{traceback.format_exc()}".encode())
+        return path
 
     def record_id(self, key: FitKey, target: str) -> str:
         """The id the record of this fit on this target has."""

@@ -7,6 +7,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from dgad.errors import DataError
+from dgad.storage import filesystem_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +29,7 @@ def resolve(location: str) -> Location:
     if "://" not in location:
         return Location(filesystem=fs.LocalFileSystem(), path=os.path.abspath(location))
     try:
-        filesystem, path = fs.FileSystem.from_uri(location)
+        filesystem, path = filesystem_of(location)
     except (pa.ArrowException, OSError, ValueError, ImportError) as error:
         raise DataError(
             f"The location {location} cannot be used ({error}); give a folder, or a URI such as"

@@ -10,7 +10,7 @@ import numpy as np
 
 from dgad.errors import RecordError
 from dgad.evaluation.heatmaps import strip_png
-from dgad.files import replace_folder_atomic
+from dgad.storage import Storage
 
 if TYPE_CHECKING:  # a report that only reads should not wait for torch
     from dgad.evaluation.scoring import TargetDomain, TargetScores
@@ -30,31 +30,34 @@ class Example:
     caption: str
 
 
-def write_examples(
-    run_folder: Path | str, target: "TargetDomain", scores: "TargetScores", *, label: str
-) -> Path:
-    """Write strips and captions to `examples/<target>/`, replacing those there; returns the folder.
+def write_examples(storage: Storage, target: "TargetDomain", scores: "TargetScores", *, label: str) -> str:
+    """Write strips and captions to `examples/<target>/` of a run's storage, replacing those there; its name.
 
-    The defects with the lowest and with the highest scores, and the normal images with the highest.
+    The defects with the lowest and with the highest scores, and the normal images with the highest. Captions
+    come last: with them the examples are complete.
     """
     heat = scores.pixel_maps
     low, high = (0.0, 0.0) if heat is None else _scale(heat)
-    folder = Path(run_folder) / FOLDER_NAME / target.name
+    folder = f"{FOLDER_NAME}/{target.name}"
     captions = {}
-    with replace_folder_atomic(folder) as temporary:
-        for number, (role, index) in enumerate(_chosen(scores)):
-            image = target.queries.images[index].permute(1, 2, 0).numpy()
-            own = None if heat is None else heat[index]
-            kind = scores.kinds[index]
-            stem = scores.sample_ids[index].rsplit("/", 1)[-1]
-            name = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{number:02d}-{role}-{kind}-{stem}") + ".png"
-            (temporary / name).write_bytes(strip_png(image, target.masks[index], own, low=low, high=high))
-            rank = int((scores.image_scores > scores.image_scores[index]).sum()) + 1
-            captions[name] = (
-                f"{role}: {kind}, {stem}; score {scores.image_scores[index]:.3g},"
-                f" rank {rank} of {len(scores.labels)} ({label})"
-            )
-        (temporary / CAPTIONS_FILE).write_text(json.dumps(captions, indent=2, ensure_ascii=False))
+    for number, (role, index) in enumerate(_chosen(scores)):
+        image = target.queries.images[index].permute(1, 2, 0).numpy()
+        own = None if heat is None else heat[index]
+        kind = scores.kinds[index]
+        stem = scores.sample_ids[index].rsplit("/", 1)[-1]
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{number:02d}-{role}-{kind}-{stem}") + ".png"
+        storage.write(f"{folder}/{name}", strip_png(image, target.masks[index], own, low=low, high=high))
+        rank = int((scores.image_scores > scores.image_scores[index]).sum()) + 1
+        captions[name] = (
+            f"{role}: {kind}, {stem}; score {scores.image_scores[index]:.3g},"
+            f" rank {rank} of {len(scores.labels)} ({label})"
+        )
+    text = json.dumps(captions, indent=2, ensure_ascii=False)
+    storage.write(f"{folder}/{CAPTIONS_FILE}", text.encode())
+    kept = {f"{folder}/{name}" for name in (*captions, CAPTIONS_FILE)}
+    for old in storage.sizes(folder):
+        if old not in kept:
+            storage.delete(old)
     return folder
 
 

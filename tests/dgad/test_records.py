@@ -137,7 +137,7 @@ def test_file_uris_and_folders_are_the_same_place(tmp_path):
 
 
 def test_an_unknown_filesystem_is_one_sentence():
-    with pytest.raises(RecordError, match="cannot be kept at nonsense://x"):
+    with pytest.raises(RecordError, match="nonsense://x cannot be used"):
         RecordStore("nonsense://x")
 
 

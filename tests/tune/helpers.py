@@ -11,6 +11,7 @@ def run_on(data: Path, folder: Path) -> Run:
     """A run in `folder`/x whose workbench fits and scores in this process; what it shares is in `folder`."""
     return Run(
         folder=folder / "x",
+        store=str(folder / "x"),
         study=Study(name="x", data=str(data), num_references="3", image_size_px=64),
         data=str(data),
         domains=DOMAINS,

@@ -37,7 +37,7 @@ def honest(surfaces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = dataclasses.replace(run, study=study)
     write_study(folder, study)
     cells = cells_of(study, DOMAINS, searched=["patch_knn"])
-    ledger, bench = Ledger(run.ledger_folder), Workbench(run)
+    ledger, bench = Ledger(run.ledger_location), Workbench(run)
     searcher = MatrixSearcher(cells, run.journals_folder, spaces=study.space_settings, seed=0)
     by_name = {c.name: c for c in cells}
     number = 0

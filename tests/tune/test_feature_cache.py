@@ -12,8 +12,9 @@ from dgad.methods import METHODS
 from dgad.settings import to_dict
 from tests.conftest import Run as Call
 from tests.tune.helpers import run_on
-from tune.feature_cache import CachePlan, open_cache, plan_cache, user_folder
+from tune.feature_cache import CachePlan, open_cache, plan_cache
 from tune.run import Run
+from tune.user_cache import features_folder
 from tune.workbench import Workbench
 
 FROZEN: Mapping[str, Any] = {
@@ -102,11 +103,11 @@ def test_the_folder_is_the_users_unless_another_is_named(
     assert not (tmp_path / "new").exists()
     assert plan_cache(None, 0) is None
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert user_folder() == tmp_path / "dgad" / "features"
+    assert features_folder() == tmp_path / "dgad" / "features"
     monkeypatch.setenv("HOME", "/home/me")
     for ignored in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", ignored)
-        assert user_folder() == Path("/home/me/.cache/dgad/features")
+        assert features_folder() == Path("/home/me/.cache/dgad/features")
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,9 @@ def test_a_cluster_holds_what_its_nodes_hold_and_sets_memory_aside() -> None:
     workers = plan_cluster_workers([wide, poor], "cpu", Demand())
     assert (workers.count, workers.cpus_each, workers.threads_each) == (10, 1, 1)
     assert workers.ray_resources == {"CPU": 1, "memory": WORKER_BYTES}
-    assert plan_cluster_workers([wide, wide], "cpu", Demand(workers=3)).count == 3
+    assert workers.is_elastic
+    bounded = plan_cluster_workers([wide, wide], "cpu", Demand(workers=3))
+    assert (bounded.count, bounded.is_elastic) == (3, False)
 
 
 def test_on_a_cluster_only_nodes_with_a_gpu_count_on_cuda() -> None:

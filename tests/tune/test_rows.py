@@ -87,7 +87,7 @@ def test_a_target_is_not_scored_before_its_cell_is_sealed(tmp_path: Path, surfac
     row = Row(label="trivial", target="grid", domains=run.domains, selection=selection)
     with pytest.raises(LeakError, match="not sealed"):
         OuterWorker(run).run(OuterJob(row=row, seed=0, with_examples=False))
-    assert not run.records_folder.exists()
+    assert not Path(run.records_location).exists()
 
 
 def test_a_method_whose_space_is_all_fixed_is_sealed_as_it_was_fixed(tmp_path: Path) -> None:

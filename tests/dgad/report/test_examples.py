@@ -7,6 +7,7 @@ from dgad.domains.image_set import ImageSet
 from dgad.evaluation.metrics import Metrics
 from dgad.evaluation.scoring import TargetDomain, TargetScores
 from dgad.report.examples import read_examples, write_examples
+from dgad.storage import Storage
 
 
 def scored(scores, labels, *, maps=True):
@@ -45,7 +46,7 @@ def scored(scores, labels, *, maps=True):
 def test_the_chosen_pictures_are_the_extremes(tmp_path):
     labels = [0] * 5 + [1] * 10
     scores = [3, 1, 9, 2, 0, *range(10, 20)]
-    write_examples(tmp_path, *scored(scores, labels), label="comparer")
+    write_examples(Storage(tmp_path), *scored(scores, labels), label="comparer")
     captions = [e.caption for e in read_examples(tmp_path)["tile"]]
     assert [c.partition(":")[0] for c in captions] == ["highest defect"] * 3 + ["lowest defect"] * 3 + [
         "highest normal"
@@ -56,8 +57,8 @@ def test_the_chosen_pictures_are_the_extremes(tmp_path):
 
 
 def test_few_pictures_are_not_shown_twice_and_old_ones_go(tmp_path):
-    write_examples(tmp_path, *scored([1] * 15, [0] * 5 + [1] * 10), label="a")
-    write_examples(tmp_path, *scored([1, 2], [0, 1], maps=False), label="b")
+    write_examples(Storage(tmp_path), *scored([1] * 15, [0] * 5 + [1] * 10), label="a")
+    write_examples(Storage(tmp_path), *scored([1, 2], [0, 1], maps=False), label="b")
     captions = [e.caption for e in read_examples(tmp_path)["tile"]]
     assert len(captions) == 2
     assert all("(b)" in c for c in captions)

@@ -1,0 +1,217 @@
+"""Bytes under names, in a folder or at a URI of any pyarrow filesystem (`s3://bucket/runs`).
+
+An object store has no rename and no exclusive creation, so whatever is kept is one whole object under its
+final name, which is there whole or not at all. On a local disk the same holds by `dgad.files`.
+"""
+
+import os
+import secrets
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import fs
+
+from dgad.errors import RecordError
+from dgad.files import is_temporary, write_atomic
+
+_S3_TIMEOUT_S = 5.0
+
+
+class Storage:
+    """One place; it travels to other processes as its location."""
+
+    def __init__(self, location: str | Path) -> None:
+        """`RecordError` for a URI that cannot be used, or that carries credentials."""
+        self.location = str(location)
+        self.is_local = "://" not in self.location
+        if self.is_local:
+            self.location = str(Path(self.location).absolute())
+            self._filesystem: fs.FileSystem = fs.LocalFileSystem()
+            self._root = self.location
+            return
+        parts = urllib.parse.urlsplit(self.location)
+        if parts.username or parts.password:
+            shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+            raise RecordError(
+                f"{shown} was given with credentials, which end up in logs: leave them out, and set them"
+                " where the storage's own tools look, such as AWS_ACCESS_KEY_ID or the instance's role."
+            )
+        try:
+            self._filesystem, root = filesystem_of(self.location)
+        except (pa.ArrowException, OSError, ValueError, ImportError) as error:
+            raise RecordError(
+                f"{self.location} cannot be used ({_brief(error)}); give a folder, or a URI such as"
+                " s3://bucket/runs or gs://bucket/runs."
+            ) from None
+        self._root = root.rstrip("/")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Storage, (self.location,))
+
+    def child(self, name: str) -> "Storage":
+        """The place below; a URI keeps its query."""
+        if self.is_local:
+            return Storage(Path(self.location) / name)
+        parts = urllib.parse.urlsplit(self.location)
+        return Storage(parts._replace(path=f"{parts.path.rstrip('/')}/{name}").geturl())
+
+    def sibling(self, name: str) -> "Storage":
+        """The place beside."""
+        if self.is_local:
+            return Storage(Path(self.location).parent / name)
+        parts = urllib.parse.urlsplit(self.location)
+        parent = parts.path.rstrip("/").rpartition("/")[0]
+        return Storage(parts._replace(path=f"{parent}/{name}").geturl())
+
+    def path(self, name: str) -> str:
+        """How messages name what is kept there."""
+        return f"{self._root}/{name}" if name else self._root
+
+    def read(self, name: str) -> bytes | None:
+        """What is kept under the name, or None; `RecordError` where the place cannot be reached."""
+        try:
+            with self._filesystem.open_input_file(self.path(name)) as file:
+                data: bytes = file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (pa.ArrowException, OSError) as error:
+            raise self._trouble("read", name, error) from None
+        return data
+
+    def write(self, name: str, data: bytes) -> None:
+        """Keep it under the name, whole or not at all, in place of what was there."""
+        if self.is_local:
+            write_atomic(self.path(name), data)
+            return
+        try:
+            try:
+                self._put(name, data)
+            except FileNotFoundError:  # a filesystem whose folders must be there first
+                self._filesystem.create_dir(self.path(name).rpartition("/")[0], recursive=True)
+                self._put(name, data)
+        except (pa.ArrowException, OSError) as error:
+            raise self._trouble("written", name, error) from None
+
+    def _put(self, name: str, data: bytes) -> None:
+        with self._filesystem.open_output_stream(self.path(name)) as stream:
+            stream.write(data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Keep it unless the name is taken: False.
+
+        Among any number of processes on a local disk; on an object store of a single writer only.
+        """
+        if not self.is_local:
+            if self.exists(name):
+                return False
+            self.write(name, data)
+            return True
+        target = Path(self.path(name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{os.getpid()}-{secrets.token_hex(4)}")
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink()
+        return True
+
+    def exists(self, name: str) -> bool:
+        """Whether something is kept under the name."""
+        try:
+            (info,) = self._filesystem.get_file_info([self.path(name)])
+        except (pa.ArrowException, OSError) as error:
+            raise self._trouble("looked at", name, error) from None
+        return bool(info.type != fs.FileType.NotFound)
+
+    def sizes(self, folder: str = "", *, deep: bool = False) -> dict[str, int]:
+        """Bytes by name of what is kept in a folder, or anywhere below it; empty where it is missing.
+
+        What is hidden (a name that begins with a dot) is left out.
+        """
+        try:
+            selector = fs.FileSelector(self.path(folder), allow_not_found=True, recursive=deep)
+            infos = self._filesystem.get_file_info(selector)
+        except NotADirectoryError:
+            return {}
+        except (pa.ArrowException, OSError) as error:
+            raise self._trouble("listed", folder, error) from None
+        start = len(self._root) + 1
+        found = {i.path[start:]: int(i.size) for i in infos if i.is_file}
+        return dict(sorted((n, size) for n, size in found.items() if not _is_hidden(n, folder)))
+
+    def folders(self) -> tuple[str, ...]:
+        """The names of the folders right below, hidden ones left out."""
+        try:
+            infos = self._filesystem.get_file_info(fs.FileSelector(self._root, allow_not_found=True))
+        except (pa.ArrowException, OSError) as error:
+            raise self._trouble("listed", "", error) from None
+        names = (i.base_name for i in infos if i.type == fs.FileType.Directory)
+        return tuple(sorted(n for n in names if not n.startswith(".")))
+
+    def delete(self, name: str) -> None:
+        """Remove what is kept under the name; nothing where nothing is."""
+        try:
+            self._filesystem.delete_file(self.path(name))
+        except FileNotFoundError:
+            return
+        except (pa.ArrowException, OSError) as error:
+            if self.exists(name):
+                raise self._trouble("removed", name, error) from None
+
+    def _trouble(self, verb: str, name: str, error: Exception) -> RecordError:
+        return RecordError(
+            f"{self.path(name)} cannot be {verb} ({_brief(error)}): check that the place exists, that it can"
+            " be reached from this host, and that this host's credentials may use it."
+        )
+
+
+def probe(storage: Storage) -> None:
+    """Write, read and remove a small object; `RecordError` where the place does not let this process."""
+    name = f".probe-{secrets.token_hex(8)}"
+    try:
+        storage.write(name, b"dgad")
+        if storage.read(name) != b"dgad":
+            raise RecordError(f"{storage.path(name)} did not keep what was written: use another storage.")
+        storage.delete(name)
+    except OSError as error:  # of a local disk
+        raise RecordError(
+            f"{storage.location} cannot be written ({_brief(error)}): make it writable for this user, or"
+            " choose another place."
+        ) from None
+
+
+def filesystem_of(uri: str) -> tuple[fs.FileSystem, str]:
+    """(filesystem, path within it), as pyarrow has them, but for S3: a server that does not answer is told
+    after seconds, not minutes, and what is small goes up in one request.
+    """
+    filesystem, root = fs.FileSystem.from_uri(uri)
+    parts = urllib.parse.urlsplit(uri)
+    if parts.scheme == "s3":
+        options: dict[str, Any] = dict(urllib.parse.parse_qsl(parts.query))
+        filesystem = fs.S3FileSystem(
+            region=filesystem.region,
+            scheme=options.get("scheme", "https"),
+            endpoint_override=options.get("endpoint_override") or None,
+            connect_timeout=_S3_TIMEOUT_S,
+            request_timeout=_S3_TIMEOUT_S,
+            retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=2),
+            allow_delayed_open=True,
+        )
+    return filesystem, root
+
+
+def _is_hidden(name: str, folder: str) -> bool:
+    own = name[len(folder) + 1 :] if folder else name
+    return is_temporary(name.rsplit("/", 1)[-1]) or own.startswith(".")
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:300].rstrip(". ")

@@ -1,0 +1,113 @@
+"""A study sent by `dgad-tune launch --cluster` to three hosts, each of its own namespaces, and back."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dgad.domains.synthetic import synthesize
+from tests.cluster.hosts import Hosts, permitted, three_hosts
+
+pytestmark = pytest.mark.skipif(permitted() is not None, reason=permitted() or "")
+_ROOT = Path(__file__).parents[2]
+STUDY = """
+space: demo
+methods: comparer
+trials: 4
+image_size_px: 64
+weights: none
+num_references: 4
+"""
+
+
+class Laptop:
+    """Runs `dgad-tune` as the user of the cluster."""
+
+    def __init__(self, hosts: Hosts) -> None:
+        self.hosts = hosts
+        self.runs = hosts.shared / "runs"
+        self.data = hosts.shared / "data"
+
+    def __call__(self, *arguments: str, expect: int = 0, timeout_s: float = 240.0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "tune.cli", *arguments],
+            env={**os.environ, **self.hosts.environment, "PYTHONPATH": str(_ROOT)},
+            cwd=self.hosts.laptop_home,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+        assert done.returncode == expect, f"{arguments}: {done.stdout}{done.stderr}"
+        assert "Traceback" not in done.stderr
+        assert self.hosts.token_file.read_text().strip() not in done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def stamps(self) -> dict[str, int]:
+        """When each finished fit was written."""
+        return {p.parent.name: p.stat().st_mtime_ns for p in self.runs.glob(".shared/fits/*/fit.json")}
+
+
+def kill_raylet(hosts: Hosts, index: int) -> None:
+    """SIGKILL the raylet of a host, as a machine that fails would end."""
+    for pid in hosts.pids(index):
+        if b"/raylet/raylet" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]:
+            os.kill(pid, signal.SIGKILL)
+            return
+    raise AssertionError(f"No raylet runs on host {index}.")
+
+
+@pytest.mark.timeout(900)
+def test_a_study_goes_to_the_cluster_survives_a_worker_and_comes_home(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with three_hosts(tmp_path_factory.mktemp("hosts")) as hosts:
+        laptop = Laptop(hosts)
+        counts = {"num_train": 8, "num_good": 6, "num_defective": 6}
+        synthesize(laptop.data, seed=0, domains=("woven", "grid", "leather"), image_size_px=64, **counts)
+        cluster = ("--cluster", str(hosts.cluster_file))
+        (hosts.laptop_home / "study.yaml").write_text(STUDY)
+        where = ("--data", str(laptop.data), "--runs", str(laptop.runs), "--name", "far")
+        launch = ("launch", "--study", "study.yaml", *where, *cluster)
+
+        said = laptop("status", "far", *cluster, expect=2)
+        assert "is not up" in said
+        said = laptop(*launch, "--detach", timeout_s=300)
+        assert "To watch: dgad-tune logs far -f --cluster" in said
+
+        deadline = time.monotonic() + 300
+        while len(laptop.stamps()) < 4:
+            assert time.monotonic() < deadline, laptop("logs", "far", *cluster)
+            time.sleep(0.5)
+        before = laptop.stamps()
+        kill_raylet(hosts, 1)
+
+        status = json.loads(laptop("status", "far", "--json", *cluster))
+        assert status["job"]["status"] == "running"
+        assert "far still runs on this cluster" in laptop("down", *cluster, expect=2)
+        assert "runs there already" in laptop(*launch, "--detach")
+
+        followed = laptop("logs", "far", "-f", *cluster, timeout_s=400)
+        assert "Image AUROC on surfaces held out" in followed
+        after = laptop.stamps()
+        assert {fit: after[fit] for fit in before} == before  # what was finished was not computed again
+
+        status = json.loads(laptop("status", "far", "--json", *cluster))
+        assert status["state"] == "finished"
+        assert status["job"]["status"] == "succeeded"
+        assert status["trials_done"] == status["trials_planned"] == 16
+        assert [c["failed"] for c in status["cells"]] == [0, 0, 0, 0]
+        assert "far" in laptop("list", *cluster)
+        assert "no label read early" in laptop("audit", "far", "--runs", str(laptop.runs))
+
+        said = laptop("down", "far", *cluster, "--results", str(hosts.laptop_home / "runs"), timeout_s=300)
+        assert "nothing of this cluster lives any more" in said
+        home = hosts.laptop_home / "runs" / "far"
+        assert (home / "report.html").is_file()
+        assert (home / "bundle" / "manifest.json").is_file()
+        assert "far: finished" in laptop("status", "far")
+        assert "is not up" in laptop("logs", "far", *cluster, expect=2)

@@ -1,0 +1,101 @@
+"""Bytes under names: the same in a folder and on a real S3 server."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from dgad.errors import RecordError
+from dgad.storage import Storage, probe
+from tests.s3_server import S3Server
+
+
+@pytest.fixture(params=["folder", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """An empty place of either kind."""
+    if request.param == "folder":
+        return Storage(tmp_path / "shelf")
+    server: S3Server = request.getfixturevalue("s3")
+    return Storage(server.uri(f"shelf/{tmp_path.name}"))
+
+
+def test_what_is_written_is_read_listed_and_removed(storage: Storage) -> None:
+    assert storage.read("a/b.json") is None
+    assert storage.sizes() == {}
+    storage.write("a/b.json", b"one")
+    storage.write("a/b.json", b"two!")
+    storage.write("c.txt", b"")
+    assert storage.read("a/b.json") == b"two!"
+    assert storage.exists("c.txt")
+    assert storage.sizes() == {"c.txt": 0}
+    assert storage.sizes("a") == {"a/b.json": 4}
+    assert storage.sizes(deep=True) == {"a/b.json": 4, "c.txt": 0}
+    assert storage.folders() == ("a",)
+    assert storage.child("a").read("b.json") == b"two!"
+    assert storage.child("a").sibling("x").location == storage.child("x").location
+    storage.delete("a/b.json")
+    storage.delete("a/b.json")
+    assert not storage.exists("a/b.json")
+
+
+def test_a_name_is_created_once(storage: Storage) -> None:
+    assert storage.create("0.json", b"first")
+    assert not storage.create("0.json", b"second")
+    assert storage.read("0.json") == b"first"
+
+
+def test_it_travels_and_can_be_probed(storage: Storage) -> None:
+    probe(storage)
+    assert storage.sizes(deep=True) == {}
+    storage.write("x", b"1")
+    assert pickle.loads(pickle.dumps(storage)).read("x") == b"1"
+
+
+def _write_for_ever(location: str) -> None:
+    storage = Storage(location)
+    for number in range(10**6):
+        storage.write("big", bytes([number % 256]) * 2_000_000)
+
+
+def test_a_killed_writer_leaves_the_whole_old_or_the_whole_new(storage: Storage) -> None:
+    for _ in range(3):
+        writer = multiprocessing.get_context("spawn").Process(
+            target=_write_for_ever, args=(storage.location,)
+        )
+        writer.start()
+        while storage.read("big") is None:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        assert writer.pid is not None
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        data = storage.read("big")
+        assert data is not None
+        assert len(data) == 2_000_000
+        assert len(set(data)) == 1
+        assert list(storage.sizes()) == ["big"]
+
+
+def test_a_place_that_cannot_be_had_is_told_in_one_sentence_and_soon(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = time.monotonic()
+    with pytest.raises(RecordError, match=r"nowhere/x cannot be written .*check that the place exists"):
+        Storage(s3.uri("nowhere")).write("x", b"1")
+    gone = s3.uri("shelf").replace(str(s3.port), "9")
+    with pytest.raises(RecordError, match=r"shelf/x cannot be read .*can be reached from this host"):
+        Storage(gone).read("x")
+    assert time.monotonic() - started < 30
+    with pytest.raises(
+        RecordError, match=r"^s3://shelf/runs was given with credentials, which end up in logs"
+    ):
+        Storage("s3://me:secret@shelf/runs")
+    with pytest.raises(RecordError, match="ftp://x/y cannot be used"):
+        Storage("ftp://x/y")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecordError, match="cannot be written"):
+        probe(Storage(tmp_path / "file" / "below"))

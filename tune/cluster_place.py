@@ -1,0 +1,62 @@
+"""The Ray on which a study runs, as a command names it."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dgad.errors import SettingsError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterPlace:
+    """The Ray that a study is sent to: a cluster file's, or one whose dashboard answers at an address."""
+
+    file: Path | None = None
+    address: str | None = None
+    python: str | None = None
+    """Interpreter on its hosts; None: the one beside the `ray` that the cluster file starts."""
+
+    @property
+    def option(self) -> str:
+        """How a command names it again."""
+        return f"--cluster {self.file}" if self.file else f"--address {self.address}"
+
+
+def place_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that name a cluster; the command gets them as `place`, None where none is named."""
+
+    @click.option(
+        "--cluster",
+        "cluster_file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Ray's cluster file: on this cluster, reached by ssh.",
+    )
+    @click.option("--address", help="Dashboard of a Ray that already runs: http://HOST:8265.")
+    @click.option("--python", help="Python on its hosts  [default: beside the `ray` that FILE starts]")
+    @functools.wraps(function)
+    def with_place(
+        *args: Any, cluster_file: Path | None, address: str | None, python: str | None, **others: Any
+    ) -> Any:
+        return function(*args, place=place_of(cluster_file, address, python), **others)
+
+    return with_place
+
+
+def place_of(cluster_file: Path | None, address: str | None, python: str | None) -> ClusterPlace | None:
+    """The place that options name; `SettingsError` for two of them, or for what is no dashboard."""
+    if cluster_file is not None and address is not None:
+        raise SettingsError("--cluster and --address name two clusters: give one of them.")
+    if cluster_file is None and address is None:
+        if python is not None:
+            raise SettingsError("--python is for a cluster: give --cluster or --address too.")
+        return None
+    if address is not None and not address.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"--address must be the URL of a Ray dashboard, such as http://127.0.0.1:8265, but got"
+            f" {address!r}."
+        )
+    return ClusterPlace(file=cluster_file, address=address, python=python)

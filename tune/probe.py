@@ -1,0 +1,71 @@
+"""Before any fit: does every node of a cluster see the data, the storage and the same code?"""
+
+import dataclasses
+from pathlib import Path
+
+from cluster.connect import on_every_node
+from dgad.domains import open_dataset
+from dgad.errors import DataError, DgadError, UserError
+from dgad.storage import Storage, probe
+from tune.data_cache import local_copy
+from tune.run import Run, code_version
+
+_TIMEOUT_S = 120.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """What a node made of it."""
+
+    trouble: str
+    """One sentence, or nothing."""
+
+
+def probe_nodes(run: Run) -> int:
+    """How many nodes see everything; `UserError` names the first that does not, and what it cannot see."""
+    answers = on_every_node(look, run, timeout_s=_TIMEOUT_S)
+    for node, answer in answers.items():
+        trouble = answer.error or (answer.value.trouble if answer.value else "")
+        if trouble:
+            raise DataError(f"The node {node.address} cannot take part: {trouble}")
+    return len(answers)
+
+
+def look(run: Run) -> Seen:
+    """Run on a node."""
+    try:
+        _check_code(run)
+        probe(Storage(run.store))
+        _check_data(run)
+        _check_weights(run)
+    except DgadError as error:
+        return Seen(trouble=str(error))
+    return Seen(trouble="")
+
+
+def _check_code(run: Run) -> None:
+    own = code_version()
+    if own != run.code_version:
+        raise UserError(
+            f"it runs dgad {own}, but the study {run.code_version}: let `dgad-tune launch --cluster` or"
+            " `--address` ship the code, or install one version everywhere."
+        )
+
+
+def _check_data(run: Run) -> None:
+    try:
+        place = local_copy(run.data, run.disk_cache)
+        found = open_dataset(place, layout=run.study.layout).fingerprint()
+    except DataError as error:
+        raise DataError(
+            f"{error} Every host must see the data at {run.data}: put it on a shared file system, or pack it"
+            " to a URI with `dgad domains pack`."
+        ) from None
+    if found != run.data_fingerprint:
+        raise DataError(f"the data it sees at {run.data} is not the study's: bring its copy up to date.")
+
+
+def _check_weights(run: Run) -> None:
+    weights = run.study.weights
+    if "/" in weights and not Path(weights).is_file():
+        raise DataError(f"it has no file {weights}: put the backbone's weights where every host sees them.")
