@@ -51,7 +51,7 @@ def stamps(runs: Storage) -> dict[str, bytes | None]:
     return {n: runs.child(".shared").read(n) for n in names if n.endswith("fit.json")}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_study_on_an_object_store_survives_a_node_a_driver_and_goes_on_by_name(
     tmp_path: Path, s3: S3Server
 ) -> None:
