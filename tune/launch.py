@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cluster.connect import ClusterRay
 from rich.console import Console
 
+from cluster.connect import ClusterRay
 from cluster.local import LocalRay
 from dgad.domains import open_dataset
 from dgad.domains.checks import check_dataset

@@ -5,7 +5,6 @@ import dataclasses
 from collections.abc import Iterator
 
 from cluster.connect import ClusterRay, connected_ray
-
 from cluster.local import LocalRay, Machine, embedded_ray, machine
 from dgad.device import resolve_device
 from tune.request import Request

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
-from cluster.jobs import Jobs, JobState
-from cluster.ship import packed_code
-from cluster.tokens import read_token
 
 from cluster.config_file import read_cluster_file
+from cluster.jobs import Jobs, JobState
 from cluster.lifecycle import bring_up, find_head
+from cluster.ship import packed_code
+from cluster.tokens import read_token
 from cluster.tunnel import tunnel
 from dgad.errors import SettingsError
 from tune.cluster_place import ClusterPlace

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.jobs import JobState
-
 from cluster.config_file import read_cluster_file
+from cluster.jobs import JobState
 from cluster.leftovers import Survivor
 from cluster.lifecycle import find_head, take_down
 from dgad.errors import ClusterError, SettingsError
