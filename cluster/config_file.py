@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from cluster.hosts import Remote, state_folder
 from cluster.node_types import NodeType, standing_hosts, started_hosts
 from cluster.schema import DETECTS_RESOURCES, known_providers, provider_defaults, validate
 from cluster.start_commands import StartCommand, start_commands
@@ -59,6 +60,13 @@ class ClusterFile:
     def worker_ips(self) -> tuple[str, ...]:
         """Of hosts that stand there already."""
         return tuple(self.values["provider"].get("worker_ips") or ()) if self.provider == "local" else ()
+
+    @property
+    def standing_hosts(self) -> tuple[str, ...]:
+        """Addresses of hosts that stand there already, as this machine reaches them, the head first."""
+        if self.head_ip is None:
+            return ()
+        return (self.values["provider"].get("external_head_ip") or self.head_ip, *self.worker_ips)
 
     @property
     def head_node_type(self) -> str | None:
@@ -119,6 +127,16 @@ class ClusterFile:
     def ssh_port(self) -> int:
         """Always 22: Ray's file cannot name another; `ssh_proxy_command` or ~/.ssh/config can."""
         return 22
+
+    @property
+    def remote(self) -> Remote:
+        """How ssh gets to its hosts."""
+        return Remote(
+            user=self.ssh_user,
+            key=self.ssh_private_key,
+            proxy_command=self.ssh_proxy_command,
+            known_hosts=state_folder(self.name) / "known_hosts",
+        )
 
     @property
     def container_name(self) -> str | None:

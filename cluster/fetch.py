@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from cluster.facts import read_facts
+from cluster.config_file import ClusterFile
 from cluster.launcher import launch
 
 
-def fetch(file: Path, source: str, target: Path) -> None:
+def fetch(file: ClusterFile, source: str, target: Path) -> None:
     """Copy the head's folder `source` into `target`, which is made; `ClusterError` where that fails."""
     target.mkdir(parents=True, exist_ok=True)
     # A slash at the end: the folder's content, not the folder.
-    launch(read_facts(file), "rsync-down", f"{source.rstrip('/')}/", f"{target}/")
+    launch(file, "rsync-down", f"{source.rstrip('/')}/", f"{target}/")

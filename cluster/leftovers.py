@@ -9,7 +9,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
-from cluster.facts import Facts
+from cluster.config_file import ClusterFile
 from dgad.errors import ClusterError
 
 _LOOK_TIMEOUT_S = 60.0
@@ -65,34 +65,34 @@ class Survivor:
     """What lives there, or why it could not be asked."""
 
 
-def look(facts: Facts) -> tuple[Survivor, ...]:
+def look(file: ClusterFile) -> tuple[Survivor, ...]:
     """Every standing host of the file on which something of Ray's lives, or that could not be asked."""
-    return _on_all(facts, facts.standing_hosts, stop=False)
+    return _on_all(file, file.standing_hosts, stop=False)
 
 
-def stop(facts: Facts) -> tuple[Survivor, ...]:
+def stop(file: ClusterFile) -> tuple[Survivor, ...]:
     """End Ray on every standing host, the head first; what lives there afterwards."""
     # The head first: its autoscaler would start the workers again.
-    head, workers = facts.standing_hosts[:1], facts.standing_hosts[1:]
-    return (*_on_all(facts, head, stop=True), *_on_all(facts, workers, stop=True))
+    head, workers = file.standing_hosts[:1], file.standing_hosts[1:]
+    return (*_on_all(file, head, stop=True), *_on_all(file, workers, stop=True))
 
 
-def _on_all(facts: Facts, hosts: tuple[str, ...], *, stop: bool) -> tuple[Survivor, ...]:
+def _on_all(file: ClusterFile, hosts: tuple[str, ...], *, stop: bool) -> tuple[Survivor, ...]:
     if not hosts:
         return ()
     with ThreadPoolExecutor(max_workers=min(16, len(hosts))) as pool:
-        found = pool.map(lambda host: _on_one(facts, host, stop=stop), hosts)
+        found = pool.map(lambda host: _on_one(file, host, stop=stop), hosts)
         return tuple(survivor for survivor in found if survivor is not None)
 
 
-def _on_one(facts: Facts, host: str, *, stop: bool) -> Survivor | None:
+def _on_one(file: ClusterFile, host: str, *, stop: bool) -> Survivor | None:
     try:
-        if stop and not facts.container_name:
-            ray = facts.interpreter.removesuffix("python") + "ray"
+        if stop and not file.container_name:
+            ray = file.interpreter.removesuffix("python") + "ray"
             # A login shell, for a `ray` that is named bare; what this leaves, the next step ends.
-            facts.remote.run(host, f"bash -lc '{ray} stop --grace-period 10'", timeout_s=_STOP_TIMEOUT_S)
-        script = _LOOK + (_STOP if stop else "") + _containers(facts) + f'living\necho "{_DONE}"\n'
-        answer = facts.remote.run(host, "sh -s", timeout_s=_LOOK_TIMEOUT_S, stdin=script)
+            file.remote.run(host, f"bash -lc '{ray} stop --grace-period 10'", timeout_s=_STOP_TIMEOUT_S)
+        script = _LOOK + (_STOP if stop else "") + _containers(file) + f'living\necho "{_DONE}"\n'
+        answer = file.remote.run(host, "sh -s", timeout_s=_LOOK_TIMEOUT_S, stdin=script)
     except ClusterError as error:
         return Survivor(host=host, state="unknown", what=str(error))
     lines = answer.stdout.splitlines()
@@ -106,11 +106,11 @@ def _on_one(facts: Facts, host: str, *, stop: bool) -> Survivor | None:
     return Survivor(host=host, state="alive", what=what)
 
 
-def _containers(facts: Facts) -> str:
+def _containers(file: ClusterFile) -> str:
     """Shell that lists the file's container as another thing that lives."""
-    if not facts.container_name:
+    if not file.container_name:
         return ""
-    docker = f"docker ps --no-trunc --quiet --filter 'name=^{facts.container_name}$'"
+    docker = f"docker ps --no-trunc --quiet --filter 'name=^{file.container_name}$'"
     return f"""
 containers=$({docker}) || {{ echo "docker cannot be asked" >&2; exit 4; }}
 for container in $containers; do echo "$container container"; done

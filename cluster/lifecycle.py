@@ -7,10 +7,9 @@ head answers, nor as down before every host was looked at.
 import dataclasses
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from cluster import leftovers
-from cluster.facts import Facts, read_facts
+from cluster.config_file import ClusterFile
 from cluster.hosts import Remote
 from cluster.launcher import launch, started_nodes
 from cluster.leftovers import Survivor
@@ -43,99 +42,92 @@ class Head:
     """Whether it ran already."""
 
 
-def find_head(file: Path) -> Head | None:
+def find_head(file: ClusterFile) -> Head | None:
     """The head of the file's cluster, asked whether Ray runs on it; None where it does not.
 
     Raises `UnreachableError` where the head's host cannot be asked, `ClusterError` where its provider cannot.
     """
-    return _find_head(read_facts(file))
+    remote, address = file.remote, next(iter(file.standing_hosts), None)
+    if address is None:
+        nodes, remote = started_nodes(file)
+        address = next((n.address for n in nodes if n.is_head and n.address), None)
+        if address is None:
+            return None
+    script = _ASK_HEALTH.format(port=file.dashboard_port)
+    answer = remote.run(address, "bash -s", timeout_s=_ASK_TIMEOUT_S, stdin=script)
+    if not answer.stdout.rstrip().endswith("success"):
+        return None
+    return Head(address=address, dashboard_port=file.dashboard_port, remote=remote, found=True)
 
 
-def bring_up(file: Path, *, tell: Tell) -> Head:
+def bring_up(file: ClusterFile, *, tell: Tell) -> Head:
     """Bring the file's cluster up, or find it up and leave it as it is; workers may join later.
 
     Raises `UnreachableError` where the head's host cannot be reached, `ClusterError` where `ray up` fails.
     """
-    facts = read_facts(file)
-    if (running := _find_head(facts)) is not None:
-        tell(f"The cluster {facts.name} runs already; its head is {running.address}.")
+    if (running := find_head(file)) is not None:
+        tell(f"The cluster {file.name} runs already; its head is {running.address}.")
         return running
     # Ray's launcher says nothing of a worker that it cannot reach.
-    for survivor in leftovers.look(facts):
+    for survivor in leftovers.look(file):
         if survivor.state == "unknown":
             tell(f"{survivor.host} will not take part: {survivor.what}")
-    launch(facts, "up", tell=tell)
+    launch(file, "up", tell=tell)
     deadline = time.monotonic() + _HEAD_TIMEOUT_S
-    while (head := _find_head(facts)) is None:
+    while (head := find_head(file)) is None:
         if time.monotonic() > deadline:
             raise ClusterError(
-                f"`ray up` says that the cluster {facts.name} is up, but its head does not answer on port"
-                f" {facts.dashboard_port} of its own: see `head_start_ray_commands` in {file}."
+                f"`ray up` says that the cluster {file.name} is up, but its head does not answer on port"
+                f" {file.dashboard_port} of its own: see `head_start_ray_commands` in {file.path}."
             )
         time.sleep(1.0)
-    tell(f"The cluster {facts.name} is up; its head is {head.address}.")
+    tell(f"The cluster {file.name} is up; its head is {head.address}.")
     return dataclasses.replace(head, found=False)
 
 
-def take_down(file: Path, *, tell: Tell) -> tuple[Survivor, ...]:
+def take_down(file: ClusterFile, *, tell: Tell) -> tuple[Survivor, ...]:
     """End the file's cluster; what still lives, or may, after looking on every host.
 
     On a cloud it is the provider that is asked. Jobs and files are not looked after here.
     """
-    facts = read_facts(file)
-    if not facts.standing_hosts:
-        _launch_down(facts, tell)
-        return _living_on_cloud(facts)
-    head = facts.standing_hosts[0]
+    if not file.standing_hosts:
+        _launch_down(file, tell)
+        return _living_on_cloud(file)
+    head = file.standing_hosts[0]
     try:
-        facts.remote.run(head, "true", timeout_s=_ASK_TIMEOUT_S)
+        file.remote.run(head, "true", timeout_s=_ASK_TIMEOUT_S)
     except UnreachableError as error:  # `ray down` would wait for it for minutes
         tell(f"{error} The workers are stopped without it.")
     else:
-        _launch_down(facts, tell)
-    tell(f"Ray is ended on {len(facts.standing_hosts)} hosts, one by one.")
-    leftovers.stop(facts)
+        _launch_down(file, tell)
+    tell(f"Ray is ended on {len(file.standing_hosts)} hosts, one by one.")
+    leftovers.stop(file)
     # Once more, now that all were told: a head that lived on may have started a worker again.
-    return leftovers.look(facts)
+    return leftovers.look(file)
 
 
-def living(file: Path) -> tuple[Survivor, ...]:
+def living(file: ClusterFile) -> tuple[Survivor, ...]:
     """What lives of the file's cluster, or may; stops nothing."""
-    facts = read_facts(file)
-    return leftovers.look(facts) if facts.standing_hosts else _living_on_cloud(facts)
+    return leftovers.look(file) if file.standing_hosts else _living_on_cloud(file)
 
 
-def _launch_down(facts: Facts, tell: Tell) -> None:
+def _launch_down(file: ClusterFile, tell: Tell) -> None:
     try:
-        launch(facts, "down", tell=tell)
+        launch(file, "down", tell=tell)
     except ClusterError as error:  # not the end: what lives is looked for in any case
         tell(str(error))
 
 
-def _find_head(facts: Facts) -> Head | None:
-    remote, address = facts.remote, next(iter(facts.standing_hosts), None)
-    if address is None:
-        nodes, remote = started_nodes(facts)
-        address = next((n.address for n in nodes if n.is_head and n.address), None)
-        if address is None:
-            return None
-    script = _ASK_HEALTH.format(port=facts.dashboard_port)
-    answer = remote.run(address, "bash -s", timeout_s=_ASK_TIMEOUT_S, stdin=script)
-    if not answer.stdout.rstrip().endswith("success"):
-        return None
-    return Head(address=address, dashboard_port=facts.dashboard_port, remote=remote, found=True)
-
-
-def _living_on_cloud(facts: Facts) -> tuple[Survivor, ...]:
+def _living_on_cloud(file: ClusterFile) -> tuple[Survivor, ...]:
     try:
-        nodes, _ = started_nodes(facts)
+        nodes, _ = started_nodes(file)
     except ClusterError as error:
-        return (Survivor(host=facts.name, state="unknown", what=str(error)),)
+        return (Survivor(host=file.name, state="unknown", what=str(error)),)
     return tuple(
         Survivor(
             host=node.address or node.id,
             state="alive",
-            what=f"the {'head' if node.is_head else 'worker'} {node.id} of provider {facts.provider}",
+            what=f"the {'head' if node.is_head else 'worker'} {node.id} of provider {file.provider}",
         )
         for node in nodes
     )

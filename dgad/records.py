@@ -6,10 +6,9 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,8 +22,6 @@ FORMAT_VERSION = 2
 """2 has `split`, `log` and `notes`; a record of version 1 is read as one without them."""
 ROLES = ("inner", "outer", "deploy", "evaluate")
 STATUSES = ("ok", "failed")
-_NUM_READERS = 16
-T = TypeVar("T")
 _METRIC_NAMES = tuple(f.name for f in dataclasses.fields(Metrics))
 
 
@@ -152,24 +149,17 @@ class RecordStore:
 
     def records(self) -> tuple[Record, ...]:
         """Every record, in id order."""
-        return tuple(record for record in self._each(self.read) if record is not None)
+        found = self._storage.each(self.read, self.ids())
+        return tuple(record for record in found if record is not None)
 
     def table(self) -> pa.Table:
         """Every record as one row of one Arrow table (`SCHEMA`), checked like `read`."""
-        tables = []
-        for record_id, table in zip(self.ids(), self._each(self._read_table), strict=True):
+        ids, tables = self.ids(), []
+        for record_id, table in zip(ids, self._storage.each(self._read_table, ids), strict=True):
             if table is not None:
                 _decode(table, self._path(record_id))
                 tables.append(_migrated(table))
         return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
-
-    def _each(self, read: Callable[[str], T]) -> list[T]:
-        """Of every record; an object store is asked for many at once, as each answer takes long."""
-        ids = self.ids()
-        if self._storage.is_local:
-            return [read(record_id) for record_id in ids]
-        with ThreadPoolExecutor(_NUM_READERS) as readers:
-            return list(readers.map(read, ids))
 
     def _path(self, record_id: str) -> str:
         return self._storage.path(_file_name(record_id))

@@ -7,8 +7,10 @@ final name, which is there whole or not at all. On a local disk the same holds b
 import os
 import secrets
 import urllib.parse
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
@@ -17,13 +19,15 @@ from dgad.errors import RecordError
 from dgad.files import is_temporary, write_atomic
 
 _S3_TIMEOUT_S = 5.0
+_NUM_READERS = 16
+T = TypeVar("T")
 
 
 class Storage:
     """One place; it travels to other processes as its location."""
 
     def __init__(self, location: str | Path) -> None:
-        """`RecordError` for a URI that cannot be used, or that carries credentials."""
+        """`RecordError` for a URI that cannot be used; one that carries credentials is refused."""
         self.location = str(location)
         self.is_local = "://" not in self.location
         if self.is_local:
@@ -31,19 +35,12 @@ class Storage:
             self._filesystem: fs.FileSystem = fs.LocalFileSystem()
             self._root = self.location
             return
-        parts = urllib.parse.urlsplit(self.location)
-        if parts.username or parts.password:
-            shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-            raise RecordError(
-                f"{shown} was given with credentials, which end up in logs: leave them out, and set them"
-                " where the storage's own tools look, such as AWS_ACCESS_KEY_ID or the instance's role."
-            )
         try:
             self._filesystem, root = filesystem_of(self.location)
         except (pa.ArrowException, OSError, ValueError, ImportError) as error:
             raise RecordError(
-                f"{self.location} cannot be used ({_brief(error)}); give a folder, or a URI such as"
-                " s3://bucket/runs or gs://bucket/runs."
+                f"{without_credentials(self.location)} cannot be used ({_brief(error)}); give a folder, or a"
+                " URI such as s3://bucket/runs or gs://bucket/runs."
             ) from None
         self._root = root.rstrip("/")
 
@@ -123,6 +120,13 @@ class Storage:
             temporary.unlink()
         return True
 
+    def each(self, read: Callable[[str], T], names: Sequence[str]) -> list[T]:
+        """`read` of every name, in order; many at once on an object store, where each answer takes long."""
+        if self.is_local:
+            return [read(name) for name in names]
+        with ThreadPoolExecutor(_NUM_READERS) as readers:
+            return list(readers.map(read, names))
+
     def exists(self, name: str) -> bool:
         """Whether something is kept under the name."""
         try:
@@ -191,9 +195,16 @@ def probe(storage: Storage) -> None:
 def filesystem_of(uri: str) -> tuple[fs.FileSystem, str]:
     """(filesystem, path within it), as pyarrow has them, but for S3: a server that does not answer is told
     after seconds, not minutes, and what is small goes up in one request.
+
+    Raises `ValueError` for a URI that carries credentials, and what pyarrow raises.
     """
-    filesystem, root = fs.FileSystem.from_uri(uri)
     parts = urllib.parse.urlsplit(uri)
+    if parts.username or parts.password:
+        raise ValueError(
+            "it carries credentials, which would end up in logs: set them where the storage's own tools look,"
+            " such as AWS_ACCESS_KEY_ID or the machine's role"
+        )
+    filesystem, root = fs.FileSystem.from_uri(uri)
     if parts.scheme == "s3":
         options: dict[str, Any] = dict(urllib.parse.parse_qsl(parts.query))
         filesystem = fs.S3FileSystem(
@@ -206,6 +217,14 @@ def filesystem_of(uri: str) -> tuple[fs.FileSystem, str]:
             allow_delayed_open=True,
         )
     return filesystem, root
+
+
+def without_credentials(location: str) -> str:
+    """As a message may show it."""
+    if "://" not in location:
+        return location
+    parts = urllib.parse.urlsplit(location)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _is_hidden(name: str, folder: str) -> bool:

@@ -7,7 +7,6 @@ that number, which only one process can do, so the order holds across workers an
 import dataclasses
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +16,6 @@ from dgad.storage import Storage
 from tune.protocols import protocol_of
 
 FORMAT_VERSION = 1
-_NUM_READERS = 16
 Purpose = Literal["fit", "objective", "seal", "outer", "report"]
 
 
@@ -46,6 +44,8 @@ class Ledger:
     def __init__(self, location: str | Path) -> None:
         self._storage = Storage(location)
         self._next = 0
+        self._known: list[Entry] = []
+        """Entries never change, so that each is read once, however often a seal is asked for."""
 
     def append(
         self,
@@ -78,10 +78,9 @@ class Ledger:
         sequences = self._sequences()
         if sequences != list(range(len(sequences))):
             raise RecordError(f"The ledger {self._storage.location} has a gap: an entry was removed.")
-        if self._storage.is_local:
-            return tuple(map(self._read, sequences))
-        with ThreadPoolExecutor(_NUM_READERS) as readers:  # each answer of an object store takes long
-            return tuple(readers.map(self._read, sequences))
+        names = [_file_name(sequence) for sequence in sequences[len(self._known) :]]
+        self._known += self._storage.each(self._read, names)
+        return tuple(self._known[: len(sequences)])
 
     def seal_of(self, cell: str) -> Entry | None:
         """The seal of a cell, or None before it is sealed; one without a selection gives way to a later."""
@@ -98,8 +97,7 @@ class Ledger:
             _file_name(entry.sequence), json.dumps(dataclasses.asdict(entry)).encode()
         )
 
-    def _read(self, sequence: int) -> Entry:
-        name = _file_name(sequence)
+    def _read(self, name: str) -> Entry:
         try:
             values = json.loads(self._storage.read(name) or b"")
             return Entry(**{**values, "domains": tuple(values["domains"])})

@@ -8,8 +8,7 @@ copies the longer is the later one.
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from dgad.errors import DgadError
@@ -24,7 +23,6 @@ _GROW = ("optuna", "launch.log")
 _LARGE = ("bundle", "report.html")
 _STAY_HERE = ("data", "ray")
 _MARKS = (RUNNING_FILE, ENDED_FILE)
-_NUM_READERS = 16
 _STUDY_FILE = "study.yaml"
 
 
@@ -131,14 +129,13 @@ def _is_wanted(name: str, size: int, folder: Path) -> bool:
     return True
 
 
-def _bring(store: Storage, folder: Path, names: Iterable[str]) -> None:
+def _bring(store: Storage, folder: Path, names: Sequence[str]) -> None:
     def bring(name: str) -> None:
         data = store.read(name)
         if data is not None:
             write_atomic(folder / name, data, flushed=False)
 
-    with ThreadPoolExecutor(_NUM_READERS) as readers:
-        list(readers.map(bring, names))
+    store.each(bring, names)
 
 
 def _bring_fits(store: Storage, folder: Path) -> None:

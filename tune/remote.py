@@ -20,6 +20,7 @@ from cluster.ship import packed_code
 from cluster.tokens import read_token
 from cluster.tunnel import tunnel
 from dgad.errors import SettingsError
+from dgad.storage import without_credentials
 from tune.cluster_place import ClusterPlace
 from tune.feature_cache import GIB
 from tune.request import Request
@@ -52,7 +53,7 @@ def reached(place: ClusterPlace, *, tell: Callable[[str], None], may_begin: bool
         yield Remote(jobs=Jobs(url, token), dashboard_url=url, python=place.python or "python")
         return
     file = read_cluster_file(place.file)
-    head = bring_up(place.file, tell=tell) if may_begin else find_head(place.file)
+    head = bring_up(file, tell=tell) if may_begin else find_head(file)
     if head is None:
         raise SettingsError(
             f"The cluster `{file.name}` of {place.file} is not up: `dgad-tune launch --cluster {place.file}`"
@@ -62,13 +63,27 @@ def reached(place: ClusterPlace, *, tell: Callable[[str], None], may_begin: bool
         yield Remote(jobs=Jobs(url, token), dashboard_url=url, python=place.python or file.interpreter)
 
 
-def check_runs(runs: str) -> None:
-    """Raise `SettingsError` for a place that hosts of a cluster could not share."""
-    if "://" not in runs and not Path(runs).is_absolute():
-        raise SettingsError(
-            f"--runs {runs} is a folder of this machine: name a folder that every host of the cluster sees"
-            " by the same absolute path, or a URI such as s3://bucket/runs."
-        )
+def check_shared(request: Request) -> None:
+    """Raise `SettingsError` for a place that hosts of a cluster could not share, or that tells a secret.
+
+    It will stand on the command line of the job, which everybody on the head can read.
+    """
+    data = request.given_study().get("data")
+    places = {"--runs": request.runs.location, "--data": data, "--mlflow": request.trackers.mlflow_uri}
+    for option, place in places.items():
+        if place is None:
+            continue
+        shown = without_credentials(place)
+        if shown != place:
+            raise SettingsError(
+                f"{option} {shown} was given with credentials, which others would see: set them where the"
+                " hosts' own tools look, such as AWS_ACCESS_KEY_ID or the machine's role."
+            )
+        if option != "--mlflow" and "://" not in place and not Path(place).is_absolute():
+            raise SettingsError(
+                f"{option} {place} is a folder of this machine: name a folder that every host of the cluster"
+                f" sees by the same absolute path, or a URI such as s3://bucket/{option.removeprefix('--')}."
+            )
 
 
 def submit(remote: Remote, request: Request) -> str:

@@ -9,7 +9,7 @@ from cluster.checks import Finding, TrialDemand, check_cluster
 from cluster.config_file import read_cluster_file
 from dgad.errors import ClusterError, SettingsError
 from tune.cluster_place import ClusterPlace
-from tune.remote import Remote, ask, check_runs, reached, submit
+from tune.remote import Remote, ask, check_shared, reached, submit
 from tune.remote_watch import down
 from tune.request import Request
 from tune.study import study_from
@@ -33,7 +33,7 @@ def launch_remote(
     results are brought before the cluster is taken down.
     """
     runs = request.runs.location
-    check_runs(runs)
+    check_shared(request)
     name = study_from(request.given_study()).name
     check_file(place, request, console)
 

@@ -1,29 +1,45 @@
 """`status | logs | stop | list | down` of studies that run on another Ray: found by name through its jobs."""
 
+import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.config_file import read_cluster_file
+import click
+
+from cluster.config_file import ClusterFile, read_cluster_file
 from cluster.jobs import JobState
 from cluster.leftovers import Survivor
-from cluster.lifecycle import find_head, take_down
-from dgad.errors import ClusterError, SettingsError
+from cluster.lifecycle import find_head, living, take_down
+from dgad.errors import ClusterError, SettingsError, UnreachableError
+from dgad.settings import from_dict
 from tune.cluster_place import ClusterPlace
 from tune.remote import RUNS_KEY, Remote, ask, reached
 from tune.results_fetch import fetch_results
+from tune.status import StudyStatus
+from tune.watch_commands import print_status
+
+_STOP_TIMEOUT_S = 90.0
+"""A job gets 60 s to end by itself."""
 
 
-def remote_status(place: ClusterPlace, name: str, runs: str | None, *, as_json: bool) -> str:
-    """What `dgad-tune status` says on the head, and what the cluster says of the job."""
+def remote_status(place: ClusterPlace, name: str, runs: str | None, *, as_json: bool) -> None:
+    """Print what `dgad-tune status` says on the head, and what the cluster says of the job."""
     with reached(place, tell=_silent) as remote:
         job = remote.jobs.state(name)
         _known(remote, job, name, runs, place)
-        text = ask(remote, job, ["status", name, *(["--json"] if as_json else [])], runs)
-        if as_json:
-            return json.dumps({**json.loads(text), "job": _plain(job)}, indent=2)
-        return f"{_job_line(job)}\n{text.rstrip()}\nDashboard: {_how_to_see(place, remote)}"
+        values = json.loads(ask(remote, job, ["status", name, "--json"], runs))
+    if as_json:
+        click.echo(json.dumps({**values, "job": _plain(job)}, indent=2))
+        return
+    click.echo(_job_line(job))
+    known = {field.name for field in dataclasses.fields(StudyStatus)}
+    print_status(
+        from_dict(StudyStatus, {k: v for k, v in values.items() if k in known}),
+        dashboard=place.address or f"dgad-tune cluster dashboard {place.file}",
+        again=place.option,
+    )
 
 
 def remote_logs(place: ClusterPlace, name: str, *, follow: bool) -> Iterator[str]:
@@ -71,15 +87,20 @@ def remote_list(place: ClusterPlace, runs: str | None, *, as_json: bool) -> str:
 
 
 def down(
-    place: ClusterPlace, names: tuple[str, ...], results: Path, *, force: bool, tell: Any
+    place: ClusterPlace,
+    names: tuple[str, ...],
+    results: Path,
+    *,
+    force: bool,
+    tell: Callable[[str], None],
 ) -> tuple[Survivor, ...]:
     """Bring results here, stop every host, and look what still lives."""
     if place.file is None:
         raise SettingsError(
             "--address names a Ray that somebody else began: stop it there, or name its --cluster."
         )
-    read_cluster_file(place.file)
-    if find_head(place.file) is not None:
+    file = read_cluster_file(place.file)
+    if _answers(file, force=force, tell=tell):
         with reached(place, tell=tell) as remote:
             jobs = remote.jobs.jobs(RUNS_KEY)
             running = [j.name for j in jobs if not j.has_ended]
@@ -90,13 +111,30 @@ def down(
                 )
             for name in running:
                 tell(f"Stopping {name}.")
-                remote.jobs.stop(name, 90.0)
+                remote.jobs.stop(name, _STOP_TIMEOUT_S)
             for job in jobs:
                 if not names or job.name in names:
-                    fetch_results(place.file, job.metadata[RUNS_KEY], job.name, results, tell=tell)
-    else:
-        tell("The head does not answer, so no results can be brought from it; looking at every host.")
-    return take_down(place.file, tell=tell)
+                    fetch_results(file, job.metadata[RUNS_KEY], job.name, results, tell=tell)
+    return take_down(file, tell=tell)
+
+
+def _answers(file: ClusterFile, *, force: bool, tell: Callable[[str], None]) -> bool:
+    """Whether the head can be asked for results; `SettingsError` where taking it down could lose some."""
+    try:
+        if find_head(file) is not None:
+            return True
+        # Hosts that stand there keep their disks; a provider's machines end with theirs.
+        could_lose = not file.standing_hosts and bool(living(file))
+        why = f"Ray does not run on the head of {file.name}"
+    except UnreachableError as error:
+        could_lose, why = True, str(error).rstrip(".")
+    if could_lose and not force:
+        raise SettingsError(
+            f"{why}, so nothing that lies on its disk can be brought here first: mend that, or take the"
+            " cluster down without it by --force."
+        )
+    tell(f"{why}: no results are brought from it.")
+    return False
 
 
 def _known(remote: Remote, job: JobState | None, name: str, runs: str | None, place: ClusterPlace) -> None:
@@ -130,12 +168,6 @@ def _plain(job: JobState | None) -> dict[str, Any] | None:
         "ended_at": job.ended.isoformat() if job.ended else None,
         "runs": job.metadata.get(RUNS_KEY),
     }
-
-
-def _how_to_see(place: ClusterPlace, remote: Remote) -> str:
-    if place.file is None:
-        return remote.dashboard_url
-    return f"dgad-tune cluster dashboard {place.file}"
 
 
 def _silent(text: str) -> None:

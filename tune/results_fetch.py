@@ -1,18 +1,18 @@
 """Results that lie on a cluster's hosts, brought to this machine before the hosts go."""
 
-import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from cluster.config_file import ClusterFile
 from cluster.fetch import fetch
 from dgad.errors import SettingsError
-from dgad.settings import from_dict
-from tune.run_folder import INFO_FILE, RunInfo
+from tune.run_folder import read_info
 
 
 def fetch_results(
-    file: Path, runs: str, name: str, results: Path, *, tell: Callable[[str], None]
+    file: ClusterFile, runs: str, name: str, results: Path, *, tell: Callable[[str], None]
 ) -> Path | None:
     """The folder of the study here; None where it is kept at a URI, which outlives the hosts.
 
@@ -23,20 +23,15 @@ def fetch_results(
         return None
     target = results / name
     with tempfile.TemporaryDirectory(prefix="dgad-fetch-") as temporary:
-        fetch(file, f"{runs.rstrip('/')}/{name}", Path(temporary))
-        there, here = _started_at(Path(temporary)), _started_at(target)
-        if here is not None and here != there:
+        brought = Path(temporary)
+        fetch(file, f"{runs.rstrip('/')}/{name}", brought)
+        here, there = read_info(target), read_info(brought)
+        if here is not None and (there is None or here.started_at != there.started_at):
             raise SettingsError(
                 f"{target} holds another study of the name `{name}`: bring the cluster's to another folder"
-                " with --results. Nothing was stopped."
+                " with --results. No host was stopped."
             )
-    fetch(file, f"{runs.rstrip('/')}/{name}", target)
+        # What is there of the same study, from an earlier time, is brought up to date.
+        shutil.copytree(brought, target, dirs_exist_ok=True)
     tell(f"{name}: results are in {target}.")
     return target
-
-
-def _started_at(folder: Path) -> str | None:
-    path = folder / INFO_FILE
-    if not path.is_file():
-        return None
-    return from_dict(RunInfo, json.loads(path.read_bytes())).started_at

@@ -33,11 +33,8 @@ class Runs:
 
     @property
     def folder(self) -> Path:
-        """The folder itself, or the local working folder of a URI."""
-        if not self.is_remote:
-            return Path(self.location)
-        cache = user_folder() or Path(tempfile.gettempdir()) / "dgad"
-        return cache / "runs" / hashlib.sha256(self.location.encode()).hexdigest()[:16]
+        """The folder itself, or the driver's working folder of a URI."""
+        return self._cached("runs") if self.is_remote else Path(self.location)
 
     def store(self, name: str) -> str:
         """Where the workers of the study `name` read and write."""
@@ -45,22 +42,30 @@ class Runs:
             return str((self.folder / name).absolute())
         return Storage(self.location).child(name).location
 
-    def bring(self, name: str) -> Path:
-        """The folder of a study, up to date with what is at a URI; it need not be there."""
-        if self.is_remote:
-            pull(Storage(self.store(name)), self.folder / name)
-        return self.folder / name
-
     def names(self) -> tuple[str, ...]:
         """The studies that are kept there."""
         return studies_at(Storage(self.location))
 
-    def bring_all(self) -> Path:
-        """The folder of all studies, up to date."""
+    def bring(self, name: str) -> Path:
+        """The folder in which a study is worked on, up to date with a URI; it need not be there."""
         if self.is_remote:
-            for name in self.names():
-                self.bring(name)
-        return self.folder
+            pull(Storage(self.store(name)), self.folder / name)
+        return self.folder / name
+
+    def view(self, *names: str) -> Path:
+        """The folder of all studies, those named up to date: for whoever looks at them.
+
+        Of a URI it is another one than the driver's, which may run on the same host and be ahead of the URI.
+        """
+        if not self.is_remote:
+            return self.folder
+        for name in names:
+            pull(Storage(self.store(name)), self._cached("views") / name)
+        return self._cached("views")
+
+    def _cached(self, kind: str) -> Path:
+        cache = user_folder() or Path(tempfile.gettempdir()) / "dgad"
+        return cache / kind / hashlib.sha256(self.location.encode()).hexdigest()[:16]
 
     @contextlib.contextmanager
     def kept_up(self, name: str, *, tell: Callable[[str], None]) -> Iterator[Mirror | None]:

@@ -14,6 +14,7 @@ from rich.table import Table
 from dgad.errors import DgadError, SettingsError
 from tune.cluster_place import ClusterPlace, place_options
 from tune.launch_log import LOG_FILE
+from tune.mirror import INTERVAL_S
 from tune.progress import clock
 from tune.running import Running, interrupt, is_alive, is_elsewhere
 from tune.runs import DEFAULT, Runs
@@ -42,7 +43,7 @@ def list_command(*, runs: str | None, place: ClusterPlace | None, as_json: bool)
         click.echo(remote_list(place, runs, as_json=as_json))
         return
     kept = Runs(location=runs or DEFAULT)
-    folder = kept.bring_all()
+    folder = kept.view(*kept.names()) if kept.is_remote else kept.folder
     found = [(status(folder / name), best_mean(folder / name)) for name in known_studies(folder)]
     if as_json:
         rows = [{**_as_json(s), "best_mean_image_auroc": mean} for s, mean in found]
@@ -74,23 +75,15 @@ def status_command(*, name: str, runs: str | None, place: ClusterPlace | None, a
     if place is not None:
         from tune.remote_watch import remote_status  # Ray takes seconds to import
 
-        click.echo(remote_status(place, name, runs, as_json=as_json))
+        remote_status(place, name, runs, as_json=as_json)
         return
     found = status(brought_study(runs, name))
     if as_json:
         click.echo(json.dumps(_as_json(found), indent=2))
         return
-    console = _wide_console()
-    for line in _head_lines(found):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if found.cells:
-        table = _table("cell", "trials", "running", "stopped early", "failed", "best inner AUROC")
-        for cell in found.cells:
-            counts = (str(n) if n else "-" for n in (cell.running, cell.stopped, cell.failed))
-            table.add_row(cell.name, f"{cell.done}/{cell.planned}", *counts, _auroc(cell.best))
-        console.print(table)
-    for line in _tail_lines(found, runs or DEFAULT):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    process = found.process
+    again = f"--runs {runs}" if runs else ""
+    print_status(found, dashboard=process.dashboard_url if process else None, again=again)
 
 
 @click.command("logs", epilog="\b\nExample:\n  dgad-tune logs my_surfaces -f\n")
@@ -145,20 +138,35 @@ def stop_command(*, name: str, timeout_s: float, runs: str | None, place: Cluste
     click.echo(f"Stopped; everything finished is kept in {folder}. To go on: {again}")
 
 
+def print_status(found: StudyStatus, *, dashboard: str | None, again: str) -> None:
+    """For a reader; `again` are the options by which a command finds the study."""
+    console = _wide_console()
+    for line in _head_lines(found):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if found.cells:
+        table = _table("cell", "trials", "running", "stopped early", "failed", "best inner AUROC")
+        for cell in found.cells:
+            counts = (str(n) if n else "-" for n in (cell.running, cell.stopped, cell.failed))
+            table.add_row(cell.name, f"{cell.done}/{cell.planned}", *counts, _auroc(cell.best))
+        console.print(table)
+    for line in _tail_lines(found, dashboard, again):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def brought_study(runs: str | None, name: str) -> Path:
     """The folder of a study, up to date with what is at a URI; `SettingsError` lists those there are."""
     kept = Runs(location=runs or DEFAULT)
-    if kept.is_remote and name in kept.names():
-        kept.bring(name)
-    return study_folder(kept.folder, name, kept.location)
+    known = kept.names() if kept.is_remote else ()
+    return study_folder(kept.view(*(n for n in known if n == name)), name, kept.location)
 
 
 def _logs(runs: str | None, name: str, *, follow: bool) -> Iterator[str]:
-    folder = brought_study(runs, name)
+    folder, kept = brought_study(runs, name), Runs(location=runs or DEFAULT)
 
     def goes_on() -> bool:
-        if follow and runs and Runs(location=runs).is_remote:
-            Runs(location=runs).bring(name)
+        if follow and kept.is_remote:
+            time.sleep(INTERVAL_S)  # as often as it is written there
+            kept.view(name)
         return follow and state_of(folder)[0] == "running"
 
     return log_lines(folder / LOG_FILE, goes_on=goes_on)
@@ -214,17 +222,17 @@ def _head_lines(found: StudyStatus) -> Iterator[str]:
     )
 
 
-def _tail_lines(found: StudyStatus, runs: str) -> Iterator[str]:
+def _tail_lines(found: StudyStatus, dashboard: str | None, again: str) -> Iterator[str]:
     fits = found.fits
     yield f"Fits: {fits.computed} computed, {fits.shared} shared, {fits.failed} failed"
     if found.refits_planned:
         yield f"Refits and scorings on surfaces held out: {found.refits_done}/{found.refits_planned}"
     else:
         yield "Refits: none yet; selections are sealed when the search is over"
-    if found.process and found.process.dashboard_url:
-        yield f"Ray dashboard: {found.process.dashboard_url}"
-    where = "" if runs == DEFAULT else f" --runs {runs}"
-    yield f"Log: dgad-tune logs {found.name}{where}{' -f' if found.process else ''}"
+    if dashboard:
+        yield f"Ray dashboard: {dashboard}"
+    options = [*([again] if again else []), *(["-f"] if found.process else [])]
+    yield " ".join(["Log: dgad-tune logs", found.name, *options])
 
 
 def _state(found: StudyStatus) -> str:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from dgad.errors import DataError
-from dgad.storage import filesystem_of
+from dgad.storage import filesystem_of, without_credentials
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +32,7 @@ def resolve(location: str) -> Location:
         filesystem, path = filesystem_of(location)
     except (pa.ArrowException, OSError, ValueError, ImportError) as error:
         raise DataError(
-            f"The location {location} cannot be used ({error}); give a folder, or a URI such as"
-            " s3://bucket/folder or gs://bucket/folder."
+            f"The location {without_credentials(location)} cannot be used ({error}); give a folder, or a URI"
+            " such as s3://bucket/folder or gs://bucket/folder."
         ) from None
     return Location(filesystem=filesystem, path=path)

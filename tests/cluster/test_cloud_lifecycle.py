@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cluster.config_file import read_cluster_file
 from cluster.leftovers import Survivor
 from cluster.lifecycle import find_head, living, take_down
 from dgad.errors import ClusterError
@@ -51,20 +52,20 @@ def cluster_file(tmp_path: Path, machines: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_lives_is_what_the_provider_says(cluster_file: Path, machines: Path) -> None:
-    assert [(s.host, s.state, s.what) for s in living(cluster_file)] == [
+    assert [(s.host, s.state, s.what) for s in living(read_cluster_file(cluster_file))] == [
         ("127.0.0.1", "alive", "the head i-1 of provider external"),
         ("127.0.0.1", "alive", "the worker i-2 of provider external"),
         ("127.0.0.1", "alive", "the worker i-3 of provider external"),
         ("127.0.0.1", "alive", "the worker i-4 of provider external"),
     ]
     machines.write_text("{}")
-    assert living(cluster_file) == ()
-    assert find_head(cluster_file) is None
+    assert living(read_cluster_file(cluster_file)) == ()
+    assert find_head(read_cluster_file(cluster_file)) is None
 
 
 def test_what_ray_down_leaves_is_told(cluster_file: Path, machines: Path, tmp_path: Path) -> None:
     told: list[str] = []
-    survivors = take_down(cluster_file, tell=told.append)
+    survivors = take_down(read_cluster_file(cluster_file), tell=told.append)
     # Ray ends heads and workers, and says that no nodes remain.
     assert survivors == (
         Survivor(host="127.0.0.1", state="alive", what="the worker i-4 of provider external"),
@@ -76,9 +77,9 @@ def test_what_ray_down_leaves_is_told(cluster_file: Path, machines: Path, tmp_pa
 def test_a_provider_that_cannot_be_asked_is_no_success(cluster_file: Path, machines: Path) -> None:
     machines.unlink()
     told: list[str] = []
-    survivors = take_down(cluster_file, tell=told.append)
+    survivors = take_down(read_cluster_file(cluster_file), tell=told.append)
     assert [(s.host, s.state) for s in survivors] == [("cloud", "unknown")]
     assert "cannot be asked which machines of cloud run (FileNotFoundError" in survivors[0].what
     assert any("`ray down` for the cluster cloud failed (exit 1)" in sentence for sentence in told)
     with pytest.raises(ClusterError, match="see that your credentials for it hold here"):
-        find_head(cluster_file)
+        find_head(read_cluster_file(cluster_file))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.config_file import read_cluster_file
 from cluster.hosts import Remote
 from cluster.leftovers import Survivor
 from cluster.lifecycle import bring_up, find_head, living, take_down
@@ -70,8 +71,8 @@ def _wait_for(condition: Callable[[], bool], timeout_s: float) -> None:
 
 @needs_hosts
 def test_hosts_without_ray_have_no_head_and_nothing_lives(hosts: Hosts, remote: Remote) -> None:
-    assert find_head(hosts.cluster_file) is None
-    assert living(hosts.cluster_file) == ()
+    assert find_head(read_cluster_file(hosts.cluster_file)) is None
+    assert living(read_cluster_file(hosts.cluster_file)) == ()
     with (
         pytest.raises(ClusterError, match=r"Nothing answers on port 8265 of 10\.77\.\d+\.11"),
         tunnel(remote, hosts.addresses[0], timeout_s=2.0),
@@ -101,7 +102,7 @@ def test_ssh_says_why_a_host_cannot_be_used(hosts: Hosts, remote: Remote, tmp_pa
     why = r"cannot be reached by ssh as user root .*see that it is on"
     try:
         with pytest.raises(UnreachableError, match=why):
-            bring_up(hosts.cluster_file, tell=print)
+            bring_up(read_cluster_file(hosts.cluster_file), tell=print)
     finally:
         hosts.plug_in(0)
 
@@ -140,7 +141,7 @@ def test_a_failing_ray_up_is_told_with_its_last_words(hosts: Hosts, tmp_path: Pa
     with pytest.raises(
         ClusterError, match=r"`ray up` for the cluster .* failed \(exit 1\).*up\.log, at last: "
     ):
-        bring_up(tmp_path / "cluster.yaml", tell=told.append)
+        bring_up(read_cluster_file(tmp_path / "cluster.yaml"), tell=told.append)
     assert len(told) == 1
     assert "/nowhere/ray: No such file" in (Path(told[0].split()[-1].rstrip("."))).read_text()
 
@@ -149,7 +150,7 @@ def test_a_failing_ray_up_is_told_with_its_last_words(hosts: Hosts, tmp_path: Pa
 def test_up_guarded_found_again_and_down_with_nothing_left(hosts: Hosts) -> None:
     token = hosts.token_file.read_text()
     told: list[str] = []
-    head = bring_up(hosts.cluster_file, tell=told.append)
+    head = bring_up(read_cluster_file(hosts.cluster_file), tell=told.append)
     assert (head.address, head.dashboard_port, head.found) == (hosts.addresses[0], 8265, False)
     assert "is up; its head is" in told[-1]
 
@@ -176,7 +177,7 @@ def test_up_guarded_found_again_and_down_with_nothing_left(hosts: Hosts) -> None
     told.clear()
     gcs = hosts.ssh(0, "grep -l gcs_server /proc/[0-9]*/comm").stdout
     assert gcs != ""
-    again = bring_up(hosts.cluster_file, tell=told.append)
+    again = bring_up(read_cluster_file(hosts.cluster_file), tell=told.append)
     assert again.found
     assert again.address == head.address
     assert "runs already" in told[0]
@@ -185,15 +186,17 @@ def test_up_guarded_found_again_and_down_with_nothing_left(hosts: Hosts) -> None
     # A worker that cannot be asked is no success, however much of Ray `ray down` says to have ended.
     hosts.unplug(2)
     try:
-        survivors = take_down(hosts.cluster_file, tell=told.append)
+        survivors = take_down(read_cluster_file(hosts.cluster_file), tell=told.append)
     finally:
         hosts.plug_in(2)
     assert [(s.host, s.state) for s in survivors] == [(hosts.addresses[2], "unknown")]
     assert "cannot be reached by ssh" in survivors[0].what
-    assert find_head(hosts.cluster_file) is None
+    assert find_head(read_cluster_file(hosts.cluster_file)) is None
     hosts.ssh(1, "RAY_RAYLET_PID=1 nohup sleep 4321 >/dev/null 2>&1 &")  # what a trial may leave behind
-    assert Survivor(host=hosts.addresses[1], state="alive", what="job") in living(hosts.cluster_file)
-    assert take_down(hosts.cluster_file, tell=told.append) == ()
+    assert Survivor(host=hosts.addresses[1], state="alive", what="job") in living(
+        read_cluster_file(hosts.cluster_file)
+    )
+    assert take_down(read_cluster_file(hosts.cluster_file), tell=told.append) == ()
     for index in range(3):
         left = hosts.ssh(index, "cat /proc/[0-9]*/comm; cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
         for name in ("raylet", "gcs_server", "log_monitor.py", "dashboard", "ray::", "sleep 4321"):

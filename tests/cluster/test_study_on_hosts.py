@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ class Laptop:
         assert "Traceback" not in done.stderr
         assert self.hosts.token_file.read_text().strip() not in done.stdout + done.stderr
         return done.stdout + done.stderr
+
+    def sees_the_dashboard(self) -> None:
+        """By `cluster dashboard`, which ends with Ctrl-C."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tune.cli", "cluster", "dashboard", str(self.hosts.cluster_file)],
+            env={**os.environ, **self.hosts.environment, "PYTHONPATH": str(_ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[2]
+        assert b"<title>Ray Dashboard</title>" in urllib.request.urlopen(url).read()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
 
     def stamps(self) -> dict[str, int]:
         """When each finished fit was written."""
@@ -91,6 +106,9 @@ def test_a_study_goes_to_the_cluster_survives_a_worker_and_comes_home(
         assert "far still runs on this cluster" in laptop("down", *cluster, expect=2)
         assert "runs there already" in laptop(*launch, "--detach")
 
+        assert "Ray dashboard: dgad-tune cluster dashboard" in laptop("status", "far", *cluster)
+        laptop.sees_the_dashboard()
+
         followed = laptop("logs", "far", "-f", *cluster, timeout_s=400)
         assert "Image AUROC on surfaces held out" in followed
         after = laptop.stamps()
@@ -104,10 +122,17 @@ def test_a_study_goes_to_the_cluster_survives_a_worker_and_comes_home(
         assert "far" in laptop("list", *cluster)
         assert "no label read early" in laptop("audit", "far", "--runs", str(laptop.runs))
 
-        said = laptop("down", "far", *cluster, "--results", str(hosts.laptop_home / "runs"), timeout_s=300)
+        home = hosts.laptop_home / "runs"
+        other = json.loads((laptop.runs / "far" / "run.json").read_text()) | {"started_at": "yesterday"}
+        (home / "far").mkdir(parents=True)
+        (home / "far" / "run.json").write_text(json.dumps(other))
+        said = laptop("down", "far", *cluster, "--results", str(home), expect=2)
+        assert "holds another study of the name `far`" in said
+        assert "far: finished" in laptop("status", "far", *cluster)  # and nothing was stopped
+        (home / "far" / "run.json").unlink()
+        said = laptop("down", "far", *cluster, "--results", str(home), timeout_s=300)
         assert "nothing of this cluster lives any more" in said
-        home = hosts.laptop_home / "runs" / "far"
-        assert (home / "report.html").is_file()
-        assert (home / "bundle" / "manifest.json").is_file()
+        assert (home / "far" / "report.html").is_file()
+        assert (home / "far" / "bundle" / "manifest.json").is_file()
         assert "far: finished" in laptop("status", "far")
         assert "is not up" in laptop("logs", "far", *cluster, expect=2)

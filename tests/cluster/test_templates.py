@@ -134,8 +134,7 @@ def test_the_study_of_a_rayjob_is_launched_by_a_command_that_exists() -> None:
     given = dict(zip(arguments[::2], arguments[1::2], strict=True))
     assert given["--address"] == "auto"
     known = {option for p in tune.cli.cli.commands["launch"].params for option in p.opts}
-    # `--address` comes with launching on a cluster.
-    assert set(given) - {"--address"} <= known
+    assert set(given) <= known
 
 
 def test_an_unknown_template() -> None:

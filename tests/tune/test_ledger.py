@@ -109,3 +109,20 @@ def test_only_a_cell_whose_name_says_oracle_may_judge_by_its_target() -> None:
     assert len(leaks([_entry(0, "fit", "a", "t", cell=name)])) == 1
     assert len(leaks([_entry(0, "outer", "t", cell=name)])) == 1
     assert len(leaks([_entry(0, "objective", "t", cell="comparer [source-validation]@t")])) == 1
+
+
+def test_entries_are_read_once_however_often_a_seal_is_asked_for(tmp_path: Path) -> None:
+    writer, reader = Ledger(tmp_path / "l"), Ledger(tmp_path / "l")
+    for number in range(20):
+        writer.append(f"m@{number}", "seal", detail={"a": number})
+    opened: list[str] = []
+    read = reader._storage.read
+    reader._storage.read = lambda name: opened.append(name) or read(name)  # type: ignore[func-returns-value,method-assign]
+    for number in range(20):
+        seal = reader.seal_of(f"m@{number}")
+        assert seal is not None
+        assert seal.detail == {"a": number}
+    assert len(opened) == 20
+    writer.append("late@x", "seal", detail={"a": 1})
+    assert reader.seal_of("late@x") is not None
+    assert len(opened) == 21
