@@ -18,6 +18,7 @@ from dgad.report.page import write_report
 from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import StudySummary, TrialSummary, read_summary
 from tune.cells import Cell, shown_beside
+from tune.data_cache import local_copy
 from tune.finish import summarise
 from tune.keeper import keeper, ledger_of
 from tune.launch_log import LogProgress
@@ -43,12 +44,14 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
     check_installed(request.trackers)
     study, folder, is_begun = resolve_study(request)
     if is_begun and (done := _finished(folder, retry_failed=request.retry_failed)) is not None:
-        return folder, done
+        with request.runs.kept_up(study.name, tell=console.print):
+            return folder, done  # the run that finished it may have been killed before it had sent all
     with ray_place(request) as place, data_of(study, folder) as data:
-        dataset = open_dataset(data, layout=study.layout)
+        here = local_copy(data, request.disk_cache)  # read several times from now on
+        dataset = open_dataset(here, layout=study.layout)
         matrix = checked_matrix(study, dataset)
         if not is_begun and study.data is not None:
-            check_images(data, study.layout)
+            check_images(here, study.layout)
         info = RunInfo(
             data_fingerprint=dataset.fingerprint(), code_version=code_version(), command=request.command
         )
@@ -56,6 +59,22 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
             check_unchanged(before, info, study.name, data)
             info = before
         check_answers(request.trackers, study.name)
+        run = Run(
+            folder=folder.absolute(),
+            store=request.runs.store(study.name),
+            study=study,
+            data=data,
+            domains=tuple(dataset.domains),
+            data_fingerprint=info.data_fingerprint,
+            code_version=info.code_version,
+            device=place.device,
+            num_threads=place.workers.threads_each,
+            cache_bytes=place.workers.cache_bytes_each,
+            disk_cache=request.disk_cache,
+            retry_failures_before=utc_now() if request.retry_failed else "",
+        )
+        if place.cluster is not None:
+            console.print(f"{probe_nodes(run)} nodes see the data, the storage and this code.")
         with (
             held(folder, study.name),
             request.runs.kept_up(study.name, tell=console.print) as mirror,
@@ -63,20 +82,7 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
         ):
             write_study(folder, study)
             write_info(folder, info)
-            run = Run(
-                folder=folder.absolute(),
-                store=request.runs.store(study.name),
-                study=study,
-                data=keep_data(data, study, folder.absolute()),
-                domains=tuple(dataset.domains),
-                data_fingerprint=info.data_fingerprint,
-                code_version=info.code_version,
-                device=place.device,
-                num_threads=place.workers.threads_each,
-                cache_bytes=place.workers.cache_bytes_each,
-                disk_cache=request.disk_cache,
-                retry_failures_before=utc_now() if request.retry_failed else "",
-            )
+            run = dataclasses.replace(run, data=keep_data(data, study, run.folder))
             with contextlib.ExitStack() as stack:
                 try:
                     run, rows, errors = _search_and_score(
@@ -119,8 +125,6 @@ def _search_and_score(
             run = dataclasses.replace(
                 run, keeper=stack.enter_context(keeper(run.study.name, run.ledger_location))
             )
-        if place.cluster is not None:
-            progress.phase(f"{probe_nodes(run)} nodes see the data, the storage and this code.")
         again = _open_cells(run, cells, progress) if request.retry_failed else ()
         rows, errors = _work(
             run, cells, place, ray_running, progress, mark, request.trackers, retry_failed=again

@@ -1,6 +1,5 @@
 """Before any fit: does every node of a cluster see the data, the storage and the same code?"""
 
-import dataclasses
 from pathlib import Path
 
 from cluster.connect import on_every_node
@@ -8,39 +7,31 @@ from dgad.domains import open_dataset
 from dgad.errors import DataError, DgadError, UserError
 from dgad.storage import Storage, probe
 from tune.data_cache import local_copy
+from tune.places import SHARED_FOLDER
 from tune.run import Run, code_version
 
 _TIMEOUT_S = 120.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
-    """What a node made of it."""
-
-    trouble: str
-    """One sentence, or nothing."""
 
 
 def probe_nodes(run: Run) -> int:
     """How many nodes see everything; `UserError` names the first that does not, and what it cannot see."""
     answers = on_every_node(look, run, timeout_s=_TIMEOUT_S)
     for node, answer in answers.items():
-        trouble = answer.error or (answer.value.trouble if answer.value else "")
-        if trouble:
+        if trouble := answer.error or answer.value:
             raise DataError(f"The node {node.address} cannot take part: {trouble}")
     return len(answers)
 
 
-def look(run: Run) -> Seen:
-    """Run on a node."""
+def look(run: Run) -> str:
+    """What this node cannot see, in one sentence; nothing where it sees all."""
     try:
         _check_code(run)
-        probe(Storage(run.store))
+        probe(Storage(run.store).sibling(SHARED_FOLDER))
         _check_data(run)
         _check_weights(run)
     except DgadError as error:
-        return Seen(trouble=str(error))
-    return Seen(trouble="")
+        return str(error)
+    return ""
 
 
 def _check_code(run: Run) -> None:
@@ -53,6 +44,13 @@ def _check_code(run: Run) -> None:
 
 
 def _check_data(run: Run) -> None:
+    if run.study.data is None:  # the demo's is made where the study is kept
+        if not Storage(run.store).is_local:
+            raise DataError(
+                "the demo's data is a folder of the host that runs the study: give --data, or --runs in a"
+                " folder that all hosts share."
+            )
+        return
     try:
         place = local_copy(run.data, run.disk_cache)
         found = open_dataset(place, layout=run.study.layout).fingerprint()

@@ -12,7 +12,7 @@ from dgad.device import is_out_of_memory, release_memory
 from dgad.domains import open_dataset
 from dgad.domains.halves import halves
 from dgad.episodes import SourceDomain, load_source
-from dgad.errors import DgadError
+from dgad.errors import DgadError, RecordError
 from dgad.evaluation.scoring import (
     TargetDomain,
     TargetScores,
@@ -44,7 +44,8 @@ class Workbench:
 
     A record or fit that any study beside this one has, under the same content address, is read. A failure
     of ours (`DgadError`) would fail again; another one, such as memory that ran out, is tried
-    `MAX_RETRIES` times more, with half the queries scored at once where it was memory.
+    `MAX_RETRIES` times more, with half the queries scored at once where it was memory. Storage that cannot be
+    read or written is neither: that `RecordError` is raised.
     """
 
     def __init__(self, run: Run) -> None:
@@ -97,6 +98,8 @@ class Workbench:
 
         try:
             scores, fit_s = self._with_retries(attempt, notes)
+        except RecordError:  # the storage's trouble, and no finding about these settings
+            raise
         except FIT_ERRORS as error:
             record = Record(
                 fit=key,
@@ -152,6 +155,8 @@ class Workbench:
         """Make sure that the fit is there; why not, where it failed."""
         try:
             self._with_retries(lambda: self.fitted(key), [])
+        except RecordError:
+            raise
         except FIT_ERRORS as error:
             return f"{told(error)} (traceback: {self._log(key.id)})"
         return None

@@ -10,7 +10,7 @@ import pytest
 from dgad.domains import open_dataset
 from dgad.domains.halves import halves
 from dgad.episodes import SourceDomain
-from dgad.errors import TrainingError
+from dgad.errors import RecordError, TrainingError
 from dgad.methods import METHODS
 from dgad.settings import to_dict
 from tests.tune.helpers import run_on
@@ -68,6 +68,24 @@ def test_a_fit_that_fails_is_a_record_with_its_cause(
     assert record.error is not None
     assert str(error) in record.error
     assert Workbench(run).records.read(record.record_id) == record
+
+
+def test_trouble_with_the_storage_is_not_taken_for_a_failed_fit(surfaces: Path, tmp_path: Path) -> None:
+    run = run_on(surfaces, tmp_path)
+    key = run.fit_key("comparer", QUICK, ("grid",))
+    about = Path(run.fits_location) / key.id / "fit.json"
+    about.parent.mkdir(parents=True)
+    about.write_text('{"format_version": 99}')
+    bench = Workbench(run)
+    for attempt in (
+        lambda: bench.record(key, "tile", label="comparer", role="inner"),
+        lambda: bench.try_fit(key),
+    ):
+        with pytest.raises(
+            RecordError, match="has format version 99, but this dgad reads up to 2: update dgad"
+        ):
+            attempt()
+    assert bench.records.ids() == ()
 
 
 def test_a_defect_of_the_code_is_not_taken_for_a_failed_fit(
