@@ -27,7 +27,7 @@ from tune.probe import probe_nodes
 from tune.progress import LiveProgress, PlainProgress, Progress
 from tune.ray_place import RayPlace, ray_place
 from tune.request import Request, resolve_study
-from tune.rows import OuterJob, Row, is_done, outer_jobs, seal
+from tune.rows import OuterJob, Row, is_done, outer_jobs, seal, used_after_seals
 from tune.run import Run, code_version
 from tune.run_folder import RunInfo, check_unchanged, data_of, held, keep_data, read_info, write_info
 from tune.running import Mark, marked
@@ -239,8 +239,8 @@ def _seal_and_plan(
         bounds=run.study.bounds,
         beside=shown_beside(run.study),
     )
-    read = frozenset((e.cell, str(e.record_id)) for e in ledger.entries() if e.purpose == "outer")
-    return rows, tuple(job for job in outer_jobs(run, rows) if not is_done(bench, job, read))
+    used = used_after_seals(ledger.entries())
+    return rows, tuple(job for job in outer_jobs(run, rows) if not is_done(bench, job, used))
 
 
 def _trials(run: Run, cells: Sequence[Cell]) -> dict[str, tuple[TrialSummary, ...]]:

@@ -9,7 +9,7 @@ from dgad.report.examples import CAPTIONS_FILE, FOLDER_NAME
 from dgad.report.summary import TrialSummary, labelled
 from dgad.settings import to_dict
 from tune.cells import DEPLOY, Cell
-from tune.ledger import Ledger
+from tune.ledger import Entry, Ledger
 from tune.objectives import Constraint
 from tune.run import Run
 from tune.selection import Selection, select
@@ -132,15 +132,28 @@ def outer_jobs(run: Run, rows: Sequence[Row]) -> tuple[OuterJob, ...]:
     return tuple(jobs)
 
 
-def is_done(workbench: Workbench, job: OuterJob, ledger_records: frozenset[tuple[str, str]]) -> bool:
-    """Whether an earlier run has finished the job."""
+def used_after_seals(entries: Sequence[Entry]) -> frozenset[tuple[str, str]]:
+    """(cell, id) of every fit and record that a cell has used since its choice was sealed."""
+    sealed: set[str] = set()
+    used = set()
+    for entry in entries:
+        if entry.purpose == "seal":
+            sealed.add(entry.cell)
+        elif entry.cell in sealed:
+            used.add((entry.cell, str(entry.record_id or entry.detail.get("fit"))))
+    return frozenset(used)
+
+
+def is_done(workbench: Workbench, job: OuterJob, used: frozenset[tuple[str, str]]) -> bool:
+    """Whether an earlier run has finished the job, and the ledger (`used_after_seals`) says so too."""
     assert job.row.selection is not None
     key = workbench.run.fit_key(job.row.method, job.row.selection.settings, job.row.sources, seed=job.seed)
     if job.row.target == DEPLOY:
-        return workbench.fits.has(key.id)
+        # The search may have made the same fit, for its own ends.
+        return (job.row.name, key.id) in used and workbench.fits.has(key.id)
     record_id = workbench.record_id(key, job.row.target)
     record = workbench.records.read(record_id)
     captions = f"{FOLDER_NAME}/{job.row.target}/{CAPTIONS_FILE}"
     has_pictures = not job.with_examples or workbench.store.exists(captions)
-    was_read = (job.row.name, record_id) in ledger_records
+    was_read = (job.row.name, record_id) in used
     return record is not None and record.status == "ok" and was_read and has_pictures

@@ -10,7 +10,7 @@ from dgad.settings import to_dict
 from tune.cells import cells_of
 from tune.ledger import Ledger, leaks
 from tune.opening import is_searched
-from tune.rows import UNTRAINED, seal
+from tune.rows import UNTRAINED, seal, used_after_seals
 from tune.selection import LeakError
 from tune.study import Study, study_from
 
@@ -110,3 +110,14 @@ def test_a_comparer_fixed_to_no_steps_needs_what_its_settings_need() -> None:
     study = study_from({"data": "x", "spaces": {"comparer": fixed}})
     cells = cells_of(study, DOMAINS, searched=[])
     assert {cell.traits.needs_defects for cell in cells} == {False}
+
+
+def test_what_a_search_used_itself_is_not_done_for_the_winner(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.append("m@deploy", "fit", domains=("a",), detail={"fit": "f"})
+    ledger.append("m@a", "seal", detail={"settings": {}})
+    assert used_after_seals(ledger.entries()) == frozenset()
+    ledger.append("m@deploy", "seal", detail={"settings": {}})
+    ledger.append("m@deploy", "fit", domains=("a",), detail={"fit": "f"})
+    ledger.append("m@a", "outer", domains=("a",), record_id="r")
+    assert used_after_seals(ledger.entries()) == {("m@deploy", "f"), ("m@a", "r")}
