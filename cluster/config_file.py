@@ -124,11 +124,6 @@ class ClusterFile:
         return (self.get("auth") or {}).get("ssh_proxy_command")
 
     @property
-    def ssh_port(self) -> int:
-        """Always 22: Ray's file cannot name another; `ssh_proxy_command` or ~/.ssh/config can."""
-        return 22
-
-    @property
     def remote(self) -> Remote:
         """How ssh gets to its hosts."""
         return Remote(
@@ -173,11 +168,6 @@ class ClusterFile:
         return next((c.interpreter for c in self.start_commands("head")), "python")
 
     @property
-    def head_port(self) -> int:
-        """Where workers reach the head."""
-        return int(self._head_option("port", "6379"))
-
-    @property
     def dashboard_port(self) -> int:
         """On the head; the Jobs API listens there too."""
         return int(self._head_option("dashboard-port", "8265"))
@@ -194,11 +184,6 @@ class ClusterFile:
             if remote in paths or (not any(paths) and _TOKEN_IN_HOME.fullmatch(remote)):
                 return remote, Path(local).expanduser()
         return None
-
-    @property
-    def mounts_token(self) -> bool:
-        """Whether `file_mounts` ship the token to every host."""
-        return bool(self.token_mount("head")) and bool(self.token_mount("worker"))
 
 
 def read_cluster_file(path: Path) -> ClusterFile:

@@ -136,14 +136,14 @@ class Jobs:
         """What the latest run has printed so far, standard output and error together."""
         return self._log(self._known(name))
 
-    def follow(self, name: str, *, from_start: bool = True, patience_s: float = 120.0) -> Iterator[str]:
+    def follow(self, name: str, *, patience_s: float = 120.0) -> Iterator[str]:
         """The lines of the latest run's log as they come, each with its line end, until the job ends.
 
         A lost connection is taken up again where it broke. Raises `UnreachableError` after `patience_s`
         without any answer.
         """
         job = self._known(name)
-        num_read = 0 if from_start else len(self._log(job))  # characters
+        num_read = 0  # characters
         rest = ""  # of a line that has no end yet
         lost_since: float | None = None
         with asyncio.Runner() as runner:

@@ -38,8 +38,6 @@ class Head:
     """On the head's own loopback; the Jobs API answers there too."""
     remote: Remote
     """How ssh gets there."""
-    found: bool
-    """Whether it ran already."""
 
 
 def find_head(file: ClusterFile) -> Head | None:
@@ -57,7 +55,7 @@ def find_head(file: ClusterFile) -> Head | None:
     answer = remote.run(address, "bash -s", timeout_s=_ASK_TIMEOUT_S, stdin=script)
     if not answer.stdout.rstrip().endswith("success"):
         return None
-    return Head(address=address, dashboard_port=file.dashboard_port, remote=remote, found=True)
+    return Head(address=address, dashboard_port=file.dashboard_port, remote=remote)
 
 
 def bring_up(file: ClusterFile, *, tell: Tell) -> Head:
@@ -82,7 +80,7 @@ def bring_up(file: ClusterFile, *, tell: Tell) -> Head:
             )
         time.sleep(1.0)
     tell(f"The cluster {file.name} is up; its head is {head.address}.")
-    return dataclasses.replace(head, found=False)
+    return head
 
 
 def take_down(file: ClusterFile, *, tell: Tell) -> tuple[Survivor, ...]:

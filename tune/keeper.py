@@ -6,7 +6,6 @@ weights do not pass through it: they are immutable, and every worker writes its 
 """
 
 import contextlib
-import os
 import secrets
 import threading
 import time
@@ -35,10 +34,6 @@ class Keeper:
     def __init__(self, ledger_location: str) -> None:
         self._ledger = Ledger(ledger_location)
         self._leases = LeaseTable(term_s=TERM_S)
-
-    def pid(self) -> int:
-        """Of its process."""
-        return os.getpid()
 
     def append(
         self,

@@ -41,6 +41,3 @@ class LeaseTable:
         lease = self._leases.get(fit_id)
         if lease is not None and lease.holder == holder:
             del self._leases[fit_id]
-
-    def __len__(self) -> int:
-        return len(self._leases)

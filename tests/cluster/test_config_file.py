@@ -38,6 +38,10 @@ head_node_type: head
 """
 
 
+def _ships_token(file: ClusterFile) -> bool:
+    return bool(file.token_mount("head") and file.token_mount("worker"))
+
+
 def _read(tmp_path: Path, text: str) -> ClusterFile:
     return read_cluster_file(write(tmp_path / "cluster.yaml", text))
 
@@ -68,8 +72,8 @@ def test_hosts_that_stand_there_already(tmp_path: Path, home: Path) -> None:
         ("workers", False, 2, 2),
     ]
     assert {t.offers("CPU") for t in file.node_types} == {None}
-    assert (file.ssh_user, file.ssh_private_key, file.ssh_port) == ("ada", home / ".ssh/key", 22)
-    assert (file.interpreter, file.head_port, file.dashboard_port) == ("python", 6379, 8265)
+    assert (file.ssh_user, file.ssh_private_key) == ("ada", home / ".ssh/key")
+    assert (file.interpreter, file.dashboard_port) == ("python", 8265)
     assert file.dashboard_host == "127.0.0.1"
     assert file.token_mount("worker") == ("~/.ray/auth_token", home / ".ray/auth_token")
     assert file.line("head_start_ray_commands", 1) == 15
@@ -110,22 +114,22 @@ def test_ports_interpreter_and_token_path_as_the_start_command_names_them(tmp_pa
     )
     text = text.replace("RAY_AUTH_MODE=token", "RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=/etc/ray/token")
     file = _read(tmp_path, text)
-    assert (file.interpreter, file.head_port, file.dashboard_port) == ("~/e/bin/python", 7, 8)
-    assert not file.mounts_token
-    assert _read(tmp_path, text.replace('"~/.ray/auth_token":', "/etc/ray/token:")).mounts_token
+    assert (file.interpreter, file.dashboard_port) == ("~/e/bin/python", 8)
+    assert not _ships_token(file)
+    assert _ships_token(_read(tmp_path, text.replace('"~/.ray/auth_token":', "/etc/ray/token:")))
     # The worker would still look in its home.
     half = text.replace('"~/.ray/auth_token":', "/etc/ray/token:")
     before, after = half.split("worker_start_ray_commands")
     other = _read(tmp_path, before + "worker_start_ray_commands" + after.replace("/etc/ray", "/etc/other"))
     assert other.token_mount("head")
-    assert not other.mounts_token
+    assert not _ships_token(other)
 
 
 @pytest.mark.parametrize(
     ("remote", "found"), [("/home/ada/.ray/auth_token", True), ("/data/.ray/auth_token", False)]
 )
 def test_the_token_counts_where_ray_looks_for_it(tmp_path: Path, remote: str, found: bool) -> None:
-    assert _read(tmp_path, SOUND.replace('"~/.ray/auth_token":', f"{remote}:")).mounts_token is found
+    assert _ships_token(_read(tmp_path, SOUND.replace('"~/.ray/auth_token":', f"{remote}:"))) is found
 
 
 def test_variables_of_containers(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_up_guarded_found_again_and_down_with_nothing_left(hosts: Hosts) -> None
     token = hosts.token_file.read_text()
     told: list[str] = []
     head = bring_up(read_cluster_file(hosts.cluster_file), tell=told.append)
-    assert (head.address, head.dashboard_port, head.found) == (hosts.addresses[0], 8265, False)
+    assert (head.address, head.dashboard_port) == (hosts.addresses[0], 8265)
     assert "is up; its head is" in told[-1]
 
     with tunnel(head.remote, head.address, port=head.dashboard_port) as url:
@@ -178,8 +178,7 @@ def test_up_guarded_found_again_and_down_with_nothing_left(hosts: Hosts) -> None
     gcs = hosts.ssh(0, "grep -l gcs_server /proc/[0-9]*/comm").stdout
     assert gcs != ""
     again = bring_up(read_cluster_file(hosts.cluster_file), tell=told.append)
-    assert again.found
-    assert again.address == head.address
+    assert again == head
     assert "runs already" in told[0]
     assert hosts.ssh(0, "grep -l gcs_server /proc/[0-9]*/comm").stdout == gcs
 

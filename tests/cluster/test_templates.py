@@ -86,7 +86,8 @@ def test_jobs_find_the_python_that_dgad_is_installed_in(tmp_path: Path, name: st
     file = read_cluster_file(write(tmp_path / "c.yaml", filled_template(name)))
     assert file.interpreter == "~/dgad-env/bin/python"
     assert any("~/dgad-env/bin/pip install" in command for command in file.get("setup_commands"))
-    assert file.mounts_token
+    assert file.token_mount("head")
+    assert file.token_mount("worker")
 
 
 @pytest.mark.parametrize("name", ["aws-gpu", "gcp-gpu"])

@@ -80,7 +80,7 @@ def test_a_killed_holder_gives_its_fit_up_and_a_killed_keeper_comes_back(
         handle = ray.get_actor(name)
         assert not ray.get(handle.acquire.remote("f", "me"))
 
-        os.kill(ray.get(handle.pid.remote()), signal.SIGKILL)
+        os.kill(ray.get(handle.__ray_call__.remote(lambda actor: os.getpid())), signal.SIGKILL)
         ledger_of(run).append("m@a", "fit", domains=("b",), detail={"fit": "f"})
         time.sleep(6)  # the holder renews every five seconds
         assert not ray.get(handle.acquire.remote("f", "me"))
