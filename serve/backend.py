@@ -135,6 +135,9 @@ class Backend(Protocol):
     async def delete(self, domain: str, *, by: str) -> Change:
         """Remove the domain with all its images; its log stays."""
 
+    async def threshold(self, domain: str, sequence: int) -> Threshold | None:
+        """What decides verdicts of the domain now; None while it has no references."""
+
     async def recent(self, domain: str) -> Recent:
         """The watch over the domain's last scores."""
 
