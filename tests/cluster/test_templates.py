@@ -4,9 +4,7 @@ import copy
 import importlib.metadata
 import re
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -18,7 +16,6 @@ from cluster.kuberay import check_kuberay, read_kuberay_file
 from cluster.template_files import TEMPLATES, template_text
 from dgad.errors import SettingsError
 from tests.cluster.cluster_files import filled_template, write
-from tests.cluster.kuberay_schema import SCHEMAS
 
 OF_RAY = ["on-prem", "aws-gpu", "gcp-gpu"]
 OF_KUBERAY = ["rayjob", "rayservice"]
@@ -96,37 +93,6 @@ def test_workers_are_ones_that_can_be_taken_away_and_the_head_is_not(tmp_path: P
     types = file.get("available_node_types")
     spot = {key for key, t in types.items() if re.search("spot|preemptible", str(t["node_config"]))}
     assert spot == {t.name for t in file.node_types if not t.is_head} != set()
-
-
-@pytest.mark.parametrize("name", OF_KUBERAY)
-def test_kuberay_takes_it(name: str) -> None:
-    jsonschema.validate(yaml.safe_load(filled_template(name)), SCHEMAS[name])
-
-
-def _set(values: Any, path: str, value: object) -> None:
-    *above, last = path.split("/")
-    for key in above:
-        values = values[int(key) if key.isdigit() else key]
-    values[last] = value
-
-
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        ("spec/entrypont", "x"),
-        ("spec/rayClusterSpec/authOptions/mode", "tokn"),
-        ("spec/rayClusterSpec/headGroupSpec/rayStartParams/num-cpus", 0),
-        ("spec/rayClusterSpec/workerGroupSpecs/0/maxReplicas", "4"),
-        ("spec/rayClusterSpec/headGroupSpec/template/spec/containers/0/imge", "x"),
-        ("spec/rayClusterSpec/headGroupSpec/template/spec/containers/0/env/0/value", 0),
-    ],
-)
-def test_the_schema_of_kuberay_catches_a_planted_fault(path: str, value: object) -> None:
-    values = yaml.safe_load(filled_template("rayjob"))
-    jsonschema.validate(values, SCHEMAS["rayjob"])
-    _set(values, path, value)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(values, SCHEMAS["rayjob"])
 
 
 def test_the_study_of_a_rayjob_is_launched_by_a_command_that_exists() -> None:
