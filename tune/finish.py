@@ -9,11 +9,21 @@ from pathlib import Path
 from dgad.bundle import read_bundle, write_bundle
 from dgad.model_card import model_card
 from dgad.records import Record, current_versions
-from dgad.report.summary import BundleSummary, CellSummary, StudySummary, labelled, write_summary
+from dgad.report.summary import FILE_NAME as SUMMARY_FILE
+from dgad.report.summary import (
+    BundleSummary,
+    CellSummary,
+    StudySummary,
+    labelled,
+    read_summary,
+    write_summary,
+)
 from dgad.report.tables import leaderboard, outer_records
 from dgad.settings import to_dict
 from tune.cells import DEPLOY
+from tune.distances import distances_of
 from tune.fits import FitStore
+from tune.importance import importance
 from tune.keeper import ledger_of
 from tune.ledger import Ledger
 from tune.rows import Row
@@ -56,6 +66,7 @@ def summarise(
     """Write the bundle and `summary.json`. `errors` tells why a row gave no result, by its name."""
     study = run.study
     cells = tuple(_cell_summary(row, run, workbench, errors) for row in rows)
+    kept = read_summary(run.folder).distances if (run.folder / SUMMARY_FILE).is_file() else None
     count = count_fits_of(ledger_of(run), workbench.fits, study.name)
     summary = StudySummary(
         name=study.name,
@@ -80,6 +91,7 @@ def summarise(
         fits_reused=max(0, num_requests - count.computed),
         fits_elsewhere=count.elsewhere,
         not_applicable=dict(not_applicable),
+        distances=kept or distances_of(run, device=workbench.run.device),
         bundle=None,
     )
     deploy = next((r for r in rows if r.target == DEPLOY), None)
@@ -116,8 +128,18 @@ def _cell_summary(row: Row, run: Run, workbench: Workbench, errors: Mapping[str,
         trials=row.trials,
         record_ids=tuple(record_ids),
         front=front(row.trials, run.study.objectives, run.study.bounds),
+        importance=_importance(row, run),
         error=errors.get(row.name) or (None if selection else why_none(row.trials, run.study.bounds)),
     )
+
+
+def _importance(row: Row, run: Run) -> dict[str, float]:
+    if not row.trials:
+        return {}
+    from tune.searcher import open_study  # Ray takes seconds to import
+
+    study = open_study(run.journals_folder, row.name, seed=run.study.seed, objectives=run.study.objectives)
+    return importance(study, seed=run.study.seed)
 
 
 def _write_bundle(run: Run, row: Row, summary: StudySummary, workbench: Workbench) -> BundleSummary:

@@ -58,8 +58,12 @@ def checked_matrix(study: Study, dataset: Dataset) -> Matrix:
 def _check_references(study: Study, dataset: Dataset, cells: Sequence[Cell]) -> None:
     """Every domain that is ever scored has queries and enough references."""
     wanted = parse_num_references(study.num_references)
-    scored = {c.target for c in cells if c.target != DEPLOY}
-    scored |= {f.target for c in cells if c.num_trials for f in c.folds}
+    targets = {c.target for c in cells if c.target != DEPLOY}
+    for name in sorted(targets):
+        for count in study.reference_counts:
+            num_normals = len(dataset.domain(name).train_normals)
+            count_references(name, num_normals, parse_num_references(count))
+    scored = targets | {f.target for c in cells if c.num_trials for f in c.folds}
     for name in sorted(scored):
         domain = dataset.domain(name)
         count_references(name, len(domain.train_normals), wanted)

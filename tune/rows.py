@@ -151,9 +151,14 @@ def is_done(workbench: Workbench, job: OuterJob, used: frozenset[tuple[str, str]
     if job.row.target == DEPLOY:
         # The search may have made the same fit, for its own ends.
         return (job.row.name, key.id) in used and workbench.fits.has(key.id)
-    record_id = workbench.record_id(key, job.row.target)
-    record = workbench.records.read(record_id)
     captions = f"{FOLDER_NAME}/{job.row.target}/{CAPTIONS_FILE}"
     has_pictures = not job.with_examples or workbench.store.exists(captions)
-    was_read = (job.row.name, record_id) in used
-    return record is not None and record.status == "ok" and was_read and has_pictures
+    return has_pictures and all(
+        (record := workbench.records.read(record_id)) is not None
+        and record.status == "ok"
+        and (job.row.name, record_id) in used
+        for record_id in (
+            workbench.record_id(key, job.row.target, count)
+            for count in (None, *workbench.run.study.reference_counts)
+        )
+    )

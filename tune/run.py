@@ -19,6 +19,7 @@ from tune.study import Study
 _NOT_DECIDING = (
     "commands",
     "pretraining",
+    "references",
     "report",
     "bundle.py",
     "cli.py",

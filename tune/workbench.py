@@ -74,9 +74,11 @@ class Workbench:
             ),
         )
 
-    def record(self, key: FitKey, target: str, *, label: str, role: str) -> Record:
+    def record(
+        self, key: FitKey, target: str, *, label: str, role: str, num_references: str | None = None
+    ) -> Record:
         """The record of a fit on a target: read if it is there and ok, else computed and written."""
-        record_id = self.record_id(key, target)
+        record_id = self.record_id(key, target, num_references)
         kept = self.records.read(record_id)
         if kept is not None and kept.status == "ok":
             return kept
@@ -84,17 +86,22 @@ class Workbench:
         if elsewhere is not None and elsewhere.status == "ok":
             self.records.write(elsewhere)
             return elsewhere
-        return self.score(key, target, label=label, role=role)[0]
+        return self.score(key, target, label=label, role=role, num_references=num_references)[0]
 
-    def score(self, key: FitKey, target: str, *, label: str, role: str) -> tuple[Record, TargetScores | None]:
-        """Fit or load, score the target, write the record; a failure is a record too, and has no scores."""
-        num_references = self._num_references(target)
+    def score(
+        self, key: FitKey, target: str, *, label: str, role: str, num_references: str | None = None
+    ) -> tuple[Record, TargetScores | None]:
+        """Fit or load, score the target, write the record; a failure is a record too, and has no scores.
+
+        `num_references` is the study's unless given.
+        """
+        count = self._num_references(target, num_references)
         notes: list[str] = []
 
         def attempt() -> tuple[TargetScores, float]:
             method, fit_s = self.fitted(key)
             queries = self.target(target, split=key.split)
-            return score_target(method, queries, num_references=num_references, seed=key.seed), fit_s
+            return score_target(method, queries, num_references=count, seed=key.seed), fit_s
 
         try:
             scores, fit_s = self._with_retries(attempt, notes)
@@ -106,11 +113,11 @@ class Workbench:
                 label=label,
                 role=role,
                 target=target,
-                num_references=num_references,
+                num_references=count,
                 status="failed",
                 error=told(error),
                 device=self.run.device,
-                log=self._log(self.record_id(key, target)),
+                log=self._log(record_id_for(key, target, count)),
                 notes=tuple(notes),
             )
             self.records.write(record)
@@ -120,7 +127,7 @@ class Workbench:
             label=label,
             role=role,
             target=target,
-            num_references=num_references,
+            num_references=count,
             status="ok",
             metrics=scores.metrics,
             sample_ids=scores.sample_ids,
@@ -187,9 +194,9 @@ class Workbench:
         self.store.write(path, f"{utc_now()}\n{traceback.format_exc()}".encode())
         return path
 
-    def record_id(self, key: FitKey, target: str) -> str:
+    def record_id(self, key: FitKey, target: str, num_references: str | None = None) -> str:
         """The id the record of this fit on this target has."""
-        return record_id_for(key, target, self._num_references(target))
+        return record_id_for(key, target, self._num_references(target, num_references))
 
     def target(self, name: str, *, split: str = "all") -> TargetDomain:
         """A decoded target, kept; with `half` only the test images that such a fit never saw."""
@@ -206,8 +213,8 @@ class Workbench:
             self._sources[name, split] = load_source(training, self._size_px)
         return self._sources[name, split]
 
-    def _num_references(self, target: str) -> int:
-        wanted = parse_num_references(self.run.study.num_references)
+    def _num_references(self, target: str, asked: str | None = None) -> int:
+        wanted = parse_num_references(asked or self.run.study.num_references)
         return count_references(target, len(self._dataset.domain(target).train_normals), wanted)
 
 

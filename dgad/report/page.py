@@ -12,22 +12,26 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
-from dgad.files import write_atomic
+from dgad.files import replace_folder_atomic, write_atomic
 from dgad.records import Record, RecordStore, utc_now
+from dgad.report.content import Content, content
 from dgad.report.examples import read_examples
+from dgad.report.exports import write_tables
 from dgad.report.figures import bar, search_history
+from dgad.report.outputs import report_plots, report_tables
+from dgad.report.plots import Plot, write_plots
 from dgad.report.summary import CellSummary, StudySummary, read_summary
 from dgad.report.tables import (
     DEPLOY,
     METRIC_TITLES,
     is_comparer,
-    leaderboard,
     optimism,
-    outer_records,
 )
 from dgad.report.verdict import verdict
 
 FILE_NAME = "report.html"
+FILES_FOLDER = "report"
+"""Tables and drawings as files, beside the page."""
 MAX_STRIP_WIDTH_PX = 720
 MAX_PICTURE_BYTES = 3_000_000
 """All pictures together; base64 adds a third, and the page stays under 5 MB."""
@@ -43,29 +47,36 @@ class Picture:
     height: int
 
 
-def write_report(run_folder: Path | str) -> Path:
-    """Write `report.html` from the run folder's summary, records, study file and examples."""
+def write_report(run_folder: Path | str, summary: StudySummary | None = None, *, note: str = "") -> Path:
+    """Write `report.html`, and its tables and drawings under `report/`, from a run folder; the page's path.
+
+    All comes from the folder's records, study file and examples, and from its summary unless one is given;
+    `note` stands at the head of the page.
+    """
     folder = Path(run_folder)
-    summary = read_summary(folder)
-    every_record = RecordStore(folder / "records").records()
-    records = outer_records(summary, every_record)
+    records = RecordStore(folder / "records").records()
+    found = content(summary or read_summary(folder), records)
+    drawn = report_plots(found)
+    with replace_folder_atomic(folder / FILES_FOLDER) as fresh:
+        write_tables(fresh / "tables", report_tables(found))
+        write_plots(fresh / "figures", drawn)
     study_path = folder / "study.yaml"
     study = study_path.read_text() if study_path.is_file() else ""
     path = folder / FILE_NAME
-    write_atomic(path, render(summary, records, every_record, _gallery(folder), study).encode())
+    write_atomic(path, render(found, drawn, _gallery(folder), study, note=note).encode())
     return path
 
 
 def render(
-    summary: StudySummary,
-    records: Sequence[Record],
-    every_record: Sequence[Record],
+    found: Content,
+    drawn: Sequence[Plot],
     gallery: dict[str, list[Picture]],
     study: str,
+    *,
+    note: str = "",
 ) -> str:
-    """The page's HTML; `records` are the labelled outer results, `every_record` all there are."""
-    rows = leaderboard(records)
-    tables = {metric: leaderboard(records, metric) for metric in METRIC_TITLES}
+    """The page's HTML."""
+    summary, records = found.summary, found.records
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dgad.report"),
         autoescape=True,
@@ -76,9 +87,13 @@ def render(
     environment.filters |= {"figure": figure, "value": _value, "duration": _duration, "code": _code}
     return environment.get_template("report.html").render(
         summary=summary,
-        verdict=verdict(rows, records),
-        rows=rows,
-        tables={m: t for m, t in tables.items() if any(row.by_target for row in t)},
+        note=note,
+        found=found,
+        plots={plot.name: plot for plot in drawn},
+        uri=_svg_uri,
+        verdict=verdict(found.rows, records),
+        rows=found.rows,
+        tables=found.tables,
         titles=METRIC_TITLES,
         optimism=optimism(records),
         targets=sorted({r.target for r in records}),
@@ -90,11 +105,16 @@ def render(
         selected=_selected(summary.cells),
         deploy_settings=_deploy_settings(summary),
         gallery=gallery,
-        failures=_failures(summary, every_record),
+        failures=_failures(summary, found.every_record),
         study=study,
         has_oracle=any(c.protocol == "oracle" for c in summary.cells),
         written_at=utc_now(),
     )
+
+
+def _svg_uri(plot: Plot) -> str:
+    """As an image of its own: names inside several drawings of one page would collide."""
+    return "data:image/svg+xml;base64," + base64.b64encode(plot.page_svg.encode()).decode()
 
 
 def figure(value: float | None, digits: int = 3) -> str:

@@ -53,7 +53,7 @@ def write_plots(folder: Path, plots: Sequence[Plot]) -> None:
 
 def reference_curves(points: Sequence[CurvePoint], *, metric: str, name: str) -> Plot:
     """A metric by the number of references, a line a method (the paper's Figures 3 and 4)."""
-    figure, axes = _figure(4.6, 3.2)
+    figure, axes = _figure(3.6, 2.9)
     for i, label in enumerate(dict.fromkeys(p.label for p in points)):
         own = sorted((p for p in points if p.label == label), key=lambda p: p.num_references)
         x = [p.num_references for p in own]
@@ -101,7 +101,7 @@ def score_distribution(
     name: str,
 ) -> Plot:
     """Scores of normal and abnormal test images of one target, with thresholds by name."""
-    figure, axes = _figure(4.6, 2.4)
+    figure, axes = _figure(3.6, 2.9)
     every = np.array([*normal, *abnormal])
     bins = np.histogram_bin_edges(every, bins=min(30, max(8, len(every) // 4))).tolist()
     for i, (values, label) in enumerate(((normal, "normal"), (abnormal, "abnormal"))):
@@ -113,7 +113,7 @@ def score_distribution(
         )
     axes.set_xlabel("image score")
     axes.set_ylabel("images")
-    _legend(axes)
+    _legend(axes, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # above, where no bar is
     return _plot(figure, name, f"Scores of normal and abnormal images of {target}, with thresholds")
 
 
@@ -132,7 +132,10 @@ def accuracy_by_latency(points: Sequence[tuple[str, float, float, bool]], *, nam
         )  # fmt: skip
     if all(ms > 0 for _, ms, _, _ in points):
         axes.set_xscale("log")
-    axes.margins(0.18, 0.12)
+        for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            which(lambda value, _: f"{value:g}")
+        axes.tick_params(axis="x", which="minor", labelsize=6, colors=_INK)
+    axes.margins(0.25, 0.12)
     axes.set_xlabel("ms per image")
     axes.set_ylabel("mean image AUROC")
     return _plot(figure, name, "Mean image AUROC by milliseconds per image, and the Pareto front")
@@ -197,6 +200,7 @@ def _plot(figure: "Figure", name: str, title: str) -> Plot:
         sink = io.StringIO()
         figure.savefig(sink, format="svg", metadata={"Date": None, "Title": title})
         drawn = sink.getvalue()
+        figure.set_layout_engine("none")  # it is laid out
         raster = io.BytesIO()
         figure.savefig(raster, format="png", dpi=_PNG_DPI, facecolor="white", transparent=False)
     kept = drawn.replace(_INK, "#1b1f24").replace(_FAINT, "#d0d4da")

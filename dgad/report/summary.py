@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dgad.errors import RecordError, SettingsError
+from dgad.evaluation.frechet import DomainDistances
 from dgad.files import write_atomic
 from dgad.settings import from_dict, to_dict
 
@@ -60,6 +61,8 @@ class CellSummary:
     decide."""
     front: tuple[int, ...] = ()
     """Trials on the Pareto front, by number; empty with one objective."""
+    importance: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Share of the first objective's variance by setting; empty where too few trials tell."""
     error: str | None = None
     """Why the cell gave no result, or None."""
 
@@ -115,6 +118,8 @@ class StudySummary:
     """Fits that another study had computed."""
     not_applicable: dict[str, str] = dataclasses.field(default_factory=dict)
     """Why a method of the study could not be run on its data, by its label."""
+    distances: DomainDistances | None = None
+    """Between the study's domains; None where they were not measured."""
     format_version: int = FORMAT_VERSION
 
 

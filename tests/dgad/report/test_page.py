@@ -230,5 +230,5 @@ def test_a_browser_shows_it_whole_on_a_desk_and_on_a_phone(run):
         assert view["scroll"] <= view["width"]
         assert view["text"] > 2000
         assert view["broken"] == 0
-        assert view["images"] == 4 * len(DOMAINS)
+        assert view["images"] == 4 * len(DOMAINS) + page.count('<figure class="plot">')
         assert view["outside"] == []
