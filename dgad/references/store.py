@@ -20,7 +20,7 @@ from dgad.references.domain import (
 )
 from dgad.references.history import highest_version, live_references, next_change, versions_of
 from dgad.references.log import Log, check_format, is_reference_id
-from dgad.references.photographs import Photographs
+from dgad.references.photographs import Photographs, id_of
 from dgad.references.place import Place
 from dgad.references.plan import Plan
 
@@ -119,9 +119,17 @@ class ReferenceStore:
             photographs=self._photographs,
             keys=self._keys,
         )
-        if isinstance(plan, Plan) or not plan.is_repeated:
-            self._photographs.keep(domain, uploads)  # those that are there, too: it mends damaged ones
+        if isinstance(plan, Plan):
+            self._photographs.keep(domain, plan.new_uploads)
+        self._mend(domain, [u for u in uploads if id_of(u.data) in plan.already_there])
         return plan
+
+    def _mend(self, domain: str, uploads: Sequence[Upload]) -> None:
+        """Enrolling a photograph again heals what the disk has damaged; not what was purged meanwhile."""
+        if damaged := self._photographs.not_whole(domain, uploads):
+            with self.place.locked(domain):
+                current = {r.id for r in self.head(domain).references}
+                self._photographs.keep(domain, [u for u in damaged if id_of(u.data) in current])
 
     def commit(self, plan: Plan) -> Enrolment:
         """Make a plan count; once this returns it survives whatever is killed.
@@ -145,7 +153,7 @@ class ReferenceStore:
                 if isinstance(again, Enrolment):
                     return again
                 plan = again
-            self._photographs.keep_missing(plan.domain, plan.uploads, {r.id for r in plan.added})
+            self._photographs.keep_missing(plan.domain, plan.new_uploads)
             change = next_change(
                 head,
                 "enroll",
