@@ -60,6 +60,19 @@ def test_a_purge_broken_off_is_finished(opened: ReferenceStore, monkeypatch: pyt
     assert files(opened) == ["fingerprints/2", "fingerprints/3", "images/2", "images/3"]
 
 
+def test_a_purge_that_the_disk_kept_from_its_end_can_be_asked_again(
+    opened: ReferenceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "forget", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            opened.purge("oak", id_number(1), by="anna")
+    assert opened.purge("oak", id_number(1), by="anna").sequence == 4
+    assert "images/1" not in files(opened)
+    with pytest.raises(MissingError):
+        opened.purge("oak", id_number(1), by="anna")
+
+
 def test_a_removal_broken_off_at_any_file_is_finished(
     opened: ReferenceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
