@@ -28,6 +28,16 @@ class UnavailableError(DgadError):
     """No scorer answers, not even at another try: 503."""
 
 
+class ImageSizeChangedError(UnavailableError):
+    """A new bundle takes images of another size: decode the request's again, and ask again."""
+
+    def __init__(self, image_size_px: int) -> None:
+        super().__init__(
+            f"The service has just taken up a bundle for images of {image_size_px} px: send the request again."
+        )
+        self.image_size_px = image_size_px
+
+
 class TimedOutError(DgadError):
     """The answer did not come in time: 504."""
 
