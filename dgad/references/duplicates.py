@@ -21,7 +21,12 @@ from dgad.errors import ImageError
 SIDE_PX = 64
 NUM_BYTES = SIDE_PX * SIDE_PX
 NEAR = 0.97
-"""Correlation from which on two are of one photograph; measured by `benchmarks/near_duplicates.py`."""
+"""Correlation from which on two are of one photograph.
+
+`benchmarks/near_duplicates.py` on four real and eight procedural surfaces: every photograph stored again
+(JPEG 70, half the size, 10% brighter, all of it) is found, and of unlike ones none is taken for another,
+except 12% of solar cells, which lie in register and hardly differ.
+"""
 
 _FINE_PX, _COARSE_PX = 1.0, 3.0  # what is finer is lost in resizing, what is coarser is lighting
 _LEVELS_PER_SPREAD = 24.0
@@ -77,7 +82,10 @@ def _nearest(
     common: NDArray[np.float32] | None,
 ) -> list[int | None]:
     is_plain_R = usable_R & ~structure_RF.any(axis=1)
-    unit_RF = structure_RF if common is None else structure_RF - common
+    unit_RF = structure_RF
+    if common is not None:
+        share_R = structure_RF @ common / max(float(common @ common), 1e-6)
+        unit_RF = structure_RF - share_R[:, None] * common
     unit_RF = unit_RF / np.maximum(np.linalg.norm(unit_RF, axis=1, keepdims=True), 1e-6)
     similarity = unit_RF[num_known:] @ unit_RF.T
     similarity[:, ~usable_R] = -1.0

@@ -1,7 +1,7 @@
 """The photographs of a domain as they came, each with a small thumbnail that finds near duplicates."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from dgad.errors import StoreError
@@ -42,10 +42,13 @@ class Photographs:
         with ThreadPoolExecutor(min(_NUM_WRITERS, len(unlike))) as writers:
             list(writers.map(write, unlike))
 
-    def keep_missing(self, domain: str, uploads: Sequence[Upload], wanted: Collection[str]) -> None:
-        """Write those of the wanted that are not there any more."""
-        by_id = {i: u for u in uploads if (i := id_of(u.data)) in wanted}
-        self.keep(domain, [u for i, u in by_id.items() if not self._place.exists(_image(domain, i))])
+    def not_whole(self, domain: str, uploads: Sequence[Upload]) -> list[Upload]:
+        """Those whose bytes do not lie there as they should."""
+        return [u for u in uploads if self._place.read(_image(domain, id_of(u.data))) != u.data]
+
+    def keep_missing(self, domain: str, uploads: Sequence[Upload]) -> None:
+        """Write those that are not there any more."""
+        self.keep(domain, [u for u in uploads if not self._place.exists(_image(domain, id_of(u.data)))])
 
     def read(self, domain: str, reference_id: str) -> bytes | None:
         """The bytes as they came; `StoreError` where the disk has altered them."""
@@ -68,13 +71,21 @@ class Photographs:
 
     def ids(self, domain: str) -> frozenset[str]:
         """Of every photograph that lies there, enrolled or not."""
-        names = (n.rsplit("/", 1)[-1] for n in self._place.sizes(f"domains/{domain}/images"))
-        return frozenset(n for n in names if is_reference_id(n))
+        return _ids(self._place.sizes(f"domains/{domain}/images"))
+
+    def ids_before(self, domain: str, time_s: float) -> frozenset[str]:
+        """Of those that were written before, in seconds since 1970."""
+        written = self._place.modified(f"domains/{domain}/images")
+        return _ids(n for n, at in written.items() if at < time_s)
 
     def drop(self, domain: str, reference_ids: Collection[str]) -> None:
         """Remove them; the photograph itself last, since it is what shows that a removal is not finished."""
         self._place.delete([_fingerprint(domain, i) for i in sorted(reference_ids)])
         self._place.delete([_image(domain, i) for i in sorted(reference_ids)])
+
+
+def _ids(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(i for n in names if is_reference_id(i := n.rsplit("/", 1)[-1]))
 
 
 def _image(domain: str, reference_id: str) -> str:
