@@ -50,8 +50,8 @@ export function domainView({ name, tab, signal }) {
   const tabs = h("nav", { class: "tabs", "aria-label": `Views of ${name}` }, links.map(([, link]) => link));
   const rest = h("div", {}, loadingState("Loading the domain…"));
   const element = h("div", { class: "page" },
-    h("nav", { class: "crumbs", "aria-label": "Where you are" }, h("a", { href: "#/" }, "Domains")),
-    heading, note, rest);
+    h("div", { class: "crumbs" }, h("a", { href: "#/" }, "Domains"),
+      h("span", { class: "muted", "aria-hidden": "true" }, "/"), heading), note, rest);
   let shown = null;
   let leavingTab = new AbortController();
 
@@ -87,6 +87,7 @@ export function domainView({ name, tab, signal }) {
     const key = wanted || (context.domain.num_references ? "score" : "references");
     if (key === shown) return;
     shown = key;
+    element.dataset.tab = key;
     leavingTab.abort(new DOMException("left", "AbortError"));
     leavingTab = new AbortController();
     for (const [other, link] of links) {
@@ -108,7 +109,7 @@ function summaryOf({ num_references: numReferences, version, threshold, recent, 
       cell("References", String(numReferences), settings.coreset ? `coreset of ${settings.coreset}` : null),
       cell("Version", version ? String(version) : "–", version ? when(updatedAt) : "nothing enrolled"),
       cell("Threshold", isCalibrated ? score(threshold.value) : threshold ? badge("uncalibrated", "Uncalibrated") : "–",
-        isCalibrated ? promise(threshold) : null),
+        isCalibrated ? `${promise(threshold)}, ${GUARANTEES[threshold.guarantee]}` : null),
       cell("Recent scores", recent?.is_drifting ? badge("warning", "Drifting")
         : recent?.num_scores ? "Steady" : "None yet",
       recent?.num_scores ? `over ${count(recent.num_scores, "score")}` : null)),

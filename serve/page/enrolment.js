@@ -85,7 +85,7 @@ export function progressOf(job) {
   const total = job.parts.reduce((sum, part) => sum + part.files.reduce((s, file) => s + file.size, 0), 0);
   const part = job.parts.length > 1 ? `, part ${job.answers.length + 1} of ${job.parts.length}` : "";
   const text = {
-    uploading: `Sending ${count(job.numFiles, "photograph")} (${bytes(total)})${part}: ${Math.floor(job.fraction * 100)} %`,
+    uploading: `Sending ${count(job.numFiles, "photograph")} (${bytes(total)})${part}: ${Math.floor(job.fraction * 100)}%`,
     embedding: `Embedding and calibrating ${count(job.numFiles, "photograph")}${part}…`,
     waiting: "The service is busy; trying again in a moment…",
   }[job.phase];

@@ -10,7 +10,7 @@ export function score(value) {
 export function percent(share) {
   const value = share * 100;
   const digits = value >= 10 ? 0 : value >= 1 ? 1 : 2;
-  return `${Number(value.toFixed(digits))} %`;
+  return `${Number(value.toFixed(digits))}%`;
 }
 
 export function pValue(value) {
@@ -47,7 +47,7 @@ export function ago(iso) {
 
 export const VERDICTS = { normal: "Normal", abnormal: "Abnormal", uncalibrated: "Uncalibrated" };
 
-export const GUARANTEES = { exact: "exact guarantee", approximate: "approximate", none: "no guarantee" };
+export const GUARANTEES = { exact: "guaranteed", approximate: "approximate", none: "no guarantee" };
 
 /** "false alarms at most 9.1 %, approximate", or that there is no threshold. */
 export function promise(threshold) {

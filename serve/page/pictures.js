@@ -4,6 +4,8 @@ import { blob } from "./api.js";
 import { h } from "./dom.js";
 
 const MAX_KEPT = 600;
+// Without a source a browser draws a frame.
+const NOTHING = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7";
 const kept = new Map();
 const wanted = new WeakMap();
 
@@ -17,7 +19,7 @@ const watcher = new IntersectionObserver((entries) => {
 
 /** A picture of the endpoint `path` (below /v1/), a quiet placeholder until it is there. */
 export function thumbnail(path, alt) {
-  const image = h("img", { class: "thumbnail is-waiting", alt, decoding: "async", draggable: "false" });
+  const image = h("img", { class: "thumbnail is-waiting", alt, src: NOTHING, decoding: "async", draggable: "false" });
   wanted.set(image, path);
   const before = kept.get(path);
   if (before) show(image, before);

@@ -70,8 +70,8 @@ export function referencesTab(context, signal) {
 
   function showReferences(references) {
     if (!references.length) {
-      fill(grid, emptyState("No references yet", "Ten photographs of good parts support a false-alarm rate of 9.1 %,"
-        + " nineteen 5 %. Photograph different parts, in the light and position that you will inspect in."));
+      fill(grid, emptyState("No references yet", "Ten photographs of good parts support a false-alarm rate of 9.1%,"
+        + " nineteen 5%. Photograph different parts, in the light and position that you will inspect in."));
       return;
     }
     const byId = new Map(references.map((reference) => [reference.id, reference]));
@@ -92,6 +92,7 @@ export function referencesTab(context, signal) {
       near ? h("span", { class: "tile-flag" }, mark("warning"), "Near duplicate") : null),
       h("p", { class: "tile-name", title: near && byId.has(near)
         ? `${reference.name}, nearly equal to ${byId.get(near).name}` : reference.name }, reference.name),
+      h("span", { class: "tile-size fine" }, `${reference.width_px} × ${reference.height_px}`),
       h("button", { type: "button", class: "quiet tile-remove", "aria-label": `Remove ${reference.name}`,
         onclick: () => remove(reference) }, "Remove"));
   }

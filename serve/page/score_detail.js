@@ -2,7 +2,7 @@
 
 import { blob, domainPath } from "./api.js";
 import { fill, h, loadingState, mark, newId, svg } from "./dom.js";
-import { GUARANTEES, VERDICTS, count, pSentence, pValue, promise, score } from "./format.js";
+import { GUARANTEES, VERDICTS, count, pSentence, pValue, score } from "./format.js";
 
 // Kept from one photograph to the next, so that a series is compared alike.
 const view = { opacity: 0.7, hasBoxes: true };
@@ -49,7 +49,9 @@ function viewerOf(result, context, place) {
   const stage = h("div", { class: "stage" }, photo, heat, boxes);
   const frame = h("div", { class: "frame", tabindex: "0", role: "group", "aria-label": "Photograph with its heatmap" }, stage);
   const controls = h("div", { class: "controls" });
-  photo.addEventListener("load", () => drawBoxes(boxes, answer.regions, photo));
+  // Numbers keep their size on the screen however large the photograph is shown.
+  const watcher = new ResizeObserver(() => photo.naturalWidth && drawBoxes(boxes, answer.regions, photo));
+  photo.addEventListener("load", () => watcher.observe(photo));
   photo.addEventListener("error", async () => {
     // No browser but Safari shows TIFF: the service draws the overlay then.
     fill(controls, h("p", { class: "hint" }, "This browser cannot show the file, so this is the service's picture of it."));
@@ -68,7 +70,7 @@ function viewerOf(result, context, place) {
     }
   });
   fill(controls, heat ? opacityControl(heat) : h("p", { class: "hint" }, "This method gives no heatmap."),
-    answer.regions.length ? boxControl(boxes) : null, zoomControl(frame, stage, photo));
+    answer.regions.length ? boxControl(boxes) : null, zoomControl({ frame, stage, photo, region: answer.regions[0] }));
   return h("div", { class: "viewer" }, frame, controls, heat ? legend() : null);
 }
 
@@ -80,7 +82,7 @@ function opacityControl(heat) {
   const apply = () => {
     view.opacity = Number(slider.value) / 100;
     heat.style.opacity = String(view.opacity);
-    shown.textContent = `${slider.value} %`;
+    shown.textContent = `${slider.value}%`;
   };
   apply();
   return h("div", { class: "opacity" }, h("label", { for: id }, "Heatmap"), slider, shown);
@@ -96,12 +98,20 @@ function boxControl(boxes) {
   return h("label", { class: "check" }, box, "Boxes");
 }
 
-function zoomControl(frame, stage, photo) {
+/** The middle of a region, or of the photograph, as shares of its width and height. */
+function middleOf(region, { naturalWidth, naturalHeight }) {
+  if (!region) return [0.5, 0.5];
+  return [(region.x + region.width / 2) / naturalWidth, (region.y + region.height / 2) / naturalHeight];
+}
+
+function zoomControl({ frame, stage, photo, region }) {
   const box = h("input", { type: "checkbox", onchange: () => {
     frame.classList.toggle("is-full", box.checked);
     // At least twice the fitted width, so that small photographs grow too.
     stage.style.width = box.checked ? `${Math.max(photo.naturalWidth, 2 * frame.clientWidth)}px` : "";
-    if (box.checked) frame.scrollTo((frame.scrollWidth - frame.clientWidth) / 2, (frame.scrollHeight - frame.clientHeight) / 2);
+    if (!box.checked) return;
+    const [x, y] = middleOf(region, photo);
+    frame.scrollTo(x * frame.scrollWidth - frame.clientWidth / 2, y * frame.scrollHeight - frame.clientHeight / 2);
   } });
   return h("label", { class: "check" }, box, "Enlarge");
 }
@@ -114,11 +124,11 @@ function legend() {
 function drawBoxes(boxes, regions, photo) {
   const { naturalWidth: width, naturalHeight: height } = photo;
   boxes.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  const corner = Math.max(width, height) / 100;
-  fill(boxes, regions.map((region) => ["box-under", "box"].map((name) => svg("rect", { class: name, rx: corner / 2,
+  const px = width / photo.clientWidth;
+  fill(boxes, regions.map((region) => ["box-under", "box"].map((name) => svg("rect", { class: name, rx: 3 * px,
     x: region.x, y: region.y, width: region.width, height: region.height }))),
-  regions.map((region, index) => svg("text", { class: "box-number", "font-size": corner * 4,
-    x: region.x + corner / 2, y: region.y > corner * 5 ? region.y - corner : region.y + region.height + corner * 4 },
+  regions.map((region, index) => svg("text", { class: "box-number", "font-size": 16 * px, "stroke-width": 4 * px,
+    x: region.x + px, y: region.y > 20 * px ? region.y - 6 * px : region.y + region.height + 18 * px },
   String(index + 1))));
 }
 
@@ -129,8 +139,7 @@ function factsOf(answer) {
     h("section", {}, h("h3", {}, "Why"),
       margin === null ? h("p", {}, "There is no threshold yet, so the score is a number without a verdict.")
         : h("p", {}, `The score is ${score(Math.abs(margin))} ${margin > 0 ? "above" : "below"} the threshold. ${pSentence(answer)}`),
-      h("p", { class: "sentence" }, h("span", { class: "tag" }, GUARANTEES[threshold.guarantee]), " ", threshold.sentence),
-      threshold.value === null ? null : h("p", { class: "fine" }, `Threshold ${score(threshold.value)}: ${promise(threshold)}.`)),
+      h("p", { class: "sentence" }, h("span", { class: "tag" }, GUARANTEES[threshold.guarantee]), " ", threshold.sentence)),
     regions.length ? h("section", {}, h("h3", {}, count(regions.length, "region")),
       h("table", { class: "small" }, h("thead", {}, h("tr", {}, ["#", "Score", "Left, top", "Size"].map((name) => h("th",
         { scope: "col" }, name)))),

@@ -40,6 +40,7 @@ export function scoreTab(context, signal) {
       filter = "all";
       draw();
       work(context.name, added);
+      if (isStacked()) left.scrollIntoView({ block: "start" });
     },
   });
 
@@ -119,8 +120,12 @@ export function scoreTab(context, signal) {
   function choose(result) {
     state.chosen = result;
     draw();
-    // Where the list is above the detail, as on a phone, the eye must be led to it.
-    if (detail.offsetTop > left.offsetTop + 40) detail.scrollIntoView({ block: "start", behavior: "auto" });
+    if (isStacked()) detail.scrollIntoView({ block: "start" });
+  }
+
+  /** Whether the list is above the detail, as on a phone, so that the eye must be led to it. */
+  function isStacked() {
+    return detail.offsetTop > left.offsetTop + 40;
   }
 
   function again(results) {
@@ -172,6 +177,9 @@ async function work(name, results) {
   const numAbnormal = done.filter((result) => result.answer.verdict === "abnormal").length;
   announce(done.length === 1 ? `${done[0].file.name}: ${VERDICTS[done[0].answer.verdict]}`
     : `${count(done.length, "photograph")} scored, ${numAbnormal} abnormal`);
+  const failed = results.filter((result) => result.state === "failed");
+  if (failed.length === 1) complain(failed[0].error);
+  else if (failed.length) complain(new Error(`${failed.length} photographs were not scored; the list says why.`));
   state.onfinished?.();
 }
 
@@ -183,6 +191,5 @@ async function scoreOne(name, result) {
     Object.assign(result, { answer: answer.results[0], state: "done" });
   } catch (error) {
     Object.assign(result, { error, state: "failed" });
-    complain(error);
   }
 }

@@ -61,7 +61,7 @@ function readRate(text) {
   if (!text.trim()) return null;
   const percent = Number(text.trim().replace(",", ".").replace("%", ""));
   if (!(percent > 0 && percent < 100)) {
-    throw new Error("The false-alarm rate must be above 0 and below 100 %, or empty.");
+    throw new Error("The false-alarm rate must be above 0 and below 100%, or empty.");
   }
   return percent / 100;
 }
@@ -83,8 +83,8 @@ function rateHint(text, scheme) {
   }
   const numBoth = scheme === "split" ? 2 : 1;
   if (rate === null) {
-    return `Empty: the lowest that the photographs support, not below 1 %.`
-      + ` ${10 * numBoth} photographs support 9.1 %, ${19 * numBoth} give 5 %, ${99 * numBoth} give 1 %.`;
+    return `Empty: the lowest that the photographs support, not below 1%.`
+      + ` ${10 * numBoth} photographs support 9.1%, ${19 * numBoth} give 5%, ${99 * numBoth} give 1%.`;
   }
   const needed = (Math.ceil(1 / rate - 1e-9) - 1) * numBoth;
   return `The share of good parts that may be called abnormal. This needs at least`
