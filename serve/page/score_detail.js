@@ -50,7 +50,7 @@ function viewerOf(result, context, place) {
   const frame = h("div", { class: "frame", tabindex: "0", role: "group", "aria-label": "Photograph with its heatmap" }, stage);
   const controls = h("div", { class: "controls" });
   // Numbers keep their size on the screen however large the photograph is shown.
-  const watcher = new ResizeObserver(() => photo.naturalWidth && drawBoxes(boxes, answer.regions, photo));
+  const watcher = new ResizeObserver(() => photo.naturalWidth && photo.clientWidth && drawBoxes(boxes, answer.regions, photo));
   photo.addEventListener("load", () => watcher.observe(photo));
   photo.addEventListener("error", async () => {
     // No browser but Safari shows TIFF: the service draws the overlay then.
