@@ -187,8 +187,11 @@ async function scoreOne(name, result) {
   const body = new FormData();
   body.append("files", result.file, result.file.name);
   try {
-    const answer = await json("POST", domainPath(name, "/score?heatmap=png"), { body });
-    Object.assign(result, { answer: answer.results[0], state: "done" });
+    // Browsers do not show TIFF: then the service lays the heatmap over it.
+    const isDrawnByService = /\.tiff?$/i.test(result.file.name);
+    const kind = isDrawnByService ? "overlay" : "png";
+    const answer = await json("POST", domainPath(name, `/score?heatmap=${kind}`), { body });
+    Object.assign(result, { answer: answer.results[0], state: "done", isDrawnByService });
   } catch (error) {
     Object.assign(result, { error, state: "failed" });
   }
