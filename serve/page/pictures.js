@@ -50,8 +50,8 @@ async function load(image) {
 }
 
 function show(image, url) {
+  image.addEventListener("load", () => image.classList.remove("is-waiting"), { once: true });
   image.src = url;
-  image.classList.remove("is-waiting");
 }
 
 function forgetOldest() {

@@ -106,7 +106,7 @@ async function drawHeat(canvas, url) {
   const scale = Math.min(1, MAX_HEAT_PX / Math.max(picture.naturalWidth, picture.naturalHeight));
   canvas.width = Math.max(1, Math.round(picture.naturalWidth * scale));
   canvas.height = Math.max(1, Math.round(picture.naturalHeight * scale));
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(picture, 0, 0, canvas.width, canvas.height);
   const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
   const { data } = pixels;
