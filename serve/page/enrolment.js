@@ -18,6 +18,7 @@ export class EnrolmentJob extends EventTarget {
     // The keys stay with their parts, so that another try never enrols twice.
     this.parts = inParts(files).map((part) => ({ files: part, key: newIdempotencyKey(), answer: null }));
     this.phase = "uploading";
+    this.phaseBegan = Date.now();
     this.fraction = 0;
     this.error = null;
     this.stopper = new AbortController();
@@ -58,6 +59,7 @@ export class EnrolmentJob extends EventTarget {
   }
 
   turn(phase, fraction) {
+    if (phase !== this.phase) this.phaseBegan = Date.now();
     this.phase = phase;
     this.fraction = fraction;
     this.dispatchEvent(new Event("change"));
@@ -80,19 +82,27 @@ function inParts(files) {
   return parts;
 }
 
-/** The job as it runs: a bar, a sentence, and a button while stopping still stops something. */
-export function progressOf(job) {
+/** The running job: a sentence, a bar, and a button while there is something to stop; `update()` redraws. */
+export function progressView(job) {
   const total = job.parts.reduce((sum, part) => sum + part.files.reduce((s, file) => s + file.size, 0), 0);
-  const part = job.parts.length > 1 ? `, part ${job.answers.length + 1} of ${job.parts.length}` : "";
-  const text = {
-    uploading: `Sending ${count(job.numFiles, "photograph")} (${bytes(total)})${part}: ${Math.floor(job.fraction * 100)}%`,
-    embedding: `Embedding and calibrating ${count(job.numFiles, "photograph")}${part}…`,
-    waiting: "The service is busy; trying again in a moment…",
-  }[job.phase];
-  const bar = job.phase === "uploading"
-    ? h("progress", { max: 1, value: job.fraction, "aria-label": "Sent" })
-    : h("progress", { "aria-label": "Embedding" });
-  return h("div", { class: "job" }, h("div", { class: "job-head" }, h("p", {}, text),
-    job.phase === "embedding" ? null
-      : h("button", { type: "button", class: "quiet", onclick: () => job.stop() }, "Stop")), bar);
+  const text = h("p", {});
+  const bar = h("progress", { max: 1 });
+  const stop = h("button", { type: "button", class: "quiet", onclick: () => job.stop() }, "Stop");
+  const update = () => {
+    const part = job.parts.length > 1 ? `, part ${job.answers.length + 1} of ${job.parts.length}` : "";
+    const seconds = Math.floor((Date.now() - job.phaseBegan) / 1000);
+    text.textContent = {
+      uploading: `Sending ${count(job.numFiles, "photograph")} (${bytes(total)})${part}: ${Math.floor(job.fraction * 100)}%`,
+      embedding: `Embedding and calibrating ${count(job.numFiles, "photograph")}${part}…`
+        + (seconds > 2 ? ` ${seconds} s so far; you may look elsewhere meanwhile.` : ""),
+      waiting: "The service is busy; trying again in a moment…",
+    }[job.phase];
+    if (job.phase === "uploading") bar.value = job.fraction;
+    else bar.removeAttribute("value");
+    bar.setAttribute("aria-label", job.phase === "uploading" ? "Sent" : "Embedding");
+    // What the service has whole, it carries out.
+    stop.hidden = job.phase === "embedding";
+  };
+  update();
+  return { element: h("div", { class: "job" }, h("div", { class: "job-head" }, text, stop), bar), update };
 }

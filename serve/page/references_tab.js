@@ -4,7 +4,7 @@ import { blob, domainPath, json } from "./api.js";
 import { ask } from "./dialogs.js";
 import { badge, emptyState, errorState, fill, h, loadingState, mark } from "./dom.js";
 import { dropZone } from "./dropzone.js";
-import { EnrolmentJob, progressOf } from "./enrolment.js";
+import { EnrolmentJob, progressView } from "./enrolment.js";
 import { bytes, count, when } from "./format.js";
 import { announce, complain, tell } from "./notices.js";
 import { thumbnail } from "./pictures.js";
@@ -47,10 +47,22 @@ export function referencesTab(context, signal) {
   function showJob() {
     const { job } = state;
     if (!job) return;
-    if (job.isRunning) fill(status, progressOf(job));
+    if (job.isRunning) showProgress(job);
     else if (job.phase === "done") fill(status, outcomeOf(job, context, dismiss));
     else fill(status, troubleOf(job, dismiss));
   }
+
+  let progress = null;
+  function showProgress(job) {
+    if (!progress?.element.isConnected) {
+      progress = progressView(job);
+      fill(status, progress.element);
+    }
+    progress.update();
+  }
+
+  const clock = setInterval(() => state.job?.isRunning && progress?.update(), 1000);
+  signal.addEventListener("abort", () => clearInterval(clock));
 
   function dismiss() {
     state.job = null;
