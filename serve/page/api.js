@@ -32,7 +32,7 @@ export function onKeyNeeded(prompt) {
   askForKey = prompt;
 }
 
-/** After the user said no to a key, do not ask for each thumbnail again until they turn to something else. */
+/** After the user said no to a key, thumbnails and the like do not ask again; what the user does, does. */
 export function allowAsking() {
   hasDeclined = false;
 }
@@ -132,7 +132,8 @@ async function errorOf(answer) {
   try {
     text = await answer.text();
     const { error } = JSON.parse(text);
-    if (error?.message) return new ApiError(error.message, { ...about, code: error.code });
+    // How to send a key is for programs; here there is a button.
+    if (error?.message && answer.status !== 401) return new ApiError(error.message, { ...about, code: error.code });
   } catch {
     // A proxy's page rather than ours: its words would not help.
   }

@@ -23,7 +23,6 @@ function route() {
 }
 
 function show() {
-  allowAsking();
   const { name, tab } = route();
   if (name && open?.name === name) {
     open.show(tab);
@@ -89,10 +88,12 @@ onKeyNeeded(async (wasRefused) => {
   if (key) {
     storeKey(key);
     showKeyState();
+    showBundle();
   }
   return key;
 });
 listenForDrops();
+document.addEventListener("click", allowAsking, { capture: true });
 document.getElementById("key-button").addEventListener("click", changeKey);
 document.getElementById("skip").addEventListener("click", () => open.heading.focus());
 window.addEventListener("hashchange", show);

@@ -80,11 +80,10 @@ export function scoreTab(context, signal) {
             head.querySelector("[aria-pressed=true]").focus();
           } }, `${title} ${numbers[key]}`))),
       h("div", { class: "filters" },
-        h("button", { type: "button", class: "quiet", "aria-pressed": String(isByScore), onclick: (event) => {
+        h("button", { type: "button", class: "quiet", "aria-pressed": String(isByScore), onclick: () => {
           isByScore = !isByScore;
           draw();
-          head.querySelectorAll(".filters:last-child button")[0].focus();
-          event.stopPropagation();
+          head.querySelector(".filters:last-child button").focus();
         } }, "Highest first"),
         h("button", { type: "button", class: "quiet", onclick: () => {
           state.results = [];
