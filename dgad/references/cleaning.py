@@ -49,8 +49,8 @@ def finish_domain(place: Place, log: Log, domain: str) -> None:
         with place.locked(domain):
             changes = log.all(domain)
             orphans = present - live_references(changes).keys()
-            if place.is_local:  # young ones may be another writer's, about to be committed
-                orphans &= purged_ids(changes) | photographs.ids_before(domain, time.time() - _OLD_S)
+            # Young ones may be another writer's, about to be committed: a roll-out has one beside the keeper.
+            orphans &= purged_ids(changes) | photographs.ids_before(domain, time.time() - _OLD_S)
             if orphans:
                 forget(place, domain, orphans)
     except StoreError as error:
