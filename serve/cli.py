@@ -5,6 +5,7 @@ import json
 import click
 
 from dgad.command_line import run_group
+from serve.commands.asking import domains_command, enroll_command, score_command
 
 EXAMPLE = """\b
 Example:
@@ -36,6 +37,10 @@ def check(bundle_folder: str, device: str, as_json: bool) -> None:
         click.echo(
             f"{bundle_folder}: {method.title}, bundle {info.bundle_id}; every checksum holds, it loads."
         )
+
+
+for _command in (domains_command, enroll_command, score_command):
+    cli.add_command(_command)
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""The commands of `dgad-serve`, a file for those that belong together."""
