@@ -1,1 +1,1 @@
-"""The commands of `dgad-serve`, a file for those that belong together."""
+"""The commands of `dgad-serve`, one file each; what is slow to import they import when they run."""
