@@ -8,7 +8,7 @@ from tests.serve.misbehaving import Misbehaving, misbehaving_server
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Misbehaving]:
+def misbehaving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Misbehaving]:
     """A server that answers by script, and no key of whoever runs the tests."""
     monkeypatch.delenv("DGAD_API_KEY", raising=False)
     with misbehaving_server() as server:
