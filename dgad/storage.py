@@ -16,10 +16,11 @@ import pyarrow as pa
 from pyarrow import fs
 
 from dgad.errors import RecordError
-from dgad.files import is_temporary, write_atomic
+from dgad.files import is_temporary, sync_folder, temporary_beside, write_atomic
 
 _S3_TIMEOUT_S = 5.0
 _NUM_READERS = 16
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -66,11 +67,12 @@ class Storage:
         """How messages name what is kept there."""
         return f"{self._root}/{name}" if name else self._root
 
-    def read(self, name: str) -> bytes | None:
-        """What is kept under the name, or None; `RecordError` where the place cannot be reached."""
+    def read(self, name: str, num_bytes: int | None = None) -> bytes | None:
+        """What is kept under the name, or its first bytes, or None where there is nothing;
+        `RecordError` where the place cannot be reached."""
         try:
             with self._filesystem.open_input_file(self.path(name)) as file:
-                data: bytes = file.read()
+                data: bytes = file.read(num_bytes)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (pa.ArrowException, OSError) as error:
@@ -107,20 +109,21 @@ class Storage:
             return True
         target = Path(self.path(name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{os.getpid()}-{secrets.token_hex(4)}")
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        temporary = temporary_beside(target)
         try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
             os.link(temporary, target)
         except FileExistsError:
             return False
         finally:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
+        sync_folder(target.parent)
         return True
 
-    def each(self, read: Callable[[str], T], names: Sequence[str]) -> list[T]:
+    def each(self, read: Callable[[K], T], names: Sequence[K]) -> list[T]:
         """`read` of every name, in order; many at once on an object store, where each answer takes long."""
         if self.is_local:
             return [read(name) for name in names]
