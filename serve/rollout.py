@@ -40,7 +40,9 @@ def pack(folder: Path, bundle: str) -> Path:
     """The code with the bundle beside it, in the new `folder`."""
     source = local_bundle(bundle)
     names = (*CONTENT_FILES, MANIFEST_FILE)
-    return packed_code(folder, extra={f"{SHIPPED_BUNDLE}/{name}": (source / name).read_bytes() for name in names})
+    return packed_code(
+        folder, extra={f"{SHIPPED_BUNDLE}/{name}": (source / name).read_bytes() for name in names}
+    )
 
 
 def roll_out(reached: Reached, bundle: str, *, tell: Tell) -> BundleInfo:

@@ -24,9 +24,9 @@ def up_command(settings: ServeSettings, as_json: bool) -> None:
     It listens on loopback and needs no key there; with another --host every request needs one, and a first
     key is made and shown once.
     """
-    from serve.local_service import check_free, local_service, stoppable, Stopped
     from serve.bundle_place import checked_bundle
     from serve.first_key import first_key
+    from serve.local_service import Stopped, check_free, local_service, stoppable
 
     def tell(text: str) -> None:
         click.echo(text, err=True)
