@@ -77,8 +77,8 @@ class RayBackend:
         waiting = self._batches.num_waiting
         if waiting and waiting + len(queries) > self._settings.max_queued:
             raise BusyError(
-                f"{waiting} images wait for a scorer already, and at most {self._settings.max_queued} may: try"
-                " again a little later."
+                f"{waiting} images wait for a scorer already, and at most {self._settings.max_queued} may:"
+                " try again a little later."
             )
         answers = await self._in_time(self._batches.ask(queries), self._settings.request_timeout_s, "scored")
         outcomes: list[Outcome] = []
