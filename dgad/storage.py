@@ -143,6 +143,13 @@ class Storage:
 
         What is hidden (a name that begins with a dot) is left out.
         """
+        return {name: int(info.size) for name, info in self._listed(folder, deep).items()}
+
+    def modified(self, folder: str = "") -> dict[str, float]:
+        """When what is kept in a folder was written, by name: seconds since 1970."""
+        return {name: info.mtime_ns / 1e9 for name, info in self._listed(folder, False).items()}
+
+    def _listed(self, folder: str, deep: bool) -> dict[str, fs.FileInfo]:
         try:
             selector = fs.FileSelector(self.path(folder), allow_not_found=True, recursive=deep)
             infos = self._filesystem.get_file_info(selector)
@@ -151,8 +158,8 @@ class Storage:
         except (pa.ArrowException, OSError) as error:
             raise self._trouble("listed", folder, error) from None
         start = len(self._root) + 1
-        found = {i.path[start:]: int(i.size) for i in infos if i.is_file}
-        return dict(sorted((n, size) for n, size in found.items() if not _is_hidden(n, folder)))
+        found = {i.path[start:]: i for i in infos if i.is_file}
+        return dict(sorted((n, info) for n, info in found.items() if not _is_hidden(n, folder)))
 
     def folders(self) -> tuple[str, ...]:
         """The names of the folders right below, hidden ones left out."""

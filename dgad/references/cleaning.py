@@ -1,6 +1,7 @@
 """Removal for good: of purged photographs, of deleted domains, of what killed writers left."""
 
 import logging
+import time
 from collections.abc import Collection
 
 from dgad.errors import StoreError
@@ -11,6 +12,9 @@ from dgad.references.photographs import FOLDERS, Photographs
 from dgad.references.place import Place
 
 logger = logging.getLogger(__name__)
+
+_OLD_S = 3600.0
+"""No enrolment takes so long from its first photograph to its commit."""
 
 
 def forget(place: Place, domain: str, reference_ids: Collection[str] | None) -> None:
@@ -38,14 +42,15 @@ def finish_domain(place: Place, log: Log, domain: str) -> None:
             return
         for folder in FOLDERS:
             place.remove_leftovers(f"domains/{domain}/{folder}")
-        present = Photographs(place).ids(domain)
+        photographs = Photographs(place)
+        present = photographs.ids(domain)
         if present <= {r.id for r in last.references}:
             return  # the common case costs no look at the log
         with place.locked(domain):
             changes = log.all(domain)
             orphans = present - live_references(changes).keys()
             if place.is_local:  # young ones may be another writer's, about to be committed
-                orphans = (orphans & purged_ids(changes)) | place.old(f"domains/{domain}/images", orphans)
+                orphans &= purged_ids(changes) | photographs.ids_before(domain, time.time() - _OLD_S)
             if orphans:
                 forget(place, domain, orphans)
     except StoreError as error:

@@ -77,7 +77,10 @@ def _nearest(
     common: NDArray[np.float32] | None,
 ) -> list[int | None]:
     is_plain_R = usable_R & ~structure_RF.any(axis=1)
-    unit_RF = structure_RF if common is None else structure_RF - common
+    unit_RF = structure_RF
+    if common is not None:
+        share_R = structure_RF @ common / max(float(common @ common), 1e-6)
+        unit_RF = structure_RF - share_R[:, None] * common
     unit_RF = unit_RF / np.maximum(np.linalg.norm(unit_RF, axis=1, keepdims=True), 1e-6)
     similarity = unit_RF[num_known:] @ unit_RF.T
     similarity[:, ~usable_R] = -1.0

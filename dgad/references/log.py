@@ -71,9 +71,11 @@ def decode(data: bytes, path: str, sequence: int) -> Change:
     values = whole.get("change")
     if _sha256(_canonical(values)) != whole.get("sha256"):
         raise damaged(path, "its checksum differs")
-    for older in range(format_version, FORMAT_VERSION):
-        values = MIGRATIONS[older](values)
     try:
+        for older in range(format_version, FORMAT_VERSION):
+            if older not in MIGRATIONS:
+                raise ValueError(f"there is no format version {format_version}")
+            values = MIGRATIONS[older](values)
         change = _change(values)
     except (SettingsError, TypeError, ValueError) as error:
         raise damaged(path, str(error).rstrip(".")) from None

@@ -1,7 +1,7 @@
 """The photographs of a domain as they came, each with a small thumbnail that finds near duplicates."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from dgad.errors import StoreError
@@ -68,13 +68,21 @@ class Photographs:
 
     def ids(self, domain: str) -> frozenset[str]:
         """Of every photograph that lies there, enrolled or not."""
-        names = (n.rsplit("/", 1)[-1] for n in self._place.sizes(f"domains/{domain}/images"))
-        return frozenset(n for n in names if is_reference_id(n))
+        return _ids(self._place.sizes(f"domains/{domain}/images"))
+
+    def ids_before(self, domain: str, time_s: float) -> frozenset[str]:
+        """Of those that were written before, in seconds since 1970."""
+        written = self._place.modified(f"domains/{domain}/images")
+        return _ids(n for n, at in written.items() if at < time_s)
 
     def drop(self, domain: str, reference_ids: Collection[str]) -> None:
         """Remove them; the photograph itself last, since it is what shows that a removal is not finished."""
         self._place.delete([_fingerprint(domain, i) for i in sorted(reference_ids)])
         self._place.delete([_image(domain, i) for i in sorted(reference_ids)])
+
+
+def _ids(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(i for n in names if is_reference_id(i := n.rsplit("/", 1)[-1]))
 
 
 def _image(domain: str, reference_id: str) -> str:

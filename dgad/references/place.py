@@ -2,8 +2,7 @@
 
 import contextlib
 import threading
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +14,6 @@ from dgad.storage import Storage
 
 _LOCK_TIMEOUT_S = 120.0
 _STALE_S = 300.0
-_OLD_S = 3600.0
 K = TypeVar("K")
 T = TypeVar("T")
 
@@ -61,6 +59,11 @@ class Place:
         with _troubles("listed", self.path(folder)):
             return self._storage.sizes(folder)
 
+    def modified(self, folder: str) -> dict[str, float]:
+        """When what is kept in a folder was written, by whole name: seconds since 1970."""
+        with _troubles("listed", self.path(folder)):
+            return self._storage.modified(folder)
+
     def folders(self, name: str) -> tuple[str, ...]:
         """Names of the folders right below."""
         with _troubles("listed", self.path(name)):
@@ -84,16 +87,6 @@ class Place:
         if self.is_local:
             with _troubles("cleaned", self.path(folder)):
                 remove_stale_temporaries(self.path(folder), older_than_s=_STALE_S)
-
-    def old(self, folder: str, names: Collection[str]) -> frozenset[str]:
-        """Those files of a local folder that nobody has touched for an hour."""
-        before = time.time() - _OLD_S
-        found = set()
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                if Path(self.path(folder), name).stat().st_mtime < before:
-                    found.add(name)
-        return frozenset(found)
 
     @contextlib.contextmanager
     def locked(self, domain: str) -> Iterator[None]:
