@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from dgad.errors import (
     BundleError,
@@ -113,10 +114,22 @@ def add_handlers(app: FastAPI) -> None:
     async def handle(request: Request, error: Exception) -> Response:
         if isinstance(error, ClientDisconnect):
             raise error
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            error.headers = {"Allow": ", ".join(_allowed_methods(request))}
         return problem_of(facts_of(request.scope).request_id, error)
 
     for kind in (HTTPException, RequestValidationError, DgadError):
         app.add_exception_handler(kind, handle)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """All that the path takes; Starlette itself names those of the first route only."""
+    allowed: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            allowed |= getattr(route, "methods", None) or set()
+    return sorted(allowed)
 
 
 def _http_message(error: HTTPException) -> str:

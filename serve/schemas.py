@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from dgad.references.domain import CalibrationScheme
-from serve.backend import Guarantee, Verdict
+from serve.backend import Guarantee, Scheme, Verdict
 
 _REFERENCE_ID = "3f786850e387550fdab836ed7e6dc881de23001b3f786850e387550fdab836ed"
 
@@ -79,7 +79,7 @@ class ThresholdAnswer(Answer):
         description="The lowest share this many photographs can promise: 1 / (n + 1).", examples=[0.05]
     )
     guarantee: Guarantee = Field(examples=["approximate"])
-    scheme: Literal["split", "leave_one_out", "k_fold", "none"] = Field(examples=["leave_one_out"])
+    scheme: Scheme = Field(examples=["leave_one_out"])
     num_compared: int = Field(description="References that a part is compared with.", examples=[19])
     num_calibration: int = Field(description="Scores of normal parts behind the threshold.", examples=[19])
     sentence: str = Field(description="What holds, for how many photographs, and what more would give.")

@@ -133,7 +133,9 @@ def _image_case(name: str, make: Callable[[random.Random], bytes], *, must_refus
                 name=name, path=path, headers=((b"Content-Type", kind),), body=data, must_refuse=must_refuse
             )
         # A good file beside the bad one changes nothing: all or none.
-        body = _form([(b'name="a"; filename="a.png"', images.valid("PNG")), (b'name="b"; filename="b"', data)])
+        body = _form(
+            [(b'name="a"; filename="a.png"', images.valid("PNG")), (b'name="b"; filename="b"', data)]
+        )
         return Case(name=name, path=path, headers=_form_headers(), body=body, must_refuse=must_refuse)
 
     return case
@@ -191,9 +193,15 @@ def _broken_form(draw: random.Random) -> Case:
     )
     headers = _form_headers()
     if draw.random() < 0.3:
-        headers = _form_headers(draw.choice((b"", b"x" * 300, b'"', b"other", b"\xff\xfe", b'"a"; boundary=b')))
+        headers = _form_headers(
+            draw.choice((b"", b"x" * 300, b'"', b"other", b"\xff\xfe", b'"a"; boundary=b'))
+        )
     return Case(
-        name="form that is none", path=_path(draw), headers=headers, body=draw.choice(bodies), must_refuse=True
+        name="form that is none",
+        path=_path(draw),
+        headers=headers,
+        body=draw.choice(bodies),
+        must_refuse=True,
     )
 
 
@@ -302,7 +310,19 @@ def _odd_headers(draw: random.Random) -> Case:
 
 
 def _odd_path(draw: random.Random) -> Case:
-    names = ("..%2f..%2fetc", "%00", "A", "-a", "a" * 65, "%F0%9F%92%A9", "a;b", "a%0d%0aX: y", "..", "%2e%2e", "a b")
+    names = (
+        "..%2f..%2fetc",
+        "%00",
+        "A",
+        "-a",
+        "a" * 65,
+        "%F0%9F%92%A9",
+        "a;b",
+        "a%0d%0aX: y",
+        "..",
+        "%2e%2e",
+        "a b",
+    )
     ids = ("0" * 64, "0" * 63, "g" * 64, "..%2fkeys.json", "%00", "F" * 64, "1" * 4000)
     queries = (
         "?thumbnail=abc",
@@ -337,7 +357,13 @@ def _odd_path(draw: random.Random) -> Case:
 
 
 def _odd_query(draw: random.Random) -> Case:
-    queries = (b"?heatmap=x", b"?heatmap=", b"?heatmap=png&heatmap=gif", b"?name=" + b"n" * 2000, b"?heatmap=%00")
+    queries = (
+        b"?heatmap=x",
+        b"?heatmap=",
+        b"?heatmap=png&heatmap=gif",
+        b"?name=" + b"n" * 2000,
+        b"?heatmap=%00",
+    )
     headers = ((b"Content-Type", b"image/png"),)
     path = _SCORE.encode() + draw.choice(queries)
     return Case(name="odd query", path=path, headers=headers, body=images.valid("PNG"), must_refuse=True)
@@ -375,10 +401,14 @@ def _odd_json(draw: random.Random) -> Case:
     method, path = draw.choice(
         ((b"PUT", f"/v1/domains/{DOMAIN}"), (b"POST", f"/v1/domains/{DOMAIN}/rollback"))
     )
-    kind = draw.choice((b"application/json", b"application/json", b"application/json; charset=utf-16", b"text/json"))
+    kind = draw.choice(
+        (b"application/json", b"application/json", b"application/json; charset=utf-16", b"text/json")
+    )
     headers = ((b"Content-Type", kind),)
     body = draw.choice(bodies)
-    return Case(name="odd JSON", method=method, path=path.encode(), headers=headers, body=body, must_refuse=True)
+    return Case(
+        name="odd JSON", method=method, path=path.encode(), headers=headers, body=body, must_refuse=True
+    )
 
 
 def _no_http(draw: random.Random) -> Case:

@@ -1,5 +1,6 @@
 """Image files that are not what they should be: cut, flipped, huge, hollow, or two things at once."""
 
+import functools
 import io
 import pickle
 import random
@@ -42,10 +43,12 @@ def bomb(draw: random.Random) -> bytes:
     side = draw.choice((20_000, 60_000, 2**31 - 1))
     makers = (
         lambda: _png(side, side, b"\0" * 1000),
-        lambda: _png(16_000, 16_000, b"\0" * (16_000 * 2001), bits=1, colour=0),
+        _bomb_with_its_pixels,
         lambda: valid("BMP")[:18] + struct.pack("<ii", min(side, 2**31 - 1), side) + valid("BMP")[26:],
         lambda: _tiff(side, side),
-        lambda: b"\xff\xd8\xff\xc0\x00\x11\x08\xff\xff\xff\xff\x03\x01\x22\x00\x02\x11\x01\x03\x11\x01\xff\xd9",
+        lambda: (
+            b"\xff\xd8\xff\xc0\x00\x11\x08\xff\xff\xff\xff\x03\x01\x22\x00\x02\x11\x01\x03\x11\x01\xff\xd9"
+        ),
         lambda: _png(0, 0, b""),
     )
     return draw.choice(makers)()
@@ -53,7 +56,7 @@ def bomb(draw: random.Random) -> bytes:
 
 def hollow(draw: random.Random) -> bytes:
     """A small image whose text or colour profile swells to 200 MB when it is unpacked."""
-    swollen = zlib.compress(b"\0" * (200 * 2**20 if draw.random() < 0.2 else 2**21), 9)
+    swollen = _zeros(200 * 2**20 if draw.random() < 0.2 else 2**21)
     chunk = draw.choice((b"zTXt", b"iCCP", b"iTXt"))
     head = b"k\0\x01\0\0\0" if chunk == b"iTXt" else b"k\0\0"
     return _png(8, 8, b"\0" * (8 * 25), extra=_chunk(chunk, head + swollen))
@@ -99,17 +102,39 @@ def no_image(draw: random.Random) -> bytes:
     return draw.choice(others)
 
 
+@functools.lru_cache
+def _zeros(count: int) -> bytes:
+    return zlib.compress(bytes(count), 9)
+
+
+@functools.lru_cache
+def _bomb_with_its_pixels() -> bytes:
+    return _png(16_000, 16_000, bytes(16_000 * 2001), bits=1, colour=0)
+
+
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _png(width: int, height: int, rows: bytes, *, bits: int = 8, colour: int = 2, extra: bytes = b"") -> bytes:
+def _png(
+    width: int, height: int, rows: bytes, *, bits: int = 8, colour: int = 2, extra: bytes = b""
+) -> bytes:
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
     pixels = _chunk(b"IDAT", zlib.compress(rows, 9))
     return b"\x89PNG\r\n\x1a\n" + header + extra + pixels + _chunk(b"IEND", b"")
 
 
 def _tiff(width: int, height: int) -> bytes:
-    tags = ((256, width), (257, height), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, height), (279, 4))
+    tags = (
+        (256, width),
+        (257, height),
+        (258, 8),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (277, 1),
+        (278, height),
+        (279, 4),
+    )
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
     return b"II*\x00\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4)
