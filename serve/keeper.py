@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -10,6 +10,8 @@ from dgad.errors import UserError
 from dgad.references.domain import Change
 from dgad.references.store import ReferenceStore
 from serve.backend import Recent
+from serve.bundle_place import local_bundle
+from serve.drift import RecentScores, Seen
 from serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
@@ -23,8 +25,10 @@ class KeeperReplica:
     def __init__(self, settings: ServeSettings) -> None:
         from serve.enrolment import Writer
 
-        self._writer = Writer(settings.bundle, settings.store, device=settings.device, limits=settings.limits)
+        bundle = local_bundle(settings.bundle)
+        self._writer = Writer(bundle, settings.store, device=settings.device, limits=settings.limits)
         self._store = ReferenceStore(settings.store)
+        self._recent = RecentScores()
         # One thread: writes of one domain must follow each other, and each uses the whole machine.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
 
@@ -38,16 +42,22 @@ class KeeperReplica:
             if is_retry and (done := self._done(action, arguments)) is not None:
                 return done
             function = getattr(self._writer, action)
-            return await asyncio.get_running_loop().run_in_executor(
+            answer = await asyncio.get_running_loop().run_in_executor(
                 self._thread, lambda: function(**arguments)
             )
         except UserError as error:
             return error
+        if action == "delete":
+            self._recent.forget(arguments["domain"])
+        return answer
 
     async def recent(self, domain: str) -> Recent:
-        """The watch over the domain's last scores."""
-        del domain
-        return Recent(num_scores=0, is_drifting=False, reason="")
+        """How the domain's last scores lie in its calibration, since this keeper began."""
+        return self._recent.of(domain)
+
+    async def saw(self, scores: Sequence[Seen]) -> None:
+        """What an ingress has answered since it last said so."""
+        self._recent.add(scores)
 
     def _done(self, action: Write, arguments: Mapping[str, Any]) -> Change | None:
         log = self._store.log(arguments["domain"])

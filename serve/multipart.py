@@ -1,6 +1,7 @@
 """multipart/form-data as it comes in, with every limit checked on the way."""
 
 import dataclasses
+import logging
 
 from python_multipart.exceptions import FormParserError, MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -8,6 +9,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from serve.names import safe_name
 from serve.problems import Refusal
 from serve.settings import Limits
+
+# It warns of every malformed body, which is the sender's doing and answered with a 4xx.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,7 @@ from PIL import Image
 from dgad.domains.decoding import DecodeLimits, decode_image
 from dgad.domains.images import shrunk
 from dgad.references.domain import Upload
+from dgad.references.duplicates import fingerprint
 from serve.backend import BusyError
 from serve.multipart import RawFile
 from serve.polyglots import check_is_only_image
@@ -91,7 +92,13 @@ def decode_query(file: RawFile, size_px: int, limits: Limits, *, wants_picture: 
 def decode_upload(file: RawFile, limits: Limits) -> Upload:
     """The same for a reference to be, whose bytes are kept as they came."""
     image = _decoded(file, limits)
-    return Upload(name=file.name, data=file.data, width_px=image.width, height_px=image.height)
+    return Upload(
+        name=file.name,
+        data=file.data,
+        width_px=image.width,
+        height_px=image.height,
+        fingerprint=fingerprint(image),
+    )
 
 
 def _decoded(file: RawFile, limits: Limits) -> Image.Image:

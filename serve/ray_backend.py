@@ -30,6 +30,7 @@ from serve.backend import (
     UnavailableError,
 )
 from serve.batching import Batcher
+from serve.drift import Seen
 from serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ _MAX_LOSSES = 6
 """Deaths of whoever had it after which a request is given up: it may be what kills them."""
 _RECENT_TIMEOUT_S = 5.0
 _RETRY_PAUSE_S = 0.5
+_TELL_AFTER_S = 0.5
+_MOST_TOLD = 10_000
 
 
 class Handle(Protocol):
@@ -63,6 +66,8 @@ class RayBackend:
         self._scorer = scorer
         self._keeper = keeper
         self._about: Mapping[str, Any] | None = None
+        self._seen: list[Seen] = []
+        self._telling: asyncio.Task[None] | None = None
         self._batches = Batcher[Query, Outcome | WrongSize | UserError](
             self._score_batch,
             max_size=settings.batch_size,
@@ -77,8 +82,8 @@ class RayBackend:
         waiting = self._batches.num_waiting
         if waiting and waiting + len(queries) > self._settings.max_queued:
             raise BusyError(
-                f"{waiting} images wait for a scorer already, and at most {self._settings.max_queued} may: try"
-                " again a little later."
+                f"{waiting} images wait for a scorer already, and at most {self._settings.max_queued} may:"
+                " try again a little later."
             )
         answers = await self._in_time(self._batches.ask(queries), self._settings.request_timeout_s, "scored")
         outcomes: list[Outcome] = []
@@ -89,6 +94,7 @@ class RayBackend:
             if isinstance(answer, UserError):
                 raise answer
             outcomes.append(answer)
+        self._note(queries[0].domain, outcomes)
         if self._about is not None and any(o.bundle_id != self._about["bundle_id"] for o in outcomes):
             self._about = None
         return outcomes
@@ -134,6 +140,25 @@ class RayBackend:
         except (DgadError, RayError, RayServeException, grpc.RpcError):
             return Recent(num_scores=0, is_drifting=False, reason="")
         return _unwrapped(answer)  # type: ignore[no-any-return]
+
+    def _note(self, domain: str, outcomes: Sequence[Outcome]) -> None:
+        """Tell the keeper what was scored, a moment later together with what comes until then."""
+        self._seen += [
+            Seen(domain=domain, calibration=f"{o.bundle_id} {o.version}", p_value=o.p_value) for o in outcomes
+        ]
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.get_running_loop().create_task(
+                self._tell(), context=contextvars.Context()
+            )
+
+    async def _tell(self) -> None:
+        await asyncio.sleep(_TELL_AFTER_S)
+        seen, self._seen = self._seen[-_MOST_TOLD:], []
+        try:
+            async with asyncio.timeout(_RECENT_TIMEOUT_S):
+                await _call(self._keeper, "saw", seen)
+        except (TimeoutError, RayError, RayServeException, grpc.RpcError):
+            logger.warning("the keeper did not hear of %d scores", len(seen))
 
     async def _score_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | WrongSize | UserError]:
         return await _call(self._scorer, "score", list(queries))  # type: ignore[no-any-return]

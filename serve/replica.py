@@ -10,6 +10,7 @@ from typing import Any
 from dgad.errors import UserError
 from serve.backend import Outcome, Query, Threshold
 from serve.batching import Batcher
+from serve.bundle_place import local_bundle
 from serve.ray_backend import WrongSize
 from serve.settings import ServeSettings
 
@@ -29,7 +30,7 @@ class ScorerReplica:
 
         torch.set_num_threads(_num_threads(settings))
         self._scorer = SurfaceScorer(
-            settings.bundle,
+            local_bundle(settings.bundle),
             settings.store,
             device=settings.device,
             max_resident_domains=settings.max_resident_domains,

@@ -1,13 +1,21 @@
 """The JSON of `/v1`, as OpenAPI describes it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dgad.references.domain import CalibrationScheme
-from serve.backend import Guarantee, Verdict
+from serve.backend import Guarantee, Scheme, Verdict
 
 _REFERENCE_ID = "3f786850e387550fdab836ed7e6dc881de23001b3f786850e387550fdab836ed"
+
+
+def _whole(value: object) -> object:
+    """2.0 is a whole number to JSON, though not to a strict `int`."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 class Answer(BaseModel):
@@ -39,7 +47,7 @@ class SettingsBody(Asked):
         description="`split` keeps half of the references back: then the promise is exact. `leave_one_out`"
         " compares with all of them, and its promise is approximate.",
     )
-    coreset: int | None = Field(
+    coreset: Whole | None = Field(
         default=None,
         ge=2,
         le=100_000,
@@ -53,7 +61,7 @@ class SettingsBody(Asked):
 class RollbackBody(Asked):
     """Which version becomes current."""
 
-    version: int = Field(ge=1, le=2**31 - 1, examples=[1])
+    version: Whole = Field(ge=1, le=2**31 - 1, examples=[1])
 
 
 class SettingsAnswer(Answer):
@@ -79,7 +87,7 @@ class ThresholdAnswer(Answer):
         description="The lowest share this many photographs can promise: 1 / (n + 1).", examples=[0.05]
     )
     guarantee: Guarantee = Field(examples=["approximate"])
-    scheme: Literal["split", "leave_one_out", "k_fold", "none"] = Field(examples=["leave_one_out"])
+    scheme: Scheme = Field(examples=["leave_one_out"])
     num_compared: int = Field(description="References that a part is compared with.", examples=[19])
     num_calibration: int = Field(description="Scores of normal parts behind the threshold.", examples=[19])
     sentence: str = Field(description="What holds, for how many photographs, and what more would give.")

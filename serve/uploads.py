@@ -13,7 +13,6 @@ from serve.settings import Limits
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/bmp", "image/tiff")
 _RAW_TYPES = frozenset(
     {
-        "",  # curl and Python's requests name none for plain bytes; the decoder looks at the content anyway
         *IMAGE_TYPES,
         "image/jpg",
         "image/pjpeg",
@@ -30,7 +29,8 @@ async def read_photographs(request: Request, limits: Limits) -> list[RawFile]:
     media_type = _media_type(request.headers)
     if media_type == "multipart/form-data":
         return await _read_form(request, limits)
-    if media_type in _RAW_TYPES:
+    # Python's requests names none for plain bytes; the decoder looks at the content anyway.
+    if media_type is None or media_type in _RAW_TYPES:
         return [await _read_raw(request, limits)]
     raise Refusal(
         415,
@@ -81,7 +81,7 @@ async def _read_form(request: Request, limits: Limits) -> list[RawFile]:
     return files
 
 
-def _media_type(headers: Headers) -> str:
+def _media_type(headers: Headers) -> str | None:
     given = headers.getlist("content-type")
     if len(given) > 1:
         raise Refusal(400, "bad_request", "Content-Type must be given once.")
@@ -91,4 +91,4 @@ def _media_type(headers: Headers) -> str:
             "unsupported_media_type",
             "Send the body without Content-Encoding; photographs are compressed.",
         )
-    return given[0].partition(";")[0].strip().lower() if given else ""
+    return given[0].partition(";")[0].strip().lower() if given else None

@@ -21,7 +21,12 @@ from dgad.errors import ImageError
 SIDE_PX = 64
 NUM_BYTES = SIDE_PX * SIDE_PX
 NEAR = 0.97
-"""Correlation from which on two are of one photograph; measured by `benchmarks/near_duplicates.py`."""
+"""Correlation from which on two are of one photograph.
+
+`benchmarks/near_duplicates.py` on four real and eight procedural surfaces: every photograph stored again
+(JPEG 70, half the size, 10% brighter, all of it) is found, and of unlike ones none is taken for another,
+except 12% of solar cells, which lie in register and hardly differ.
+"""
 
 _FINE_PX, _COARSE_PX = 1.0, 3.0  # what is finer is lost in resizing, what is coarser is lighting
 _LEVELS_PER_SPREAD = 24.0

@@ -152,5 +152,6 @@ def _checksum(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str
     for name in sorted(tensors):
         tensor = tensors[name]
         total.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        if tensor.numel() > 0:  # torch cannot view an empty one as bytes
+            total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()

@@ -153,10 +153,7 @@ class Log:
             change = self.read(domain, sequences[-1])
         while (later := self._find(domain, change.sequence + 1)) is not None:
             change = later
-        with self._lock:  # threads: never back
-            known = self._newest.get(domain)
-            if known is None or known.sequence < change.sequence:
-                self._newest[domain] = change
+        self._remember(domain, change)
         return change
 
     def read(self, domain: str, sequence: int) -> Change:
@@ -175,14 +172,19 @@ class Log:
         """Acknowledge the change; False where another writer has taken its sequence."""
         if not self._place.create(_name(domain, change.sequence), encode(change)):
             return False
-        with self._lock:
-            self._newest[domain] = change
+        self._remember(domain, change)
         return True
 
     def sequences(self, domain: str) -> list[int]:
         """The numbers of the changes there are, ascending."""
         names = (n.rsplit("/", 1)[-1] for n in self._place.sizes(f"domains/{domain}/changes"))
         return sorted(int(n[:-5]) for n in names if _FILE.fullmatch(n))
+
+    def _remember(self, domain: str, change: Change) -> None:
+        with self._lock:  # another thread may have read a later one
+            known = self._newest.get(domain)
+            if known is None or known.sequence < change.sequence:
+                self._newest[domain] = change
 
     def _find(self, domain: str, sequence: int) -> Change | None:
         name = _name(domain, sequence)

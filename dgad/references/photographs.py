@@ -11,7 +11,6 @@ from dgad.references.log import is_reference_id
 from dgad.references.place import Place
 
 _NUM_WRITERS = 8
-FOLDERS = ("changes", "images", "fingerprints", "enrolled")
 
 
 def id_of(data: bytes) -> str:
@@ -42,10 +41,13 @@ class Photographs:
         with ThreadPoolExecutor(min(_NUM_WRITERS, len(unlike))) as writers:
             list(writers.map(write, unlike))
 
-    def keep_missing(self, domain: str, uploads: Sequence[Upload], wanted: Collection[str]) -> None:
-        """Write those of the wanted that are not there any more."""
-        by_id = {i: u for u in uploads if (i := id_of(u.data)) in wanted}
-        self.keep(domain, [u for i, u in by_id.items() if not self._place.exists(_image(domain, i))])
+    def not_whole(self, domain: str, uploads: Sequence[Upload]) -> list[Upload]:
+        """Those whose bytes do not lie there as they should."""
+        return [u for u in uploads if self._place.read(_image(domain, id_of(u.data))) != u.data]
+
+    def keep_missing(self, domain: str, uploads: Sequence[Upload]) -> None:
+        """Write those that are not there any more."""
+        self.keep(domain, [u for u in uploads if not self._place.exists(_image(domain, id_of(u.data)))])
 
     def read(self, domain: str, reference_id: str) -> bytes | None:
         """The bytes as they came; `StoreError` where the disk has altered them."""

@@ -29,9 +29,11 @@ class Plan:
     """SHA-256 over the request's photographs and their names."""
     max_references: int
 
-    def data(self, reference_id: str) -> bytes | None:
-        """The bytes of an uploaded photograph; None of one that was there before."""
-        return next((u.data for u in self.uploads if id_of(u.data) == reference_id), None)
+    @property
+    def new_uploads(self) -> tuple[Upload, ...]:
+        """Those that become `added`, each once."""
+        by_id = {id_of(u.data): u for u in self.uploads}
+        return tuple(by_id[r.id] for r in self.added)
 
 
 def hash_of_key(idempotency_key: str) -> str:

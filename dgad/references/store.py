@@ -1,33 +1,29 @@
 """The reference store: what a domain's references are now and were, and every way to change them."""
 
 import contextlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dgad.errors import ConflictError, MissingError, SettingsError, StoreError
+from dgad.errors import ConflictError, MissingError, StoreError
 from dgad.references import enrolment
 from dgad.references.cleaning import finish_domain, forget
 from dgad.references.domain import (
-    FORMAT_VERSION,
     Change,
     DomainSettings,
     Enrolment,
     Reference,
     Upload,
-    Version,
     check_domain_name,
 )
-from dgad.references.history import highest_version, live_references, next_change, versions_of
-from dgad.references.log import Log, check_format, is_reference_id
-from dgad.references.photographs import Photographs
-from dgad.references.place import Place
+from dgad.references.history import highest_version, live_references, next_change, purged_ids, versions_of
+from dgad.references.photographs import id_of
 from dgad.references.plan import Plan
+from dgad.references.reader import StoreReader, is_domain_name, no_reference, store_file
 
 _TRIES = 100
 
 
-class ReferenceStore:
+class ReferenceStore(StoreReader):
     """A store at a folder or URI; any number of these, in any processes, see each other's changes at once.
 
     Reading makes nothing. Any number of processes may write on a local disk; on an object store only one.
@@ -35,51 +31,8 @@ class ReferenceStore:
 
     def __init__(self, location: str | Path) -> None:
         """`StoreError` where the place cannot be used or a newer dgad has written it."""
-        self.place = Place(location)
-        self.location = self.place.location
-        self._log = Log(self.place)
-        self._photographs = Photographs(self.place)
+        super().__init__(location)
         self._keys = enrolment.KeyIndex(self._log)
-        self._live: dict[str, tuple[int, frozenset[str]]] = {}
-        self._has_begun = self._is_begun()
-
-    # Reading
-
-    def domains(self) -> tuple[str, ...]:
-        """Names of the domains there are, those that cannot be read left out: see `damaged`."""
-        return tuple(n for n, state in self._states() if isinstance(state, Change) and not state.is_deleted)
-
-    def damaged(self) -> Mapping[str, str]:
-        """By name of a domain that cannot be read: why, and what to do."""
-        return {name: str(state) for name, state in self._states() if isinstance(state, StoreError)}
-
-    def head(self, domain: str) -> Change:
-        """The newest change; `MissingError` where there is no such domain. About the cost of one `stat`."""
-        check_domain_name(domain)
-        change = self._log.newest(domain)
-        if change is None or change.is_deleted:
-            raise MissingError(f"There is no domain {domain!r}: create it first.")
-        return change
-
-    def log(self, domain: str) -> tuple[Change, ...]:
-        """Every change, the oldest first, also those before it was deleted and made again."""
-        self.head(domain)
-        return self._log.all(domain)
-
-    def versions(self, domain: str) -> tuple[Version, ...]:
-        """Every version since the domain was last made, by number."""
-        return versions_of(self.log(domain))
-
-    def image(self, domain: str, reference_id: str) -> bytes:
-        """The photograph as it came; `MissingError` unless a version of the domain has it."""
-        head = self.head(domain)
-        if is_reference_id(reference_id) and self._lists(head, domain, reference_id):
-            data = self._photographs.read(domain, reference_id)
-            if data is not None:
-                return data
-        raise _no_reference(domain, reference_id)
-
-    # Writing
 
     def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
         """Make the domain or, where it is there, give it these settings; unchanged, nothing is written."""
@@ -119,9 +72,17 @@ class ReferenceStore:
             photographs=self._photographs,
             keys=self._keys,
         )
-        if isinstance(plan, Plan) or not plan.is_repeated:
-            self._photographs.keep(domain, uploads)  # those that are there, too: it mends damaged ones
+        if isinstance(plan, Plan):
+            self._photographs.keep(domain, plan.new_uploads)
+        self._mend(domain, [u for u in uploads if id_of(u.data) in plan.already_there])
         return plan
+
+    def _mend(self, domain: str, uploads: Sequence[Upload]) -> None:
+        """Enrolling a photograph again heals what the disk has damaged; not what was purged meanwhile."""
+        if damaged := self._photographs.not_whole(domain, uploads):
+            with self.place.locked(domain):
+                current = {r.id for r in self.head(domain).references}
+                self._photographs.keep(domain, [u for u in damaged if id_of(u.data) in current])
 
     def commit(self, plan: Plan) -> Enrolment:
         """Make a plan count; once this returns it survives whatever is killed.
@@ -145,7 +106,7 @@ class ReferenceStore:
                 if isinstance(again, Enrolment):
                     return again
                 plan = again
-            self._photographs.keep_missing(plan.domain, plan.uploads, {r.id for r in plan.added})
+            self._photographs.keep_missing(plan.domain, plan.new_uploads)
             change = next_change(
                 head,
                 "enroll",
@@ -174,7 +135,7 @@ class ReferenceStore:
             head = _existing(domain, last)
             left = self._without(domain, head, reference_id)
             if left is None:
-                raise _no_reference(domain, reference_id)
+                raise no_reference(domain, reference_id)
             return next_change(
                 head,
                 "remove",
@@ -190,10 +151,14 @@ class ReferenceStore:
     def purge(self, domain: str, reference_id: str, *, by: str) -> Change:
         """Remove one reference from every version, its photograph and all that was made with it, for good."""
 
-        def make(last: Change | None) -> Change:
+        def make(last: Change | None) -> Change | None:
             head = _existing(domain, last)
-            if reference_id not in live_references(self._log.all(domain)):
-                raise _no_reference(domain, reference_id)
+            changes = self._log.all(domain)
+            if reference_id not in live_references(changes):
+                if reference_id in purged_ids(changes) & self._photographs.ids(domain):
+                    forget(self.place, domain, [reference_id])  # the disk kept an earlier purge from its end
+                    return None
+                raise no_reference(domain, reference_id)
             left = self._without(domain, head, reference_id)
             about = {"purged": [reference_id]}
             if left is None:
@@ -242,30 +207,8 @@ class ReferenceStore:
         """Carry to their end the purges and deletions that a crash broke off, and remove what killed writers
         left. Call it when a service starts. A domain that cannot be read is left as it is."""
         for domain in self.place.folders("domains"):
-            if _is_domain_name(domain):
+            if is_domain_name(domain):
                 finish_domain(self.place, self._log, domain)
-
-    # Within
-
-    def _states(self) -> list[tuple[str, Change | StoreError]]:
-        def state(name: str) -> Change | StoreError | None:
-            try:
-                return self._log.newest(name)
-            except StoreError as error:
-                return error
-
-        names = [n for n in self.place.folders("domains") if _is_domain_name(n)]
-        return [(n, s) for n, s in zip(names, self.place.each(state, names), strict=True) if s is not None]
-
-    def _lists(self, head: Change, domain: str, reference_id: str) -> bool:
-        """Whether any version has it."""
-        kept = self._live.get(domain)
-        if kept is None or kept[0] != head.sequence:
-            if any(r.id == reference_id for r in head.references):
-                return True
-            kept = (head.sequence, frozenset(live_references(self._log.all(domain))))
-            self._live[domain] = kept
-        return reference_id in kept[1]
 
     def _without(self, domain: str, head: Change, reference_id: str) -> tuple[Reference, ...] | None:
         """The current references less one, or None where it is not among them."""
@@ -295,24 +238,9 @@ class ReferenceStore:
                     return change
         raise _too_busy(domain)
 
-    def _is_begun(self) -> bool:
-        data = self.place.read("store.json")
-        if data is None:
-            return False
-        path = self.place.path("store.json")
-        try:
-            format_version = int(json.loads(data)["format_version"])
-        except (ValueError, KeyError, TypeError):
-            raise StoreError(
-                f"{path} is damaged: put {_store_file().decode().strip()} in its place, or name another"
-                " store."
-            ) from None
-        check_format(format_version, path)
-        return True
-
     def _begin(self) -> None:
         if not self._has_begun:
-            self.place.create("store.json", _store_file())
+            self.place.create("store.json", store_file())
             self._has_begun = True
 
 
@@ -322,21 +250,5 @@ def _existing(domain: str, last: Change | None) -> Change:
     return last
 
 
-def _no_reference(domain: str, reference_id: str) -> MissingError:
-    return MissingError(f"Domain {domain!r} has no reference {reference_id[:80]!r}.")
-
-
 def _too_busy(domain: str) -> ConflictError:
     return ConflictError(f"Domain {domain!r} changed {_TRIES} times while it was being written: try again.")
-
-
-def _is_domain_name(name: str) -> bool:
-    try:
-        check_domain_name(name)
-    except SettingsError:
-        return False
-    return True
-
-
-def _store_file() -> bytes:
-    return json.dumps({"format_version": FORMAT_VERSION}).encode() + b"\n"

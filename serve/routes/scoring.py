@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from dgad.references.domain import Change
 from serve import schemas
-from serve.backend import Outcome
+from serve.backend import ImageSizeChangedError, Outcome
 from serve.backend import Query as Asked
 from serve.documented import errors, image_bodies
 from serve.multipart import RawFile
@@ -60,47 +60,22 @@ async def score(
     files = await read_photographs(request, service.settings.limits)
     facts.num_images = len(files)
     _check_number(len(files), kind, wants_png)
-    head, photographs = await _prepared(service, domain, files, wants_picture=kind != "none")
-    outcomes = await _scored(service, domain, head, photographs, wants_map=kind != "none")
+    size_px = int((await service.about())["image_size_px"])
+    try:
+        photographs, outcomes = await _scored(service, domain, files, size_px, wants_map=kind != "none")
+    except ImageSizeChangedError as changed:  # a new bundle took over in between
+        size_px = changed.image_size_px
+        photographs, outcomes = await _scored(service, domain, files, size_px, wants_map=kind != "none")
     pictures = await _drawn(service, photographs, outcomes, kind)
     if wants_png:
         return _png_answer(outcomes[0], pictures[0])
     return json_answer(_answer(domain, photographs, outcomes, pictures, started))
 
 
-async def _prepared(
-    service: Service, domain: str, files: list[RawFile], *, wants_picture: bool
-) -> tuple[Change, list[Photograph]]:
-    """The domain's newest change and the decoded photographs, found out at the same time."""
-    about = await service.about()
-    size_px, limits = int(about["image_size_px"]), service.settings.limits
-    head = asyncio.ensure_future(service.head(domain))
-    decoding = [
-        asyncio.ensure_future(
-            service.workers.run(decode_query, file, size_px, limits, wants_picture=wants_picture)
-        )
-        for file in files
-    ]
-    try:
-        change = await head
-        if not change.references:
-            raise Refusal(
-                409,
-                "no_references",
-                f"The domain {domain!r} has no references yet; enrol photographs of normal parts with"
-                f" POST /v1/domains/{domain}/references first.",
-            )
-        return change, await asyncio.gather(*decoding)
-    except BaseException:
-        for task in (head, *decoding):
-            task.cancel()
-        await asyncio.gather(*decoding, return_exceptions=True)
-        raise
-
-
 async def _scored(
-    service: Service, domain: str, head: Change, photographs: list[Photograph], *, wants_map: bool
-) -> list[Outcome]:
+    service: Service, domain: str, files: list[RawFile], size_px: int, *, wants_map: bool
+) -> tuple[list[Photograph], list[Outcome]]:
+    head, photographs = await _prepared(service, domain, files, size_px, wants_picture=wants_map)
     queries = [
         Asked(
             domain=domain,
@@ -114,7 +89,34 @@ async def _scored(
         for photograph in photographs
     ]
     async with service.in_time():
-        return await service.backend.score(queries)
+        return photographs, await service.backend.score(queries)
+
+
+async def _prepared(
+    service: Service, domain: str, files: list[RawFile], size_px: int, *, wants_picture: bool
+) -> tuple[Change, list[Photograph]]:
+    """The domain's newest change and the decoded photographs, found out at the same time."""
+    run, limits = service.workers.run, service.settings.limits
+    head = asyncio.ensure_future(service.head(domain))
+    decoding = [
+        asyncio.ensure_future(run(decode_query, file, size_px, limits, wants_picture=wants_picture))
+        for file in files
+    ]
+    try:
+        change = await head
+        if not change.references:
+            raise Refusal(
+                409,
+                "no_references",
+                f"The domain {domain!r} has no references yet; enrol photographs of normal parts with"
+                f" POST /v1/domains/{domain}/references first.",
+            )
+        return change, list(await asyncio.gather(*decoding))
+    except BaseException:
+        for task in (head, *decoding):
+            task.cancel()
+        await asyncio.gather(head, *decoding, return_exceptions=True)
+        raise
 
 
 async def _drawn(

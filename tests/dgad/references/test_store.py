@@ -1,5 +1,6 @@
 """A store's behaviour, in a folder and on a real S3 server."""
 
+import contextlib
 import dataclasses
 import json
 import multiprocessing
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dgad.errors import ConflictError, MissingError, SettingsError, StoreError
-from dgad.references.domain import DomainSettings, Enrolment, Upload
+from dgad.references.domain import Change, DomainSettings, Enrolment, Upload
 from dgad.references.plan import Plan
 from dgad.references.store import ReferenceStore
 from tests.dgad.references.photographs import id_number, picture, upload, upload_of
@@ -179,7 +180,7 @@ def test_planned_photographs_are_not_seen_before_they_are_committed(local: Refer
     plan = local.plan_enrolment("oak", [upload(1), upload(2), upload(1)], by="anna")
     assert isinstance(plan, Plan)
     assert [r.id for r in plan.references] == [id_number(1), id_number(2)]
-    assert plan.data(id_number(2)) == upload(2).data
+    assert plan.new_uploads == (upload(1), upload(2))
     with pytest.raises(MissingError):
         local.image("oak", id_number(1))
     local.abandon(plan)
@@ -215,6 +216,41 @@ def test_a_purge_between_plan_and_commit_loses_nothing(local: ReferenceStore) ->
     local.commit(plan)
     assert numbers_of(local) == [1, 2]
     assert local.image("oak", id_number(1)) == upload(1).data
+
+
+def test_a_purge_while_the_same_photograph_comes_again_leaves_nothing(
+    local: ReferenceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(local, [1, 2])
+
+    def overtaken(domain: str, uploads: Sequence[Upload]) -> list[Upload]:
+        ReferenceStore(local.location).purge("oak", id_number(1), by="bert")
+        return list(uploads)
+
+    monkeypatch.setattr(local._photographs, "not_whole", overtaken)
+    assert enrol(local, [1]).added == ()  # it was there when it was asked
+    assert local.place.sizes("domains/oak/images").keys() == {f"domains/oak/images/{id_number(2)}"}
+
+
+def test_without_a_lock_the_loser_of_a_sequence_tries_again(
+    local: ReferenceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ReferenceStore(local.location)
+    append = local._log.append
+    results = []
+
+    def overtaken(domain: str, change: Change) -> bool:
+        if len(results) < 2:
+            enrol(other, [10 + len(results)])
+        results.append(append(domain, change))
+        return results[-1]
+
+    for store in (local, other):
+        monkeypatch.setattr(store.place, "locked", lambda domain: contextlib.nullcontext())
+    monkeypatch.setattr(local._log, "append", overtaken)
+    assert enrol(local, [1]).version == 3
+    assert results == [False, False, True]
+    assert numbers_of(other) == [10, 11, 1]
 
 
 def test_limits_are_said_in_one_sentence(local: ReferenceStore) -> None:
