@@ -24,7 +24,7 @@ import functools
 import math
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -45,12 +45,42 @@ _CAUSES = {
 }
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """What the watch needs to know of one score."""
+
+    domain: str
+    version: int
+    bundle_id: str
+    num_calibration: int
+    p_value: float | None
+    """None: not calibrated, and so not watched."""
+
+    @property
+    def calibration(self) -> tuple[int, str, int]:
+        """What decides the p-value besides the image."""
+        return self.version, self.bundle_id, self.num_calibration
+
+
+def seen(domain: str, outcomes: Iterable[Outcome]) -> list[Seen]:
+    """What the watch needs to know of a backend's answers."""
+    return [
+        Seen(
+            domain=domain,
+            version=outcome.version,
+            bundle_id=outcome.bundle_id,
+            num_calibration=outcome.threshold.num_calibration,
+            p_value=outcome.p_value,
+        )
+        for outcome in outcomes
+    ]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class _Stream:
     """What is kept of one domain."""
 
-    version: int
-    bundle_id: str
+    calibration: tuple[int, str, int]
     num_calibration: int
     beyond: deque[int]
     """Per score, how many calibration scores are at least as high; the oldest first."""
@@ -64,43 +94,24 @@ class Watch:
         self._streams: OrderedDict[str, _Stream] = OrderedDict()
         self._lock = threading.Lock()
 
-    def note(
-        self,
-        domain: str,
-        *,
-        version: int,
-        bundle_id: str,
-        num_calibration: int,
-        p_values: Sequence[float | None],
-    ) -> None:
-        """Scores of one domain as they came. Another version or bundle begins anew."""
-        beyond = [round(p * (num_calibration + 1)) - 1 for p in p_values if p is not None]
+    def note(self, scores: Iterable[Seen]) -> None:
+        """Scores in the order they were made. Another version or bundle begins a domain anew."""
         with self._lock:
-            stream = self._streams.get(domain)
-            known = None if stream is None else (stream.version, stream.bundle_id, stream.num_calibration)
-            if stream is None or known != (version, bundle_id, num_calibration):
-                stream = _Stream(
-                    version=version,
-                    bundle_id=bundle_id,
-                    num_calibration=num_calibration,
-                    beyond=deque(maxlen=NUM_KEPT),
-                )
-                self._streams[domain] = stream
-            stream.beyond.extend(beyond)
-            self._streams.move_to_end(domain)
-            while len(self._streams) > self._max_domains:
-                self._streams.popitem(last=False)
-
-    def note_outcomes(self, domain: str, outcomes: Sequence[Outcome]) -> None:
-        """The same, of answers as a backend gives them."""
-        for outcome in outcomes:
-            self.note(
-                domain,
-                version=outcome.version,
-                bundle_id=outcome.bundle_id,
-                num_calibration=outcome.threshold.num_calibration,
-                p_values=(outcome.p_value,),
-            )
+            for score in scores:
+                if score.p_value is None:
+                    continue
+                stream = self._streams.get(score.domain)
+                if stream is None or stream.calibration != score.calibration:
+                    stream = _Stream(
+                        calibration=score.calibration,
+                        num_calibration=score.num_calibration,
+                        beyond=deque(maxlen=NUM_KEPT),
+                    )
+                    self._streams[score.domain] = stream
+                stream.beyond.append(round(score.p_value * (score.num_calibration + 1)) - 1)
+                self._streams.move_to_end(score.domain)
+                while len(self._streams) > self._max_domains:
+                    self._streams.popitem(last=False)
 
     def forget(self, domain: str) -> None:
         """The domain was deleted."""

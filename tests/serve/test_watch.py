@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from serve.watch import NUM_KEPT, Watch, drift_reason, least_count
+from serve.watch import NUM_KEPT, Seen, Watch, drift_reason, least_count
 
 
 def _beyond(calibration: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -90,8 +90,16 @@ def test_least_count_is_a_majority_and_falls_with_what_is_known() -> None:
 
 
 def _note(watch: Watch, domain: str, beyond: np.ndarray, n: int, version: int = 1, bundle: str = "b") -> None:
-    p_values = [(1 + int(b)) / (n + 1) for b in beyond]
-    watch.note(domain, version=version, bundle_id=bundle, num_calibration=n, p_values=p_values)
+    watch.note(
+        Seen(
+            domain=domain,
+            version=version,
+            bundle_id=bundle,
+            num_calibration=n,
+            p_value=(1 + int(b)) / (n + 1),
+        )
+        for b in beyond
+    )
 
 
 def test_another_version_or_bundle_begins_anew() -> None:
@@ -118,7 +126,7 @@ def test_memory_is_bounded_by_domains_and_by_scores() -> None:
 
 def test_what_is_not_calibrated_is_not_noted() -> None:
     watch = Watch()
-    watch.note("belt", version=1, bundle_id="b", num_calibration=0, p_values=[None, None])
+    watch.note([Seen(domain="belt", version=1, bundle_id="b", num_calibration=0, p_value=None)])
     assert watch.recent("belt").num_scores == 0
 
 
