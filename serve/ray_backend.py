@@ -101,26 +101,35 @@ class RayBackend:
 
     async def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
         """See `Backend`."""
-        return await self._write("create", domain=domain, settings=settings, by=by)
+        change: Change = await self._write("create", domain=domain, settings=settings, by=by)
+        return change
 
     async def enroll(
         self, domain: str, uploads: Sequence[Upload], *, by: str, idempotency_key: str | None
     ) -> Enrolment:
         """See `Backend`; without a key of the client's it gets one of ours, for retries."""
         key = idempotency_key or f"retry-{secrets.token_hex(16)}"
-        return await self._write("enroll", domain=domain, uploads=uploads, by=by, idempotency_key=key)
+        done: Enrolment = await self._write(
+            "enroll", domain=domain, uploads=uploads, by=by, idempotency_key=key
+        )
+        return done
 
     async def remove(self, domain: str, reference_id: str, *, purge: bool, by: str) -> Change:
         """See `Backend`."""
-        return await self._write("remove", domain=domain, reference_id=reference_id, purge=purge, by=by)
+        change: Change = await self._write(
+            "remove", domain=domain, reference_id=reference_id, purge=purge, by=by
+        )
+        return change
 
     async def rollback(self, domain: str, version: int, *, by: str) -> Change:
         """See `Backend`."""
-        return await self._write("rollback", domain=domain, version=version, by=by)
+        change: Change = await self._write("rollback", domain=domain, version=version, by=by)
+        return change
 
     async def delete(self, domain: str, *, by: str) -> Change:
         """See `Backend`."""
-        return await self._write("delete", domain=domain, by=by)
+        change: Change = await self._write("delete", domain=domain, by=by)
+        return change
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:
         """See `Backend`."""
