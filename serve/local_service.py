@@ -110,4 +110,4 @@ def _drain() -> None:
     import ray.serve as ray_serve
 
     ray_serve.delete(APPLICATION)
-    ray_serve.shutdown()
+    ray_serve.shutdown()  # type: ignore[no-untyped-call]

@@ -115,7 +115,8 @@ class RayBackend:
 
     async def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
         """See `Backend`."""
-        return await self._write("create", domain=domain, settings=settings, by=by)
+        change: Change = await self._write("create", domain=domain, settings=settings, by=by)
+        return change
 
     async def enroll(
         self, domain: str, uploads: Sequence[Upload], *, by: str, idempotency_key: str | None
@@ -134,15 +135,20 @@ class RayBackend:
 
     async def remove(self, domain: str, reference_id: str, *, purge: bool, by: str) -> Change:
         """See `Backend`."""
-        return await self._write("remove", domain=domain, reference_id=reference_id, purge=purge, by=by)
+        change: Change = await self._write(
+            "remove", domain=domain, reference_id=reference_id, purge=purge, by=by
+        )
+        return change
 
     async def rollback(self, domain: str, version: int, *, by: str) -> Change:
         """See `Backend`."""
-        return await self._write("rollback", domain=domain, version=version, by=by)
+        change: Change = await self._write("rollback", domain=domain, version=version, by=by)
+        return change
 
     async def delete(self, domain: str, *, by: str) -> Change:
         """See `Backend`."""
-        return await self._write("delete", domain=domain, by=by)
+        change: Change = await self._write("delete", domain=domain, by=by)
+        return change
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:
         """See `Backend`."""

@@ -97,5 +97,6 @@ def _num_threads(settings: ServeSettings) -> int:
 
     from cluster.local import machine
 
-    num_nodes = max(1, sum(bool(node["Alive"]) for node in ray.nodes()))
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    num_nodes = max(1, sum(bool(node["Alive"]) for node in nodes))
     return max(1, machine().num_cpus // math.ceil(settings.replicas / num_nodes))
