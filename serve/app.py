@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from dgad.references.store import ReferenceStore
+from dgad.references.reader import StoreReader
 from serve.backend import Backend
 from serve.documented import describe
 from serve.guard import Guard, Watch
@@ -32,7 +32,7 @@ def make_app(
     service = Service(
         settings=settings,
         backend=backend,
-        store=store or ReferenceStore(settings.store),
+        store=store or StoreReader(settings.store),
         # What waits to be decoded then waits for a scorer, where the backend bounds it again.
         workers=Workers(max_waiting=settings.max_queued),
     )
