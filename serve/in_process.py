@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from dgad.errors import UserError
 from dgad.references.domain import Change, DomainSettings, Enrolment, Upload
-from serve.backend import BusyError, Outcome, Query, Recent, Threshold, TimedOutError
+from serve.backend import Backend, BusyError, Outcome, Query, Recent, Threshold, TimedOutError
 from serve.batching import Batcher
 from serve.enrolment import Writer
 from serve.scoring import SurfaceScorer
@@ -22,8 +22,8 @@ MAX_WAITING_WRITES = 32
 """Each may take minutes: what waits behind so many would time out anyway."""
 
 
-class InProcessBackend:
-    """`serve.backend.Backend` without Ray, for tests, benchmarks and one process; belongs to one event loop.
+class InProcessBackend(Backend):
+    """Without Ray, for tests, benchmarks and one process; belongs to one event loop.
 
     What waits when the scorer gets free is its next batch, up to `batch_size`, whatever requests and domains
     it is of.
