@@ -12,9 +12,9 @@ from PIL import Image
 from dgad.errors import ImageError
 from dgad.evaluation.heatmaps import heat_png
 from serve.logs import ACCESS, log_to
+from serve.multipart import RawFile
 from serve.names import safe_name
 from serve.photographs import decode_query
-from serve.multipart import RawFile
 from serve.polyglots import check_is_only_image, image_type
 from serve.settings import Limits
 from serve.thumbnails import Thumbnails
