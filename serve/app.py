@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from dgad.references.store import ReferenceStore
+from dgad.references.reader import StoreReader
 from serve.backend import Backend
 from serve.documented import describe
 from serve.guard import Guard, Watch
@@ -32,7 +32,7 @@ def make_app(
     service = Service(
         settings=settings,
         backend=backend,
-        store=store or ReferenceStore(settings.store),
+        store=store or StoreReader(settings.store),
         # What waits to be decoded then waits for a scorer, where the backend bounds it again.
         workers=Workers(max_waiting=settings.max_queued),
     )
@@ -46,10 +46,11 @@ def make_app(
         docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False, lifespan=lifespan
     )
     app.state.service = service
-    for module in (health, domains, references, scoring, docs):
-        app.include_router(module.router)
+    routers = [module.router for module in (health, domains, references, scoring, docs)]
+    for router in routers:
+        app.include_router(router)
     page.add_to(app, page_folder)
-    add_handlers(app)
+    add_handlers(app, [*app.routes, *(route for router in routers for route in router.routes)])
     describe(app)
     app.add_middleware(Guard, settings=settings, ring=KeyRing(settings.store), watch=watch)
     return app

@@ -80,12 +80,14 @@ def ingress_app(settings: ServeSettings) -> "ASGIApp":
     """The HTTP application, inside an ingress replica."""
     settings = dataclasses.replace(settings, bundle=str(local_bundle(settings.bundle)))
     from serve.app import make_app
+    from serve.metrics import ServiceMetrics
     from serve.ray_backend import RayBackend
 
-    name = ray_serve.get_replica_context().app_name
+    context = ray_serve.get_replica_context()
+    name, metrics = context.app_name, ServiceMetrics(replica=context.replica_id.unique_id)
     scorer = ray_serve.get_deployment_handle(SCORER, app_name=name)
     keeper = ray_serve.get_deployment_handle(KEEPER, app_name=name)
-    return _one_request_id(make_app(settings, RayBackend(settings, scorer, keeper)))
+    return _one_request_id(make_app(settings, RayBackend(settings, scorer, keeper, metrics), watch=metrics))
 
 
 def _one_request_id(app: "ASGIApp") -> "ASGIApp":

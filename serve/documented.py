@@ -43,7 +43,7 @@ def image_bodies() -> dict[str, Any]:
     binary = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
     form = {
         "type": "object",
-        "properties": {"files": {"type": "array", "items": binary, "minItems": 1, "maxItems": 256}},
+        "properties": {"files": {"type": "array", "items": binary, "minItems": 1}},
         "required": ["files"],
         "description": "Any field names; every field must be a file.",
     }

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
-from dgad.errors import UserError
+from dgad.errors import MissingError, UserError
 from dgad.references.domain import Change
 from dgad.references.store import ReferenceStore
 from serve.backend import Recent
 from serve.bundle_place import local_bundle
-from serve.drift import RecentScores, Seen
+from serve.metrics import ServiceMetrics
 from serve.settings import ServeSettings
+from serve.watch import Seen, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,10 @@ class KeeperReplica:
         bundle = local_bundle(settings.bundle)
         self._writer = Writer(bundle, settings.store, device=settings.device, limits=settings.limits)
         self._store = ReferenceStore(settings.store)
-        self._recent = RecentScores()
+        self._watch = Watch()
+        self._metrics = ServiceMetrics(replica="keeper")
+        self._num_references = {d: len(self._store.head(d).references) for d in self._store.domains()}
+        self._count()
         # One thread: writes of one domain must follow each other, and each uses the whole machine.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
 
@@ -47,17 +51,33 @@ class KeeperReplica:
             )
         except UserError as error:
             return error
+        domain = arguments["domain"]
         if action == "delete":
-            self._recent.forget(arguments["domain"])
+            self._watch.forget(domain)
+            self._num_references.pop(domain, None)
+        else:
+            self._num_references[domain] = await asyncio.to_thread(self._current_references, domain)
+        self._count()
         return answer
 
     async def recent(self, domain: str) -> Recent:
         """How the domain's last scores lie in its calibration, since this keeper began."""
-        return self._recent.of(domain)
+        return self._watch.recent(domain)
 
     async def saw(self, scores: Sequence[Seen]) -> None:
         """What an ingress has answered since it last said so."""
-        self._recent.add(scores)
+        self._watch.note(scores)
+
+    def _current_references(self, domain: str) -> int:
+        try:
+            return len(self._store.head(domain).references)
+        except MissingError:  # deleted meanwhile
+            return 0
+
+    def _count(self) -> None:
+        self._metrics.store(
+            num_domains=len(self._num_references), num_references=sum(self._num_references.values())
+        )
 
     def _done(self, action: Write, arguments: Mapping[str, Any]) -> Change | None:
         log = self._store.log(arguments["domain"])

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,7 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
 from dgad.errors import (
     BundleError,
@@ -108,25 +109,28 @@ def problem_of(request_id: str, error: Exception) -> Response:
     )
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Give the application these answers; what escapes them is caught by `serve.guard`."""
+def add_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Give the application these answers; what escapes them is caught by `serve.guard`.
+
+    `routes`: all that there are, to tell which methods a path takes.
+    """
 
     async def handle(request: Request, error: Exception) -> Response:
         if isinstance(error, ClientDisconnect):
             raise error
         if isinstance(error, HTTPException) and error.status_code == 405:
-            error.headers = {"Allow": ", ".join(_allowed_methods(request))}
+            error.headers = {"Allow": ", ".join(_allowed_methods(request.scope, routes))}
         return problem_of(facts_of(request.scope).request_id, error)
 
     for kind in (HTTPException, RequestValidationError, DgadError):
         app.add_exception_handler(kind, handle)
 
 
-def _allowed_methods(request: Request) -> list[str]:
+def _allowed_methods(scope: Scope, routes: Sequence[BaseRoute]) -> list[str]:
     """All that the path takes; Starlette itself names those of the first route only."""
     allowed: set[str] = set()
-    for route in request.app.routes:
-        match, _ = route.matches(request.scope)
+    for route in routes:
+        match, _ = route.matches(scope)
         if match is not Match.NONE:
             allowed |= getattr(route, "methods", None) or set()
     return sorted(allowed)

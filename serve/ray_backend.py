@@ -30,8 +30,9 @@ from serve.backend import (
     UnavailableError,
 )
 from serve.batching import Batcher
-from serve.drift import Seen
+from serve.metrics import ServiceMetrics
 from serve.settings import ServeSettings
+from serve.watch import Seen, seen
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -61,8 +62,15 @@ class WrongSize:
 class RayBackend:
     """`serve.backend.Backend` over handles; belongs to one event loop."""
 
-    def __init__(self, settings: ServeSettings, scorer: Handle, keeper: Handle) -> None:
+    def __init__(
+        self,
+        settings: ServeSettings,
+        scorer: Handle,
+        keeper: Handle,
+        metrics: ServiceMetrics | None = None,
+    ) -> None:
         self._settings = settings
+        self._metrics = metrics or ServiceMetrics()
         self._scorer = scorer
         self._keeper = keeper
         self._about: Mapping[str, Any] | None = None
@@ -85,7 +93,12 @@ class RayBackend:
                 f"{waiting} images wait for a scorer already, and at most {self._settings.max_queued} may:"
                 " try again a little later."
             )
-        answers = await self._in_time(self._batches.ask(queries), self._settings.request_timeout_s, "scored")
+        asked = asyncio.ensure_future(self._batches.ask(queries))
+        self._metrics.queue(self._batches.num_waiting)
+        try:
+            answers = await self._in_time(asked, self._settings.request_timeout_s, "scored")
+        finally:
+            self._metrics.queue(self._batches.num_waiting)
         outcomes: list[Outcome] = []
         for answer in answers:
             if isinstance(answer, WrongSize):
@@ -95,6 +108,7 @@ class RayBackend:
                 raise answer
             outcomes.append(answer)
         self._note(queries[0].domain, outcomes)
+        self._metrics.scored(queries[0].domain, [o.verdict for o in outcomes])
         if self._about is not None and any(o.bundle_id != self._about["bundle_id"] for o in outcomes):
             self._about = None
         return outcomes
@@ -109,9 +123,14 @@ class RayBackend:
     ) -> Enrolment:
         """See `Backend`; without a key of the client's it gets one of ours, for retries."""
         key = idempotency_key or f"retry-{secrets.token_hex(16)}"
-        done: Enrolment = await self._write(
-            "enroll", domain=domain, uploads=uploads, by=by, idempotency_key=key
-        )
+        try:
+            done: Enrolment = await self._write(
+                "enroll", domain=domain, uploads=uploads, by=by, idempotency_key=key
+            )
+        except UserError:
+            self._metrics.enrolment("refused")
+            raise
+        self._metrics.enrolment("repeated" if done.is_repeated else "added" if done.added else "nothing_new")
         return done
 
     async def remove(self, domain: str, reference_id: str, *, purge: bool, by: str) -> Change:
@@ -152,9 +171,7 @@ class RayBackend:
 
     def _note(self, domain: str, outcomes: Sequence[Outcome]) -> None:
         """Tell the keeper what was scored, a moment later together with what comes until then."""
-        self._seen += [
-            Seen(domain=domain, calibration=f"{o.bundle_id} {o.version}", p_value=o.p_value) for o in outcomes
-        ]
+        self._seen += seen(domain, outcomes)
         if self._telling is None or self._telling.done():
             self._telling = asyncio.get_running_loop().create_task(
                 self._tell(), context=contextvars.Context()
@@ -162,12 +179,12 @@ class RayBackend:
 
     async def _tell(self) -> None:
         await asyncio.sleep(_TELL_AFTER_S)
-        seen, self._seen = self._seen[-_MOST_TOLD:], []
+        scores, self._seen = self._seen[-_MOST_TOLD:], []
         try:
             async with asyncio.timeout(_RECENT_TIMEOUT_S):
-                await _call(self._keeper, "saw", seen)
+                await _call(self._keeper, "saw", scores)
         except (TimeoutError, RayError, RayServeException, grpc.RpcError):
-            logger.warning("the keeper did not hear of %d scores", len(seen))
+            logger.warning("the keeper did not hear of %d scores", len(scores))
 
     async def _score_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | WrongSize | UserError]:
         return await _call(self._scorer, "score", list(queries))  # type: ignore[no-any-return]

@@ -1,13 +1,21 @@
 """The JSON of `/v1`, as OpenAPI describes it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dgad.evaluation.calibration import CalibrationScheme
 from serve.backend import Guarantee, Scheme, Verdict
 
 _REFERENCE_ID = "3f786850e387550fdab836ed7e6dc881de23001b3f786850e387550fdab836ed"
+
+
+def _whole(value: object) -> object:
+    """2.0 is a whole number to JSON, though not to a strict `int`."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 class Answer(BaseModel):
@@ -39,7 +47,7 @@ class SettingsBody(Asked):
         description="`split` keeps half of the references back: then the promise is exact. `leave_one_out`"
         " compares with all of them, and its promise is approximate.",
     )
-    coreset: int | None = Field(
+    coreset: Whole | None = Field(
         default=None,
         ge=2,
         le=100_000,
@@ -53,7 +61,7 @@ class SettingsBody(Asked):
 class RollbackBody(Asked):
     """Which version becomes current."""
 
-    version: int = Field(ge=1, le=2**31 - 1, examples=[1])
+    version: Whole = Field(ge=1, le=2**31 - 1, examples=[1])
 
 
 class SettingsAnswer(Answer):

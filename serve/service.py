@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Reader(Protocol):
-    """The reading side of `dgad.references.store.ReferenceStore`."""
+    """What is asked of `dgad.references.reader.StoreReader`."""
 
     def domains(self) -> tuple[str, ...]:
         """Names of those that exist."""

@@ -8,8 +8,8 @@ from dgad.errors import StoreError
 from dgad.references.enrolled_files import drop_made_with
 from dgad.references.history import live_references, purged_ids
 from dgad.references.log import Log
-from dgad.references.photographs import FOLDERS, Photographs
-from dgad.references.place import Place
+from dgad.references.photographs import Photographs
+from dgad.references.place import FOLDERS, Place
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ from dgad.references.log import is_reference_id
 from dgad.references.place import Place
 
 _NUM_WRITERS = 8
-FOLDERS = ("changes", "images", "fingerprints", "enrolled")
 
 
 def id_of(data: bytes) -> str:

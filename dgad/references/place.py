@@ -12,6 +12,9 @@ from dgad.errors import RecordError, StoreError
 from dgad.files import remove_stale_temporaries, sync_folder
 from dgad.storage import Storage
 
+FOLDERS = ("changes", "images", "fingerprints", "enrolled")
+"""Of each domain."""
+
 _LOCK_TIMEOUT_S = 120.0
 _STALE_S = 300.0
 K = TypeVar("K")
@@ -102,8 +105,9 @@ class Place:
             return
         folder = Path(self.path(f"domains/{domain}"))
         with _troubles("written", str(folder)):
-            if not folder.is_dir():
-                (folder / "changes").mkdir(parents=True, exist_ok=True)
+            if not (folder / FOLDERS[-1]).is_dir():
+                for name in FOLDERS:
+                    (folder / name).mkdir(parents=True, exist_ok=True)
                 for made in (folder, folder.parent, folder.parent.parent):  # to survive a power cut
                     sync_folder(made)
             lock = FileLock(folder / ".lock", timeout=_LOCK_TIMEOUT_S)

@@ -45,7 +45,7 @@ async def bundle(request: Request) -> Response:
     """The bundle that scores: its method, what it was trained on, and how well it did."""
     service = service_of(request)
     about = await service.about()
-    if not service.bundle:
+    if not service.bundle and "created_at" not in about:
         service.bundle.update(await service.workers.run(_of_the_folder, service))
     known = {**service.bundle, **about}
     return json_answer(

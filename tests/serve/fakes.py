@@ -173,6 +173,9 @@ class FakeBackend:
             "title": "Nearest patch",
             "image_size_px": IMAGE_SIZE_PX,
             "device": "cpu",
+            "created_at": "2026-01-05T08:00:00+00:00",
+            "training_domains": ["grid", "wood"],
+            "metrics": {"image_auroc": 0.9},
         }
 
     async def _outcome(self, query: Query) -> Outcome:

@@ -233,6 +233,9 @@ def test_health_readiness_and_what_scores(service: Served) -> None:
     assert service.ask("GET", "/healthz").json() == {"status": "ok"}
     assert service.ask("HEAD", "/healthz").status_code == 200
     assert service.ask("GET", "/readyz").json() == {"ready": True, "bundle_id": BUNDLE_ID}
+    told = service.ask("GET", "/v1/bundle").json()
+    assert (told["bundle_id"], told["method"], told["image_size_px"]) == (BUNDLE_ID, "patch_knn", 64)
+    assert told["training_domains"] == ["grid", "wood"]
 
 
 def test_the_page_its_files_and_the_description_ask_no_other_site(service: Served) -> None:

@@ -1,4 +1,4 @@
-"""Keys, hosts, origins, sizes and speeds: what is refused before it is read, and what every answer carries."""
+"""Keys, hosts, origins, sizes: what is refused before it is read, and what every answer carries."""
 
 import json
 import logging

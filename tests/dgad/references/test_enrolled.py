@@ -1,5 +1,6 @@
 """Enrolled states come back as they were, or not at all."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ STATE = Enrolled(
         "half": torch.tensor([1.5, -2.0], dtype=torch.bfloat16),
         "scale": torch.tensor(0.25),
         "none": torch.zeros(0, 3),
+        "empty": torch.zeros(0),
         "view": torch.arange(10)[::2],
     },
 )
@@ -80,6 +82,14 @@ def test_a_state_comes_back_as_it_was(store: ReferenceStore) -> None:
     assert calibration.scores.tolist() == CALIBRATION.scores.tolist()
     for name in ("scheme", "guarantee", "num_compared", "map_low", "map_high", "map_limit"):
         assert getattr(calibration, name) == getattr(CALIBRATION, name)
+
+
+def test_a_state_without_calibration_comes_back(store: ReferenceStore) -> None:
+    bare = dataclasses.replace(CALIBRATION, scores=np.zeros(0), scheme="none", guarantee="none")
+    EnrolledStore(store).save("oak", KEY, STATE, bare, [id_number(1)])
+    found = EnrolledStore(store).load("oak", KEY)
+    assert found is not None
+    assert found[1].scores.shape == (0,)
 
 
 def test_a_damaged_file_is_like_none(store: ReferenceStore) -> None:
