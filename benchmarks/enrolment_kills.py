@@ -16,6 +16,7 @@ import hashlib
 import io
 import itertools
 import json
+import os
 import random
 import struct
 import subprocess
@@ -312,7 +313,11 @@ def _life(
         ",".join(domains),
         str(seed),
     ]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # The same dgad as here, wherever that is imported from.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     lines = _lines(process.stdout)
