@@ -19,7 +19,7 @@ _START_TIMEOUT_S = 300.0
 Tell = Callable[[str], None]
 
 
-class Stopped(BaseException):  # noqa: N818  # what is so, not what went wrong
+class Stopped(BaseException):  # what is so, not what went wrong
     """SIGTERM or Ctrl-C came."""
 
 
@@ -110,4 +110,4 @@ def _drain() -> None:
     import ray.serve as ray_serve
 
     ray_serve.delete(APPLICATION)
-    ray_serve.shutdown()
+    ray_serve.shutdown()  # type: ignore[no-untyped-call]

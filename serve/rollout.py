@@ -94,14 +94,13 @@ def _switch(
         remember(dataclasses.replace(reached.running, bundle=settings.bundle))
 
 
-def embed_all(settings: ServeSettings, progress: Callable[[int, int], None] | None = None) -> int:
+def embed_all(settings: ServeSettings) -> int:
     """Make every enrolled state that is missing for the settings' bundle, as a process that gives way."""
     from serve.enrolment import Writer
 
-    del progress
     os.nice(10)
     bundle = local_bundle(settings.bundle)
-    return int(Writer(bundle, settings.store, device=settings.device, limits=settings.limits).embed_all())
+    return Writer(bundle, settings.store, device=settings.device, limits=settings.limits).embed_all()
 
 
 def _embed_here(reached: Reached, settings: ServeSettings, bundle: str) -> int:
