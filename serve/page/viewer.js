@@ -22,7 +22,10 @@ export function viewerOf(result, place) {
   const controls = h("div", { class: "controls" });
   // Numbers keep their size on the screen however large the photograph is shown.
   const watcher = new ResizeObserver(() => photo.naturalWidth && photo.clientWidth && drawBoxes(boxes, answer.regions, photo));
-  photo.addEventListener("load", () => watcher.observe(photo));
+  photo.addEventListener("load", () => {
+    stage.style.setProperty("--aspect", String(photo.naturalWidth / photo.naturalHeight));
+    watcher.observe(photo);
+  });
   photo.addEventListener("error", () => {
     frame.hidden = true;
     fill(controls, h("p", { class: "hint" }, "This browser cannot show the file; its score stands."));

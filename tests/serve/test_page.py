@@ -121,9 +121,13 @@ def test_the_heatmap_lies_over_the_photograph_as_clearly_as_the_slider_says(brow
             " return [Math.min(...alpha), Math.max(...alpha)]; }"
         )
         assert clear < 100 < solid
-        photo, over = page.locator(".stage-photo").bounding_box(), heat.bounding_box()
-        assert photo is not None
-        assert over == pytest.approx(photo, abs=1)
+        for is_large in (False, True):
+            page.get_by_label("Enlarge").set_checked(is_large)
+            photo = page.locator(".stage-photo").bounding_box()
+            assert photo is not None
+            # Photographs here are twice as wide as high.
+            assert photo["width"] == pytest.approx(2 * photo["height"], abs=1)
+            assert heat.bounding_box() == pytest.approx(photo, abs=1)
 
         slider = page.get_by_label("Heatmap", exact=True)
         slider.focus()
