@@ -10,10 +10,12 @@ what must be refused must be. Exits 1 otherwise.
 import argparse
 import collections
 import contextlib
+import logging
 import subprocess
 import sys
 import sysconfig
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,6 +90,8 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=100, help="per operation, by schemathesis; 0: none")
     parser.add_argument("--url", help="a running service without keys, instead of one in this process")
     given = parser.parse_args()
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # one line for each that is no HTTP
+    warnings.filterwarnings("ignore", module="PIL")
     with contextlib.ExitStack() as stack:
         url = given.url or stack.enter_context(small_service())
         num_wrong = send_corpus(url, given.count, given.seed)

@@ -111,7 +111,7 @@ class EnrolledStates:
         for reference, image in zip(references, loaded, strict=True):
             self._images[reference.id] = image
             self._images.move_to_end(reference.id)
-        while sum(i.images.nbytes for i in self._images.values()) > _MAX_KEPT_BYTES:
+        while len(self._images) * loaded[0].images.nbytes > _MAX_KEPT_BYTES:  # all are of one size
             self._images.popitem(last=False)
         return ImageSet(
             images=torch.cat([i.images for i in loaded]), keys=tuple(k for i in loaded for k in i.keys)

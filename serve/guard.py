@@ -29,6 +29,8 @@ _CHUNK_TIMEOUT_S = 30.0
 _BODIES_AT_ONCE = 4
 """How many bodies of the largest size may be held at the same time."""
 
+_DOMAIN_IS_THERE = frozenset({409, 413, 415, 429, 503, 504})
+
 _EVERY_ANSWER = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -188,15 +190,16 @@ class Guard:
 
     def _tell(self, scope: Scope, facts: Facts, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "unmatched"
-        domain = (scope.get("path_params") or {}).get("domain")
         status = facts.status or 500
+        domain = str((scope.get("path_params") or {}).get("domain", ""))[:64] or None
         if self._watch is not None:
             self._watch.request(
                 method=scope["method"],
                 route=route,
                 status=status,
                 seconds=seconds,
-                domain=domain,
+                # Names that there are not would make metrics without end.
+                domain=domain if status < 400 or status in _DOMAIN_IS_THERE else None,
                 num_images=facts.num_images,
             )
         if ACCESS.isEnabledFor(20):

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from filelock import FileLock
 
@@ -26,6 +26,7 @@ KEYS_FILE = "keys.json"
 FORMAT_VERSION = 1
 _PREFIX = "dgad_"
 _NUM_RANDOM_BYTES = 32
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _REREAD_AFTER_S = 2.0
 """How old what was read from an object store may be: a revoked key is refused after that."""
@@ -165,7 +166,10 @@ def _parse(data: bytes | None, path: str) -> tuple[Key, ...]:
             raise StoreError(
                 f"{path} is of format {version}, newer than this version's: install a newer dgad."
             )
-        return tuple(Key(**entry) for entry in content["keys"])
+        keys = tuple(Key(**entry) for entry in content["keys"])
+        if not all(_SHA256.fullmatch(key.sha256) and key.scope in get_args(Scope) for key in keys):
+            raise ValueError
+        return keys
     except (ValueError, KeyError, TypeError):
         raise StoreError(
             f"{path} is damaged, so no key can be checked: restore it, or make new keys."

@@ -20,6 +20,9 @@ def draw(photograph: Photograph, outcome: Outcome, kind: HeatmapKind) -> bytes |
     return heat_png(outcome.heat, (width, height), low=outcome.heat_low, high=outcome.heat_high)
 
 
-def data_uri(png: bytes) -> str:
-    """As an `<img>` takes it."""
+def draw_uri(photograph: Photograph, outcome: Outcome, kind: HeatmapKind) -> str | None:
+    """The same as an `<img>` takes it."""
+    png = draw(photograph, outcome, kind)
+    if png is None:
+        return None
     return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from dgad.references.domain import CalibrationScheme
+from dgad.evaluation.calibration import CalibrationScheme
 from serve.backend import Guarantee, Scheme, Verdict
 
 _REFERENCE_ID = "3f786850e387550fdab836ed7e6dc881de23001b3f786850e387550fdab836ed"

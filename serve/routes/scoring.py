@@ -13,7 +13,7 @@ from serve.backend import Query as Asked
 from serve.documented import errors, image_bodies
 from serve.multipart import RawFile
 from serve.photographs import Photograph, decode_query
-from serve.pictures import HeatmapKind, data_uri, draw
+from serve.pictures import HeatmapKind, draw, draw_uri
 from serve.problems import Refusal
 from serve.routes import DomainName, json_answer
 from serve.service import Service, facts_in, service_of
@@ -66,10 +66,11 @@ async def score(
     except ImageSizeChangedError as changed:  # a new bundle took over in between
         size_px = changed.image_size_px
         photographs, outcomes = await _scored(service, domain, files, size_px, wants_map=kind != "none")
-    pictures = await _drawn(service, photographs, outcomes, kind)
     if wants_png:
-        return _png_answer(outcomes[0], pictures[0])
-    return json_answer(_answer(domain, photographs, outcomes, pictures, started))
+        picture = await service.workers.run(draw, photographs[0], outcomes[0], kind)
+        return _png_answer(outcomes[0], picture)
+    heatmaps = await _drawn(service, photographs, outcomes, kind)
+    return json_answer(_answer(domain, photographs, outcomes, heatmaps, started))
 
 
 async def _scored(
@@ -121,11 +122,11 @@ async def _prepared(
 
 async def _drawn(
     service: Service, photographs: list[Photograph], outcomes: list[Outcome], kind: HeatmapKind
-) -> list[bytes | None]:
+) -> list[str | None]:
     if kind == "none":
         return [None] * len(outcomes)
     pairs = zip(photographs, outcomes, strict=True)
-    tasks = [service.workers.run(draw, photograph, outcome, kind) for photograph, outcome in pairs]
+    tasks = [service.workers.run(draw_uri, photograph, outcome, kind) for photograph, outcome in pairs]
     return await asyncio.gather(*tasks)
 
 
@@ -133,7 +134,7 @@ def _answer(
     domain: str,
     photographs: list[Photograph],
     outcomes: list[Outcome],
-    pictures: list[bytes | None],
+    heatmaps: list[str | None],
     started: float,
 ) -> schemas.ScoreAnswer:
     last = outcomes[-1]
@@ -144,10 +145,10 @@ def _answer(
             photograph.name,
             outcome,
             view if outcome.threshold == threshold else threshold_view(outcome.threshold),
-            heatmap=None if picture is None else data_uri(picture),
+            heatmap=heatmap,
             milliseconds=milliseconds,
         )
-        for photograph, outcome, picture in zip(photographs, outcomes, pictures, strict=True)
+        for photograph, outcome, heatmap in zip(photographs, outcomes, heatmaps, strict=True)
     ]
     return schemas.ScoreAnswer(
         domain=domain,

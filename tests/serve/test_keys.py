@@ -75,7 +75,14 @@ def test_keys_made_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"format_version": 1, "keys": [{"name": "a"}]}', '{"format_version": 9, "keys": []}']
+    "text",
+    [
+        "{",
+        "[]",
+        '{"format_version": 1, "keys": [{"name": "a"}]}',
+        '{"format_version": 1, "keys": [{"name": "a", "scope": "all", "sha256": "é", "created_at": ""}]}',
+        '{"format_version": 9, "keys": []}',
+    ],
 )
 def test_a_file_that_cannot_be_read_is_an_error_and_never_an_empty_ring(tmp_path: Path, text: str) -> None:
     (tmp_path / "keys.json").write_text(text)
