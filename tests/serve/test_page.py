@@ -1,18 +1,21 @@
 """The web page in a real browser against the real service: one bundle, one process."""
 
 import dataclasses
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
+from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 
 from serve.app import make_app
 from serve.in_process import InProcessBackend
 from serve.keys import KeyRing
 from serve.settings import ServeSettings
+from tests.dgad.methods.surfaces import SIZE
 from tests.serve.browser import PHONE, chromium, drop, overflow_px, tab
 from tests.serve.live import serving
 from tests.serve.surfaces import bundled, photographs
@@ -143,6 +146,19 @@ def test_the_heatmap_lies_over_the_photograph_as_clearly_as_the_slider_says(brow
         expect(page.locator(".box").first).to_be_hidden()
 
 
+def test_a_tiff_is_shown_by_the_picture_that_the_service_makes_of_it(browser: Browser, served: Served):
+    served.enrolled("scanned", [data for _, data in good(3)])
+    tiff = io.BytesIO()
+    Image.open(io.BytesIO(bad(1)[0][1])).save(tiff, format="TIFF")
+    with tab(browser, served.url) as page:
+        page.goto("/#/d/scanned")
+        drop(page, [("scan.tif", tiff.getvalue())])
+        photo = page.locator(".stage-photo")
+        expect(photo).to_have_js_property("naturalWidth", 2 * SIZE)
+        expect(photo).to_have_js_property("complete", True)
+        expect(page.locator(".viewer")).to_contain_text("TIFF")
+
+
 def test_rolling_back_makes_the_next_score_come_from_the_older_version(browser: Browser, served: Served):
     first, second = photographs(6, seed=1), photographs(4, seed=2)
     served.enrolled("rolled", first, second)
@@ -248,7 +264,8 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, served: Served):
         for _ in range(40):
             page.keyboard.press("Tab")
             named = page.evaluate(
-                "(e => e.getAttribute('aria-label') || e.textContent || e.name)(document.activeElement)"
+                "(e => e === document.body ? '' : e.getAttribute('aria-label') || e.textContent || e.name)"
+                "(document.activeElement)"
             )
             if name in named:
                 style = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
@@ -269,6 +286,7 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, served: Served):
         tab_to("typed")
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", name="typed")).to_be_focused()
+        expect(page.locator(".drop")).to_be_visible()
         tab_to("Choose photographs")
         with page.expect_file_chooser() as chosen:
             page.keyboard.press("Enter")
