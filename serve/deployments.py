@@ -11,17 +11,18 @@ from ray import serve as ray_serve
 
 from dgad.settings import from_dict
 from serve.bundle_place import local_bundle
+from serve.gate import GATE
 from serve.keeper import KeeperReplica
 from serve.ray_environment import LOGGING
 from serve.replica import ScorerReplica
+from serve.service_config import INGRESS, IS_DRAINING
 from serve.settings import ServeSettings
 
 if TYPE_CHECKING:
     from ray.serve import Application
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-APPLICATION = "dgad"
-INGRESS, SCORER, KEEPER = "Ingress", "Scorer", "Keeper"
+SCORER, KEEPER = "Scorer", "Keeper"
 
 _MAX_ONGOING = 10_000
 """Serve's own bound on what it hands out; the ingress bounds what waits, and says 429."""
@@ -65,15 +66,30 @@ def application(settings: ServeSettings) -> "Application":
         return ingress_app(settings)
 
     ingress = _deployment(
-        ray_serve.ingress(make_ingress)(),
+        ray_serve.ingress(make_ingress)(IngressReplica),
         name=INGRESS,
         num_replicas=min(2, settings.replicas),
         ray_actor_options={"num_cpus": 0},
         graceful_shutdown_timeout_s=settings.enrolment_timeout_s + 20,
         **_surge(),
     )
-    bound: Application = ingress.bind(scorer.bind(settings), keeper.bind(settings))
+    bound: Application = ingress.bind(settings, scorer.bind(settings), keeper.bind(settings))
     return bound
+
+
+class IngressReplica:
+    """What Serve asks of an ingress beside HTTP: to close its gate, by a changed `user_config`."""
+
+    def __init__(self, settings: ServeSettings, scorer: Any, keeper: Any) -> None:
+        del scorer, keeper  # bound, so that Serve deploys them; the application asks for them by name
+        self._settings = settings
+
+    async def reconfigure(self, config: dict[str, Any]) -> None:
+        """Returns when all are out; the longest write may take that long."""
+        if config.get(IS_DRAINING):
+            await GATE.close(self._settings.enrolment_timeout_s + 10)
+        else:
+            GATE.open()
 
 
 def ingress_app(settings: ServeSettings) -> "ASGIApp":
@@ -87,7 +103,9 @@ def ingress_app(settings: ServeSettings) -> "ASGIApp":
     name, metrics = context.app_name, ServiceMetrics(replica=context.replica_id.unique_id)
     scorer = ray_serve.get_deployment_handle(SCORER, app_name=name)
     keeper = ray_serve.get_deployment_handle(KEEPER, app_name=name)
-    return _one_request_id(make_app(settings, RayBackend(settings, scorer, keeper, metrics), watch=metrics))
+    return _one_request_id(
+        GATE.around(make_app(settings, RayBackend(settings, scorer, keeper, metrics), watch=metrics))
+    )
 
 
 def _one_request_id(app: "ASGIApp") -> "ASGIApp":
@@ -129,7 +147,7 @@ def _scaling(settings: ServeSettings) -> dict[str, Any]:
 def _surge() -> dict[str, Any]:
     # Since Ray 2.60; before, a deployment of one replica stops while its successor starts, and requests wait.
     known = inspect.signature(ray_serve.deployment).parameters
-    return {"max_surge_percent": 25} if "max_surge_percent" in known else {}
+    return {"max_surge_percent": 100} if "max_surge_percent" in known else {}
 
 
 def _gpu_shares(settings: ServeSettings) -> tuple[dict[str, float], dict[str, float]]:

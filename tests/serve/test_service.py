@@ -154,7 +154,7 @@ def test_a_new_bundle_is_rolled_out_without_a_request_lost(
 def test_at_its_end_it_finishes_what_was_begun(service: Service, run: Run) -> None:
     port = service.running.port
     answers: list[int] = []
-    form = [("files", (f"{i}.png", DEFECT, "image/png")) for i in range(100)]
+    form = [("files", (f"{i}.png", DEFECT, "image/png")) for i in range(40)]
     scoring = threading.Thread(
         target=lambda: answers.append(service.ask("POST", "/v1/domains/carpet/score", files=form).status_code)
     )

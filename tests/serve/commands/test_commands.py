@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -150,3 +152,12 @@ def test_a_bundle_is_fetched_from_a_uri_and_shipped_with_the_code(bundle: Path, 
     assert json.loads((folder / SHIPPED_BUNDLE / "manifest.json").read_text())["format_version"] == 1
     with pytest.raises(BundleError, match="is no bundle"):
         local_bundle((tmp_path / "nothing").as_uri())
+
+
+def test_a_process_that_has_ended_is_gone_though_nobody_asked_how() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert process_began(child.pid) is not None
+        assert child.stdin is not None
+        child.stdin.close()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert process_began(child.pid) is None
