@@ -1,4 +1,4 @@
-"""The load that serving's benchmark makes: new bytes every time, the same pixels, and every answer counted."""
+"""The load of the benchmark of serving: new bytes every time, the same pixels, and every answer counted."""
 
 import asyncio
 import io
@@ -43,7 +43,7 @@ def test_every_answer_is_timed_and_a_refusal_ends_the_load() -> None:
         assert len({heard.body for heard in server.heard}) == len(server.heard)
         assert 0.05 <= min(latencies_s) <= max(latencies_s) <= seconds < 1
         server.script = [error(429, "busy", "Too much waits.")]
-        with pytest.raises(RuntimeError, match="answered 429: .*Too much waits"):
+        with pytest.raises(RuntimeError, match=r"answered 429: .*Too much waits"):
             asyncio.run(serving_load.load(server.url, [_png()], clients=1, seconds=1))
 
 
