@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from cluster.connect import on_every_node
-from dgad.domains import open_dataset
 from dgad.errors import DataError, DgadError, UserError
 from dgad.storage import Storage, probe
-from tune.data_cache import local_copy
 from tune.places import SHARED_FOLDER
 from tune.run import Run, code_version
+from tune.study_data import open_data
 
 _TIMEOUT_S = 120.0
 
@@ -52,8 +51,7 @@ def _check_data(run: Run) -> None:
             )
         return
     try:
-        place = local_copy(run.data, run.disk_cache)
-        found = open_dataset(place, layout=run.study.layout).fingerprint()
+        found = open_data(run.study, run.data, run.disk_cache).dataset.fingerprint()
     except DataError as error:
         raise DataError(
             f"{error} Every host must see the data at {run.data}: put it on a shared file system, or pack it"

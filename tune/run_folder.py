@@ -45,6 +45,8 @@ class RunInfo:
     started_at: str = dataclasses.field(default_factory=utc_now)
     wall_s: float = 0.0
     """Of all earlier runs of the study that ended by themselves or by Ctrl-C."""
+    extra_targets: tuple[str, ...] = ()
+    """Domains of another data set, which no cell may choose by."""
     format_version: int = 1
 
 

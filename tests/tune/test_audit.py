@@ -18,11 +18,12 @@ from tests.tune.conftest import DOMAINS
 from tests.tune.helpers import run_on
 from tune.audit import audit
 from tune.cells import Cell, cells_of
+from tune.journals import journal_path
 from tune.ledger import Ledger
 from tune.outer import OuterWorker
 from tune.rows import OuterJob, seal
 from tune.run import Run
-from tune.searcher import METRIC, MatrixSearcher, journal_path, open_study
+from tune.searcher import METRIC, MatrixSearcher, open_study
 from tune.selection import SCORES, VALUES, mean_values, read_inner_score, trial_summaries
 from tune.study import write_study
 from tune.workbench import Workbench

@@ -8,10 +8,11 @@ import re
 import shutil
 import subprocess
 
+import pyarrow.csv as pa_csv
 import pytest
 
 from dgad.report import leaderboard, write_report
-from dgad.report.page import figure
+from dgad.report.page import FILES_FOLDER, figure
 from dgad.report.summary import read_summary, write_summary
 from dgad.report.tables import METRIC_TITLES, optimism, outer_records
 from tests.dgad.report.synthetic_run import DOMAINS, make_record, make_records, make_run, make_summary
@@ -63,13 +64,21 @@ def test_the_pages_numbers_are_the_tables_numbers(run):
     page = Page(write_report(run).read_text())
     seen = 0
     for metric in METRIC_TITLES:
+        table = pa_csv.read_csv(run / FILES_FOLDER / "tables" / f"leaderboard_{metric}.csv")
+        shown = {row["method"]: row for row in table.to_pylist()}
         for row in leaderboard(records, metric):
-            assert page.cells[f"table-{metric}", row.label, "mean"] == figure(row.mean.value)
+            exported = shown[row.label]
+            assert exported["mean"] == row.mean.value
+            assert page.cells[f"table-{metric}", row.label, "mean"] == figure(exported["mean"])
             for target, estimate in row.by_target.items():
-                assert page.cells[f"table-{metric}", row.label, target] == figure(estimate.value)
+                assert exported[target] == estimate.value
+                assert page.cells[f"table-{metric}", row.label, target] == figure(exported[target])
                 seen += 1
+            if metric == "image_auroc":
+                shown_ms = page.cells[f"table-{metric}", row.label, "ms_per_image"]
+                assert shown_ms == figure(exported["ms_per_image"], 1)
     assert seen == len(METRIC_TITLES) * 4 * len(DOMAINS)
-    assert len(page.cells) == seen + len(METRIC_TITLES) * 4
+    assert len(page.cells) == seen + len(METRIC_TITLES) * 4 + 4
 
 
 def test_the_page_needs_nothing_from_outside(run):
