@@ -109,9 +109,8 @@ def _cell(
     """`entries` are the cell's own."""
     label, _, target = name.rpartition("@")
     method, bracket, protocol = label.partition(" [")
-    seal: Mapping[str, Any] = next(
-        (e["detail"] for e in entries if e["purpose"] == "seal" and e["detail"]), {}
-    )
+    seals = [e["detail"] for e in entries if e["purpose"] == "seal" and e["detail"]]
+    seal: Mapping[str, Any] = seals[0] if seals else {}
     ids: dict[str, dict[str, str]] = {}
     for entry in entries:
         record = records.get(entry["record_id"]) if entry["purpose"] == "outer" else None
