@@ -95,6 +95,8 @@ def summarise(
         fits_elsewhere=count.elsewhere,
         not_applicable=dict(not_applicable),
         distances=kept or _distances(run, device=workbench.run.device),
+        extra_location=study.extra_targets or "",
+        extra_fingerprint=run.extra_fingerprint,
         extra_targets=run.extra_targets,
         bundle=None,
     )

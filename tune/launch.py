@@ -55,10 +55,11 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
         if not is_begun and study.extra_targets is not None:
             check_images(local_copy(study.extra_targets, request.disk_cache), None)
         info = RunInfo(
-            data_fingerprint=found.dataset.fingerprint(),
+            data_fingerprint=found.fingerprint(),
             code_version=code_version(),
             command=request.command,
             extra_targets=found.extra_targets,
+            extra_fingerprint=found.extra_fingerprint(),
         )
         if is_begun and (before := read_info(folder)) is not None:
             check_unchanged(before, info, study.name, data)
@@ -71,6 +72,7 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
             data=data,
             domains=found.domains,
             extra_targets=found.extra_targets,
+            extra_fingerprint=info.extra_fingerprint,
             data_fingerprint=info.data_fingerprint,
             code_version=info.code_version,
             device=place.device,

@@ -66,6 +66,8 @@ def summary_now(folder: Path) -> tuple[StudySummary, str]:
         cells=cells,
         fits_computed=found.fits.computed,
         fits_reused=found.fits.shared,
+        extra_location=study.extra_targets or "",
+        extra_fingerprint=info.extra_fingerprint,
         extra_targets=info.extra_targets,
     )
     return summary, _standing(found)

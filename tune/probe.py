@@ -51,14 +51,16 @@ def _check_data(run: Run) -> None:
             )
         return
     try:
-        found = open_data(run.study, run.data, run.disk_cache).dataset.fingerprint()
+        seen = open_data(run.study, run.data, run.disk_cache)
+        found = (seen.fingerprint(), seen.extra_fingerprint())
     except DataError as error:
         raise DataError(
             f"{error} Every host must see the data at {run.data}: put it on a shared file system, or pack it"
             " to a URI with `dgad domains pack`."
         ) from None
-    if found != run.data_fingerprint:
-        raise DataError(f"the data it sees at {run.data} is not the study's: bring its copy up to date.")
+    if found != (run.data_fingerprint, run.extra_fingerprint):
+        place = run.data if found[0] != run.data_fingerprint else run.study.extra_targets
+        raise DataError(f"the data it sees at {place} is not the study's: bring its copy up to date.")
 
 
 def _check_weights(run: Run) -> None:

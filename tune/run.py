@@ -44,6 +44,7 @@ class Run:
     domains: tuple[str, ...]
     extra_targets: tuple[str, ...] = ()
     """Of another data set: scored by winners that were fitted on all of `domains`, and nothing else."""
+    extra_fingerprint: str = ""
     data_fingerprint: str
     code_version: str
     device: str

@@ -1,8 +1,10 @@
 """The data of a study: its own domains, and beside them those of another data set that it is tried on."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from dgad.domains import Dataset, open_dataset
+from dgad.domains.base import fingerprint
 from dgad.errors import DataError
 from tune.data_cache import local_copy
 from tune.feature_cache import CachePlan
@@ -14,11 +16,22 @@ class StudyData:
     """What a study may read."""
 
     dataset: Dataset
-    """All of it, so that its fingerprint tells of all."""
+    """All of it."""
     domains: tuple[str, ...]
     """The study's own: trained on, judged by, held out in turn."""
     extra_targets: tuple[str, ...]
     """Only ever scored, by winners that were fitted on all of `domains`."""
+
+    def fingerprint(self) -> str:
+        """Of the study's own data: fits depend on no other."""
+        return self._fingerprint(self.domains)
+
+    def extra_fingerprint(self) -> str:
+        """Of the other data set; empty without one."""
+        return self._fingerprint(self.extra_targets) if self.extra_targets else ""
+
+    def _fingerprint(self, names: Sequence[str]) -> str:
+        return fingerprint([s for name in names for s in self.dataset.domains[name].samples])
 
 
 def open_data(study: Study, place: str, cache: CachePlan | None = None) -> StudyData:

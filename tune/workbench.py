@@ -81,7 +81,7 @@ class Workbench:
         kept = self.records.read(record_id)
         if kept is not None and kept.status == "ok":
             return kept
-        elsewhere = self._shared_records.read(record_id)
+        elsewhere = self._shared_records.read(record_id) if self._is_shared(target) else None
         if elsewhere is not None and elsewhere.status == "ok":
             self.records.write(elsewhere)
             return elsewhere
@@ -140,8 +140,13 @@ class Workbench:
             notes=tuple(notes),
         )
         self.records.write(record)
-        self._shared_records.write(record)
+        if self._is_shared(target):
+            self._shared_records.write(record)
         return record, scores
+
+    def _is_shared(self, target: str) -> bool:
+        """Whether the fit's address tells of the target's images too: not of those of another data set."""
+        return target not in self.run.extra_targets
 
     def fitted(self, key: FitKey) -> tuple[Method, float]:
         """The fitted method and the seconds its fit took, whoever computed it."""

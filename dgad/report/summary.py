@@ -123,6 +123,9 @@ class StudySummary:
     """Between the study's domains; None where they were not measured."""
     extra_targets: tuple[str, ...] = ()
     """Domains of another data set, on which winners fitted on all of `domains` were scored, and no more."""
+    extra_location: str = ""
+    """Where that data set is."""
+    extra_fingerprint: str = ""
     format_version: int = FORMAT_VERSION
 
 

@@ -165,9 +165,27 @@ def plant_a_late_judgement(folder: Path) -> None:
     )
 
 
+def plant_another_data_set(folder: Path) -> None:
+    """A surface that winners of `deploy` alone may be scored on judged a configuration."""
+    record = _inner_record(folder)
+    (folder / "run.json").write_text(json.dumps(INFO | {"extra_targets": [record.target]}))
+
+
+def plant_a_choice_of_its_own(folder: Path) -> None:
+    """What is scored on another data set is not what was chosen on all domains."""
+    (folder / "run.json").write_text(json.dumps(INFO | {"extra_targets": ["01"]}))
+    for cell, step in (("patch_knn@deploy", 1), ("patch_knn@01", 2)):
+        Ledger(folder / "ledger").append(cell, "seal", detail={"settings": {"step": step}})
+
+
+INFO = {"data_fingerprint": "f", "code_version": "1", "command": ""}
+
+
 @pytest.mark.parametrize(
     ("plant", "message"),
     [
+        (plant_another_data_set, "on which winners may only be scored"),
+        (plant_a_choice_of_its_own, "is sealed with other settings than patch_knn@deploy"),
         (plant_in_objective, "was judged by its own target"),
         (plant_in_sampler, "that no read accounts for"),
         (plant_in_early_stop, "told its sampler a value of its target"),
