@@ -183,6 +183,7 @@ def test_another_study_computes_nothing_again_and_shows_what_peeking_is_worth(
     for cell in oracle:
         assert set(cell.trials[0].inner_scores) == {cell.target}
     assert "comparer [oracle]" in result.output
+    assert "Image AUROC on another data set, fitted on all 3 domains" in result.output
     assert "the optimism of peeking at the target" in result.output
     assert 'id="table-protocols"' in (runs / "y" / "report.html").read_text()
     found = audit(runs / "y")
