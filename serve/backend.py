@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgad.errors import DgadError
+from dgad.evaluation.calibration import Guarantee as Guarantee
+from dgad.evaluation.calibration import Scheme as Scheme
+from dgad.evaluation.regions import Region as Region
 from dgad.references.domain import Change, DomainSettings, Enrolment, Upload
 
-Guarantee = Literal["exact", "approximate", "none"]
 Verdict = Literal["normal", "abnormal", "uncalibrated"]
 
 
@@ -24,6 +26,16 @@ class BusyError(DgadError):
 
 class UnavailableError(DgadError):
     """No scorer answers, not even at another try: 503."""
+
+
+class ImageSizeChangedError(UnavailableError):
+    """A new bundle takes images of another size: decode the request's again, and ask again."""
+
+    def __init__(self, image_size_px: int) -> None:
+        super().__init__(
+            f"The service has just taken up a bundle for images of {image_size_px} px: send the request again."
+        )
+        self.image_size_px = image_size_px
 
 
 class TimedOutError(DgadError):
@@ -48,18 +60,6 @@ class Query:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Region:
-    """A connected place of the image that no left-out normal reaches; pixels of the original image."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-    score: float
-    """Highest pixel score inside."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Threshold:
     """What decides the verdict, and how sure that is."""
 
@@ -70,7 +70,7 @@ class Threshold:
     lowest_rate: float | None
     """The lowest share that this many calibration scores can promise: 1 / (n + 1); None without any."""
     guarantee: Guarantee
-    scheme: Literal["split", "leave_one_out", "k_fold", "none"]
+    scheme: Scheme
     num_compared: int
     """References that a query is compared with."""
     num_calibration: int

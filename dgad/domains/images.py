@@ -31,6 +31,7 @@ __all__ = [
     "load_image_files",
     "load_images",
     "load_masks",
+    "shrunk",
 ]
 
 Mask = npt.NDArray[np.bool_]
@@ -59,11 +60,16 @@ def load_encoded(
     for index, file in enumerate(files):
         data = file.read()
         image = decode_image(data, file.path, limits)
-        # Pillow's bilinear filter widens with the reduction, so nothing aliases.
-        small = image.resize((image_size_px, image_size_px), Image.Resampling.BILINEAR)
-        images[index] = np.asarray(small).transpose(2, 0, 1)
+        images[index] = shrunk(image, image_size_px)
         keys.append(f"{hashlib.sha256(data).hexdigest()}-{image_size_px}")
     return ImageSet(images=torch.from_numpy(images), keys=tuple(keys))
+
+
+def shrunk(image: Image.Image, image_size_px: int) -> npt.NDArray[np.uint8]:
+    """A decoded image as methods take it: uint8 RGB (3, S, S)."""
+    # Pillow's bilinear filter widens with the reduction, so nothing aliases.
+    small = image.resize((image_size_px, image_size_px), Image.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
 
 
 def load_masks(

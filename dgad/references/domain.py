@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from dgad.errors import SettingsError
+from dgad.evaluation.calibration import CalibrationScheme
 from dgad.settings import require
 
 FORMAT_VERSION = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
-CalibrationScheme = Literal["leave_one_out", "split"]
 Action = Literal["create", "settings", "enroll", "remove", "purge", "rollback", "delete"]
 
 
