@@ -33,7 +33,7 @@ class ImageSizeChangedError(UnavailableError):
 
     def __init__(self, image_size_px: int) -> None:
         super().__init__(
-            f"The service has just taken up a bundle for images of {image_size_px} px: send the request again."
+            f"A new bundle has just begun to score, which takes images of {image_size_px} px: send it again."
         )
         self.image_size_px = image_size_px
 

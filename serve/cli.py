@@ -3,10 +3,12 @@
 import click
 
 from dgad.command_line import run_group
+from serve.commands.asking import domains_command, enroll_command, score_command
 from serve.commands.check import check_command
 from serve.commands.config import config_command
 from serve.commands.deploy import deploy_command
 from serve.commands.down import down_command
+from serve.commands.keys import keys_group
 from serve.commands.rollout import embed_command, rollout_command
 from serve.commands.status import status_command
 from serve.commands.up import up_command
@@ -32,6 +34,10 @@ for _command in (
     deploy_command,
     embed_command,
     check_command,
+    domains_command,
+    enroll_command,
+    score_command,
+    keys_group,
 ):
     cli.add_command(_command)
 

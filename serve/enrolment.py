@@ -26,14 +26,24 @@ class Writer:
     the next score finds it, and a crash in between leaves a file that nobody asks for.
     """
 
-    def __init__(self, bundle: str | Path, store: str, *, device: str = "auto", limits: Limits) -> None:
-        """Finishes what a killed writer had begun. `BundleError` and `StoreError` as their readers raise."""
+    def __init__(
+        self,
+        bundle: str | Path,
+        store: str,
+        *,
+        device: str = "auto",
+        limits: Limits,
+        is_alone: bool = True,
+    ) -> None:
+        """Finishes what a killed writer had begun, if it `is_alone`: what another one at work has not yet
+        committed looks the same. `BundleError` and `StoreError` as their readers raise."""
         info = read_bundle(bundle)
         method = load_method(bundle, resolve_device(device), FeatureCache(CACHE_BYTES))
         self._limits = limits
         self._store = ReferenceStore(store)
         self._states = EnrolledStates(method, info.bundle_id, self._store)
-        self._store.finish_interrupted()
+        if is_alone:
+            self._store.finish_interrupted()
 
     def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
         """Make the domain or, where it is there, give it these settings."""

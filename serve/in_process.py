@@ -13,6 +13,7 @@ from serve.batching import Batcher
 from serve.enrolment import Writer
 from serve.scoring import SurfaceScorer
 from serve.settings import ServeSettings
+from serve.watch import Watch, seen
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class InProcessBackend(Backend):
         # One thread each: a batch, as an enrolment, uses all cores by itself.
         self._score_thread = ThreadPoolExecutor(1, thread_name_prefix="score")
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._watch = Watch()
         self._num_writes = 0
         self._batches = Batcher[Query, Outcome | UserError](
             self._score_batch, max_size=settings.batch_size, wait_s=settings.batch_wait_ms / 1000
@@ -70,6 +72,7 @@ class InProcessBackend(Backend):
             if isinstance(answer, UserError):
                 raise answer
             outcomes.append(answer)
+        self._watch.note(seen(queries[0].domain, outcomes))
         return outcomes
 
     async def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
@@ -94,7 +97,9 @@ class InProcessBackend(Backend):
 
     async def delete(self, domain: str, *, by: str) -> Change:
         """See `Backend`."""
-        return await self._write(lambda: self._writer.delete(domain, by=by))
+        change = await self._write(lambda: self._writer.delete(domain, by=by))
+        self._watch.forget(domain)
+        return change
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:
         """See `Backend`."""
@@ -105,9 +110,8 @@ class InProcessBackend(Backend):
         )
 
     async def recent(self, domain: str) -> Recent:
-        """See `Backend`: nobody watches here."""
-        del domain
-        return Recent(num_scores=0, is_drifting=False, reason="")
+        """See `Backend`."""
+        return self._watch.recent(domain)
 
     async def about(self) -> Mapping[str, Any]:
         """See `Backend`."""

@@ -5,21 +5,22 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
 from cluster.local import LocalRay, embedded_ray, machine
 from cluster.tokens import Token
-from dgad.errors import SettingsError
+from dgad.errors import ClusterError, SettingsError
 from serve.ray_environment import prepare_serve_environment
 from serve.running import Running, forget, process_began, remember
 from serve.service_config import APPLICATION, service_config
 from serve.settings import ServeSettings
 
-_START_TIMEOUT_S = 300.0
+_START_TIMEOUT_S, _DRAIN_TIMEOUT_S = 300.0, 900.0
 Tell = Callable[[str], None]
 
 
-class Stopped(BaseException):  # noqa: N818  # what is so, not what went wrong
+class Stopped(BaseException):  # what is so, not what went wrong
     """SIGTERM or Ctrl-C came."""
 
 
@@ -73,7 +74,7 @@ def local_service(settings: ServeSettings, *, bundle_id: str, tell: Tell) -> Ite
             yield service
         finally:
             tell("Draining: what was begun is finished, nothing new is taken. Once more ends it at once.")
-            _drain()
+            _drain(service)
             forget(settings.port)
 
 
@@ -105,9 +106,15 @@ def _deployed(settings: ServeSettings, bundle_id: str, ray: LocalRay) -> Running
     )
 
 
-def _drain() -> None:
-    """The application first, by itself: its replicas finish while the proxy still hands out their answers."""
+def _drain(service: Running) -> None:
+    """The gate first, then the application by itself: the proxy still hands out answers of its replicas."""
     import ray.serve as ray_serve
 
+    from serve.serve_api import ServeApi
+
+    token = Token(value=Path(service.token_file).read_text(encoding="utf-8").strip(), source="")
+    # A service that is broken cannot be drained, but it can be ended.
+    with contextlib.suppress(ClusterError):
+        ServeApi(service.dashboard_url, token).drain(_DRAIN_TIMEOUT_S)
     ray_serve.delete(APPLICATION)
-    ray_serve.shutdown()
+    ray_serve.shutdown()  # type: ignore[no-untyped-call]

@@ -55,7 +55,7 @@ class Reached:
 
 
 def place_options(*, local: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The options that name a Ray, and with `local` the --port of a service here; the command gets `place`."""
+    """Options that name a Ray and, with `local`, a service here by its --port; the command gets `place`."""
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         @click.option(
@@ -95,7 +95,7 @@ def place_options(*, local: bool) -> Callable[[Callable[..., Any]], Callable[...
 
 @contextlib.contextmanager
 def reached(place: ServicePlace) -> Iterator[Reached]:
-    """The Ray of the place, by a tunnel where a cluster file says how; `SettingsError` where none is there."""
+    """The Ray of the place, by a tunnel where a cluster file says how; `SettingsError` where none is."""
     from serve.ray_environment import prepare_serve_environment
 
     prepare_serve_environment()
@@ -103,9 +103,9 @@ def reached(place: ServicePlace) -> Iterator[Reached]:
 
     if place.is_local:
         service = the_service(place.port)
-        token = Token(value=Path(service.token_file).read_text().strip(), source=service.token_file)
-        api = ServeApi(service.dashboard_url, token)
-        yield Reached(api=api, url=service.dashboard_url, token=token, python="python", running=service)
+        own = Token(value=Path(service.token_file).read_text().strip(), source=service.token_file)
+        api = ServeApi(service.dashboard_url, own)
+        yield Reached(api=api, url=service.dashboard_url, token=own, python="python", running=service)
         return
     token = read_token()
     python = place.python or "python"

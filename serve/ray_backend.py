@@ -30,7 +30,9 @@ from serve.backend import (
     UnavailableError,
 )
 from serve.batching import Batcher
+from serve.metrics import ServiceMetrics
 from serve.settings import ServeSettings
+from serve.watch import Seen, seen
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -39,6 +41,8 @@ _MAX_LOSSES = 6
 """Deaths of whoever had it after which a request is given up: it may be what kills them."""
 _RECENT_TIMEOUT_S = 5.0
 _RETRY_PAUSE_S = 0.5
+_TELL_AFTER_S = 0.5
+_MOST_TOLD = 10_000
 
 
 class Handle(Protocol):
@@ -58,11 +62,20 @@ class WrongSize:
 class RayBackend:
     """`serve.backend.Backend` over handles; belongs to one event loop."""
 
-    def __init__(self, settings: ServeSettings, scorer: Handle, keeper: Handle) -> None:
+    def __init__(
+        self,
+        settings: ServeSettings,
+        scorer: Handle,
+        keeper: Handle,
+        metrics: ServiceMetrics | None = None,
+    ) -> None:
         self._settings = settings
+        self._metrics = metrics or ServiceMetrics()
         self._scorer = scorer
         self._keeper = keeper
         self._about: Mapping[str, Any] | None = None
+        self._seen: list[Seen] = []
+        self._telling: asyncio.Task[None] | None = None
         self._batches = Batcher[Query, Outcome | WrongSize | UserError](
             self._score_batch,
             max_size=settings.batch_size,
@@ -77,10 +90,15 @@ class RayBackend:
         waiting = self._batches.num_waiting
         if waiting and waiting + len(queries) > self._settings.max_queued:
             raise BusyError(
-                f"{waiting} images wait for a scorer already, and at most {self._settings.max_queued} may: try"
-                " again a little later."
+                f"{waiting} images wait for a scorer already, and at most {self._settings.max_queued} may:"
+                " try again a little later."
             )
-        answers = await self._in_time(self._batches.ask(queries), self._settings.request_timeout_s, "scored")
+        asked = asyncio.ensure_future(self._batches.ask(queries))
+        self._metrics.queue(self._batches.num_waiting)
+        try:
+            answers = await self._in_time(asked, self._settings.request_timeout_s, "scored")
+        finally:
+            self._metrics.queue(self._batches.num_waiting)
         outcomes: list[Outcome] = []
         for answer in answers:
             if isinstance(answer, WrongSize):
@@ -89,32 +107,48 @@ class RayBackend:
             if isinstance(answer, UserError):
                 raise answer
             outcomes.append(answer)
+        self._note(queries[0].domain, outcomes)
+        self._metrics.scored(queries[0].domain, [o.verdict for o in outcomes])
         if self._about is not None and any(o.bundle_id != self._about["bundle_id"] for o in outcomes):
             self._about = None
         return outcomes
 
     async def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
         """See `Backend`."""
-        return await self._write("create", domain=domain, settings=settings, by=by)
+        change: Change = await self._write("create", domain=domain, settings=settings, by=by)
+        return change
 
     async def enroll(
         self, domain: str, uploads: Sequence[Upload], *, by: str, idempotency_key: str | None
     ) -> Enrolment:
         """See `Backend`; without a key of the client's it gets one of ours, for retries."""
         key = idempotency_key or f"retry-{secrets.token_hex(16)}"
-        return await self._write("enroll", domain=domain, uploads=uploads, by=by, idempotency_key=key)
+        try:
+            done: Enrolment = await self._write(
+                "enroll", domain=domain, uploads=uploads, by=by, idempotency_key=key
+            )
+        except UserError:
+            self._metrics.enrolment("refused")
+            raise
+        self._metrics.enrolment("repeated" if done.is_repeated else "added" if done.added else "nothing_new")
+        return done
 
     async def remove(self, domain: str, reference_id: str, *, purge: bool, by: str) -> Change:
         """See `Backend`."""
-        return await self._write("remove", domain=domain, reference_id=reference_id, purge=purge, by=by)
+        change: Change = await self._write(
+            "remove", domain=domain, reference_id=reference_id, purge=purge, by=by
+        )
+        return change
 
     async def rollback(self, domain: str, version: int, *, by: str) -> Change:
         """See `Backend`."""
-        return await self._write("rollback", domain=domain, version=version, by=by)
+        change: Change = await self._write("rollback", domain=domain, version=version, by=by)
+        return change
 
     async def delete(self, domain: str, *, by: str) -> Change:
         """See `Backend`."""
-        return await self._write("delete", domain=domain, by=by)
+        change: Change = await self._write("delete", domain=domain, by=by)
+        return change
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:
         """See `Backend`."""
@@ -134,6 +168,23 @@ class RayBackend:
         except (DgadError, RayError, RayServeException, grpc.RpcError):
             return Recent(num_scores=0, is_drifting=False, reason="")
         return _unwrapped(answer)  # type: ignore[no-any-return]
+
+    def _note(self, domain: str, outcomes: Sequence[Outcome]) -> None:
+        """Tell the keeper what was scored, a moment later together with what comes until then."""
+        self._seen += seen(domain, outcomes)
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.get_running_loop().create_task(
+                self._tell(), context=contextvars.Context()
+            )
+
+    async def _tell(self) -> None:
+        await asyncio.sleep(_TELL_AFTER_S)
+        scores, self._seen = self._seen[-_MOST_TOLD:], []
+        try:
+            async with asyncio.timeout(_RECENT_TIMEOUT_S):
+                await _call(self._keeper, "saw", scores)
+        except (TimeoutError, RayError, RayServeException, grpc.RpcError):
+            logger.warning("the keeper did not hear of %d scores", len(scores))
 
     async def _score_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | WrongSize | UserError]:
         return await _call(self._scorer, "score", list(queries))  # type: ignore[no-any-return]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from dgad.errors import UserError
 from serve.backend import Outcome, Query, Threshold
 from serve.batching import Batcher
+from serve.bundle_place import local_bundle
+from serve.metrics import ServiceMetrics
 from serve.ray_backend import WrongSize
 from serve.settings import ServeSettings
 
@@ -27,12 +30,14 @@ class ScorerReplica:
 
         from serve.scoring import SurfaceScorer
 
+        self._metrics = ServiceMetrics()
         torch.set_num_threads(_num_threads(settings))
         self._scorer = SurfaceScorer(
-            settings.bundle,
+            local_bundle(settings.bundle),
             settings.store,
             device=settings.device,
             max_resident_domains=settings.max_resident_domains,
+            on_state=self._metrics.state,
         )
         self._scorer.warm()
         self._size_px = int(self._scorer.about["image_size_px"])
@@ -68,6 +73,7 @@ class ScorerReplica:
             raise RuntimeError(f"The last {self._num_failures} batches failed.")
 
     async def _score(self, queries: Sequence[Query]) -> Sequence[Outcome | UserError]:
+        began = time.perf_counter()
         try:
             answers = await self._in_thread(self._scorer.score, queries)
         except Exception:
@@ -75,6 +81,7 @@ class ScorerReplica:
             logger.exception("a batch failed")
             raise
         self._num_failures = 0
+        self._metrics.batch(len(queries), time.perf_counter() - began)
         return answers  # type: ignore[no-any-return]
 
     async def _in_thread(self, function: Any, *arguments: Any) -> Any:
@@ -90,5 +97,6 @@ def _num_threads(settings: ServeSettings) -> int:
 
     from cluster.local import machine
 
-    num_nodes = max(1, sum(bool(node["Alive"]) for node in ray.nodes()))
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    num_nodes = max(1, sum(bool(node["Alive"]) for node in nodes))
     return max(1, machine().num_cpus // math.ceil(settings.replicas / num_nodes))

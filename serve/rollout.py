@@ -7,10 +7,13 @@ service the machine. Then Serve starts new scorers beside the old ones, which fi
 import dataclasses
 import os
 import shlex
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from cluster.job_client import last_line
 from cluster.jobs import Jobs
 from cluster.ship import packed_code
 from dgad.bundle import CONTENT_FILES, MANIFEST_FILE, BundleInfo
@@ -94,19 +97,27 @@ def _switch(
         remember(dataclasses.replace(reached.running, bundle=settings.bundle))
 
 
-def embed_all(settings: ServeSettings, progress: Callable[[int, int], None] | None = None) -> int:
-    """Make every enrolled state that is missing for the settings' bundle, as a process that gives way."""
+def embed_all(settings: ServeSettings) -> int:
+    """Make every enrolled state that the settings' bundle lacks; this process gives way to others."""
     from serve.enrolment import Writer
 
-    del progress
     os.nice(10)
     bundle = local_bundle(settings.bundle)
-    return int(Writer(bundle, settings.store, device=settings.device, limits=settings.limits).embed_all())
+    writer = Writer(bundle, settings.store, device=settings.device, limits=settings.limits, is_alone=False)
+    return writer.embed_all()
 
 
 def _embed_here(reached: Reached, settings: ServeSettings, bundle: str) -> int:
-    del reached, bundle
-    return embed_all(settings)
+    """In a process of its own, which can give way to others without this one doing so for good."""
+    del reached
+    places = ["--bundle", bundle, "--store", settings.store, "--device", settings.device]
+    command = [sys.executable, "-m", "serve.cli", "embed", *places]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 2:
+        raise SettingsError(done.stderr.strip().removeprefix("Error: "))
+    if done.returncode != 0:
+        raise ClusterError(f"The stores could not be embedded: {last_line(done.stderr)}")
+    return int(done.stdout)
 
 
 def _embed_there(reached: Reached, settings: ServeSettings, bundle: str) -> int:

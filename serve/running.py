@@ -82,7 +82,8 @@ def process_began(pid: int) -> str | None:
     """When the process began, in a form that only serves to be compared; None where there is none."""
     try:
         # The name, in brackets, may hold anything; the begin in ticks is the 20th field after it.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] == "Z" else fields[19]  # a zombie has ended, though nobody asked how
     except (OSError, IndexError):
         pass
     try:

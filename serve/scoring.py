@@ -9,9 +9,9 @@ import dataclasses
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ CACHE_BYTES = 256 * 2**20
 """Of features. References are kept as states, so it needs to hold the queries of a batch and little more;
 a scorer that has to make a state itself keeps the references' here meanwhile."""
 _TRIES = 3
+StateSource = Literal["hit", "loaded", "made"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,15 +45,25 @@ class SurfaceScorer:
     """One bundle over one store; calls from several threads follow each other."""
 
     def __init__(
-        self, bundle: str | Path, store: str, *, device: str = "auto", max_resident_domains: int = 64
+        self,
+        bundle: str | Path,
+        store: str,
+        *,
+        device: str = "auto",
+        max_resident_domains: int = 64,
+        on_state: Callable[[StateSource], None] = lambda source: None,
     ) -> None:
-        """Checks every sum of the bundle (`BundleError`), loads its method and opens the store."""
+        """Checks every sum of the bundle (`BundleError`), loads its method and opens the store.
+
+        `on_state` hears where each state that is asked for comes from.
+        """
         info = read_bundle(bundle)
         self._method = load_method(bundle, resolve_device(device), FeatureCache(CACHE_BYTES))
         self._store = ReferenceStore(store)
         self._states = EnrolledStates(self._method, info.bundle_id, self._store)
         self._residents: OrderedDict[str, _Resident] = OrderedDict()
         self._max_resident_domains = max_resident_domains
+        self._on_state = on_state
         self._lock = threading.Lock()
         self.about: Mapping[str, Any] = {
             "bundle_id": info.bundle_id,
@@ -159,6 +170,7 @@ class SurfaceScorer:
         resident = self._residents.get(domain)
         if resident is not None and resident.change.sequence >= sequence > 0:
             self._residents.move_to_end(domain)
+            self._on_state("hit")
             return resident
         for attempt in range(1, _TRIES + 1):
             change = self._store.head(domain)
@@ -185,7 +197,13 @@ class SurfaceScorer:
     def _state(self, domain: str, change: Change) -> State:
         kept = self._residents.get(domain)
         if kept is not None and kept.state.key == self._states.key(change.references, change.settings):
+            self._on_state("hit")
             return kept.state
+        state = self._states.fetched(domain, change.references, change.settings)
+        if state is not None:
+            self._on_state("loaded")
+            return state
+        self._on_state("made")
         return self._states.fetched_or_made(domain, change.references, change.settings)
 
 

@@ -10,7 +10,7 @@ from cluster.job_client import job_client, last_line, readable_errors
 from cluster.tokens import Token
 from dgad.errors import ClusterError, SettingsError
 from dgad.settings import from_dict
-from serve.service_config import APPLICATION, BUNDLE_ID_VARIABLE
+from serve.service_config import APPLICATION, BUNDLE_ID_VARIABLE, service_config
 from serve.settings import ServeSettings
 
 _PATH = "/api/serve/applications/"
@@ -60,6 +60,17 @@ class ServeApi:
                     " it there first."
                 )
         self._request("PUT", {**config, "applications": [*config["applications"], *others]})
+
+    def drain(self, timeout_s: float) -> None:
+        """Let no request in any more (503), and wait until all that are in have been answered."""
+        state = self.state()
+        if state is None or state.status != "RUNNING":
+            return
+        config = service_config(
+            state.settings, bundle_id=state.bundle_id, working_dir=state.working_dir, is_draining=True
+        )
+        self.deploy(config)
+        self.wait_until_running(after=state.deployed_at, timeout_s=timeout_s)
 
     def delete(self) -> None:
         """Take the service down; what else Serve runs stays."""

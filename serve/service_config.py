@@ -9,7 +9,9 @@ from dgad.settings import to_dict
 from serve.ray_environment import LOGGING, SERVE_ENVIRONMENT
 from serve.settings import ServeSettings
 
-APPLICATION = "dgad"
+APPLICATION, INGRESS = "dgad", "Ingress"
+IS_DRAINING = "is_draining"
+"""Key of the ingresses' `user_config`: true, they let nobody in any more."""
 BUNDLE_ID_VARIABLE = "DGAD_BUNDLE_ID"
 """Says which bundle a config is for, so that a folder with another bundle in it is something new to Serve."""
 _BUILDER = "serve.deployments:build"
@@ -21,7 +23,7 @@ _HEADER = """\
 
 
 def service_config(
-    settings: ServeSettings, *, bundle_id: str, working_dir: str | None = None
+    settings: ServeSettings, *, bundle_id: str, working_dir: str | None = None, is_draining: bool = False
 ) -> dict[str, Any]:
     """The config with this one application; `working_dir` is the URI of a package of code."""
     runtime_env: dict[str, Any] = {"env_vars": {**SERVE_ENVIRONMENT, BUNDLE_ID_VARIABLE: bundle_id}}
@@ -45,6 +47,7 @@ def service_config(
                 "import_path": _BUILDER,
                 "runtime_env": runtime_env,
                 "args": to_dict(settings),
+                "deployments": [{"name": INGRESS, "user_config": {IS_DRAINING: is_draining}}],
             }
         ],
     }

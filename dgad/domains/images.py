@@ -3,7 +3,6 @@
 # N samples, S pixels a side, H x W pixels of the file
 
 import hashlib
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,15 +13,13 @@ from PIL import Image
 from dgad.domains.base import EncodedImage, Sample
 from dgad.domains.decoding import (
     DEFAULT_LIMITS,
-    EXTENSIONS,
     DecodeLimits,
     decode_image,
     decode_mask,
-    is_image_name,
     read_file,
 )
+from dgad.domains.image_paths import expand_image_paths
 from dgad.domains.image_set import ImageSet
-from dgad.errors import DataError
 
 __all__ = [
     "DecodeLimits",
@@ -94,25 +91,6 @@ def load_masks(
 def resize_mask(mask: Mask, image_size_px: int) -> Mask:
     """Bool (H, W) to (S, S): shrinking marks every cell a defect touches, so a hairline survives."""
     return _resize_rows(_resize_rows(mask, image_size_px).T, image_size_px).T
-
-
-def expand_image_paths(paths: Sequence[str]) -> tuple[str, ...]:
-    """Files as given and, for a folder, the image files in it by name; `DataError` when there are none."""
-    found: list[str] = []
-    for path in paths:
-        if os.path.isdir(path):
-            names = sorted(n for n in os.listdir(path) if is_image_name(n))
-            inside = [p for p in (os.path.join(path, n) for n in names) if os.path.isfile(p)]
-            if not inside:
-                raise DataError(
-                    f"The folder {path} holds no image; expected files ending in {', '.join(EXTENSIONS)}."
-                )
-            found.extend(inside)
-        elif os.path.isfile(path):
-            found.append(path)
-        else:
-            raise DataError(f"No image file or folder {path}; check the path.")
-    return tuple(found)
 
 
 def _file(path: str, limits: DecodeLimits) -> EncodedImage:

@@ -38,6 +38,7 @@ def down_command(place: ServicePlace, timeout_s: float) -> None:
     with reached(place) as there:
         if there.api.state() is None:
             raise SettingsError("No service is deployed there.")
+        there.api.drain(timeout_s)
         there.api.delete()
         while there.api.state() is not None:
             if time.monotonic() > deadline:

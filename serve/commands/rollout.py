@@ -27,9 +27,11 @@ def rollout_command(bundle: str, place: ServicePlace, as_json: bool) -> None:
 
     Every store is embedded with it first, in the background; then new scorers begin beside the old ones.
     """
+    from serve.bundle_place import checked_bundle
     from serve.place import reached
     from serve.rollout import roll_out
 
+    checked_bundle(absolute(bundle))
     with reached(place) as there:
         info = roll_out(there, absolute(bundle), tell=lambda text: click.echo(text, err=True))
     if as_json:

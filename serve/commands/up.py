@@ -24,7 +24,11 @@ def up_command(settings: ServeSettings, as_json: bool) -> None:
     It listens on loopback and needs no key there; with another --host every request needs one, and a first
     key is made and shown once.
     """
-    from serve.local_service import check_free, local_service, stoppable, Stopped
+    from serve.local_service import Stopped, check_free, local_service, stoppable
+
+    settings = dataclasses.replace(settings, port=check_free(settings.host, settings.port))
+
+    # Only then, since torch takes seconds to import.
     from serve.bundle_place import checked_bundle
     from serve.first_key import first_key
 
@@ -32,7 +36,6 @@ def up_command(settings: ServeSettings, as_json: bool) -> None:
         click.echo(text, err=True)
 
     info = checked_bundle(settings.bundle)
-    settings = dataclasses.replace(settings, port=check_free(settings.host, settings.port))
     key = first_key(settings)
     try:
         with stoppable(), local_service(settings, bundle_id=info.bundle_id, tell=tell) as service:

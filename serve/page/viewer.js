@@ -22,7 +22,10 @@ export function viewerOf(result, place) {
   const controls = h("div", { class: "controls" });
   // Numbers keep their size on the screen however large the photograph is shown.
   const watcher = new ResizeObserver(() => photo.naturalWidth && photo.clientWidth && drawBoxes(boxes, answer.regions, photo));
-  photo.addEventListener("load", () => watcher.observe(photo));
+  photo.addEventListener("load", () => {
+    fit(stage, photo);
+    watcher.observe(photo);
+  });
   photo.addEventListener("error", () => {
     frame.hidden = true;
     fill(controls, h("p", { class: "hint" }, "This browser cannot show the file; its score stands."));
@@ -32,10 +35,18 @@ export function viewerOf(result, place) {
   return h("div", { class: "viewer" }, frame, controls, heat ? legend() : null);
 }
 
+/** Tells the style sheet the shape of the photograph. */
+function fit(stage, photo) {
+  stage.style.setProperty("--aspect", String(photo.naturalWidth / photo.naturalHeight));
+}
+
 /** For types that browsers do not show: the service's own picture, heatmap and all. */
 function overlayOf({ answer, file }) {
-  return h("div", { class: "viewer" }, answer.heatmap ? h("div", { class: "frame" }, h("div", { class: "stage" },
-    h("img", { class: "stage-photo", alt: `${file.name} with its heatmap`, src: answer.heatmap }))) : null,
+  const stage = h("div", { class: "stage" });
+  const photo = h("img", { class: "stage-photo", alt: `${file.name} with its heatmap`, src: answer.heatmap,
+    onload: () => fit(stage, photo) });
+  stage.append(photo);
+  return h("div", { class: "viewer" }, answer.heatmap ? h("div", { class: "frame" }, stage) : null,
   h("p", { class: "hint" }, answer.heatmap ? "Browsers do not show TIFF, so this is the service's picture of it."
     : "Browsers do not show TIFF, and this method gives no heatmap."), answer.heatmap ? legend() : null);
 }

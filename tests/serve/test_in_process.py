@@ -196,7 +196,7 @@ def test_what_is_written_is_read_at_once(make: Make) -> None:
         change = await backend.remove("carpet", gone, purge=True, by=BY)
         assert gone not in [r.id for r in change.references]
         assert (await backend.about())["method"] == "trivial"
-        assert (await backend.recent("carpet")).num_scores == 0
+        assert (await backend.recent("carpet")).num_scores == 1
         await backend.delete("carpet", by=BY)
         with pytest.raises(MissingError):
             await backend.threshold("carpet", 0)
