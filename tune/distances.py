@@ -2,31 +2,33 @@
 
 import torch
 
-from dgad.domains import open_dataset
 from dgad.domains.images import load_images
 from dgad.evaluation.frechet import DomainDistances, domain_distances
 from dgad.features.pooled import coarsest_backbone, pooled_features
 from dgad.seeds import seed_for
-from tune.data_cache import local_copy
 from tune.run import Run
+from tune.study_data import open_data
 
 MAX_IMAGES = 200
-"""Normal images of a domain that are looked at, evenly chosen: the rest would move a distance little."""
+"""Normal images of each domain that are looked at: more would move a distance little."""
 
 
 def distances_of(run: Run, *, device: str) -> DomainDistances | None:
-    """Between all pairs of domains, on the study's own backbone; None where a domain has too few normals."""
+    """Between all pairs of the study's domains, on its own backbone; None where a domain has one normal only.
+
+    Of every domain as many images: a distance of fewer is larger, and the order would tell of counts.
+    """
     study = run.study
-    dataset = open_dataset(local_copy(run.data, run.disk_cache), layout=study.layout)
+    dataset = open_data(study, run.data, run.disk_cache).dataset
+    normals = {name: dataset.domain(name).train_normals for name in run.domains}
+    count = min(MAX_IMAGES, *map(len, normals.values()))
+    if count < 2:
+        return None
     backbone = coarsest_backbone(
         study.features, seed=seed_for(study.seed, "backbone"), device=torch.device(device)
     )
     features = {}
-    for name, domain in dataset.domains.items():
-        normals = domain.train_normals
-        if len(normals) < 2:
-            return None
-        step = max(1, -(-len(normals) // MAX_IMAGES))
-        images = load_images(normals[::step], study.image_size_px)
-        features[name] = pooled_features(backbone, images).numpy()
+    for name, samples in normals.items():
+        chosen = [samples[i * len(samples) // count] for i in range(count)]
+        features[name] = pooled_features(backbone, load_images(chosen, study.image_size_px)).numpy()
     return domain_distances(features, backbone=study.features.backbone)

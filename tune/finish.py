@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dgad.bundle import read_bundle, write_bundle
+from dgad.errors import UserError
+from dgad.evaluation.frechet import DomainDistances
 from dgad.model_card import model_card
 from dgad.records import Record, current_versions
 from dgad.report.summary import FILE_NAME as SUMMARY_FILE
@@ -20,10 +22,11 @@ from dgad.report.summary import (
 )
 from dgad.report.tables import leaderboard, outer_records
 from dgad.settings import to_dict
-from tune.cells import DEPLOY
+from tune.cells import DEPLOY, bundled_label
 from tune.distances import distances_of
 from tune.fits import FitStore
 from tune.importance import importance
+from tune.journals import load_journal
 from tune.keeper import ledger_of
 from tune.ledger import Ledger
 from tune.rows import Row
@@ -91,10 +94,14 @@ def summarise(
         fits_reused=max(0, num_requests - count.computed),
         fits_elsewhere=count.elsewhere,
         not_applicable=dict(not_applicable),
-        distances=kept or distances_of(run, device=workbench.run.device),
+        distances=kept or _distances(run, device=workbench.run.device),
+        extra_location=study.extra_targets or "",
+        extra_fingerprint=run.extra_fingerprint,
+        extra_targets=run.extra_targets,
         bundle=None,
     )
-    deploy = next((r for r in rows if r.target == DEPLOY), None)
+    bundled = bundled_label(study)
+    deploy = next((r for r in rows if (r.label, r.target) == (bundled, DEPLOY)), None)
     if deploy is not None and deploy.selection is not None and deploy.name not in errors:
         bundle = _write_bundle(run, deploy, summary, workbench)
         summary = dataclasses.replace(summary, bundle=bundle)
@@ -114,11 +121,12 @@ def command_line() -> str:
 
 def _cell_summary(row: Row, run: Run, workbench: Workbench, errors: Mapping[str, str]) -> CellSummary:
     selection = row.selection
-    record_ids = []
+    keys = []
     if selection is not None and row.target != DEPLOY:
-        for seed in run.study.fit_seeds:
-            key = run.fit_key(row.method, selection.settings, row.sources, seed=seed)
-            record_ids.append(workbench.record_id(key, row.target))
+        keys = [
+            run.fit_key(row.method, selection.settings, row.sources, seed=seed)
+            for seed in run.study.fit_seeds
+        ]
     return CellSummary(
         method=row.label,
         target=row.target,
@@ -126,20 +134,38 @@ def _cell_summary(row: Row, run: Run, workbench: Workbench, errors: Mapping[str,
         selected=selection.settings if selection else {},
         inner_score=selection.inner_score if selection else None,
         trials=row.trials,
-        record_ids=tuple(record_ids),
+        record_ids=tuple(workbench.record_id(key, row.target) for key in keys),
+        more_record_ids={
+            count: tuple(workbench.record_id(key, row.target, count) for key in keys)
+            for count in run.study.reference_counts
+            if keys
+        },
         front=front(row.trials, run.study.objectives, run.study.bounds),
         importance=_importance(row, run),
-        error=errors.get(row.name) or (None if selection else why_none(row.trials, run.study.bounds)),
+        error=errors.get(row.name) or (None if selection else _why_none(row, run)),
     )
+
+
+def _why_none(row: Row, run: Run) -> str:
+    if row.target in run.extra_targets:
+        return f"`{DEPLOY}` has no winner to be scored on it"
+    return why_none(row.trials, run.study.bounds)
+
+
+def _distances(run: Run, *, device: str) -> DomainDistances | None:
+    """None where they cannot be had: a study that is otherwise done does not fail by them."""
+    try:
+        return distances_of(run, device=device)
+    except UserError as error:
+        print(f"Distances between domains are left out: {error}", file=sys.stderr)
+        return None
 
 
 def _importance(row: Row, run: Run) -> dict[str, float]:
     if not row.trials:
         return {}
-    from tune.searcher import open_study  # Ray takes seconds to import
-
-    study = open_study(run.journals_folder, row.name, seed=run.study.seed, objectives=run.study.objectives)
-    return importance(study, seed=run.study.seed)
+    journal = load_journal(run.journals_folder, row.name)
+    return {} if journal is None else importance(journal, seed=run.study.seed)
 
 
 def _write_bundle(run: Run, row: Row, summary: StudySummary, workbench: Workbench) -> BundleSummary:

@@ -123,7 +123,13 @@ class OuterWorker:
             more_id = bench.record_id(key, row.target, count)
             if error or more_id == record_id:
                 continue
-            self._ledger.append(row.name, "outer", domains=(row.target,), record_id=more_id)
+            self._ledger.append(
+                row.name,
+                "outer",
+                domains=(row.target,),
+                record_id=more_id,
+                detail={"num_references": count},
+            )
             error = bench.record(key, row.target, label=row.label, role="outer", num_references=count).error
         return OuterResult(
             job=job,

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import webbrowser
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -40,7 +39,7 @@ def report_command(*, name: str, opens: bool, runs: str | None, as_json: bool) -
     page = write_report(folder, summary, note=note)
     files = folder / FILES_FOLDER
     if as_json:
-        found = sorted(str(p) for p in Path(files).rglob("*") if p.is_file())
+        found = sorted(str(p) for p in files.rglob("*") if p.is_file())
         click.echo(json.dumps({"report": str(page), "note": note, "files": found}, indent=2))
     else:
         if note:
@@ -48,7 +47,7 @@ def report_command(*, name: str, opens: bool, runs: str | None, as_json: bool) -
         click.echo(f"Report: {page}")
         click.echo(f"Tables and figures: {files}")
     if opens and not webbrowser.open(page.absolute().as_uri()):
-        click.echo(f"No browser was found here; open {page} yourself.")
+        click.echo(f"No browser was found here; open {page} yourself.", err=True)
 
 
 COMPARE_EXAMPLE = """\b
@@ -73,8 +72,8 @@ def compare_command(*, first: str, second: str, runs: str | None, as_json: bool)
     for name in (first, second):
         folder = brought_study(runs, name)
         summary, note = summary_now(folder)
-        if note and not as_json:
-            click.echo(f"{name}: {note}")
+        if note:
+            click.echo(f"{name}: {note}", err=as_json)
         sides.append((summary, outer_records(summary, RecordStore(folder / "records").records())))
     (summary_a, records_a), (summary_b, records_b) = sides
     found = compare(summary_a, records_a, summary_b, records_b, names=(first, second))
@@ -97,6 +96,8 @@ def compare_command(*, first: str, second: str, runs: str | None, as_json: bool)
             click.echo(f"Only {name} has: {', '.join(labels)}")
     if found.unpaired:
         click.echo(f"Other test images, so left out: {', '.join(found.unpaired)}")
+    if found.rows and not found.same_data:
+        click.echo("Their data sets differ as a whole: test images of one name were taken for the same.")
     click.echo(found.verdict.replace("`", ""))
 
 

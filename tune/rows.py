@@ -64,8 +64,11 @@ def seal(
     objectives: Sequence[str] = ("image_auroc",),
     bounds: Sequence[Constraint] = (),
     beside: Sequence[str] = SHOWN_BESIDE,
+    extra_targets: Sequence[str] = (),
 ) -> tuple[Row, ...]:
     """Close every cell's selection; what was sealed before stays as it was.
+
+    Winners of `deploy`, which are fitted on all of the study's domains, get a row on each extra target.
 
     A cell without a winner is closed too, and opened again if a retried trial gives it one: nothing of its
     target was read. `beside` names the methods that stand in the table whatever was searched.
@@ -90,10 +93,15 @@ def seal(
                 protocol=cell.protocol if cell.num_trials else "fixed",
             )
         )
+    rows += [
+        dataclasses.replace(row, target=target, domains=(*row.domains, target), trials=())
+        for target in extra_targets
+        for row in rows
+        if row.target == DEPLOY
+    ]
     rows += [row for row in _beside(rows, beside) if row.name not in {r.name for r in rows}]
     for row in rows[len(cells) :]:
-        if ledger.seal_of(row.name) is None:
-            assert row.selection is not None
+        if row.selection is not None and ledger.seal_of(row.name) is None:
             ledger.append(row.name, "seal", detail=dataclasses.asdict(row.selection))
     return tuple(rows)
 

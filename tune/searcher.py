@@ -8,7 +8,6 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
 import optuna
 from optuna.storages import JournalStorage
@@ -18,6 +17,7 @@ from ray.tune.search import Searcher
 
 from dgad.seeds import seed_for
 from tune.cells import Cell
+from tune.journals import journal_path
 from tune.objectives import DIRECTIONS, Constraint
 from tune.opening import OpeningPoint, opening_design
 from tune.quiet import quiet_optuna
@@ -187,16 +187,6 @@ def open_study(
     study.sampler = make_sampler(sampler, seed=own_seed)
     study.pruner = make_pruner(early_stopping)
     return study
-
-
-def journal_path(journals: Path, cell_name: str) -> Path:
-    """Where the journal of a cell is."""
-    return journals / f"{quote(cell_name, safe='@')}.log"
-
-
-def journal_cells(journals: Path) -> tuple[str, ...]:
-    """The cells that have a journal."""
-    return tuple(sorted(unquote(path.stem) for path in journals.glob("*.log")))
 
 
 def _open(study: optuna.Study, design: Sequence[OpeningPoint]) -> None:

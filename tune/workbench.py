@@ -9,7 +9,6 @@ from typing import TypeVar
 import torch
 
 from dgad.device import is_out_of_memory, release_memory
-from dgad.domains import open_dataset
 from dgad.domains.halves import halves
 from dgad.episodes import SourceDomain, load_source
 from dgad.errors import DgadError, RecordError
@@ -27,11 +26,11 @@ from dgad.methods.base import Context, Method
 from dgad.records import FitKey, Record, RecordStore, record_id_for, utc_now
 from dgad.settings import from_dict
 from dgad.storage import Storage
-from tune.data_cache import local_copy
 from tune.feature_cache import open_cache
 from tune.fits import FitStore
 from tune.keeper import leases_of
 from tune.run import Run
+from tune.study_data import open_data
 
 MAX_RETRIES = 2
 T = TypeVar("T")
@@ -60,7 +59,7 @@ class Workbench:
         self.store = Storage(run.store)
         self.records = RecordStore(run.records_location)
         self._shared_records = RecordStore(run.shared_records_location)
-        self._dataset = open_dataset(local_copy(run.data, run.disk_cache), layout=run.study.layout)
+        self._dataset = open_data(run.study, run.data, run.disk_cache).dataset
         self._size_px = run.study.image_size_px
         self._sources: dict[tuple[str, str], SourceDomain] = {}
         self._targets: dict[tuple[str, str], TargetDomain] = {}
@@ -82,7 +81,7 @@ class Workbench:
         kept = self.records.read(record_id)
         if kept is not None and kept.status == "ok":
             return kept
-        elsewhere = self._shared_records.read(record_id)
+        elsewhere = self._shared_records.read(record_id) if self._is_shared(target) else None
         if elsewhere is not None and elsewhere.status == "ok":
             self.records.write(elsewhere)
             return elsewhere
@@ -141,8 +140,13 @@ class Workbench:
             notes=tuple(notes),
         )
         self.records.write(record)
-        self._shared_records.write(record)
+        if self._is_shared(target):
+            self._shared_records.write(record)
         return record, scores
+
+    def _is_shared(self, target: str) -> bool:
+        """Whether the fit's address tells of the target's images too: not of those of another data set."""
+        return target not in self.run.extra_targets
 
     def fitted(self, key: FitKey) -> tuple[Method, float]:
         """The fitted method and the seconds its fit took, whoever computed it."""

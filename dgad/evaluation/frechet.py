@@ -21,7 +21,7 @@ class DomainDistances:
     distances: tuple[tuple[float, ...], ...]
     """Symmetric, zeros on the diagonal; at least 0."""
     num_images: tuple[int, ...]
-    """Normal images by domain."""
+    """Normal images that were looked at, by domain."""
     num_features: int
     backbone: str
 

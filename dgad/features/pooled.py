@@ -2,27 +2,30 @@
 
 # N images, F features
 
+import contextlib
+
 import torch
 from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
-from dgad.errors import SettingsError
+from dgad.errors import SettingsError, WeightsError
 from dgad.features.backbone import Backbone
-from dgad.features.builtin import read_builtin
 from dgad.features.levels import has_tokens, level_strides
 from dgad.settings import FeatureSettings
 
 
 def coarsest_backbone(features: FeatureSettings, *, seed: int, device: torch.device) -> Backbone:
-    """The backbone down to its coarsest level that its weights reach, or its last block's tokens."""
+    """The backbone down to the coarsest level that its weights reach, or its last block's tokens.
+
+    Raises `UserError` where no level can be had.
+    """
     if has_tokens(features.backbone):
         return Backbone(features, seed=seed, token_layer=-1).to(device)
-    strides = level_strides(features.backbone)
-    if features.weights == "builtin":
-        strides = read_builtin().info.strides
-    if not strides:
-        raise SettingsError(f"`{features.backbone}` has no feature maps.")
-    return Backbone(features, (max(strides),), seed=seed).to(device)
+    *coarser, finest = sorted(level_strides(features.backbone), reverse=True)
+    for stride in coarser:
+        with contextlib.suppress(SettingsError, WeightsError):  # as of weights learnt on fewer levels
+            return Backbone(features, (stride,), seed=seed).to(device)
+    return Backbone(features, (finest,), seed=seed).to(device)
 
 
 @torch.no_grad()

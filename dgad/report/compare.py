@@ -6,7 +6,7 @@ from typing import Any
 
 from dgad.records import Record
 from dgad.report.summary import StudySummary
-from dgad.report.tables import Difference, difference, is_comparer, leaderboard
+from dgad.report.tables import Difference, best_row, difference, leaderboard
 
 _COMPARED = ("data_fingerprint", "protocol", "num_references", "seeds", "trials_per_cell", "objectives")
 
@@ -37,6 +37,8 @@ class Comparison:
     """Rows that one alone has."""
     unpaired: tuple[str, ...]
     """Targets of both whose test images differ: no difference over the same images can be had."""
+    same_data: bool
+    """Whether the data sets are the same as a whole; else images of one name are taken for the same."""
     verdict: str
 
 
@@ -68,12 +70,15 @@ def compare(
             tuple(x for x in labels_b if x not in labels_a),
         ),
         unpaired=unpaired,
+        same_data=first.data_fingerprint == second.data_fingerprint,
         verdict=_verdict(names, records_a, records_b, paired),
     )
 
 
-def _images(records: Sequence[Record], target: str) -> frozenset[str]:
-    return frozenset(i for r in records if r.target == target and r.status == "ok" for i in r.sample_ids)
+def _images(records: Sequence[Record], target: str) -> frozenset[tuple[str, int]]:
+    """Names and labels of the test images that were scored."""
+    good = [r for r in records if r.target == target and r.status == "ok"]
+    return frozenset(pair for r in good for pair in zip(r.sample_ids, r.labels, strict=True))
 
 
 def _row(
@@ -119,11 +124,10 @@ def _verdict(
     """Which study's best comparer, or best row, does better on the same images."""
     best = []
     for records in (records_a, records_b):
-        rows = [r for r in leaderboard([x for x in records if x.target in targets]) if r.mean is not None]
-        comparers = [r for r in rows if is_comparer(r.label)]
-        if not rows:
+        row = best_row(leaderboard([r for r in records if r.target in targets]))
+        if row is None:
             return "They share no scored target with the same test images, so nothing can be compared."
-        best.append((comparers or rows)[0].label)
+        best.append(row.label)
     own_a = [r for r in records_a if r.label == best[0] and r.status == "ok"]
     own_b = [r for r in records_b if r.label == best[1] and r.status == "ok"]
     both = sorted({r.target for r in own_a} & {r.target for r in own_b} & targets)

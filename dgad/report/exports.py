@@ -15,6 +15,7 @@ Value = str | int | float | bool | None
 _LATEX = {
     "\\": r"\textbackslash{}",
     **{c: f"\\{c}" for c in "&%$#_{}"},
+    "\n": " ",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
 }

@@ -1,12 +1,15 @@
 """The content of a report as tables and drawings with names, for the page and for files beside it."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 
+from dgad.records import Record
 from dgad.report import plots
-from dgad.report.content import Content, as_text
-from dgad.report.exports import ReportTable, Value
+from dgad.report.content import Content
+from dgad.report.exports import ReportTable
+from dgad.report.paper import TEXTURES
 from dgad.report.plots import Plot
-from dgad.report.tables import METRIC_TITLES, optimism
+from dgad.report.tables import METRIC_TITLES, LeaderboardRow, optimism
 
 _FIGURES = {"image_auroc": "figure3", "pixel_auroc": "figure4"}
 """The paper's numbers of the reference curves."""
@@ -24,22 +27,13 @@ def report_plots(content: Content) -> tuple[Plot, ...]:
 
 def _tables(content: Content) -> Iterator[ReportTable]:
     summary = content.summary
-    targets = tuple(sorted({r.target for r in content.records}))
     for metric, rows in content.tables.items():
-        yield ReportTable(
-            name=f"leaderboard_{metric}",
-            title=f"{METRIC_TITLES[metric]} on surfaces held out",
-            columns=("method", *targets, "mean", "low", "high", "ms_per_image"),
-            rows=tuple(
-                (
-                    row.label,
-                    *(row.by_target[t].value if t in row.by_target else None for t in targets),
-                    *((row.mean.value, row.mean.low, row.mean.high) if row.mean else (None,) * 3),
-                    row.ms_per_image,
-                )
-                for row in rows
-            ),
-            digits={"ms_per_image": 1},
+        yield _leaderboard(
+            f"leaderboard_{metric}", f"{METRIC_TITLES[metric]} on surfaces held out", rows, content.records
+        )
+    for metric, rows in content.extra_tables.items():
+        yield _leaderboard(
+            f"other_data_{metric}", f"{METRIC_TITLES[metric]} on another data set", rows, content.extra
         )
     yield ReportTable(
         name="results",
@@ -55,22 +49,20 @@ def _tables(content: Content) -> Iterator[ReportTable]:
                 r.fit_s,
                 r.ms_per_image,
             )
-            for r in content.records
+            for r in (*content.records, *content.extra)
             if r.status == "ok"
         ),
     )
     if content.paper:
-        textures = tuple(content.paper[0].printed)
         own = [
-            (p.label, "here", *(p.own.get(t) for t in textures), _mean(p.own, textures))
-            for p in content.paper
+            (p.label, "here", *(p.own.get(t) for t in TEXTURES), texture_mean(p.own)) for p in content.paper
         ]
-        theirs = [(p.label, "paper", *p.printed.values(), _mean(p.printed, textures)) for p in content.paper]
+        theirs = [(p.name, "paper", *p.printed.values(), texture_mean(p.printed)) for p in content.paper]
         pairs = [row for pair in zip(own, theirs, strict=True) for row in pair]
         yield ReportTable(
             name="paper_table1",
             title="Image AUROC beside the paper's Table 1",
-            columns=("method", "source", *textures, "mean"),
+            columns=("method", "source", *TEXTURES, "mean"),
             rows=tuple(pairs),
         )
     yield ReportTable(
@@ -85,12 +77,13 @@ def _tables(content: Content) -> Iterator[ReportTable]:
     yield ReportTable(
         name="reference_curves",
         title="Mean over the targets by number of references",
-        columns=("metric", "method", "num_references", "mean", "standard_error", "num_seeds"),
+        columns=("metric", "method", "asked", "num_references", "mean", "standard_error", "num_seeds"),
         rows=tuple(
-            (metric, p.label, p.num_references, p.mean, p.standard_error, p.num_seeds)
+            (metric, p.label, p.asked, p.num_references, p.mean, p.standard_error, p.num_seeds)
             for metric, points in content.reference_curves.items()
             for p in points
         ),
+        digits={"num_references": 1},
     )
     yield ReportTable(
         name="defect_kinds",
@@ -142,7 +135,7 @@ def _tables(content: Content) -> Iterator[ReportTable]:
                 t.status,
                 t.value,
                 t.duration_s,
-                as_text(t.settings),
+                json.dumps(t.settings, ensure_ascii=False, sort_keys=True),
                 t.error,
             )
             for c in summary.cells
@@ -151,9 +144,30 @@ def _tables(content: Content) -> Iterator[ReportTable]:
     )
 
 
-def _mean(values: dict[str, float], names: tuple[str, ...]) -> Value:
-    """Over all of them; None where one is missing."""
-    return sum(values[n] for n in names) / len(names) if all(n in values for n in names) else None
+def _leaderboard(
+    name: str, title: str, rows: Sequence[LeaderboardRow], records: Sequence[Record]
+) -> ReportTable:
+    targets = tuple(sorted({r.target for r in records}))
+    return ReportTable(
+        name=name,
+        title=title,
+        columns=("method", *targets, "mean", "low", "high", "ms_per_image"),
+        rows=tuple(
+            (
+                row.label,
+                *(row.by_target[t].value if t in row.by_target else None for t in targets),
+                *((row.mean.value, row.mean.low, row.mean.high) if row.mean else (None,) * 3),
+                row.ms_per_image,
+            )
+            for row in rows
+        ),
+        digits={"ms_per_image": 1},
+    )
+
+
+def texture_mean(values: Mapping[str, float]) -> float | None:
+    """Over all of MVTec's textures; None where one is missing."""
+    return sum(values[t] for t in TEXTURES) / len(TEXTURES) if values.keys() >= TEXTURES.keys() else None
 
 
 def _plots(content: Content) -> Iterator[Plot]:

@@ -18,11 +18,12 @@ from dgad.report.content import Content, content
 from dgad.report.examples import read_examples
 from dgad.report.exports import write_tables
 from dgad.report.figures import bar, search_history
-from dgad.report.outputs import report_plots, report_tables
+from dgad.report.outputs import report_plots, report_tables, texture_mean
 from dgad.report.plots import Plot, write_plots
 from dgad.report.summary import CellSummary, StudySummary, read_summary
 from dgad.report.tables import (
     DEPLOY,
+    FEWEST_DOMAINS_FOR_A_TEST,
     METRIC_TITLES,
     is_comparer,
     optimism,
@@ -33,7 +34,7 @@ FILE_NAME = "report.html"
 FILES_FOLDER = "report"
 """Tables and drawings as files, beside the page."""
 MAX_STRIP_WIDTH_PX = 720
-MAX_PICTURE_BYTES = 3_000_000
+MAX_PICTURE_BYTES = 2_700_000
 """All pictures together; base64 adds a third, and the page stays under 5 MB."""
 
 
@@ -77,6 +78,7 @@ def render(
 ) -> str:
     """The page's HTML."""
     summary, records = found.summary, found.records
+    rows = found.tables.get("image_auroc", ())
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dgad.report"),
         autoescape=True,
@@ -91,12 +93,13 @@ def render(
         found=found,
         plots={plot.name: plot for plot in drawn},
         uri=_svg_uri,
-        verdict=verdict(found.rows, records),
-        rows=found.rows,
+        verdict=verdict(rows, records),
+        rows=rows,
         tables=found.tables,
         titles=METRIC_TITLES,
         optimism=optimism(records),
         targets=sorted({r.target for r in records}),
+        extra_targets=sorted({r.target for r in found.extra}),
         bar=bar,
         is_comparer=is_comparer,
         searched=[c for c in summary.cells if c.trials],
@@ -108,6 +111,8 @@ def render(
         failures=_failures(summary, found.every_record),
         study=study,
         has_oracle=any(c.protocol == "oracle" for c in summary.cells),
+        paper_mean=texture_mean,
+        few_domains=FEWEST_DOMAINS_FOR_A_TEST,
         written_at=utc_now(),
     )
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dgad.evaluation.curves import CurvePoint
 from dgad.files import write_atomic
+from dgad.report.reference_curves import ReferencePoint
 from dgad.report.roc import Curve
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def write_plots(folder: Path, plots: Sequence[Plot]) -> None:
         write_atomic(folder / f"{plot.name}.png", plot.png)
 
 
-def reference_curves(points: Sequence[CurvePoint], *, metric: str, name: str) -> Plot:
+def reference_curves(points: Sequence[ReferencePoint], *, metric: str, name: str) -> Plot:
     """A metric by the number of references, a line a method (the paper's Figures 3 and 4)."""
     figure, axes = _figure(3.6, 2.9)
     for i, label in enumerate(dict.fromkeys(p.label for p in points)):
@@ -61,11 +61,11 @@ def reference_curves(points: Sequence[CurvePoint], *, metric: str, name: str) ->
         low = [p.mean - (p.standard_error or 0) for p in own]
         high = [p.mean + (p.standard_error or 0) for p in own]
         axes.fill_between(x, low, high, color=_COLOURS[i % len(_COLOURS)], alpha=0.15, linewidth=0)
-    counts = sorted({p.num_references for p in points})
+    asked = {p.num_references: p.asked for p in points}
     axes.set_xscale("log")
-    axes.set_xticks(counts, [str(c) for c in counts])
+    axes.set_xticks(list(asked), list(asked.values()))
     axes.minorticks_off()
-    axes.set_xlabel("references")
+    axes.set_xlabel("references" + (" (mean over surfaces)" if any(n % 1 for n in asked) else ""))
     axes.set_ylabel(metric)
     _legend(axes)
     return _plot(figure, name, f"{metric} by number of references")
@@ -77,7 +77,8 @@ def curves(drawn: Mapping[str, Curve], *, kind: str, target: str, name: str) -> 
     for i, (label, curve) in enumerate(drawn.items()):
         x, y = (curve.fpr, curve.tpr) if kind == "roc" else (curve.recall, curve.precision)
         area = curve.auroc if kind == "roc" else curve.average_precision
-        axes.plot(x, y, label=f"{label} ({area:.3f})", drawstyle="steps-post", **_line(i))
+        style = "default" if kind == "roc" else "steps-pre"
+        axes.plot(x, y, label=f"{label} ({area:.3f})", drawstyle=style, **_line(i))
     if kind == "roc":
         axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=0.8, zorder=0)
         axes.set_xlabel("false positive rate")

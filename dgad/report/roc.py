@@ -18,8 +18,10 @@ class Curve:
 
     fpr: Floats
     tpr: Floats
+    """Straight between points, as the area is computed: images of one score come in any order."""
     recall: Floats
     precision: Floats
+    """A step before each point, as average precision is computed: straight lines would promise too much."""
     auroc: float
     average_precision: float
     num_seeds: int
@@ -39,8 +41,9 @@ def curve(records: Sequence[Record]) -> Curve | None:
         labels, scores = np.array(record.labels), np.array(record.image_scores)
         if record.status != "ok" or labels.all() or not labels.any():
             continue
-        fpr, tpr, _ = roc_curve(labels, scores, drop_intermediate=False)
-        precision, recall, _ = precision_recall_curve(labels, scores)
+        # Points that no drawing would show are dropped: most of a page of large test sets.
+        fpr, tpr, _ = roc_curve(labels, scores, drop_intermediate=True)
+        precision, recall, _ = precision_recall_curve(labels, scores, drop_intermediate=True)
         found.append(
             (
                 (fpr, tpr),
@@ -52,7 +55,7 @@ def curve(records: Sequence[Record]) -> Curve | None:
     if not found:
         return None
     roc = found[0][0] if len(found) == 1 else _mean([f[0] for f in found])
-    pr = found[0][1] if len(found) == 1 else _mean([f[1] for f in found])
+    pr = found[0][1] if len(found) == 1 else _mean_steps([f[1] for f in found])
     return Curve(
         fpr=roc[0],
         tpr=roc[1],
@@ -65,5 +68,10 @@ def curve(records: Sequence[Record]) -> Curve | None:
 
 
 def _mean(lines: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-    """Vertical mean over the grid."""
+    """Vertical mean over the grid; where a line rises at a rate, its upper end counts."""
     return _GRID, np.mean([np.interp(_GRID, x, y) for x, y in lines], axis=0)
+
+
+def _mean_steps(lines: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    """The same of steps: to reach a recall, the threshold of the next one that exists has to be taken."""
+    return _GRID, np.mean([y[np.searchsorted(x, _GRID, side="left")] for x, y in lines], axis=0)

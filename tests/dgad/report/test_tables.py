@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dgad.evaluation.metrics import Metrics, paired_bootstrap_difference
-from dgad.report.tables import difference, leaderboard, outer_records
+from dgad.report.tables import best_row, difference, extra_records, leaderboard, outer_records
 from dgad.report.verdict import verdict
 from tests.dgad.report.synthetic_run import DOMAINS, make_record, make_records, make_summary
 
@@ -94,11 +94,11 @@ def test_results_follow_the_cells_and_not_a_records_first_use():
     summary = make_summary(make_records())
     found = outer_records(summary, [*records, make_record("stray", "tile")])
     assert sorted((r.label, r.target) for r in found) == sorted((r.label, r.target) for r in make_records())
-    without_ids = dataclasses.replace(
-        summary, cells=tuple(dataclasses.replace(c, record_ids=()) for c in summary.cells)
-    )
-    assert outer_records(without_ids, records) == ()
-    assert len(outer_records(without_ids, [*make_records(), make_record("stray", "tile")])) == len(records)
+    lost = tuple(dataclasses.replace(c, record_ids=()) for c in summary.cells)
+    assert outer_records(dataclasses.replace(summary, cells=lost), make_records()) == ()
+    other = dataclasses.replace(summary, extra_targets=("tile",))
+    assert {r.target for r in outer_records(other, records)} == set(DOMAINS) - {"tile"}
+    assert {r.target for r in extra_records(other, records)} == {"tile"}
 
 
 def test_an_oracle_row_carries_its_name_and_is_never_the_result():
@@ -116,6 +116,8 @@ def test_an_oracle_row_carries_its_name_and_is_never_the_result():
     found = outer_records(summary, [*records, *oracle])
     rows = leaderboard(found)
     assert rows[0].label == "comparer [oracle]"
+    assert best_row(rows).label == "comparer"
+    assert best_row([r for r in rows if "comparer" not in r.label]).label == "patch_knn"
     text = " ".join(verdict(rows, found))
     assert text.startswith(
         f"`comparer` reaches a mean image AUROC of {row_of(rows, 'comparer').mean.value:.3f}"
