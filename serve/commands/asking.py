@@ -76,7 +76,8 @@ def domains_command(*, url: str, as_json: bool) -> None:
     if not domains:
         click.echo("No domain yet; `dgad-serve enroll DOMAIN IMAGES... --create` makes one.")
         return
-    table = _table(f"{len(domains)} domains at {url}", "domain", "references", "version", "changed", "note")
+    count = "1 domain" if len(domains) == 1 else f"{len(domains)} domains"
+    table = _table(f"{count} at {url}", "domain", "references", "version", "changed", "note")
     for domain in domains:
         table.add_row(
             domain.name,
