@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -147,9 +148,9 @@ class RecordStore:
         names = self._storage.sizes()
         return tuple(sorted(n.removesuffix(".parquet") for n in names if _is_record_name(n)))
 
-    def records(self) -> tuple[Record, ...]:
-        """Every record, in id order."""
-        found = self._storage.each(self.read, self.ids())
+    def records(self, ids: Sequence[str] | None = None) -> tuple[Record, ...]:
+        """Every record, in id order; or those of `ids` that are there, and no other is looked at."""
+        found = self._storage.each(self.read, self.ids() if ids is None else sorted(set(ids)))
         return tuple(record for record in found if record is not None)
 
     def table(self) -> pa.Table:
@@ -196,8 +197,14 @@ def utc_now() -> str:
 
 def current_versions() -> dict[str, str]:
     """Versions of python, dgad, torch and timm, as records carry them."""
-    names = ("dgad", "torch", "timm")
-    return {"python": platform.python_version(), **{n: importlib.metadata.version(n) for n in names}}
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Looked up once a process: it takes longer than the rest of a record."""
+    installed = ((name, importlib.metadata.version(name)) for name in ("dgad", "torch", "timm"))
+    return ("python", platform.python_version()), *installed
 
 
 def _short_hash(value: Any) -> str:

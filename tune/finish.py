@@ -10,7 +10,7 @@ from dgad.bundle import read_bundle, write_bundle
 from dgad.model_card import model_card
 from dgad.records import Record, current_versions
 from dgad.report.summary import BundleSummary, CellSummary, StudySummary, labelled, write_summary
-from dgad.report.tables import leaderboard, outer_records
+from dgad.report.tables import leaderboard, read_outer_records
 from dgad.settings import to_dict
 from tune.cells import DEPLOY
 from tune.fits import FitStore
@@ -92,7 +92,7 @@ def summarise(
 
 def result_records(summary: StudySummary, workbench: Workbench) -> tuple[Record, ...]:
     """The records behind the leaderboard."""
-    return outer_records(summary, workbench.records.records())
+    return read_outer_records(summary, workbench.records)
 
 
 def command_line() -> str:

@@ -12,14 +12,14 @@ from rich.table import Table
 from dgad.records import RecordStore
 from dgad.report.page import FILE_NAME as REPORT_FILE
 from dgad.report.summary import StudySummary
-from dgad.report.tables import Estimate, LeaderboardRow, Optimism, leaderboard, optimism, outer_records
+from dgad.report.tables import Estimate, LeaderboardRow, Optimism, leaderboard, optimism, read_outer_records
 from dgad.settings import to_dict
 from tune.progress import clock
 
 
 def print_results(folder: Path, summary: StudySummary, console: Console) -> None:
     """Image AUROC by method and target, failures, the bundle, and where the report is."""
-    records = outer_records(summary, RecordStore(folder / "records").records())
+    records = read_outer_records(summary, RecordStore(folder / "records"))
     rows = leaderboard(records)
     console.print()
     console.print(leaderboard_table(rows, summary))
@@ -136,7 +136,7 @@ def leaderboard_table(rows: Sequence[LeaderboardRow], summary: StudySummary) -> 
 
 
 def _leaderboard(folder: Path, summary: StudySummary) -> tuple[LeaderboardRow, ...]:
-    return leaderboard(outer_records(summary, RecordStore(folder / "records").records()))
+    return leaderboard(read_outer_records(summary, RecordStore(folder / "records")))
 
 
 def _figure(estimate: Estimate | None) -> str:

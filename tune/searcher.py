@@ -12,12 +12,12 @@ from urllib.parse import quote, unquote
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from dgad.seeds import seed_for
 from tune.cells import Cell
+from tune.journal_file import JournalFile
 from tune.objectives import DIRECTIONS, Constraint
 from tune.opening import OpeningPoint, opening_design
 from tune.quiet import quiet_optuna
@@ -28,7 +28,6 @@ from tune.spaces.base import complete_settings
 
 METRIC = "inner_score"
 """Mean of the first objective over a cell's inner folds: what trials report and the search maximises."""
-_LOCK_GRACE_S = 5
 
 
 class MatrixSearcher(Searcher):
@@ -55,10 +54,13 @@ class MatrixSearcher(Searcher):
         self._bounds = tuple(bounds)
         self._figures = tuple(dict.fromkeys((*objectives, *(b.name for b in bounds))))
         self._cells = {cell.name: cell for cell in cells if cell.num_trials > 0}
+        journals.mkdir(parents=True, exist_ok=True)
+        self._files = {name: JournalFile(journal_path(journals, name)) for name in self._cells}
         self._studies = {
             name: open_study(
                 journals,
                 name,
+                file=self._files[name],
                 seed=seed,
                 sampler=sampler,
                 early_stopping=early_stopping,
@@ -73,10 +75,11 @@ class MatrixSearcher(Searcher):
         for cell in self._cells.values():
             study = self._studies[cell.name]
             design = opening_design(cell.method, spaces, seed=seed, num_trials=cell.num_trials)
-            _open(study, design)
-            _repair(study)
-            if cell.name in retry_failed:
-                _ask_again(study)
+            with self._files[cell.name].event():
+                _open(study, design)
+                _repair(study)
+                if cell.name in retry_failed:
+                    _ask_again(study)
         self._dealt = {name: _num_counted(study) for name, study in self._studies.items()}
 
     @property
@@ -91,12 +94,13 @@ class MatrixSearcher(Searcher):
             return str(Searcher.FINISHED)
         cell = min(open_cells, key=lambda c: self._dealt[c.name])
         self._dealt[cell.name] += 1
-        trial = self._studies[cell.name].ask()
-        chosen = space_for(cell.method, self._spaces)(trial)
-        # A preset keeps also the settings that the space does not ask for.
-        kept = trial.user_attrs.get("settings")
-        settings = json.loads(kept) if kept else complete_settings(cell.method, chosen)
-        trial.set_user_attr("settings", json.dumps(settings))
+        with self._files[cell.name].event():
+            trial = self._studies[cell.name].ask()
+            chosen = space_for(cell.method, self._spaces)(trial)
+            # A preset keeps also the settings that the space does not ask for.
+            kept = trial.user_attrs.get("settings")
+            settings = json.loads(kept) if kept else complete_settings(cell.method, chosen)
+            trial.set_user_attr("settings", json.dumps(settings))
         self._running[trial_id] = (cell.name, trial)
         # As JSON: Ray Tune would read meaning into nested mappings and lists.
         return {"cell": cell.name, "number": trial.number, "settings": json.dumps(settings)}
@@ -106,7 +110,7 @@ class MatrixSearcher(Searcher):
 
         The rule sees the running means of this cell's trials and nothing else.
         """
-        _, trial = self._running[trial_id]
+        name, trial = self._running[trial_id]
         value = result.get(METRIC)
         if result.get("done") or result.get(ERROR) or value is None or value != value:
             return False
@@ -116,7 +120,8 @@ class MatrixSearcher(Searcher):
         if num_folds <= self._reported.get(trial_id, 0):
             return False  # begun again after its worker died
         self._reported[trial_id] = num_folds
-        trial.report(float(value), step=num_folds)
+        with self._files[name].event():
+            trial.report(float(value), step=num_folds)
         if not trial.should_prune():
             return False
         self._stopped.add(trial_id)
@@ -128,7 +133,12 @@ class MatrixSearcher(Searcher):
         """Tell the cell's study: complete with the mean over its inner folds, stopped early, or failed."""
         name, trial = self._running.pop(trial_id)
         self._reported.pop(trial_id, None)
-        result = result or {}
+        with self._files[name].event():
+            self._end(trial_id, name, trial, result or {}, error)
+
+    def _end(
+        self, trial_id: str, name: str, trial: optuna.Trial, result: Mapping[str, Any], error: bool
+    ) -> None:
         value = result.get(METRIC)
         message = str(result.get(ERROR, "")) or ("its worker broke off" if error else "")
         usable = value is not None and value == value
@@ -168,18 +178,15 @@ def open_study(
     sampler: SamplerName = "tpe",
     early_stopping: Pruning = "none",
     objectives: Sequence[str] = ("image_auroc",),
+    file: JournalFile | None = None,
 ) -> optuna.Study:
     """The Optuna study of a cell, made if it is not there; `optuna-dashboard` opens its journal."""
     journals.mkdir(parents=True, exist_ok=True)
-    path = str(journal_path(journals, cell_name))
-    # One process writes at a time (the run folder is locked), so a lock that is there was left by a kill.
-    lock = JournalFileSymlinkLock(path, grace_period=_LOCK_GRACE_S)
-    storage = JournalStorage(JournalFileBackend(path, lock_obj=lock))
-    study = optuna.create_study(
-        storage=storage,
-        study_name=cell_name,
-        directions=[DIRECTIONS[name] for name in objectives],
-        load_if_exists=True,
+    storage = JournalStorage(file or JournalFile(journal_path(journals, cell_name)))
+    # Not by `load_if_exists`, which writes a line each time: most who open a study only read it.
+    study = optuna.Study(cell_name, storage) if _has_study(storage, cell_name) else None
+    study = study or optuna.create_study(
+        storage=storage, study_name=cell_name, directions=[DIRECTIONS[name] for name in objectives]
     )
     # Each restart draws from a stream of its own, or it would propose the same points again.
     num_trials = len(study.get_trials(deepcopy=False))
@@ -187,6 +194,10 @@ def open_study(
     study.sampler = make_sampler(sampler, seed=own_seed)
     study.pruner = make_pruner(early_stopping)
     return study
+
+
+def _has_study(storage: JournalStorage, name: str) -> bool:
+    return any(study.study_name == name for study in storage.get_all_studies())
 
 
 def journal_path(journals: Path, cell_name: str) -> Path:
