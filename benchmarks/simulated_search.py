@@ -214,16 +214,17 @@ class SimulatedSearch:
         self, key: FitKey, *, worker: str, dies_after: float | None = None
     ) -> Generator[float, None, bool]:
         """Make sure that the fit is there; False where the worker dies at it."""
+        fit_id = key.id
         with self.meter.part("fits"):
-            is_there = self.bench.fits.about(key.id) is not None
+            is_there = self.bench.fits.about(fit_id) is not None
         if is_there:
             return True
         pause_s, longest_s = ASK_S
-        while not self._acquire(key.id, worker):
+        while not self._acquire(fit_id, worker):
             yield pause_s
             pause_s = min(longest_s, 1.5 * pause_s)
         with self.meter.part("fits"):
-            is_there = self.bench.fits.about(key.id) is not None
+            is_there = self.bench.fits.about(fit_id) is not None
         if not is_there:
             left_s = seconds_of(key, self.median_fit_s) * (1.0 if dies_after is None else dies_after)
             while left_s > 0:
@@ -231,15 +232,15 @@ class SimulatedSearch:
                 left_s -= RENEW_S
                 if left_s > 0:
                     with self.meter.part("leases"):
-                        self.keeper.renew(key.id, worker)
+                        self.keeper.renew(fit_id, worker)
             if dies_after is not None:
                 return False  # its lease ends by itself
             with self.meter.part("fits"):
                 self.bench.make_fit(key)
-            self.computed.append(key.id)
+            self.computed.append(fit_id)
         with self.meter.part("leases"):
-            self.keeper.release(key.id, worker)
-        del self._holders[key.id]
+            self.keeper.release(fit_id, worker)
+        del self._holders[fit_id]
         return True
 
     def _acquire(self, fit_id: str, worker: str) -> bool:

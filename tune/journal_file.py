@@ -42,8 +42,11 @@ class JournalFile(BaseJournalBackend):
         path.touch()
 
     @contextlib.contextmanager
-    def event(self) -> Iterator[None]:
-        """All that is appended in here goes to disk together, on leaving."""
+    def event(self, *, flushed: bool = True) -> Iterator[None]:
+        """All that is appended in here is written together, on leaving, and flushed to disk.
+
+        Not `flushed` it survives a kill, but a power cut only once a later event is.
+        """
         self._lock.acquire()
         try:
             self._take_in()
@@ -52,7 +55,7 @@ class JournalFile(BaseJournalBackend):
                 yield
             finally:
                 self._is_event = False
-                self._flush()
+                self._write(flushed)
         finally:
             self._lock.release()
 
@@ -86,7 +89,7 @@ class JournalFile(BaseJournalBackend):
         self._new += lines
         self._end += sum(map(len, lines))
 
-    def _flush(self) -> None:
+    def _write(self, flushed: bool) -> None:
         if not self._waiting:
             return
         data = b"".join(self._waiting)
@@ -94,8 +97,9 @@ class JournalFile(BaseJournalBackend):
             file.truncate(self._end)  # what a killed writer left of a line
             file.seek(self._end)
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if flushed:
+                file.flush()
+                os.fsync(file.fileno())
         self._end += len(data)
         self._waiting.clear()
 

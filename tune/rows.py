@@ -82,7 +82,9 @@ def seal(
         else:
             selection = select(own, objectives, bounds) if cell.settings is None else _as_given(cell.settings)
             if kept is None or selection is not None:
-                kept = ledger.append(cell.name, "seal", detail=dataclasses.asdict(selection) if selection else {})
+                kept = ledger.append(
+                    cell.name, "seal", detail=dataclasses.asdict(selection) if selection else {}
+                )
         rows.append(
             Row(
                 label=cell.label,

@@ -120,7 +120,8 @@ class MatrixSearcher(Searcher):
         if num_folds <= self._reported.get(trial_id, 0):
             return False  # begun again after its worker died
         self._reported[trial_id] = num_folds
-        with self._files[name].event():
+        # A power cut ends the trial too, and begun again it reports again.
+        with self._files[name].event(flushed=False):
             trial.report(float(value), step=num_folds)
         if not trial.should_prune():
             return False

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from dgad.evaluation.metrics import Metrics, paired_bootstrap_difference
-from dgad.report.tables import difference, leaderboard, outer_records
+from dgad.records import RecordStore
+from dgad.report.tables import difference, leaderboard, outer_records, read_outer_records
 from dgad.report.verdict import verdict
 from tests.dgad.report.synthetic_run import DOMAINS, make_record, make_records, make_summary
 
@@ -99,6 +100,23 @@ def test_results_follow_the_cells_and_not_a_records_first_use():
     )
     assert outer_records(without_ids, records) == ()
     assert len(outer_records(without_ids, [*make_records(), make_record("stray", "tile")])) == len(records)
+
+
+def test_results_are_read_by_name_where_all_are_named(tmp_path):
+    records = make_records()
+    store = RecordStore(tmp_path)
+    for record in (*records, make_record("stray", "tile")):
+        store.write(record)
+    (tmp_path / f"{'0' * 32}.parquet").write_bytes(b"damaged, and no result")
+    summary = make_summary(records)
+    assert read_outer_records(summary, store) == outer_records(summary, records)
+    unnamed = dataclasses.replace(
+        summary, cells=tuple(dataclasses.replace(c, record_ids=()) for c in summary.cells)
+    )
+    (tmp_path / f"{'0' * 32}.parquet").unlink()
+    found = read_outer_records(unnamed, store)
+    assert found == outer_records(unnamed, store.records())
+    assert len(found) == len(records)
 
 
 def test_an_oracle_row_carries_its_name_and_is_never_the_result():
