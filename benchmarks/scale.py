@@ -60,9 +60,10 @@ class Checkpoint:
     state_mib: dict[str, float]
     resume: dict[str, float]
 
-    def ms_of(self, who: str) -> float:
-        """Milliseconds a fit of the driver, of the keeper or of all workers together."""
-        return sum(self.ms_a_fit.get(part, 0.0) for part in PARTS[who])
+    def sum_of(self, figure: str, who: str) -> float:
+        """A figure a fit of the driver, of the keeper or of all workers together."""
+        by_part: dict[str, float] = getattr(self, figure)
+        return sum(by_part.get(part, 0.0) for part in PARTS[who])
 
 
 class Watch:
@@ -148,6 +149,7 @@ def simulate(runs: Path, options: Options, checkpoints: tuple[int, ...]) -> dict
             search.work(options.workers, lambda n=number: len(search.computed) >= n)  # type: ignore[misc]
             if search.searcher.num_left > 0:
                 found.append(watch.take(resumed=True))
+                click.echo(f"{number:,} fits after {time.perf_counter() - began:.0f} s", err=True)
         search.work(options.workers)
         found.append(watch.take(resumed=True))
     return {
@@ -175,11 +177,11 @@ def tables(result: Mapping[str, Any]) -> tuple[Table, Table]:
     row("trials ended", [f"{c.trials:,}" for c in found])
     row("simulated hours", [f"{c.simulated_s / 3600:.2f}" for c in found])
     for who, parts in PARTS.items():
-        row(f"{who}, ms a fit", [f"{c.ms_of(who):.2f}" for c in found])
+        row(f"{who}, ms a fit", [f"{c.sum_of('ms_a_fit', who):.2f}" for c in found])
+        row("  processor alone", [f"{c.sum_of('cpu_ms_a_fit', who):.2f}" for c in found])
         for part in parts:
             row(f"  {part}", [f"{c.ms_a_fit.get(part, 0.0):.2f}" for c in found])
-        flushes = [sum(c.flushes_a_fit.get(p, 0.0) for p in parts) for c in found]
-        row("  flushes to disk a fit", [f"{n:.1f}" for n in flushes])
+        row("  flushes to disk a fit", [f"{c.sum_of('flushes_a_fit', who):.1f}" for c in found])
     row("resident, MiB", [f"{c.resident_mib:.0f}" for c in found])
     row("  grown by", [f"{c.growth_mib:.0f}" for c in found])
     for place in found[0].files:

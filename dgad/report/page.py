@@ -23,7 +23,7 @@ from dgad.report.tables import (
     is_comparer,
     leaderboard,
     optimism,
-    outer_records,
+    read_outer_records,
 )
 from dgad.report.verdict import verdict
 
@@ -47,23 +47,23 @@ def write_report(run_folder: Path | str) -> Path:
     """Write `report.html` from the run folder's summary, records, study file and examples."""
     folder = Path(run_folder)
     summary = read_summary(folder)
-    every_record = RecordStore(folder / "records").records()
-    records = outer_records(summary, every_record)
+    store = RecordStore(folder / "records")
+    records = read_outer_records(summary, store)
     study_path = folder / "study.yaml"
     study = study_path.read_text() if study_path.is_file() else ""
     path = folder / FILE_NAME
-    write_atomic(path, render(summary, records, every_record, _gallery(folder), study).encode())
+    write_atomic(path, render(summary, records, store.failed(), _gallery(folder), study).encode())
     return path
 
 
 def render(
     summary: StudySummary,
     records: Sequence[Record],
-    every_record: Sequence[Record],
+    failed: Sequence[Record],
     gallery: dict[str, list[Picture]],
     study: str,
 ) -> str:
-    """The page's HTML; `records` are the labelled outer results, `every_record` all there are."""
+    """The page's HTML; `records` are the labelled outer results, `failed` those of any fit that failed."""
     rows = leaderboard(records)
     tables = {metric: leaderboard(records, metric) for metric in METRIC_TITLES}
     environment = jinja2.Environment(
@@ -90,7 +90,7 @@ def render(
         selected=_selected(summary.cells),
         deploy_settings=_deploy_settings(summary),
         gallery=gallery,
-        failures=_failures(summary, every_record),
+        failures=_failures(summary, failed),
         study=study,
         has_oracle=any(c.protocol == "oracle" for c in summary.cells),
         written_at=utc_now(),
@@ -159,7 +159,7 @@ def _deploy_settings(summary: StudySummary) -> dict[str, Any]:
     return {}
 
 
-def _failures(summary: StudySummary, records: Sequence[Record]) -> list[tuple[str, str]]:
+def _failures(summary: StudySummary, failed: Sequence[Record]) -> list[tuple[str, str]]:
     """(what, why) of every failed cell, trial and record."""
     found = [(f"cell {c.label} on {c.target}", c.error) for c in summary.cells if c.error]
     for cell in summary.cells:
@@ -171,12 +171,11 @@ def _failures(summary: StudySummary, records: Sequence[Record]) -> list[tuple[st
             for t in cell.trials
             if t.status == "failed"
         ]
-    for record in records:
-        if record.status == "failed":
-            where = f"{record.label} on {record.target}, seed {record.fit.seed}, record {record.record_id}"
-            why = record.error or "no reason was kept"
-            why += "".join(f"; before that: {note}" for note in record.notes)
-            found.append((where, why + (f" (traceback: {record.log})" if record.log else "")))
+    for record in failed:
+        where = f"{record.label} on {record.target}, seed {record.fit.seed}, record {record.record_id}"
+        why = record.error or "no reason was kept"
+        why += "".join(f"; before that: {note}" for note in record.notes)
+        found.append((where, why + (f" (traceback: {record.log})" if record.log else "")))
     return found
 
 

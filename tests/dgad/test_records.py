@@ -62,6 +62,7 @@ def test_a_record_comes_back_equal(tmp_path):
     assert store.read(record.record_id) == record
     assert store.read(failed.record_id) == failed
     assert store.records() == tuple(sorted([record, failed], key=lambda r: r.record_id))
+    assert store.failed() == (failed,)
     assert store.ids() == tuple(sorted([record.record_id, failed.record_id]))
 
 
