@@ -13,8 +13,6 @@ from tune.finish import summarise
 from tune.rows import OuterJob, is_done, outer_jobs, seal, used_after_seals
 from tune.run import Run
 from tune.run_folder import RunInfo
-from tune.searcher import open_study
-from tune.selection import trial_summaries
 
 
 def finish(run: Run, cells: Sequence[Cell], search: SimulatedSearch) -> dict[str, float | int]:
@@ -27,11 +25,7 @@ def finish(run: Run, cells: Sequence[Cell], search: SimulatedSearch) -> dict[str
         steps[f"{name}, s"] = time.perf_counter() - began
         began = time.perf_counter()
 
-    trials = {
-        c.name: trial_summaries(open_study(run.journals_folder, c.name, seed=run.study.seed)) for c in cells
-    }
-    passed("journals")
-    rows = seal(cells, trials, search.ledger)
+    rows = seal(cells, search.searcher.trials(), search.ledger)
     passed("seals")
     used = used_after_seals(search.ledger.entries())
     jobs = [job for job in outer_jobs(run, rows) if not is_done(search.bench, job, used)]

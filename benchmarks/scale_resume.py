@@ -20,8 +20,6 @@ from simulated_search import searcher_of  # noqa: E402
 
 from tune.keeper import Keeper  # noqa: E402
 from tune.progress import PlainProgress  # noqa: E402
-from tune.searcher import open_study  # noqa: E402
-from tune.selection import trial_summaries  # noqa: E402
 
 
 def resume(runs: Path, options: Options) -> dict[str, float]:
@@ -38,10 +36,8 @@ def resume(runs: Path, options: Options) -> dict[str, float]:
     passed("journals")
     with open(os.devnull, "w") as nowhere:
         board = PlainProgress(cells, Console(file=nowhere)).board
-        for cell in cells:
-            if cell.num_trials:
-                study = open_study(run.journals_folder, cell.name, seed=run.study.seed)
-                board.restore(cell.name, trial_summaries(study))
+        for cell_name, trials in searcher.trials().items():
+            board.restore(cell_name, trials)
     passed("board")
     SimulatedWorkbench(run)
     keeper = Keeper(run.ledger_location)

@@ -9,6 +9,7 @@ may read the file, and write to it between two events.
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ class JournalFile(BaseJournalBackend):
             lines = self._new[log_number_from - self._first_new :]
         self._first_new += len(self._new)
         self._new.clear()
-        return map(json.loads, lines)
+        return map(_said, lines)
 
     def _take_in(self) -> None:
         """The whole lines that have come to the file."""
@@ -102,6 +103,17 @@ class JournalFile(BaseJournalBackend):
                 os.fsync(file.fileno())
         self._end += len(data)
         self._waiting.clear()
+
+
+def _said(line: bytes) -> dict[str, Any]:
+    """A line's content; names that come in every trial are kept once, not once a trial."""
+    log: dict[str, Any] = json.loads(line)
+    if "param_name" in log:
+        log["param_name"] = sys.intern(log["param_name"])
+    for attributes in ("user_attr", "system_attr"):
+        if attributes in log:
+            log[attributes] = {sys.intern(name): value for name, value in log[attributes].items()}
+    return log
 
 
 def _whole_lines(data: bytes) -> list[bytes]:

@@ -15,6 +15,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from dgad.report.summary import TrialSummary
 from dgad.seeds import seed_for
 from tune.cells import Cell
 from tune.journal_file import JournalFile
@@ -22,7 +23,7 @@ from tune.objectives import DIRECTIONS, Constraint
 from tune.opening import OpeningPoint, opening_design
 from tune.quiet import quiet_optuna
 from tune.samplers import Pruning, SamplerName, make_pruner, make_sampler
-from tune.selection import ERROR, RETRY_OF, SCORES, VALUES, is_interrupted, retried
+from tune.selection import ERROR, RETRY_OF, SCORES, VALUES, is_interrupted, retried, trial_summaries
 from tune.spaces import SpaceSettings, space_for
 from tune.spaces.base import complete_settings
 
@@ -72,11 +73,13 @@ class MatrixSearcher(Searcher):
         self._reported: dict[str, int] = {}
         """Inner folds whose running mean the cell's study knows, by trial."""
         self._stopped: set[str] = set()
+        designs: dict[tuple[str, int], tuple[OpeningPoint, ...]] = {}
         for cell in self._cells.values():
-            study = self._studies[cell.name]
-            design = opening_design(cell.method, spaces, seed=seed, num_trials=cell.num_trials)
+            study, kind = self._studies[cell.name], (cell.method, cell.num_trials)
+            if kind not in designs:  # the same in every cell of a method
+                designs[kind] = opening_design(cell.method, spaces, seed=seed, num_trials=cell.num_trials)
             with self._files[cell.name].event():
-                _open(study, design)
+                _open(study, designs[kind])
                 _repair(study)
                 if cell.name in retry_failed:
                     _ask_again(study)
@@ -86,6 +89,10 @@ class MatrixSearcher(Searcher):
     def num_left(self) -> int:
         """Trials still to be dealt."""
         return sum(max(0, c.num_trials - self._dealt[c.name]) for c in self._cells.values())
+
+    def trials(self) -> dict[str, tuple[TrialSummary, ...]]:
+        """The finished trials of every searched cell; its journals are not read again for them."""
+        return {name: trial_summaries(study) for name, study in self._studies.items()}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next configuration for the cell that has had the fewest, or FINISHED."""
