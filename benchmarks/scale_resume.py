@@ -9,7 +9,6 @@ _BEGAN_S = time.perf_counter()
 
 import json  # noqa: E402
 import os  # noqa: E402
-import resource  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -45,7 +44,8 @@ def resume(runs: Path, options: Options) -> dict[str, float]:
     passed("stores")
     searcher.suggest("first")
     passed("suggest")
-    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Not `ru_maxrss`, which a process inherits from the one that started it.
+    peak_kib = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
     return {**steps, "total": sum(steps.values()), "peak_mib": peak_kib / 1024, "left": searcher.num_left}
 
 

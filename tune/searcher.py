@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
 from dgad.report.summary import TrialSummary
@@ -29,6 +30,8 @@ from tune.spaces.base import complete_settings
 
 METRIC = "inner_score"
 """Mean of the first objective over a cell's inner folds: what trials report and the search maximises."""
+_DISTRIBUTIONS: dict[str, BaseDistribution] = {}
+"""By their text, since `True` and 1 are equal choices and yet not the same."""
 
 
 class MatrixSearcher(Searcher):
@@ -143,6 +146,7 @@ class MatrixSearcher(Searcher):
         self._reported.pop(trial_id, None)
         with self._files[name].event():
             self._end(trial_id, name, trial, result or {}, error)
+        share_distributions(self._studies[name].get_trials(deepcopy=False)[trial.number])
 
     def _end(
         self, trial_id: str, name: str, trial: optuna.Trial, result: Mapping[str, Any], error: bool
@@ -197,11 +201,19 @@ def open_study(
         storage=storage, study_name=cell_name, directions=[DIRECTIONS[name] for name in objectives]
     )
     # Each restart draws from a stream of its own, or it would propose the same points again.
-    num_trials = len(study.get_trials(deepcopy=False))
-    own_seed = seed_for(seed, cell_name, "sampler", str(num_trials))
+    trials = study.get_trials(deepcopy=False)
+    for trial in trials:
+        share_distributions(trial)
+    own_seed = seed_for(seed, cell_name, "sampler", str(len(trials)))
     study.sampler = make_sampler(sampler, seed=own_seed)
     study.pruner = make_pruner(early_stopping)
     return study
+
+
+def share_distributions(trial: FrozenTrial) -> None:
+    """Keep equal distributions once: Optuna makes new ones for every trial, most of what a trial takes."""
+    for name, distribution in trial.distributions.items():
+        trial.distributions[name] = _DISTRIBUTIONS.setdefault(repr(distribution), distribution)
 
 
 def _has_study(storage: JournalStorage, name: str) -> bool:
