@@ -20,7 +20,7 @@ from dgad.report.summary import (
     read_summary,
     write_summary,
 )
-from dgad.report.tables import leaderboard, outer_records
+from dgad.report.tables import leaderboard, outer_records, read_named_records
 from dgad.settings import to_dict
 from tune.cells import DEPLOY, bundled_label
 from tune.distances import distances_of
@@ -111,7 +111,7 @@ def summarise(
 
 def result_records(summary: StudySummary, workbench: Workbench) -> tuple[Record, ...]:
     """The records behind the leaderboard."""
-    return outer_records(summary, workbench.records.records())
+    return outer_records(summary, read_named_records(summary, workbench.records))
 
 
 def command_line() -> str:

@@ -9,7 +9,7 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from dgad.errors import RecordError
@@ -20,8 +20,9 @@ from tune.run import Run
 
 TERM_S = 30.0
 """How long after its holder's last word a lease ends: a killed worker's fit waits this long at most."""
-_RENEW_S = 5.0
-_ASK_S = (0.1, 2.0)
+RENEW_S = 5.0
+"""How often a holder says that it is still at it."""
+ASK_S = (0.1, 2.0)
 """First and longest pause between two questions for a lease that another worker holds."""
 _FREE = {"max_restarts": -1, "max_task_retries": -1}
 """What a keeper that was killed is asked is asked again of the next one: an entry written twice is two reads
@@ -31,9 +32,9 @@ of the same labels, and no breach."""
 class Keeper:
     """The actor itself; its state is on the shared storage, but for the leases, which their holders renew."""
 
-    def __init__(self, ledger_location: str) -> None:
+    def __init__(self, ledger_location: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger = Ledger(ledger_location)
-        self._leases = LeaseTable(term_s=TERM_S)
+        self._leases = LeaseTable(term_s=TERM_S, clock=clock)
 
     def append(
         self,
@@ -131,7 +132,7 @@ class KeptLeases:
         """Wait until nobody else computes the fit, then hold it."""
         import ray
 
-        pause_s, longest_s = _ASK_S
+        pause_s, longest_s = ASK_S
         while not ray.get(self._actor.acquire.remote(fit_id, self._holder)):
             time.sleep(pause_s)
             pause_s = min(longest_s, 1.5 * pause_s)
@@ -148,7 +149,7 @@ class KeptLeases:
     def _renew(self, fit_id: str, ended: threading.Event) -> None:
         import ray
 
-        while not ended.wait(_RENEW_S):
+        while not ended.wait(RENEW_S):
             # A fit that another worker was given meanwhile is finished all the same: both write the same.
             ray.get(self._actor.renew.remote(fit_id, self._holder))
 

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -107,7 +107,7 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
                     rows,
                     Workbench(dataclasses.replace(run, device=place.own_device)),
                     errors,
-                    num_requests=_num_requests(run, matrix.cells, rows),
+                    num_requests=_num_requests(run, rows),
                     not_applicable=matrix.not_applicable,
                 )
             write_report(folder)
@@ -202,10 +202,10 @@ def _work(
         bounds=run.study.bounds,
         retry_failed=retry_failed,
     )
-    for cell_name, trials in _trials(run, cells).items():
+    for cell_name, trials in searcher.trials().items():
         progress.board.restore(cell_name, trials)
     if searcher.num_left == 0:
-        rows, jobs = _seal_and_plan(run, cells, place)
+        rows, jobs = _seal_and_plan(run, cells, searcher.trials(), place)
         if not jobs:
             return rows, {}
     workers = place.workers
@@ -220,7 +220,7 @@ def _work(
                 f" on {workers.count} workers."
             )
             search(run, cells, searcher, workers, progress, trackers)
-        rows, jobs = _seal_and_plan(run, cells, place)
+        rows, jobs = _seal_and_plan(run, cells, searcher.trials(), place)
         if not jobs:
             return rows, {}
         progress.phase(f"Selections sealed; {len(jobs)} refits and scorings to go.")
@@ -235,13 +235,13 @@ def _how_to_enter(ray_there: LocalRay | ClusterRay) -> str:
 
 
 def _seal_and_plan(
-    run: Run, cells: Sequence[Cell], place: RayPlace
+    run: Run, cells: Sequence[Cell], trials: Mapping[str, tuple[TrialSummary, ...]], place: RayPlace
 ) -> tuple[tuple[Row, ...], tuple[OuterJob, ...]]:
     """Every cell's sealed choice, and the refits that are still to be done."""
     ledger, bench = ledger_of(run), Workbench(dataclasses.replace(run, device=place.own_device))
     rows = seal(
         cells,
-        _trials(run, cells),
+        trials,
         ledger,
         objectives=run.study.objectives,
         bounds=run.study.bounds,
@@ -268,11 +268,9 @@ def _searched(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     return tuple(c for c in cells if c.num_trials > 0)
 
 
-def _num_requests(run: Run, cells: Sequence[Cell], rows: Sequence[Row]) -> int:
+def _num_requests(run: Run, rows: Sequence[Row]) -> int:
     """Fits that were asked for, shared or not."""
-    inner = sum(
-        len(t.inner_scores) + (t.status == "failed") for ts in _trials(run, cells).values() for t in ts
-    )
+    inner = sum(len(t.inner_scores) + (t.status == "failed") for row in rows for t in row.trials)
     return inner + len(outer_jobs(run, rows))
 
 

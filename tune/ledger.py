@@ -83,10 +83,23 @@ class Ledger:
         self._known += self._storage.each(self._read, names)
         return tuple(self._known[: len(sequences)])
 
+    def entry(self, sequence: int) -> Entry | None:
+        """One entry, or None where it is not there; no other is looked at."""
+        name = _file_name(sequence)
+        return self._read(name) if self._storage.exists(name) else None
+
+    def seals(self) -> dict[str, Entry]:
+        """The seals by cell, of those that are sealed; one without a selection gives way to a later."""
+        found: dict[str, Entry] = {}
+        for entry in self.entries():
+            kept = found.get(entry.cell)
+            if entry.purpose == "seal" and (kept is None or (entry.detail and not kept.detail)):
+                found[entry.cell] = entry
+        return found
+
     def seal_of(self, cell: str) -> Entry | None:
-        """The seal of a cell, or None before it is sealed; one without a selection gives way to a later."""
-        seals = [e for e in self.entries() if e.cell == cell and e.purpose == "seal"]
-        return next((e for e in seals if e.detail), seals[0] if seals else None)
+        """The seal of a cell, or None before it is sealed."""
+        return self.seals().get(cell)
 
     def _sequences(self) -> list[int]:
         names = self._storage.sizes()

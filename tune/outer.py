@@ -14,7 +14,7 @@ from tune.cells import DEPLOY
 from tune.keeper import ledger_of
 from tune.progress import FitEnd, Progress
 from tune.resources import Workers
-from tune.rows import OuterJob
+from tune.rows import OuterJob, Row
 from tune.run import Run
 from tune.selection import LeakError
 from tune.workbench import Workbench
@@ -101,7 +101,7 @@ class OuterWorker:
     def run(self, job: OuterJob) -> OuterResult:
         """Refuses a row that is not sealed."""
         row, bench = job.row, self._workbench
-        if row.selection is None or self._ledger.seal_of(row.name) is None:
+        if row.selection is None or not self._is_sealed(row):
             raise LeakError(f"{row.name} is not sealed, so its target must not be looked at.")
         key = self._run.fit_key(row.method, row.selection.settings, row.sources, seed=job.seed)
         self._ledger.append(row.name, "fit", domains=key.sources, detail={"fit": key.id})
@@ -138,6 +138,11 @@ class OuterWorker:
             error=error,
             fit=self._fit_end(key, record.error, record.fit_s),
         )
+
+    def _is_sealed(self, row: Row) -> bool:
+        """By the one entry: a worker that read the whole ledger for it would read it for every other too."""
+        seal = None if row.sealed_at is None else self._ledger.entry(row.sealed_at)
+        return seal is not None and (seal.cell, seal.purpose) == (row.name, "seal")
 
     def _fit_end(self, key: FitKey, error: str | None, fit_s: float | None) -> FitEnd:
         if error:

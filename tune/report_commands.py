@@ -65,7 +65,7 @@ def compare_command(*, first: str, second: str, runs: str | None, as_json: bool)
     """Hold the studies FIRST and SECOND side by side: differences over the same images, with intervals."""
     from dgad.records import RecordStore  # slow, and --help needs none of it
     from dgad.report.compare import compare
-    from dgad.report.tables import outer_records
+    from dgad.report.tables import outer_records, read_named_records
     from tune.partial import summary_now
 
     sides = []
@@ -74,7 +74,8 @@ def compare_command(*, first: str, second: str, runs: str | None, as_json: bool)
         summary, note = summary_now(folder)
         if note:
             click.echo(f"{name}: {note}", err=as_json)
-        sides.append((summary, outer_records(summary, RecordStore(folder / "records").records())))
+        named = read_named_records(summary, RecordStore(folder / "records"))
+        sides.append((summary, outer_records(summary, named)))
     (summary_a, records_a), (summary_b, records_b) = sides
     found = compare(summary_a, records_a, summary_b, records_b, names=(first, second))
     if as_json:

@@ -20,6 +20,7 @@ from dgad.report.tables import (
     leaderboard,
     optimism,
     outer_records,
+    read_named_records,
 )
 from dgad.settings import to_dict
 from tune.progress import clock
@@ -27,13 +28,13 @@ from tune.progress import clock
 
 def print_results(folder: Path, summary: StudySummary, console: Console) -> None:
     """Image AUROC by method and target, failures, the bundle, and where the report is."""
-    every_record = RecordStore(folder / "records").records()
-    records = outer_records(summary, every_record)
+    named = read_named_records(summary, RecordStore(folder / "records"))
+    records = outer_records(summary, named)
     targets = list(dict.fromkeys(c.target for c in summary.cells if c.target in summary.domains))
     console.print()
     console.print(leaderboard_table(leaderboard(records), targets, "Image AUROC on surfaces held out"))
     if summary.extra_targets:
-        rows = leaderboard(extra_records(summary, every_record))
+        rows = leaderboard(extra_records(summary, named))
         title = f"Image AUROC on another data set, fitted on all {len(summary.domains)} domains"
         console.print(leaderboard_table(rows, summary.extra_targets, title))
     for cell in summary.cells:
@@ -110,8 +111,8 @@ def _made(summary: StudySummary) -> str:
 
 def results_json(folder: Path, summary: StudySummary) -> dict[str, Any]:
     """The same for a program."""
-    every_record = RecordStore(folder / "records").records()
-    extra = leaderboard(extra_records(summary, every_record))
+    named = read_named_records(summary, RecordStore(folder / "records"))
+    extra = leaderboard(extra_records(summary, named))
     return {
         "name": summary.name,
         "folder": str(folder),
@@ -122,7 +123,7 @@ def results_json(folder: Path, summary: StudySummary) -> dict[str, Any]:
         "fits_reused": summary.fits_reused,
         "fits_elsewhere": summary.fits_elsewhere,
         "wall_s": summary.wall_s,
-        "leaderboard": [dataclasses.asdict(r) for r in leaderboard(outer_records(summary, every_record))],
+        "leaderboard": [dataclasses.asdict(r) for r in leaderboard(outer_records(summary, named))],
         "other_data": [dataclasses.asdict(r) for r in extra],
         "not_applicable": dict(summary.not_applicable),
         "errors": {f"{c.label}@{c.target}": c.error for c in summary.cells if c.error},

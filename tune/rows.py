@@ -30,6 +30,8 @@ class Row:
     trials: tuple[TrialSummary, ...] = ()
     protocol: str = "fixed"
     """How the settings were chosen; `fixed` where nothing was."""
+    sealed_at: int | None = None
+    """Where in the ledger the seal is, so that whoever scores the target need not look for it."""
 
     @property
     def name(self) -> str:
@@ -74,15 +76,18 @@ def seal(
     target was read. `beside` names the methods that stand in the table whatever was searched.
     """
     rows = []
+    sealed = ledger.seals()
     for cell in cells:
         own = trials.get(cell.name, ())
-        kept = ledger.seal_of(cell.name)
+        kept = sealed.get(cell.name)
         if kept is not None and kept.detail:
             selection: Selection | None = Selection(**kept.detail)
         else:
             selection = select(own, objectives, bounds) if cell.settings is None else _as_given(cell.settings)
             if kept is None or selection is not None:
-                ledger.append(cell.name, "seal", detail=dataclasses.asdict(selection) if selection else {})
+                kept = ledger.append(
+                    cell.name, "seal", detail=dataclasses.asdict(selection) if selection else {}
+                )
         rows.append(
             Row(
                 label=cell.label,
@@ -91,6 +96,7 @@ def seal(
                 selection=selection,
                 trials=own,
                 protocol=cell.protocol if cell.num_trials else "fixed",
+                sealed_at=kept.sequence,
             )
         )
     rows += [
@@ -100,9 +106,11 @@ def seal(
         if row.target == DEPLOY
     ]
     rows += [row for row in _beside(rows, beside) if row.name not in {r.name for r in rows}]
-    for row in rows[len(cells) :]:
-        if row.selection is not None and ledger.seal_of(row.name) is None:
-            ledger.append(row.name, "seal", detail=dataclasses.asdict(row.selection))
+    for i, row in enumerate(rows[len(cells) :], start=len(cells)):
+        kept = sealed.get(row.name)
+        if kept is None and row.selection is not None:
+            kept = ledger.append(row.name, "seal", detail=dataclasses.asdict(row.selection))
+        rows[i] = dataclasses.replace(row, sealed_at=None if kept is None else kept.sequence)
     return tuple(rows)
 
 

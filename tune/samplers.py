@@ -1,19 +1,84 @@
 """What a cell's Optuna study proposes with, and when it gives a configuration up."""
 
-from collections.abc import Callable, Mapping
-from typing import Literal
+import itertools
+from collections.abc import Callable, Container, Mapping
+from typing import Any, Literal
 
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 
 SamplerName = Literal["tpe", "random", "nsga2"]
 Pruning = Literal["median", "asha", "none"]
 
 NUM_BEFORE_STOPPING = 3
 """Configurations of a cell that `median` sees through before it stops any."""
+NUM_BEST_SEEN, NUM_SEEN = 25, 200
+"""Of the trials of a cell `tpe` looks at the best and the latest, so many together. It never takes more than
+25 for good, and weighs the others the less the older they are, but its time grows with every one it sees."""
+
+
+class BoundedTPE(optuna.samplers.TPESampler):
+    """TPE whose time for a configuration does not grow with the cell; the same while it has few trials.
+
+    With several objectives it sees all, since the best are then no list.
+    """
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+        """As TPE does, over the trials that are seen."""
+        return super().infer_relative_search_space(_bounded(study), trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, Any]
+    ) -> dict[str, Any]:
+        """As TPE does, over the trials that are seen."""
+        return super().sample_relative(_bounded(study), trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: Any
+    ) -> Any:
+        """As TPE does, over the trials that are seen."""
+        return super().sample_independent(_bounded(study), trial, param_name, param_distribution)
+
+
+def _bounded(study: optuna.Study) -> Any:
+    """The study as TPE is to see it."""
+    if len(study.directions) > 1:
+        return study
+    trials = study.get_trials(deepcopy=False)
+    return _SeenStudy(study, seen(trials, study.direction)) if len(trials) > NUM_SEEN else study
+
+
+def seen(trials: list[FrozenTrial], direction: optuna.study.StudyDirection) -> list[FrozenTrial]:
+    """The best that were seen through, and the latest of the others that are running or over, in order."""
+    sign = 1.0 if direction == optuna.study.StudyDirection.MAXIMIZE else -1.0
+    whole = [t for t in trials if t.state == TrialState.COMPLETE]
+    whole.sort(key=lambda t: -sign * (t.value or 0.0))
+    within_bounds = (t.number for t in whole if all(excess <= 0 for excess in t.constraints.values()))
+    best = set(itertools.islice(within_bounds, NUM_BEST_SEEN))
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+    others = [t.number for t in trials if t.state in states and t.number not in best]
+    kept = best | set(others[-(NUM_SEEN - len(best)) :])
+    return [t for t in trials if t.number in kept]
+
+
+class _SeenStudy:
+    """A study that has some of its trials only; all else is the study's own."""
+
+    def __init__(self, study: optuna.Study, trials: list[FrozenTrial]) -> None:
+        self._study = study
+        self._seen = trials
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        return [t for t in self._seen if states is None or t.state in states]
 
 
 def _tpe(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.TPESampler(
+    return BoundedTPE(
         multivariate=True,
         group=True,
         constant_liar=True,

@@ -10,25 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
+from dgad.report.summary import TrialSummary
 from dgad.seeds import seed_for
 from tune.cells import Cell
+from tune.journal_file import JournalFile
 from tune.journals import journal_path
 from tune.objectives import DIRECTIONS, Constraint
 from tune.opening import OpeningPoint, opening_design
 from tune.quiet import quiet_optuna
 from tune.samplers import Pruning, SamplerName, make_pruner, make_sampler
-from tune.selection import ERROR, RETRY_OF, SCORES, VALUES, is_interrupted, retried
+from tune.selection import ERROR, RETRY_OF, SCORES, VALUES, is_interrupted, retried, trial_summaries
 from tune.spaces import SpaceSettings, space_for
 from tune.spaces.base import complete_settings
 
 METRIC = "inner_score"
 """Mean of the first objective over a cell's inner folds: what trials report and the search maximises."""
-_LOCK_GRACE_S = 5
+_DISTRIBUTIONS: dict[str, BaseDistribution] = {}
+"""By their text, since `True` and 1 are equal choices and yet not the same."""
 
 
 class MatrixSearcher(Searcher):
@@ -55,10 +58,13 @@ class MatrixSearcher(Searcher):
         self._bounds = tuple(bounds)
         self._figures = tuple(dict.fromkeys((*objectives, *(b.name for b in bounds))))
         self._cells = {cell.name: cell for cell in cells if cell.num_trials > 0}
+        journals.mkdir(parents=True, exist_ok=True)
+        self._files = {name: JournalFile(journal_path(journals, name)) for name in self._cells}
         self._studies = {
             name: open_study(
                 journals,
                 name,
+                file=self._files[name],
                 seed=seed,
                 sampler=sampler,
                 early_stopping=early_stopping,
@@ -70,19 +76,26 @@ class MatrixSearcher(Searcher):
         self._reported: dict[str, int] = {}
         """Inner folds whose running mean the cell's study knows, by trial."""
         self._stopped: set[str] = set()
+        designs: dict[tuple[str, int], tuple[OpeningPoint, ...]] = {}
         for cell in self._cells.values():
-            study = self._studies[cell.name]
-            design = opening_design(cell.method, spaces, seed=seed, num_trials=cell.num_trials)
-            _open(study, design)
-            _repair(study)
-            if cell.name in retry_failed:
-                _ask_again(study)
+            study, kind = self._studies[cell.name], (cell.method, cell.num_trials)
+            if kind not in designs:  # the same in every cell of a method
+                designs[kind] = opening_design(cell.method, spaces, seed=seed, num_trials=cell.num_trials)
+            with self._files[cell.name].event():
+                _open(study, designs[kind])
+                _repair(study)
+                if cell.name in retry_failed:
+                    _ask_again(study)
         self._dealt = {name: _num_counted(study) for name, study in self._studies.items()}
 
     @property
     def num_left(self) -> int:
         """Trials still to be dealt."""
         return sum(max(0, c.num_trials - self._dealt[c.name]) for c in self._cells.values())
+
+    def trials(self) -> dict[str, tuple[TrialSummary, ...]]:
+        """The finished trials of every searched cell; its journals are not read again for them."""
+        return {name: trial_summaries(study) for name, study in self._studies.items()}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next configuration for the cell that has had the fewest, or FINISHED."""
@@ -91,12 +104,13 @@ class MatrixSearcher(Searcher):
             return str(Searcher.FINISHED)
         cell = min(open_cells, key=lambda c: self._dealt[c.name])
         self._dealt[cell.name] += 1
-        trial = self._studies[cell.name].ask()
-        chosen = space_for(cell.method, self._spaces)(trial)
-        # A preset keeps also the settings that the space does not ask for.
-        kept = trial.user_attrs.get("settings")
-        settings = json.loads(kept) if kept else complete_settings(cell.method, chosen)
-        trial.set_user_attr("settings", json.dumps(settings))
+        with self._files[cell.name].event():
+            trial = self._studies[cell.name].ask()
+            chosen = space_for(cell.method, self._spaces)(trial)
+            # A preset keeps also the settings that the space does not ask for.
+            kept = trial.user_attrs.get("settings")
+            settings = json.loads(kept) if kept else complete_settings(cell.method, chosen)
+            trial.set_user_attr("settings", json.dumps(settings))
         self._running[trial_id] = (cell.name, trial)
         # As JSON: Ray Tune would read meaning into nested mappings and lists.
         return {"cell": cell.name, "number": trial.number, "settings": json.dumps(settings)}
@@ -106,7 +120,7 @@ class MatrixSearcher(Searcher):
 
         The rule sees the running means of this cell's trials and nothing else.
         """
-        _, trial = self._running[trial_id]
+        name, trial = self._running[trial_id]
         value = result.get(METRIC)
         if result.get("done") or result.get(ERROR) or value is None or value != value:
             return False
@@ -116,7 +130,9 @@ class MatrixSearcher(Searcher):
         if num_folds <= self._reported.get(trial_id, 0):
             return False  # begun again after its worker died
         self._reported[trial_id] = num_folds
-        trial.report(float(value), step=num_folds)
+        # A power cut ends the trial too, and begun again it reports again.
+        with self._files[name].event(flushed=False):
+            trial.report(float(value), step=num_folds)
         if not trial.should_prune():
             return False
         self._stopped.add(trial_id)
@@ -128,7 +144,13 @@ class MatrixSearcher(Searcher):
         """Tell the cell's study: complete with the mean over its inner folds, stopped early, or failed."""
         name, trial = self._running.pop(trial_id)
         self._reported.pop(trial_id, None)
-        result = result or {}
+        with self._files[name].event():
+            self._end(trial_id, name, trial, result or {}, error)
+        share_distributions(self._studies[name].get_trials(deepcopy=False)[trial.number])
+
+    def _end(
+        self, trial_id: str, name: str, trial: optuna.Trial, result: Mapping[str, Any], error: bool
+    ) -> None:
         value = result.get(METRIC)
         message = str(result.get(ERROR, "")) or ("its worker broke off" if error else "")
         usable = value is not None and value == value
@@ -168,25 +190,34 @@ def open_study(
     sampler: SamplerName = "tpe",
     early_stopping: Pruning = "none",
     objectives: Sequence[str] = ("image_auroc",),
+    file: JournalFile | None = None,
 ) -> optuna.Study:
     """The Optuna study of a cell, made if it is not there; `optuna-dashboard` opens its journal."""
     journals.mkdir(parents=True, exist_ok=True)
-    path = str(journal_path(journals, cell_name))
-    # One process writes at a time (the run folder is locked), so a lock that is there was left by a kill.
-    lock = JournalFileSymlinkLock(path, grace_period=_LOCK_GRACE_S)
-    storage = JournalStorage(JournalFileBackend(path, lock_obj=lock))
-    study = optuna.create_study(
-        storage=storage,
-        study_name=cell_name,
-        directions=[DIRECTIONS[name] for name in objectives],
-        load_if_exists=True,
+    storage = JournalStorage(file or JournalFile(journal_path(journals, cell_name)))
+    # Not by `load_if_exists`, which writes a line each time: most who open a study only read it.
+    study = optuna.Study(cell_name, storage) if _has_study(storage, cell_name) else None
+    study = study or optuna.create_study(
+        storage=storage, study_name=cell_name, directions=[DIRECTIONS[name] for name in objectives]
     )
     # Each restart draws from a stream of its own, or it would propose the same points again.
-    num_trials = len(study.get_trials(deepcopy=False))
-    own_seed = seed_for(seed, cell_name, "sampler", str(num_trials))
+    trials = study.get_trials(deepcopy=False)
+    for trial in trials:
+        share_distributions(trial)
+    own_seed = seed_for(seed, cell_name, "sampler", str(len(trials)))
     study.sampler = make_sampler(sampler, seed=own_seed)
     study.pruner = make_pruner(early_stopping)
     return study
+
+
+def share_distributions(trial: FrozenTrial) -> None:
+    """Keep equal distributions once: Optuna makes new ones for every trial, most of what a trial takes."""
+    for name, distribution in trial.distributions.items():
+        trial.distributions[name] = _DISTRIBUTIONS.setdefault(repr(distribution), distribution)
+
+
+def _has_study(storage: JournalStorage, name: str) -> bool:
+    return any(study.study_name == name for study in storage.get_all_studies())
 
 
 def _open(study: optuna.Study, design: Sequence[OpeningPoint]) -> None:

@@ -8,7 +8,6 @@ random projection before it as in Roth et al., *Towards Total Recall in Industri
 # K patches, C channels, D projected channels, M selected
 
 import torch
-from sklearn.random_projection import SparseRandomProjection, johnson_lindenstrauss_min_dim
 from torch import Tensor
 
 PROJECTION_EPS = 0.9
@@ -35,6 +34,9 @@ def projected(patch_KC: Tensor, *, seed: int) -> Tensor:
 
     Unchanged where that would not be smaller: a projection could then only distort.
     """
+    # Takes a second and 100 MB to import, which every process of a search would pay, its driver too.
+    from sklearn.random_projection import SparseRandomProjection, johnson_lindenstrauss_min_dim
+
     num_patches, num_channels = patch_KC.shape
     dimension = int(johnson_lindenstrauss_min_dim(max(2, num_patches), eps=PROJECTION_EPS))
     if dimension >= num_channels:

@@ -78,7 +78,6 @@ class Content:
     summary: StudySummary
     records: tuple[Record, ...]
     """Labelled outer results."""
-    every_record: tuple[Record, ...]
     best: LeaderboardRow | None
     """The best trained comparer, else the best row, by image AUROC."""
     tables: dict[str, tuple[LeaderboardRow, ...]]
@@ -106,9 +105,9 @@ class Content:
         return sum(t.status == "stopped" for c in self.summary.cells for t in c.trials)
 
 
-def content(summary: StudySummary, every_record: Sequence[Record]) -> Content:
+def content(summary: StudySummary, named: Sequence[Record]) -> Content:
     """Compute it once for the page and the files."""
-    records, extra = outer_records(summary, every_record), extra_records(summary, every_record)
+    records, extra = outer_records(summary, named), extra_records(summary, named)
     rows = leaderboard(records)
     best = best_row(rows)
     others = [r.label for r in rows if r.mean is not None and r is not best and not is_oracle(r.label)]
@@ -118,12 +117,11 @@ def content(summary: StudySummary, every_record: Sequence[Record]) -> Content:
     return Content(
         summary=summary,
         records=records,
-        every_record=tuple(every_record),
         best=best,
         tables=_by_metric(records),
         extra=extra,
         extra_tables=_by_metric(extra),
-        reference_curves=reference_curves(summary, every_record),
+        reference_curves=reference_curves(summary, named),
         kinds=kind_rows([r for r in records if r.label in shown]),
         trade_offs=tuple(_trade_offs(rows)),
         distances=distances,

@@ -27,6 +27,7 @@ from dgad.report.tables import (
     METRIC_TITLES,
     is_comparer,
     optimism,
+    read_named_records,
 )
 from dgad.report.verdict import verdict
 
@@ -55,8 +56,9 @@ def write_report(run_folder: Path | str, summary: StudySummary | None = None, *,
     `note` stands at the head of the page.
     """
     folder = Path(run_folder)
-    records = RecordStore(folder / "records").records()
-    found = content(summary or read_summary(folder), records)
+    summary = summary or read_summary(folder)
+    store = RecordStore(folder / "records")
+    found = content(summary, read_named_records(summary, store))
     drawn = report_plots(found)
     with replace_folder_atomic(folder / FILES_FOLDER) as fresh:
         write_tables(fresh / "tables", report_tables(found))
@@ -64,19 +66,21 @@ def write_report(run_folder: Path | str, summary: StudySummary | None = None, *,
     study_path = folder / "study.yaml"
     study = study_path.read_text() if study_path.is_file() else ""
     path = folder / FILE_NAME
-    write_atomic(path, render(found, drawn, _gallery(folder), study, note=note).encode())
+    page = render(found, drawn, store.failed(), _gallery(folder), study, note=note)
+    write_atomic(path, page.encode())
     return path
 
 
 def render(
     found: Content,
     drawn: Sequence[Plot],
+    failed: Sequence[Record],
     gallery: dict[str, list[Picture]],
     study: str,
     *,
     note: str = "",
 ) -> str:
-    """The page's HTML."""
+    """The page's HTML; `failed` are the records of any fit of the study that failed."""
     summary, records = found.summary, found.records
     rows = found.tables.get("image_auroc", ())
     environment = jinja2.Environment(
@@ -108,7 +112,7 @@ def render(
         selected=_selected(summary.cells),
         deploy_settings=_deploy_settings(summary),
         gallery=gallery,
-        failures=_failures(summary, found.every_record),
+        failures=_failures(summary, failed),
         study=study,
         has_oracle=any(c.protocol == "oracle" for c in summary.cells),
         paper_mean=texture_mean,
@@ -184,7 +188,7 @@ def _deploy_settings(summary: StudySummary) -> dict[str, Any]:
     return {}
 
 
-def _failures(summary: StudySummary, records: Sequence[Record]) -> list[tuple[str, str]]:
+def _failures(summary: StudySummary, failed: Sequence[Record]) -> list[tuple[str, str]]:
     """(what, why) of every failed cell, trial and record."""
     found = [(f"cell {c.label} on {c.target}", c.error) for c in summary.cells if c.error]
     for cell in summary.cells:
@@ -196,12 +200,11 @@ def _failures(summary: StudySummary, records: Sequence[Record]) -> list[tuple[st
             for t in cell.trials
             if t.status == "failed"
         ]
-    for record in records:
-        if record.status == "failed":
-            where = f"{record.label} on {record.target}, seed {record.fit.seed}, record {record.record_id}"
-            why = record.error or "no reason was kept"
-            why += "".join(f"; before that: {note}" for note in record.notes)
-            found.append((where, why + (f" (traceback: {record.log})" if record.log else "")))
+    for record in failed:
+        where = f"{record.label} on {record.target}, seed {record.fit.seed}, record {record.record_id}"
+        why = record.error or "no reason was kept"
+        why += "".join(f"; before that: {note}" for note in record.notes)
+        found.append((where, why + (f" (traceback: {record.log})" if record.log else "")))
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgad.evaluation.metrics import bootstrap_aurocs, interval
-from dgad.records import Record
+from dgad.records import Record, RecordStore
 from dgad.report.summary import CellSummary, StudySummary
 from dgad.seeds import seed_for
 
@@ -118,6 +118,18 @@ def _results(cells: Sequence[CellSummary], records: Sequence[Record]) -> tuple[R
         found = [by_id[i] for i in cell.record_ids if i in by_id]
         result += [dataclasses.replace(r, label=cell.label) for r in found]
     return tuple(result)
+
+
+def read_named_records(summary: StudySummary, store: RecordStore) -> tuple[Record, ...]:
+    """The records that the study's cells name, read by name: a search leaves a hundred times as many beside
+    them."""
+    named = [
+        record_id
+        for cell in summary.cells
+        for ids in (cell.record_ids, *cell.more_record_ids.values())
+        for record_id in ids
+    ]
+    return store.records(list(dict.fromkeys(named)))
 
 
 def best_row(rows: Sequence[LeaderboardRow]) -> LeaderboardRow | None:

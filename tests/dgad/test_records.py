@@ -62,7 +62,19 @@ def test_a_record_comes_back_equal(tmp_path):
     assert store.read(record.record_id) == record
     assert store.read(failed.record_id) == failed
     assert store.records() == tuple(sorted([record, failed], key=lambda r: r.record_id))
+    assert store.failed() == (failed,)
     assert store.ids() == tuple(sorted([record.record_id, failed.record_id]))
+
+
+def test_records_are_read_by_name_and_no_other_is_looked_at(tmp_path):
+    store = RecordStore(tmp_path)
+    records = [make_record(target=f"t{i}") for i in range(4)]
+    for record in records[:3]:
+        store.write(record)
+    (tmp_path / f"{records[0].record_id}.parquet").write_bytes(b"damaged")
+    wanted = [records[2].record_id, records[1].record_id, records[2].record_id, records[3].record_id]
+    assert store.records(wanted) == tuple(sorted(records[1:3], key=lambda r: r.record_id))
+    assert store.records([]) == ()
 
 
 def test_a_store_of_nothing_reads_as_empty(tmp_path):

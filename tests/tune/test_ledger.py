@@ -126,3 +126,26 @@ def test_entries_are_read_once_however_often_a_seal_is_asked_for(tmp_path: Path)
     writer.append("late@x", "seal", detail={"a": 1})
     assert reader.seal_of("late@x") is not None
     assert len(opened) == 21
+
+
+def test_one_entry_is_read_without_the_others(tmp_path: Path) -> None:
+    writer, reader = Ledger(tmp_path / "l"), Ledger(tmp_path / "l")
+    written = [writer.append("m@a", "fit", domains=("b",), detail={"fit": str(n)}) for n in range(3)]
+    (tmp_path / "l" / "00000001.json").write_text("{")
+    assert reader.entry(2) == written[2]
+    assert reader.entry(3) is None
+    with pytest.raises(RecordError, match="damaged"):
+        reader.entry(1)
+
+
+def test_the_seals_of_all_cells_are_those_of_each(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.append("m@a", "seal")
+    ledger.append("m@b", "seal", detail={"n": 1})
+    ledger.append("m@c", "fit", detail={"fit": "f"})
+    ledger.append("m@a", "seal")
+    ledger.append("m@b", "seal", detail={"n": 2})
+    assert {cell: e.sequence for cell, e in ledger.seals().items()} == {"m@a": 0, "m@b": 1}
+    ledger.append("m@a", "seal", detail={"n": 3})
+    assert {cell: e.sequence for cell, e in ledger.seals().items()} == {"m@a": 5, "m@b": 1}
+    assert ledger.seal_of("m@a") == ledger.seals()["m@a"]

@@ -1,5 +1,6 @@
 """Sealing, and the rows and refits that follow from it."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,32 @@ def test_a_target_is_not_scored_before_its_cell_is_sealed(tmp_path: Path, surfac
     with pytest.raises(LeakError, match="not sealed"):
         OuterWorker(run).run(OuterJob(row=row, seed=0, with_examples=False))
     assert not Path(run.records_location).exists()
+    ledger = Ledger(run.ledger_location)
+    ledger.append("trivial@tile", "seal", detail={"settings": {}})
+    ledger.append("trivial@grid", "fit", domains=("tile",), detail={"fit": "f"})
+    for sequence in (0, 1, 2):  # another cell's seal, another entry, none
+        with pytest.raises(LeakError, match="not sealed"):
+            OuterWorker(run).run(
+                OuterJob(row=dataclasses.replace(row, sealed_at=sequence), seed=0, with_examples=False)
+            )
+    assert not list(Path(run.records_location).glob("*.parquet"))
+
+
+def test_rows_say_where_they_were_sealed_and_the_ledger_is_listed_once(tmp_path: Path) -> None:
+    cells = cells_of(Study(name="x"), DOMAINS, searched=["comparer"])
+    trials = {c.name: _trials(0.8, 0.001) for c in cells}
+    for _ in range(2):  # sealed now, and sealed before
+        ledger = Ledger(tmp_path)
+        listed = []
+        sizes = ledger._storage.sizes
+        ledger._storage.sizes = lambda sizes=sizes, listed=listed: listed.append(1) or sizes()  # type: ignore[method-assign, misc, assignment]
+        rows = seal(cells, trials, ledger)
+        assert len(listed) <= 2, "for the seals, and to know the first free number"
+        for row in rows:
+            assert row.sealed_at is not None
+            entry = Ledger(tmp_path).entry(row.sealed_at)
+            assert entry is not None
+            assert (entry.cell, entry.purpose) == (row.name, "seal")
 
 
 def test_a_method_whose_space_is_all_fixed_is_sealed_as_it_was_fixed(tmp_path: Path) -> None:

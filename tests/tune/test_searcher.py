@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from dgad.methods import METHODS
@@ -22,7 +24,7 @@ from tune.cells import Cell, cells_of
 from tune.objectives import parse_constraint
 from tune.opening import opening_design
 from tune.samplers import Pruning, SamplerName
-from tune.searcher import METRIC, MatrixSearcher, open_study
+from tune.searcher import METRIC, MatrixSearcher, journal_path, open_study
 from tune.selection import SCORES, VALUES, select, trial_summaries
 from tune.spaces import SpaceSettings
 from tune.spaces.reading import read_spaces
@@ -64,12 +66,14 @@ def _finish(searcher: MatrixSearcher) -> list[dict[str, Any]]:
 
 def test_trials_are_dealt_in_turn_until_each_cell_has_its_number(tmp_path: Path) -> None:
     cells = _cells()
-    dealt = _finish(_searcher(tmp_path))
+    searcher = _searcher(tmp_path)
+    dealt = _finish(searcher)
     names = [c["cell"] for c in dealt]
     for turn in range(TRIALS):
         assert names[turn * len(cells) : (turn + 1) * len(cells)] == [c.name for c in cells]
     for cell in cells:
         found = trial_summaries(open_study(tmp_path, cell.name, seed=0))
+        assert found == searcher.trials()[cell.name]
         assert len(found) == TRIALS
         assert all(t.status == "complete" and t.inner_scores.keys() == {"b"} for t in found)
 
@@ -332,3 +336,17 @@ def test_a_failed_trial_is_asked_for_again_and_the_later_attempt_stands_for_it(t
     assert sorted(t.value for t in found if t.value) == [0.7, 0.8]
     assert all(t.status == "complete" and t.error is None for t in found)
     assert searcher(cell.name).num_left == 0
+
+
+def test_equal_distributions_are_kept_once_and_stay_what_they_were(tmp_path: Path) -> None:
+    searcher = _searcher(tmp_path)
+    _finish(searcher)
+    study = searcher._studies["comparer@a"]
+    again = open_study(tmp_path, "comparer@b", seed=0)
+    expected = JournalStorage(JournalFileBackend(str(journal_path(tmp_path, "comparer@a"))))
+    assert study.trials == expected.get_all_trials(0)
+    ours = {
+        id(d) for s in (study, again) for t in s.get_trials(deepcopy=False) for d in t.distributions.values()
+    }
+    texts = {repr(d) for s in (study, again) for t in s.trials for d in t.distributions.values()}
+    assert len(ours) == len(texts)

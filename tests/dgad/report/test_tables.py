@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from dgad.evaluation.metrics import Metrics, paired_bootstrap_difference
-from dgad.report.tables import best_row, difference, extra_records, leaderboard, outer_records
+from dgad.records import RecordStore
+from dgad.report.tables import (
+    best_row,
+    difference,
+    extra_records,
+    leaderboard,
+    outer_records,
+    read_named_records,
+)
 from dgad.report.verdict import verdict
 from tests.dgad.report.synthetic_run import DOMAINS, make_record, make_records, make_summary
 
@@ -99,6 +107,18 @@ def test_results_follow_the_cells_and_not_a_records_first_use():
     other = dataclasses.replace(summary, extra_targets=("tile",))
     assert {r.target for r in outer_records(other, records)} == set(DOMAINS) - {"tile"}
     assert {r.target for r in extra_records(other, records)} == {"tile"}
+
+
+def test_results_are_read_by_name(tmp_path):
+    records = make_records()
+    store = RecordStore(tmp_path)
+    for record in (*records, make_record("stray", "tile")):
+        store.write(record)
+    (tmp_path / f"{'0' * 32}.parquet").write_bytes(b"damaged, and no result")
+    summary = make_summary(records)
+    found = read_named_records(summary, store)
+    assert {r.record_id for r in found} == {r.record_id for r in records}
+    assert outer_records(summary, found) == outer_records(summary, records)
 
 
 def test_an_oracle_row_carries_its_name_and_is_never_the_result():
