@@ -1,6 +1,7 @@
 """Every template is what Ray or KubeRay takes, and safe, once its places are filled in."""
 
 import copy
+import importlib
 import importlib.metadata
 import re
 from pathlib import Path
@@ -15,6 +16,8 @@ from cluster.findings import Finding, TrialDemand
 from cluster.kuberay import check_kuberay, read_kuberay_file
 from cluster.template_files import TEMPLATES, template_text
 from dgad.errors import SettingsError
+from dgad.settings import from_dict
+from serve.settings import ServeSettings
 from tests.cluster.cluster_files import filled_template, write
 
 OF_RAY = ["on-prem", "aws-gpu", "gcp-gpu"]
@@ -52,10 +55,10 @@ def test_each_place_that_is_not_filled_in_is_told_once_with_its_line(
         for match in [re.search(r"<[A-Z_]+>", line)]
         if match
     }
-    if name == "rayservice":  # its import path is inside a text of several lines, told where that begins
-        inner = next(place for place in places if place[1] == "<IMPORT_PATH>")
+    if name == "rayservice":  # some are inside a text of several lines, told where that begins
+        inner = {place for place in places if place[1] in ("<BUNDLE>", "<STORE_URI>")}
         start = next(n for n, line in enumerate(text.splitlines(), 1) if "serveConfigV2" in line)
-        places = (places - {inner}) | {(start, inner[1])}
+        places = (places - inner) | {(start, place[1]) for place in inner}
     errors = [f for f in _check(tmp_path, name, text) if f.severity == "error"]
     assert {(f.line, f.message.split()[0]) for f in errors} == places
     assert len(errors) == len(places)
@@ -102,6 +105,17 @@ def test_the_study_of_a_rayjob_is_launched_by_a_command_that_exists() -> None:
     assert given["--address"] == "auto"
     known = {option for p in tune.cli.cli.commands["launch"].params for option in p.opts}
     assert set(given) <= known
+
+
+def test_the_service_of_a_rayservice_is_one_that_serve_takes() -> None:
+    from ray.serve.schema import ServeDeploySchema
+
+    config = yaml.safe_load(yaml.safe_load(filled_template("rayservice"))["spec"]["serveConfigV2"])
+    (application,) = ServeDeploySchema.model_validate(config).applications
+    module, _, name = application.import_path.partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+    settings = from_dict(ServeSettings, application.args)
+    assert (settings.host, settings.port) == (config["http_options"]["host"], config["http_options"]["port"])
 
 
 def test_an_unknown_template() -> None:
