@@ -49,11 +49,10 @@ def test_each_place_that_is_not_filled_in_is_told_once_with_its_line(
 ) -> None:
     text = template_text(name)
     places = {
-        (number, match[0])
+        (number, found)
         for number, line in enumerate(text.splitlines(), 1)
         if not line.lstrip().startswith("#")
-        for match in [re.search(r"<[A-Z_]+>", line)]
-        if match
+        for found in re.findall(r"<[A-Z_]+>", line)
     }
     if name == "rayservice":  # some are inside a text of several lines, told where that begins
         inner = {place for place in places if place[1] in ("<BUNDLE>", "<STORE_URI>")}
