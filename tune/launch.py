@@ -13,6 +13,7 @@ from cluster.local import LocalRay
 from dgad.domains.checks import check_dataset
 from dgad.errors import DataError
 from dgad.records import utc_now
+from dgad.report.page import FILE_NAME as REPORT_FILE
 from dgad.report.page import write_report
 from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import StudySummary, TrialSummary, read_summary
@@ -29,7 +30,7 @@ from tune.request import Request, resolve_study
 from tune.rows import OuterJob, Row, is_done, outer_jobs, seal, used_after_seals
 from tune.run import Run, code_version
 from tune.run_folder import RunInfo, check_unchanged, data_of, held, keep_data, read_info, write_info
-from tune.running import Mark, marked
+from tune.running import Mark, marked, read_running
 from tune.selection import trial_summaries
 from tune.study import write_study
 from tune.study_data import open_data
@@ -45,6 +46,7 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
     study, folder, is_begun = resolve_study(request)
     if is_begun and (done := _finished(folder, retry_failed=request.retry_failed)) is not None:
         with request.runs.kept_up(study.name, tell=console.print):
+            _see_through(folder, study.name)
             return folder, done  # the run that finished it may have been killed before it had sent all
     with ray_place(request) as place, data_of(study, folder) as data:
         here = local_copy(data, request.disk_cache)  # read several times from now on
@@ -148,6 +150,13 @@ def check_images(place: str, layout: str | None) -> None:
         raise DataError(
             f"{fatal[0].path} {fatal[0].message}{more}; `dgad domains check {place}` lists every problem."
         )
+
+
+def _see_through(folder: Path, name: str) -> None:
+    """What a run that was killed after it had written the summary left undone: the report, and its mark."""
+    if read_running(folder) is not None or not (folder / REPORT_FILE).is_file():
+        with held(folder, name), marked(folder):
+            write_report(folder)
 
 
 def _finished(folder: Path, *, retry_failed: bool) -> StudySummary | None:

@@ -131,7 +131,7 @@ def test_a_study_goes_to_the_cluster_survives_a_worker_and_comes_home(
         assert {fit: after[fit] for fit in before} == before  # what was finished was not computed again
 
         status = json.loads(laptop("status", "far", "--json", *cluster))
-        assert status["state"] == "finished"
+        assert status["state"] == "finished", f"{status}\n{followed}"
         assert status["job"]["status"] == "succeeded"
         assert status["trials_done"] == status["trials_planned"] == 24
         assert [c["failed"] for c in status["cells"]] == [0, 0, 0, 0]

@@ -1,9 +1,11 @@
 """`dgad-tune launch` for real: a whole study, resumed, stopped and killed."""
 
+import dataclasses
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +25,7 @@ from tests.tune.test_study_data import btad_like
 from tune.audit import audit
 from tune.cli import cli, main
 from tune.ledger import Ledger, leaks
+from tune.running import RUNNING_FILE, Running
 from tune.status import status
 
 SETTINGS = (
@@ -142,6 +145,21 @@ def test_the_same_name_again_computes_nothing(finished: tuple[Path, Result], sur
     told = json.loads(result.stdout)
     assert told["leaderboard"][0]["mean"]["value"] > 0
     assert told["bundle"]["method"] == "comparer"
+
+
+def test_one_that_was_killed_after_its_summary_is_seen_through_by_name(
+    finished: tuple[Path, Result],
+) -> None:
+    folder = finished[0] / "x"
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    mark = Running(pid=ended.pid, born="", host=socket.gethostname(), started_at="2030-01-01T00:00:00+00:00")
+    (folder / RUNNING_FILE).write_text(json.dumps(dataclasses.asdict(mark)))
+    (folder / "report.html").unlink()
+    assert status(folder).state == "interrupted"
+    assert _invoke(["launch", "--runs", str(finished[0]), "--name", "x"]).exit_code == 0
+    assert status(folder).state == "finished"
+    assert (folder / "report.html").is_file()
 
 
 def test_the_same_name_with_other_settings_or_data_is_refused(
