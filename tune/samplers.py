@@ -12,9 +12,10 @@ Pruning = Literal["median", "asha", "none"]
 
 NUM_BEFORE_STOPPING = 3
 """Configurations of a cell that `median` sees through before it stops any."""
-NUM_BEST_SEEN, NUM_SEEN = 25, 200
-"""Of the trials of a cell `tpe` looks at the best and the latest, so many together. It never takes more than
-25 for good, and weighs the others the less the older they are, but its time grows with every one it sees."""
+NUM_SEEN, NUM_BEST_SEEN, NUM_RUNNING_SEEN = 200, 25, 50
+"""Of a cell with more trials `tpe` looks at so many: the best, the latest that run, the latest that are over.
+It never takes more than 25 for good, and weighs the others the less the older they are, but its time grows
+with every one it sees."""
 
 
 class BoundedTPE(optuna.samplers.TPESampler):
@@ -49,15 +50,16 @@ def _bounded(study: optuna.Study) -> Any:
 
 
 def seen(trials: list[FrozenTrial], direction: optuna.study.StudyDirection) -> list[FrozenTrial]:
-    """The best that were seen through, and the latest of the others that are running or over, in order."""
+    """The best that were seen through, the latest that run, and the latest others that are over; in order."""
     sign = 1.0 if direction == optuna.study.StudyDirection.MAXIMIZE else -1.0
     whole = [t for t in trials if t.state == TrialState.COMPLETE]
     whole.sort(key=lambda t: -sign * (t.value or 0.0))
     within_bounds = (t.number for t in whole if all(excess <= 0 for excess in t.constraints.values()))
     best = set(itertools.islice(within_bounds, NUM_BEST_SEEN))
-    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-    others = [t.number for t in trials if t.state in states and t.number not in best]
-    kept = best | set(others[-(NUM_SEEN - len(best)) :])
+    running = [t.number for t in trials if t.state == TrialState.RUNNING][-NUM_RUNNING_SEEN:]
+    over = (TrialState.COMPLETE, TrialState.PRUNED)
+    others = [t.number for t in trials if t.state in over and t.number not in best]
+    kept = {*best, *running, *others[len(best) + len(running) - NUM_SEEN :]}
     return [t for t in trials if t.number in kept]
 
 

@@ -76,6 +76,16 @@ def test_the_best_within_bounds_and_the_latest_are_seen() -> None:
     assert beyond.number not in {t.number for t in found}, "outside its bound it is none of the best"
 
 
+def test_a_thousand_that_run_leave_room_for_those_that_are_over() -> None:
+    study = _searched(optuna.samplers.RandomSampler(seed=0), 300)
+    running = [study.ask().number for _ in range(400)]
+    found = {t.number for t in seen(study.get_trials(deepcopy=False), study.direction)}
+    assert len(found) == samplers.NUM_SEEN
+    assert found & set(running) == set(running[-samplers.NUM_RUNNING_SEEN :])
+    few = study.get_trials(deepcopy=False)[:150]
+    assert seen(few, study.direction) == few
+
+
 def test_with_several_objectives_all_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(samplers, "NUM_SEEN", 3)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=make_sampler("tpe", seed=0))
