@@ -29,8 +29,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 launch: install
 	@$(BIN)/dgad-tune launch $(ARGS)
 
+# Two at once, each on one thread: tests of clusters wait more than they compute. ARGS="-n 0 ..." is one at a time.
 test: install
-	@$(BIN)/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: install
 	@$(BIN)/ruff check .

@@ -21,22 +21,8 @@ BATCH = 16
 def main() -> None:
     """Fit the memory on the references, score the queries."""
     folder = Path(sys.argv[1])
-    settings = json.loads((folder / "settings.json").read_text())
-    torch.set_num_threads(settings["num_threads"])
-    torch.manual_seed(settings["seed"])
-    model = PatchcoreModel(
-        layers=settings["layers"],
-        backbone=settings["backbone"],
-        pre_trained=False,
-        num_neighbors=settings["num_neighbours"],
-    )
-    model.feature_extractor.feature_extractor.load_state_dict(load_file(folder / "weights.safetensors"))
     images = load_file(folder / "images.safetensors")
-    model.train()
-    for batch in torch.split(images["references"], BATCH):
-        model(batch)
-    model.subsample_embedding(settings["coreset_ratio"])
-    model.eval()
+    model = fitted(folder, images["references"])
     started = time.perf_counter()
     with torch.no_grad():
         answers = [model(batch) for batch in torch.split(images["queries"], BATCH)]
@@ -47,6 +33,26 @@ def main() -> None:
         "seconds": torch.tensor([seconds]),
     }
     save_file({k: v.contiguous() for k, v in scores.items()}, folder / "scores.safetensors")
+
+
+def fitted(folder: Path, references_N3SS: torch.Tensor) -> PatchcoreModel:
+    """The model of settings.json and weights.safetensors, with its memory of these normalised references."""
+    settings = json.loads((folder / "settings.json").read_text())
+    torch.set_num_threads(settings["num_threads"])
+    torch.manual_seed(settings["seed"])
+    model = PatchcoreModel(
+        layers=settings["layers"],
+        backbone=settings["backbone"],
+        pre_trained=False,
+        num_neighbors=settings["num_neighbours"],
+    )
+    model.feature_extractor.feature_extractor.load_state_dict(load_file(folder / "weights.safetensors"))
+    model.train()
+    for batch in torch.split(references_N3SS, BATCH):
+        model(batch)
+    model.subsample_embedding(settings["coreset_ratio"])
+    model.eval()
+    return model
 
 
 if __name__ == "__main__":

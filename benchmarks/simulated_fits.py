@@ -50,7 +50,9 @@ class SimulatedWorkbench(Workbench):
         self.records = RecordStore(run.records_location)
         self._shared_records = RecordStore(run.shared_records_location)
 
-    def score(self, key: FitKey, target: str, *, label: str, role: str) -> tuple[Record, None]:
+    def score(
+        self, key: FitKey, target: str, *, label: str, role: str, num_references: str | None = None
+    ) -> tuple[Record, None]:
         """Never at once: a worker of the simulation waits first, then calls `finish`."""
         raise NotThereError
 
@@ -83,7 +85,7 @@ class SimulatedWorkbench(Workbench):
         self._shared_records.write(record)
         return record
 
-    def _num_references(self, target: str) -> int:
+    def _num_references(self, target: str, asked: str | None = None) -> int:
         return NUM_REFERENCES
 
 

@@ -62,9 +62,10 @@ def _unfilled(values: Any, lines: Mapping[KeyPath, int], at: KeyPath) -> Iterato
         for index, value in enumerate(values):
             yield from _unfilled(value, lines, (*at, str(index)))
     # What a merge key (<<) brought has no line of its own, and is told where it stands.
-    elif isinstance(values, str) and at in lines and (found := _PLACEHOLDER.search(values)):
-        message = f"{found[0]} is a placeholder of the template: put in what the comment beside it asks for."
-        yield Finding(severity="error", message=message, line=line_at(lines, at))
+    elif isinstance(values, str) and at in lines:
+        for name in _PLACEHOLDER.findall(values):
+            message = f"{name} is a placeholder of the template: put in what the comment beside it asks for."
+            yield Finding(severity="error", message=message, line=line_at(lines, at))
 
 
 def trial_findings(

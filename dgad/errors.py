@@ -48,3 +48,15 @@ class UnreachableError(ClusterError):
 
 class TrainingError(DgadError):
     """A fit broke off, for example on a loss that is not finite."""
+
+
+class StoreError(UserError):
+    """A reference store cannot be read, written or used as asked."""
+
+
+class MissingError(StoreError):
+    """There is no such domain, version or reference."""
+
+
+class ConflictError(StoreError):
+    """What is asked for contradicts what is there already."""

@@ -24,7 +24,7 @@ def write_atomic(path: Path | str, data: bytes, *, flushed: bool = True) -> None
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_beside(target)
+    temporary = temporary_beside(target)
     try:
         with open(temporary, "xb") as file:
             file.write(data)
@@ -58,7 +58,7 @@ def replace_folder_atomic(path: Path | str) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_beside(target)
+    temporary = temporary_beside(target)
     temporary.mkdir()
     try:
         yield temporary
@@ -75,6 +75,12 @@ def replace_folder_atomic(path: Path | str) -> Iterator[Path]:
 def is_temporary(name: str) -> bool:
     """Whether a file name was given by this module to something not finished."""
     return name.startswith(".") and _TEMPORARY_MARK in name
+
+
+def temporary_beside(target: Path) -> Path:
+    """A hidden name that no other writer takes, and that `remove_stale_temporaries` knows."""
+    # Not `tempfile`: it makes files that only their owner may read, whatever the umask says.
+    return target.with_name(f".{target.name}{_TEMPORARY_MARK}{os.getpid()}-{secrets.token_hex(4)}")
 
 
 def remove_stale_temporaries(folder: Path | str, *, older_than_s: float = 3600.0) -> int:
@@ -104,11 +110,6 @@ def sync_folder(folder: Path | str) -> None:
         os.close(descriptor)
 
 
-def _temporary_beside(target: Path) -> Path:
-    # Not `tempfile`: it makes files that only their owner may read, whatever the umask says.
-    return target.with_name(f".{target.name}{_TEMPORARY_MARK}{os.getpid()}-{secrets.token_hex(4)}")
-
-
 def _sync_tree(folder: Path) -> None:
     for parent, _, names in os.walk(folder, topdown=False):
         for name in names:
@@ -121,7 +122,7 @@ def _exchange(new: Path, target: Path) -> None:
     """Swap two folders; afterwards `new` names the old one."""
     if _exchange_in_one_step(new, target):
         return
-    aside = _temporary_beside(target)
+    aside = temporary_beside(target)
     os.rename(target, aside)
     try:
         os.rename(new, target)

@@ -71,6 +71,7 @@ def model_card(
         f"Each domain held out in turn, settings chosen without it (protocol: {protocol})"
         + (_TRAINED if training_domains else _NOT_TRAINED),
         _table(targets),
+        "In brackets 95% over that domain's test images: they say nothing of other surfaces.",
         *_comparison(label, comparison),
         "## Calibration",
         "Scores are not calibrated probabilities and carry no threshold. A threshold comes from good parts of"
@@ -103,7 +104,11 @@ def _table(targets: Mapping[str, Mapping[str, float | None]]) -> str:
         return "Nothing was measured."
     names = list(_METRIC_TITLES)
     lines = [["held-out domain", *_METRIC_TITLES.values()], ["---", *["---:"] * len(names)]]
-    lines += [[domain, *[_figure(row.get(n)) for n in names]] for domain, row in targets.items()]
+    for domain, row in targets.items():
+        auroc, *others = (_figure(row.get(n)) for n in names)
+        low, high = row.get("image_auroc_low"), row.get("image_auroc_high")
+        between = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+        lines.append([domain, auroc + between, *others])
     means = []
     for name in names:
         values = [v for row in targets.values() if (v := row.get(name)) is not None]

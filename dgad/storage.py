@@ -16,10 +16,11 @@ import pyarrow as pa
 from pyarrow import fs
 
 from dgad.errors import RecordError
-from dgad.files import is_temporary, write_atomic
+from dgad.files import is_temporary, sync_folder, temporary_beside, write_atomic
 
 _S3_TIMEOUT_S = 5.0
 _NUM_READERS = 16
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -66,11 +67,12 @@ class Storage:
         """How messages name what is kept there."""
         return f"{self._root}/{name}" if name else self._root
 
-    def read(self, name: str) -> bytes | None:
-        """What is kept under the name, or None; `RecordError` where the place cannot be reached."""
+    def read(self, name: str, num_bytes: int | None = None) -> bytes | None:
+        """What is kept under the name, or its first bytes, or None where there is nothing;
+        `RecordError` where the place cannot be reached."""
         try:
             with self._filesystem.open_input_file(self.path(name)) as file:
-                data: bytes = file.read()
+                data: bytes = file.read(num_bytes)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (pa.ArrowException, OSError) as error:
@@ -107,20 +109,21 @@ class Storage:
             return True
         target = Path(self.path(name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{os.getpid()}-{secrets.token_hex(4)}")
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        temporary = temporary_beside(target)
         try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
             os.link(temporary, target)
         except FileExistsError:
             return False
         finally:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
+        sync_folder(target.parent)
         return True
 
-    def each(self, read: Callable[[str], T], names: Sequence[str]) -> list[T]:
+    def each(self, read: Callable[[K], T], names: Sequence[K]) -> list[T]:
         """`read` of every name, in order; many at once on an object store, where each answer takes long."""
         if self.is_local:
             return [read(name) for name in names]
@@ -140,6 +143,13 @@ class Storage:
 
         What is hidden (a name that begins with a dot) is left out.
         """
+        return {name: int(info.size) for name, info in self._listed(folder, deep).items()}
+
+    def modified(self, folder: str = "") -> dict[str, float]:
+        """When what is kept in a folder was written, by name: seconds since 1970."""
+        return {name: info.mtime_ns / 1e9 for name, info in self._listed(folder, False).items()}
+
+    def _listed(self, folder: str, deep: bool) -> dict[str, fs.FileInfo]:
         try:
             selector = fs.FileSelector(self.path(folder), allow_not_found=True, recursive=deep)
             infos = self._filesystem.get_file_info(selector)
@@ -148,8 +158,8 @@ class Storage:
         except (pa.ArrowException, OSError) as error:
             raise self._trouble("listed", folder, error) from None
         start = len(self._root) + 1
-        found = {i.path[start:]: int(i.size) for i in infos if i.is_file}
-        return dict(sorted((n, size) for n, size in found.items() if not _is_hidden(n, folder)))
+        found = {i.path[start:]: i for i in infos if i.is_file}
+        return dict(sorted((n, info) for n, info in found.items() if not _is_hidden(n, folder)))
 
     def folders(self) -> tuple[str, ...]:
         """The names of the folders right below, hidden ones left out."""

@@ -15,6 +15,13 @@ from tests.cluster.cluster_files import furnish_home
 from tests.s3_server import KEYS, S3Server, missing, s3_server
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What pytest-xdist keeps on one worker: a file; all tests of clusters, which share hosts and Rays."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        item.add_marker(pytest.mark.xdist_group("cluster" if folder == "cluster" else str(item.path)))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Done:
     """How a command line ended."""

@@ -7,7 +7,7 @@ checked against the others, so that a read that was never entered shows as well 
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from dgad.errors import RecordError
 from dgad.records import Record, RecordStore
 from tune.cells import DEPLOY
 from tune.fits import FitStore
+from tune.journals import journal_cells
 from tune.ledger import Entry, Ledger, leaks
 from tune.objectives import value_of
 from tune.places import SHARED_FOLDER
 from tune.protocols import protocol_of
 from tune.quiet import quiet_optuna
-from tune.searcher import journal_cells, open_study
+from tune.run_folder import read_info
+from tune.searcher import open_study
 from tune.selection import SCORES, trial_summaries
 from tune.study import Study, read_study
 
@@ -58,6 +60,7 @@ def audit(folder: Path) -> Audit:
     found += _fits(entries, trained_on)
     found += _references(records.values())
     found += _splits(records.values())
+    found += _extra_targets(entries, info.extra_targets if (info := read_info(folder)) else ())
     found += _journals(entries, records, folder / "optuna", study)
     cells = {e.cell for e in entries}
     used = {str(e.detail.get("fit")) for e in entries if e.purpose == "fit"}
@@ -144,6 +147,21 @@ def _splits(records: Iterable[Record]) -> Iterator[str]:
     for record in records:
         if record.target in record.fit.sources and record.fit.split != "half":
             yield f"Record {record.record_id} scores images of {record.target} that its fit was trained on."
+
+
+def _extra_targets(entries: Sequence[Entry], extra_targets: Collection[str]) -> Iterator[str]:
+    """Another data set's labels are read by winners of `deploy` alone, as they were sealed there."""
+    sealed = {e.cell: e.detail.get("settings") for e in entries if e.purpose == "seal" and e.detail}
+    for entry in entries:
+        place = f"Entry {entry.sequence}: {entry.cell}"
+        read = sorted(set(entry.domains) & set(extra_targets))
+        if read and (entry.purpose != "outer" or _target(entry.cell) not in read):
+            yield f"{place} used labels of {read[0]}, on which winners may only be scored."
+    for cell, settings in sealed.items():
+        label, _, target = cell.rpartition("@")
+        chosen = sealed.get(f"{label}@{DEPLOY}")
+        if target in extra_targets and chosen is not None and settings != chosen:
+            yield f"{cell} is sealed with other settings than {label}@{DEPLOY}."
 
 
 def _early_stops(cell: str, journal: optuna.Study) -> Iterator[str]:

@@ -92,7 +92,8 @@ def _inner(folds: Sequence[Fold]) -> tuple[InnerFold, ...]:
 
 
 def cells_of(study: Study, domains: Sequence[str], searched: Sequence[str]) -> tuple[Cell, ...]:
-    """The matrix: every method on every outer fold by every protocol, then `deploy` for the first comparer.
+    """The matrix: every method on every outer fold by every protocol, then `deploy` for the first comparer;
+    for every other method too where there are extra targets, on which the winners of `deploy` are scored.
 
     `searched` names the methods that have something to choose; the others get no trials, and one cell
     whatever the protocols. `deploy` has no target to peek at: beside `oracle` it is chosen like `nested`.
@@ -107,8 +108,10 @@ def cells_of(study: Study, domains: Sequence[str], searched: Sequence[str]) -> t
         if label in searched or protocol == first
     ]
     bundled = bundled_label(study)
-    if bundled is not None:
-        triples.append((bundled, DEPLOY, "nested" if first == "oracle" else first))
+    deployed = [] if bundled is None else [bundled]
+    if study.extra_targets is not None:
+        deployed += [label for label in study.methods if label != bundled]
+    triples += [(label, DEPLOY, "nested" if first == "oracle" else first) for label in deployed]
     return tuple(
         Cell(
             label=label,

@@ -13,6 +13,7 @@ from dgad.commands.options import feature_options
 from tune.cluster_commands import cluster_group
 from tune.launch_command import EXAMPLE, launch_command
 from tune.remote_commands import down_command
+from tune.report_commands import compare_command, report_command
 from tune.watch_commands import (
     brought_study,
     json_option,
@@ -102,6 +103,8 @@ _COMMANDS = (
     status_command,
     logs_command,
     stop_command,
+    report_command,
+    compare_command,
     down_command,
     cluster_group,
 )

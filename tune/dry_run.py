@@ -10,7 +10,6 @@ from rich.table import Table
 
 from cluster.local import Machine, machine
 from dgad.device import resolve_device
-from dgad.domains import open_dataset
 from tune.cells import Cell
 from tune.cluster_estimate import ClusterPlan, cluster_lines
 from tune.estimate import START_S, Cost, FitCount, count_fits, estimate_s, measure
@@ -19,6 +18,7 @@ from tune.request import Request, resolve_study
 from tune.resources import Workers, plan_workers
 from tune.run_folder import data_of
 from tune.study import Study
+from tune.study_data import open_data
 from tune.trackers import check_installed
 
 
@@ -52,12 +52,12 @@ def plan(request: Request) -> DryRun:
     device, offered = resolve_device(request.device), machine()
     workers = plan_workers(offered, device.type, request.demand)
     with data_of(study, folder, quick=True) as place:
-        dataset = open_dataset(place, layout=study.layout)
-        matrix = checked_matrix(study, dataset)
+        found = open_data(study, place)
+        matrix = checked_matrix(study, found.dataset, found.extra_targets)
         cells = matrix.cells
-        count = count_fits(study, cells)
-        cost = measure(study, cells, dataset, device, workers.threads_each)
-        queries = [len(d.tests) for d in dataset.domains.values()]
+        count = count_fits(study, cells, num_extra_targets=len(found.extra_targets))
+        cost = measure(study, cells, found.dataset, device, workers.threads_each)
+        queries = [len(d.tests) for d in found.dataset.domains.values()]
     return DryRun(
         study=study,
         cells=cells,

@@ -49,10 +49,11 @@ class Cost:
     scoring_overhead_s: float
 
 
-def count_fits(study: Study, cells: Sequence[Cell]) -> FitCount:
+def count_fits(study: Study, cells: Sequence[Cell], *, num_extra_targets: int = 0) -> FitCount:
     """Count what the cells will ask for."""
     asked: list[tuple[tuple[Any, ...], int]] = []  # (content address, steps)
     scorings = 0
+    times = 1 + len(study.reference_counts)  # that a winner is scored
     for cell in cells:
         design = opening_design(
             cell.method,
@@ -71,17 +72,20 @@ def count_fits(study: Study, cells: Sequence[Cell]) -> FitCount:
                     asked.append(((cell.name, number, fold.sources, fold.split), mean_steps))
                 scorings += 1
         steps = mean_steps if cell.num_trials else _steps(cell.settings or {})
-        num_seeds = 1 if cell.target == DEPLOY else study.seeds
+        is_deploy = cell.target == DEPLOY
+        num_seeds = 1 if is_deploy and not num_extra_targets else study.seeds
         asked += [((cell.name, "winner", seed), steps) for seed in range(num_seeds)]
-        scorings += 0 if cell.target == DEPLOY else num_seeds
-    targets = {c.target for c in cells if c.target != DEPLOY}
+        scorings += times * num_seeds * (num_extra_targets if is_deploy else 1)
+    targets = {c.target for c in cells if c.target != DEPLOY} | {
+        f"extra {i}" for i in range(num_extra_targets)
+    }
     for label in shown_beside(study):
         if label not in study.methods:
             # Untrained it is a cell's winner, and each cell may have another.
             learns = METHODS[parse_method(label)[0]].traits.learns
             for target in sorted(targets):
                 asked += [((label, target if learns else "", seed), 0) for seed in range(study.seeds)]
-                scorings += study.seeds
+                scorings += times * study.seeds
     unique = dict(asked)
     return FitCount(fits_alone=len(asked), fits=len(unique), scorings=scorings, steps=sum(unique.values()))
 

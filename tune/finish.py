@@ -7,13 +7,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dgad.bundle import read_bundle, write_bundle
+from dgad.errors import UserError
+from dgad.evaluation.frechet import DomainDistances
 from dgad.model_card import model_card
 from dgad.records import Record, current_versions
-from dgad.report.summary import BundleSummary, CellSummary, StudySummary, labelled, write_summary
-from dgad.report.tables import leaderboard, read_outer_records
+from dgad.report.summary import FILE_NAME as SUMMARY_FILE
+from dgad.report.summary import (
+    BundleSummary,
+    CellSummary,
+    StudySummary,
+    labelled,
+    read_summary,
+    write_summary,
+)
+from dgad.report.tables import leaderboard, outer_records, read_named_records
 from dgad.settings import to_dict
-from tune.cells import DEPLOY
+from tune.cells import DEPLOY, bundled_label
+from tune.distances import distances_of
 from tune.fits import FitStore
+from tune.importance import importance
+from tune.journals import load_journal
 from tune.keeper import ledger_of
 from tune.ledger import Ledger
 from tune.rows import Row
@@ -56,6 +69,7 @@ def summarise(
     """Write the bundle and `summary.json`. `errors` tells why a row gave no result, by its name."""
     study = run.study
     cells = tuple(_cell_summary(row, run, workbench, errors) for row in rows)
+    kept = read_summary(run.folder).distances if (run.folder / SUMMARY_FILE).is_file() else None
     count = count_fits_of(ledger_of(run), workbench.fits, study.name)
     summary = StudySummary(
         name=study.name,
@@ -80,9 +94,14 @@ def summarise(
         fits_reused=max(0, num_requests - count.computed),
         fits_elsewhere=count.elsewhere,
         not_applicable=dict(not_applicable),
+        distances=kept or _distances(run, device=workbench.run.device),
+        extra_location=study.extra_targets or "",
+        extra_fingerprint=run.extra_fingerprint,
+        extra_targets=run.extra_targets,
         bundle=None,
     )
-    deploy = next((r for r in rows if r.target == DEPLOY), None)
+    bundled = bundled_label(study)
+    deploy = next((r for r in rows if (r.label, r.target) == (bundled, DEPLOY)), None)
     if deploy is not None and deploy.selection is not None and deploy.name not in errors:
         bundle = _write_bundle(run, deploy, summary, workbench)
         summary = dataclasses.replace(summary, bundle=bundle)
@@ -92,7 +111,7 @@ def summarise(
 
 def result_records(summary: StudySummary, workbench: Workbench) -> tuple[Record, ...]:
     """The records behind the leaderboard."""
-    return read_outer_records(summary, workbench.records)
+    return outer_records(summary, read_named_records(summary, workbench.records))
 
 
 def command_line() -> str:
@@ -102,11 +121,12 @@ def command_line() -> str:
 
 def _cell_summary(row: Row, run: Run, workbench: Workbench, errors: Mapping[str, str]) -> CellSummary:
     selection = row.selection
-    record_ids = []
+    keys = []
     if selection is not None and row.target != DEPLOY:
-        for seed in run.study.fit_seeds:
-            key = run.fit_key(row.method, selection.settings, row.sources, seed=seed)
-            record_ids.append(workbench.record_id(key, row.target))
+        keys = [
+            run.fit_key(row.method, selection.settings, row.sources, seed=seed)
+            for seed in run.study.fit_seeds
+        ]
     return CellSummary(
         method=row.label,
         target=row.target,
@@ -114,10 +134,38 @@ def _cell_summary(row: Row, run: Run, workbench: Workbench, errors: Mapping[str,
         selected=selection.settings if selection else {},
         inner_score=selection.inner_score if selection else None,
         trials=row.trials,
-        record_ids=tuple(record_ids),
+        record_ids=tuple(workbench.record_id(key, row.target) for key in keys),
+        more_record_ids={
+            count: tuple(workbench.record_id(key, row.target, count) for key in keys)
+            for count in run.study.reference_counts
+            if keys
+        },
         front=front(row.trials, run.study.objectives, run.study.bounds),
-        error=errors.get(row.name) or (None if selection else why_none(row.trials, run.study.bounds)),
+        importance=_importance(row, run),
+        error=errors.get(row.name) or (None if selection else _why_none(row, run)),
     )
+
+
+def _why_none(row: Row, run: Run) -> str:
+    if row.target in run.extra_targets:
+        return f"`{DEPLOY}` has no winner to be scored on it"
+    return why_none(row.trials, run.study.bounds)
+
+
+def _distances(run: Run, *, device: str) -> DomainDistances | None:
+    """None where they cannot be had: a study that is otherwise done does not fail by them."""
+    try:
+        return distances_of(run, device=device)
+    except UserError as error:
+        print(f"Distances between domains are left out: {error}", file=sys.stderr)
+        return None
+
+
+def _importance(row: Row, run: Run) -> dict[str, float]:
+    if not row.trials:
+        return {}
+    journal = load_journal(run.journals_folder, row.name)
+    return {} if journal is None else importance(journal, seed=run.study.seed)
 
 
 def _write_bundle(run: Run, row: Row, summary: StudySummary, workbench: Workbench) -> BundleSummary:

@@ -7,8 +7,11 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote, unquote
+
+if TYPE_CHECKING:
+    import optuna
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,3 +63,29 @@ def read_trials(journals: Path) -> Iterator[tuple[str, tuple[TrialState, ...]]]:
                     )
                 )
         yield unquote(path.stem), tuple(found)
+
+
+def journal_path(journals: Path, cell_name: str) -> Path:
+    """Where the journal of a cell is."""
+    return journals / f"{quote(cell_name, safe='@')}.log"
+
+
+def journal_cells(journals: Path) -> tuple[str, ...]:
+    """The cells that have a journal."""
+    return tuple(sorted(unquote(path.stem) for path in journals.glob("*.log")))
+
+
+def load_journal(journals: Path, cell_name: str) -> "optuna.Study | None":
+    """The Optuna study of a cell, to be read only; None where it has only just been begun."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    from tune.quiet import quiet_optuna
+
+    quiet_optuna()
+    storage = JournalStorage(JournalFileBackend(str(journal_path(journals, cell_name))))
+    try:
+        return optuna.load_study(study_name=cell_name, storage=storage)
+    except KeyError:
+        return None

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from cluster.connect import ClusterRay
 from cluster.local import LocalRay
-from dgad.domains import open_dataset
 from dgad.domains.checks import check_dataset
 from dgad.errors import DataError
 from dgad.records import utc_now
+from dgad.report.page import FILE_NAME as REPORT_FILE
 from dgad.report.page import write_report
 from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import StudySummary, TrialSummary, read_summary
@@ -30,9 +30,10 @@ from tune.request import Request, resolve_study
 from tune.rows import OuterJob, Row, is_done, outer_jobs, seal, used_after_seals
 from tune.run import Run, code_version
 from tune.run_folder import RunInfo, check_unchanged, data_of, held, keep_data, read_info, write_info
-from tune.running import Mark, marked
+from tune.running import Mark, marked, read_running
 from tune.selection import trial_summaries
 from tune.study import write_study
+from tune.study_data import open_data
 from tune.tee import Tee
 from tune.trackers import Trackers, check_answers, check_installed
 from tune.workbench import Workbench
@@ -45,15 +46,22 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
     study, folder, is_begun = resolve_study(request)
     if is_begun and (done := _finished(folder, retry_failed=request.retry_failed)) is not None:
         with request.runs.kept_up(study.name, tell=console.print):
+            _see_through(folder, study.name)
             return folder, done  # the run that finished it may have been killed before it had sent all
     with ray_place(request) as place, data_of(study, folder) as data:
         here = local_copy(data, request.disk_cache)  # read several times from now on
-        dataset = open_dataset(here, layout=study.layout)
-        matrix = checked_matrix(study, dataset)
+        found = open_data(study, data, request.disk_cache)
+        matrix = checked_matrix(study, found.dataset, found.extra_targets)
         if not is_begun and study.data is not None:
             check_images(here, study.layout)
+        if not is_begun and study.extra_targets is not None:
+            check_images(local_copy(study.extra_targets, request.disk_cache), None)
         info = RunInfo(
-            data_fingerprint=dataset.fingerprint(), code_version=code_version(), command=request.command
+            data_fingerprint=found.fingerprint(),
+            code_version=code_version(),
+            command=request.command,
+            extra_targets=found.extra_targets,
+            extra_fingerprint=found.extra_fingerprint(),
         )
         if is_begun and (before := read_info(folder)) is not None:
             check_unchanged(before, info, study.name, data)
@@ -64,7 +72,9 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
             store=request.runs.store(study.name),
             study=study,
             data=data,
-            domains=tuple(dataset.domains),
+            domains=found.domains,
+            extra_targets=found.extra_targets,
+            extra_fingerprint=info.extra_fingerprint,
             data_fingerprint=info.data_fingerprint,
             code_version=info.code_version,
             device=place.device,
@@ -140,6 +150,13 @@ def check_images(place: str, layout: str | None) -> None:
         raise DataError(
             f"{fatal[0].path} {fatal[0].message}{more}; `dgad domains check {place}` lists every problem."
         )
+
+
+def _see_through(folder: Path, name: str) -> None:
+    """What a run that was killed after it had written the summary left undone: the report, and its mark."""
+    if read_running(folder) is not None or not (folder / REPORT_FILE).is_file():
+        with held(folder, name), marked(folder):
+            write_report(folder)
 
 
 def _finished(folder: Path, *, retry_failed: bool) -> StudySummary | None:
@@ -238,6 +255,7 @@ def _seal_and_plan(
         objectives=run.study.objectives,
         bounds=run.study.bounds,
         beside=shown_beside(run.study),
+        extra_targets=run.extra_targets,
     )
     used = used_after_seals(ledger.entries())
     return rows, tuple(job for job in outer_jobs(run, rows) if not is_done(bench, job, used))

@@ -24,18 +24,20 @@ Examples:
   dgad-tune launch --data my_surfaces --dry-run     how long it would take
   dgad-tune launch --data my_surfaces --trials 12   the same name again resumes
   dgad-tune status my_surfaces                      from another terminal
+  dgad-tune launch --study paper --data mvtec_ad --extra-targets btad
   dgad-tune launch --cluster cluster.yaml --data s3://bucket/packed --runs s3://bucket/runs
 """
 
 
 @click.command("launch", epilog=EXAMPLE)
 @click.option("--data", help="Folder or URI of a data set  [default: a synthetic demo]")
+@click.option("--extra-targets", help="Folder or URI of another data set, for winners to be scored on only")
 @click.option("--layout", help="Layout of the data  [default: found out]")
 @click.option(
     "--study",
     "study_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="YAML file of study settings; options given here win.",
+    help="YAML file of study settings, or `paper`, the one that ships; options given here win.",
 )
 @click.option("--name", help="Name of the study; an existing one is resumed  [default: the data's]")
 @click.option(
@@ -143,6 +145,7 @@ def launch_command(
     """
     from tune.feature_cache import plan_cache  # torch takes seconds to import, and --help needs none of it
     from tune.finish import command_line
+    from tune.paper_study import check_paper_data, is_paper
     from tune.request import Request
     from tune.resources import Demand
     from tune.trackers import Trackers
@@ -168,6 +171,8 @@ def launch_command(
         trackers=Trackers(tensorboard=tensorboard, mlflow_uri=mlflow_uri),
         address=address if is_here else None,
     )
+    if is_paper(study_file):
+        check_paper_data(request.given_study())
     # With --json the object alone is on standard output.
     console = Console(stderr=as_json)
     if dry_run:

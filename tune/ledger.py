@@ -33,7 +33,8 @@ class Entry:
     """Whose labels are read."""
     record_id: str | None = None
     detail: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """`fit`: the fit's id; `seal`: the selected settings, the trial and its inner score."""
+    """`fit`: the fit's id; `seal`: the selected settings, the trial and its inner score; `outer`: the number
+    of references as asked for, where it is another than the study's."""
     at: str
     format_version: int = FORMAT_VERSION
 

@@ -20,7 +20,7 @@ from tune.running import ENDED_FILE, RUNNING_FILE
 INTERVAL_S = 5.0
 _WORKERS_WRITE = ("records", "ledger", "examples", "logs")
 _GROW = ("optuna", "launch.log")
-_LARGE = ("bundle", "report.html")
+_LARGE = ("bundle", "report.html", "report")
 _STAY_HERE = ("data", "ray")
 _MARKS = (RUNNING_FILE, ENDED_FILE)
 _STUDY_FILE = "study.yaml"

@@ -118,11 +118,24 @@ class OuterWorker:
                 write_examples(bench.store, bench.target(row.target), scores, label=row.label)
         else:
             record = bench.record(key, row.target, label=row.label, role="outer")
+        error = record.error
+        for count in self._run.study.reference_counts:
+            more_id = bench.record_id(key, row.target, count)
+            if error or more_id == record_id:
+                continue
+            self._ledger.append(
+                row.name,
+                "outer",
+                domains=(row.target,),
+                record_id=more_id,
+                detail={"num_references": count},
+            )
+            error = bench.record(key, row.target, label=row.label, role="outer", num_references=count).error
         return OuterResult(
             job=job,
             record_id=record.record_id,
             image_auroc=record.metrics.image_auroc,
-            error=record.error,
+            error=error,
             fit=self._fit_end(key, record.error, record.fit_s),
         )
 

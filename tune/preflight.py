@@ -29,16 +29,23 @@ class Matrix:
     """By the label of the method."""
 
 
-def checked_matrix(study: Study, dataset: Dataset) -> Matrix:
-    """The study's cells, checked; `UserError` where no method of the study can be run on this data."""
+def checked_matrix(study: Study, dataset: Dataset, extra_targets: Sequence[str] = ()) -> Matrix:
+    """The study's cells, checked; `UserError` where no method of the study can be run on this data.
+
+    `extra_targets` are the domains of the data set that are not the study's own.
+    """
+    domains = tuple(name for name in dataset.domains if name not in extra_targets)
+    own = dataclasses.replace(dataset, domains={name: dataset.domains[name] for name in domains})
     for name in study.folds:
-        dataset.domain(name)
-    check_domains(tuple(dataset.domains), study.protocol)
+        own.domain(name)
+    check_domains(domains, study.protocol)
+    if DEPLOY in extra_targets:
+        raise DataError(f"A domain cannot be called `{DEPLOY}`, the name of the cell that makes the bundle.")
     searched = [
         label for label in study.methods if ":" not in label and is_searched(label, study.space_settings)
     ]
-    cells = cells_of(study, tuple(dataset.domains), searched)
-    _check_references(study, dataset, cells)
+    cells = cells_of(study, domains, searched)
+    _check_references(study, dataset, cells, extra_targets)
     reasons: dict[str, UserError] = {}
     for cell in cells:
         try:
@@ -55,11 +62,20 @@ def checked_matrix(study: Study, dataset: Dataset) -> Matrix:
     return Matrix(cells=left, not_applicable={label: str(error) for label, error in reasons.items()})
 
 
-def _check_references(study: Study, dataset: Dataset, cells: Sequence[Cell]) -> None:
+def _check_references(
+    study: Study, dataset: Dataset, cells: Sequence[Cell], extra_targets: Sequence[str]
+) -> None:
     """Every domain that is ever scored has queries and enough references."""
     wanted = parse_num_references(study.num_references)
-    scored = {c.target for c in cells if c.target != DEPLOY}
-    scored |= {f.target for c in cells if c.num_trials for f in c.folds}
+    targets = {c.target for c in cells if c.target != DEPLOY} | set(extra_targets)
+    for name in sorted(targets):
+        for count in study.reference_counts:
+            try:
+                num_normals = len(dataset.domain(name).train_normals)
+                count_references(name, num_normals, parse_num_references(count))
+            except DataError as error:
+                raise DataError(f"`reference_counts` has {count}: {error}") from None
+    scored = targets | {f.target for c in cells if c.num_trials for f in c.folds}
     for name in sorted(scored):
         domain = dataset.domain(name)
         count_references(name, len(domain.train_normals), wanted)

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from cluster.connect import on_every_node
-from dgad.domains import open_dataset
 from dgad.errors import DataError, DgadError, UserError
 from dgad.storage import Storage, probe
-from tune.data_cache import local_copy
 from tune.places import SHARED_FOLDER
 from tune.run import Run, code_version
+from tune.study_data import open_data
 
 _TIMEOUT_S = 120.0
 
@@ -52,15 +51,16 @@ def _check_data(run: Run) -> None:
             )
         return
     try:
-        place = local_copy(run.data, run.disk_cache)
-        found = open_dataset(place, layout=run.study.layout).fingerprint()
+        seen = open_data(run.study, run.data, run.disk_cache)
+        found = (seen.fingerprint(), seen.extra_fingerprint())
     except DataError as error:
         raise DataError(
             f"{error} Every host must see the data at {run.data}: put it on a shared file system, or pack it"
             " to a URI with `dgad domains pack`."
         ) from None
-    if found != run.data_fingerprint:
-        raise DataError(f"the data it sees at {run.data} is not the study's: bring its copy up to date.")
+    if found != (run.data_fingerprint, run.extra_fingerprint):
+        place = run.data if found[0] != run.data_fingerprint else run.study.extra_targets
+        raise DataError(f"the data it sees at {place} is not the study's: bring its copy up to date.")
 
 
 def _check_weights(run: Run) -> None:

@@ -68,8 +68,13 @@ def check_shared(request: Request) -> None:
 
     It will stand on the command line of the job, which everybody on the head can read.
     """
-    data = request.given_study().get("data")
-    places = {"--runs": request.runs.location, "--data": data, "--mlflow": request.trackers.mlflow_uri}
+    given = request.given_study()
+    places = {
+        "--runs": request.runs.location,
+        "--data": given.get("data"),
+        "--extra-targets": given.get("extra_targets"),
+        "--mlflow": request.trackers.mlflow_uri,
+    }
     for option, place in places.items():
         if place is None:
             continue

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tune.feature_cache import CachePlan
+from tune.paper_study import is_paper, paper_study
 from tune.resources import Demand
 from tune.run_folder import run_folder
 from tune.runs import Runs
@@ -33,7 +34,11 @@ class Request:
 
     def given_study(self) -> dict[str, Any]:
         """Study settings of the file and the command line, which wins."""
-        given = read_study_file(self.study_file) if self.study_file else {}
+        given = {}
+        if is_paper(self.study_file):
+            given = paper_study()
+        elif self.study_file is not None:
+            given = read_study_file(self.study_file)
         return given | {k: v for k, v in self.given.items() if v is not None}
 
 

@@ -12,17 +12,31 @@ from rich.table import Table
 from dgad.records import RecordStore
 from dgad.report.page import FILE_NAME as REPORT_FILE
 from dgad.report.summary import StudySummary
-from dgad.report.tables import Estimate, LeaderboardRow, Optimism, leaderboard, optimism, read_outer_records
+from dgad.report.tables import (
+    Estimate,
+    LeaderboardRow,
+    Optimism,
+    extra_records,
+    leaderboard,
+    optimism,
+    outer_records,
+    read_named_records,
+)
 from dgad.settings import to_dict
 from tune.progress import clock
 
 
 def print_results(folder: Path, summary: StudySummary, console: Console) -> None:
     """Image AUROC by method and target, failures, the bundle, and where the report is."""
-    records = read_outer_records(summary, RecordStore(folder / "records"))
-    rows = leaderboard(records)
+    named = read_named_records(summary, RecordStore(folder / "records"))
+    records = outer_records(summary, named)
+    targets = list(dict.fromkeys(c.target for c in summary.cells if c.target in summary.domains))
     console.print()
-    console.print(leaderboard_table(rows, summary))
+    console.print(leaderboard_table(leaderboard(records), targets, "Image AUROC on surfaces held out"))
+    if summary.extra_targets:
+        rows = leaderboard(extra_records(summary, named))
+        title = f"Image AUROC on another data set, fitted on all {len(summary.domains)} domains"
+        console.print(leaderboard_table(rows, summary.extra_targets, title))
     for cell in summary.cells:
         if cell.error:
             text = f"{cell.label} on {cell.target} failed: {cell.error}"
@@ -97,6 +111,8 @@ def _made(summary: StudySummary) -> str:
 
 def results_json(folder: Path, summary: StudySummary) -> dict[str, Any]:
     """The same for a program."""
+    named = read_named_records(summary, RecordStore(folder / "records"))
+    extra = leaderboard(extra_records(summary, named))
     return {
         "name": summary.name,
         "folder": str(folder),
@@ -107,18 +123,18 @@ def results_json(folder: Path, summary: StudySummary) -> dict[str, Any]:
         "fits_reused": summary.fits_reused,
         "fits_elsewhere": summary.fits_elsewhere,
         "wall_s": summary.wall_s,
-        "leaderboard": [dataclasses.asdict(row) for row in _leaderboard(folder, summary)],
+        "leaderboard": [dataclasses.asdict(r) for r in leaderboard(outer_records(summary, named))],
+        "other_data": [dataclasses.asdict(r) for r in extra],
         "not_applicable": dict(summary.not_applicable),
         "errors": {f"{c.label}@{c.target}": c.error for c in summary.cells if c.error},
     }
 
 
-def leaderboard_table(rows: Sequence[LeaderboardRow], summary: StudySummary) -> Table:
+def leaderboard_table(rows: Sequence[LeaderboardRow], targets: Sequence[str], title: str) -> Table:
     """Methods by targets; the interval of the mean is over images."""
-    table = Table(title="Image AUROC on surfaces held out", box=None, pad_edge=False, title_justify="left")
+    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
     # In a pipe rich assumes 80 columns and would cut labels first.
     table.add_column("method", min_width=max((len(row.label) for row in rows), default=0))
-    targets = list(dict.fromkeys(c.target for c in summary.cells if c.target in summary.domains))
     for name in targets:
         table.add_column(name, justify="right")
     table.add_column("mean", justify="right")
@@ -133,10 +149,6 @@ def leaderboard_table(rows: Sequence[LeaderboardRow], summary: StudySummary) -> 
             "-" if row.ms_per_image is None else f"{row.ms_per_image:.1f}",
         )
     return table
-
-
-def _leaderboard(folder: Path, summary: StudySummary) -> tuple[LeaderboardRow, ...]:
-    return leaderboard(read_outer_records(summary, RecordStore(folder / "records")))
 
 
 def _figure(estimate: Estimate | None) -> str:

@@ -66,8 +66,11 @@ def seal(
     objectives: Sequence[str] = ("image_auroc",),
     bounds: Sequence[Constraint] = (),
     beside: Sequence[str] = SHOWN_BESIDE,
+    extra_targets: Sequence[str] = (),
 ) -> tuple[Row, ...]:
     """Close every cell's selection; what was sealed before stays as it was.
+
+    Winners of `deploy`, which are fitted on all of the study's domains, get a row on each extra target.
 
     A cell without a winner is closed too, and opened again if a retried trial gives it one: nothing of its
     target was read. `beside` names the methods that stand in the table whatever was searched.
@@ -96,12 +99,18 @@ def seal(
                 sealed_at=kept.sequence,
             )
         )
-    for row in [r for r in _beside(rows, beside) if r.name not in {r.name for r in rows}]:
-        assert row.selection is not None
-        kept = sealed.get(row.name) or ledger.append(
-            row.name, "seal", detail=dataclasses.asdict(row.selection)
-        )
-        rows.append(dataclasses.replace(row, sealed_at=kept.sequence))
+    rows += [
+        dataclasses.replace(row, target=target, domains=(*row.domains, target), trials=())
+        for target in extra_targets
+        for row in rows
+        if row.target == DEPLOY
+    ]
+    rows += [row for row in _beside(rows, beside) if row.name not in {r.name for r in rows}]
+    for i, row in enumerate(rows[len(cells) :], start=len(cells)):
+        kept = sealed.get(row.name)
+        if kept is None and row.selection is not None:
+            kept = ledger.append(row.name, "seal", detail=dataclasses.asdict(row.selection))
+        rows[i] = dataclasses.replace(row, sealed_at=None if kept is None else kept.sequence)
     return tuple(rows)
 
 
@@ -158,9 +167,14 @@ def is_done(workbench: Workbench, job: OuterJob, used: frozenset[tuple[str, str]
     if job.row.target == DEPLOY:
         # The search may have made the same fit, for its own ends.
         return (job.row.name, key.id) in used and workbench.fits.has(key.id)
-    record_id = workbench.record_id(key, job.row.target)
-    record = workbench.records.read(record_id)
     captions = f"{FOLDER_NAME}/{job.row.target}/{CAPTIONS_FILE}"
     has_pictures = not job.with_examples or workbench.store.exists(captions)
-    was_read = (job.row.name, record_id) in used
-    return record is not None and record.status == "ok" and was_read and has_pictures
+    return has_pictures and all(
+        (record := workbench.records.read(record_id)) is not None
+        and record.status == "ok"
+        and (job.row.name, record_id) in used
+        for record_id in (
+            workbench.record_id(key, job.row.target, count)
+            for count in (None, *workbench.run.study.reference_counts)
+        )
+    )

@@ -19,6 +19,7 @@ from tune.study import Study
 _NOT_DECIDING = (
     "commands",
     "pretraining",
+    "references",
     "report",
     "bundle.py",
     "cli.py",
@@ -41,6 +42,9 @@ class Run:
     data: str
     """Where the data is: the study's, or the demo's in the run folder."""
     domains: tuple[str, ...]
+    extra_targets: tuple[str, ...] = ()
+    """Of another data set: scored by winners that were fitted on all of `domains`, and nothing else."""
+    extra_fingerprint: str = ""
     data_fingerprint: str
     code_version: str
     device: str

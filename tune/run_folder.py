@@ -45,6 +45,10 @@ class RunInfo:
     started_at: str = dataclasses.field(default_factory=utc_now)
     wall_s: float = 0.0
     """Of all earlier runs of the study that ended by themselves or by Ctrl-C."""
+    extra_targets: tuple[str, ...] = ()
+    """Domains of another data set, which no cell may choose by."""
+    extra_fingerprint: str = ""
+    """Of that data set."""
     format_version: int = 1
 
 
@@ -116,9 +120,11 @@ def held(folder: Path, name: str) -> Iterator[None]:
 
 def check_unchanged(info: RunInfo, now: RunInfo, study: str, place: str) -> None:
     """Raise unless the study goes on with the data and the code it began with."""
-    if info.data_fingerprint != now.data_fingerprint:
+    kept, found = ((i.data_fingerprint, i.extra_fingerprint) for i in (info, now))
+    if kept != found:
+        where = place if kept[0] != found[0] else "`extra_targets`"
         raise DataError(
-            f"The data in {place} has changed since the study `{study}` began, so its figures could not be"
+            f"The data in {where} has changed since the study `{study}` began, so its figures could not be"
             " compared: restore the data, or begin a new study with another --name."
         )
     if info.code_version != now.code_version:

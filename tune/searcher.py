@@ -8,7 +8,6 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -20,6 +19,7 @@ from dgad.report.summary import TrialSummary
 from dgad.seeds import seed_for
 from tune.cells import Cell
 from tune.journal_file import JournalFile
+from tune.journals import journal_path
 from tune.objectives import DIRECTIONS, Constraint
 from tune.opening import OpeningPoint, opening_design
 from tune.quiet import quiet_optuna
@@ -218,16 +218,6 @@ def share_distributions(trial: FrozenTrial) -> None:
 
 def _has_study(storage: JournalStorage, name: str) -> bool:
     return any(study.study_name == name for study in storage.get_all_studies())
-
-
-def journal_path(journals: Path, cell_name: str) -> Path:
-    """Where the journal of a cell is."""
-    return journals / f"{quote(cell_name, safe='@')}.log"
-
-
-def journal_cells(journals: Path) -> tuple[str, ...]:
-    """The cells that have a journal."""
-    return tuple(sorted(unquote(path.stem) for path in journals.glob("*.log")))
 
 
 def _open(study: optuna.Study, design: Sequence[OpeningPoint]) -> None:

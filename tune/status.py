@@ -161,7 +161,7 @@ def best_mean(folder: Path) -> float | None:
     summary = read_summary(folder)
     rows: dict[str, list[CellSummary]] = {}
     for cell in summary.cells:
-        if cell.target != DEPLOY and cell.protocol != "oracle":
+        if cell.target not in (DEPLOY, *summary.extra_targets) and cell.protocol != "oracle":
             rows.setdefault(cell.label, []).append(cell)
     means = (_mean_auroc(folder, cells) for cells in rows.values())
     return max((m for m in means if m is not None), default=None)
@@ -214,8 +214,10 @@ def _refits(folder: Path, entries: Sequence[Mapping[str, Any]], num_seeds: int) 
             sealed.add(cell)
             if entry["detail"]:
                 planned += 1 if is_deploy else num_seeds
-        elif purpose == "outer" and (folder / "records" / f"{entry['record_id']}.parquet").is_file():
-            done.add((cell, entry["record_id"]))
+        elif purpose == "outer":
+            is_first = not entry["detail"]  # with further numbers of references the same job goes on
+            if is_first and (folder / "records" / f"{entry['record_id']}.parquet").is_file():
+                done.add((cell, entry["record_id"]))
         elif purpose == "fit" and is_deploy and cell in sealed:
             fit = entry["detail"]["fit"]
             if _fit_file(folder, fit).is_file():

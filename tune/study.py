@@ -38,6 +38,11 @@ class Study:
     """A folder or URI; None synthesises the demo's domains into the run folder."""
     layout: str | None = None
     """A data layout by name; None finds it."""
+    domains: tuple[str, ...] = ()
+    """Domains of the data that take part; empty is all."""
+    extra_targets: str | None = None
+    """A folder or URI of another data set: nothing is trained on it or chosen by it; winners of a search over
+    all of the study's domains are scored on its domains too."""
     methods: tuple[str, ...] = ("comparer",)
     """`name` is searched; `name:preset` is fixed and only evaluated."""
     folds: tuple[str, ...] = ()
@@ -61,6 +66,8 @@ class Study:
     seed: int = 0
     num_references: str = "10"
     """A count, `P%` of the target's train normals, or `all`."""
+    reference_counts: tuple[str, ...] = ()
+    """Further numbers of references (as `num_references`) that winners are scored with: a report's curves."""
     backbone: str = "resnet18"
     weights: str = "builtin"
     image_size_px: int = 128
@@ -90,13 +97,16 @@ class Study:
         if len(self.objectives) > 1:
             rule = "none with several objectives, since no sampler can prune there"
             require(self.early_stopping == "none", "early_stopping", rule, self.early_stopping)
-        for name in ("methods", "folds", "protocol", "objectives", "constraints"):
+        for name, kind in _HINTS.items():
+            if typing.get_origin(kind) is not tuple:
+                continue
             values = getattr(self, name)
             require(len(set(values)) == len(values), name, "without repetition", list(values))
         for name in ("trials", "seeds"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         require(self.seed >= 0, "seed", "at least 0", self.seed)
-        parse_num_references(self.num_references)
+        for count in (self.num_references, *self.reference_counts):
+            parse_num_references(count)
         require(
             1 <= self.format_version <= FORMAT_VERSION,
             "format_version",
@@ -213,7 +223,9 @@ def _checked(key: str, value: Any, place: str) -> Any:
             value = str(value)
         if typing.get_origin(_HINTS[key]) is tuple and isinstance(value, str):
             value = (value,)  # a list of one may be written without brackets
-        if key == "data" and isinstance(value, str) and "://" not in value:
+        if key == "reference_counts" and isinstance(value, list | tuple):
+            value = [str(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in value]
+        if key in ("data", "extra_targets") and isinstance(value, str) and "://" not in value:
             value = str(Path(value).expanduser().absolute())
         if key == "spaces":
             return read_spaces(value)

@@ -9,7 +9,6 @@ from typing import TypeVar
 import torch
 
 from dgad.device import is_out_of_memory, release_memory
-from dgad.domains import open_dataset
 from dgad.domains.halves import halves
 from dgad.episodes import SourceDomain, load_source
 from dgad.errors import DgadError, RecordError
@@ -27,11 +26,11 @@ from dgad.methods.base import Context, Method
 from dgad.records import FitKey, Record, RecordStore, record_id_for, utc_now
 from dgad.settings import from_dict
 from dgad.storage import Storage
-from tune.data_cache import local_copy
 from tune.feature_cache import open_cache
 from tune.fits import FitStore
 from tune.keeper import leases_of
 from tune.run import Run
+from tune.study_data import open_data
 
 MAX_RETRIES = 2
 T = TypeVar("T")
@@ -60,7 +59,7 @@ class Workbench:
         self.store = Storage(run.store)
         self.records = RecordStore(run.records_location)
         self._shared_records = RecordStore(run.shared_records_location)
-        self._dataset = open_dataset(local_copy(run.data, run.disk_cache), layout=run.study.layout)
+        self._dataset = open_data(run.study, run.data, run.disk_cache).dataset
         self._size_px = run.study.image_size_px
         self._sources: dict[tuple[str, str], SourceDomain] = {}
         self._targets: dict[tuple[str, str], TargetDomain] = {}
@@ -74,27 +73,34 @@ class Workbench:
             ),
         )
 
-    def record(self, key: FitKey, target: str, *, label: str, role: str) -> Record:
+    def record(
+        self, key: FitKey, target: str, *, label: str, role: str, num_references: str | None = None
+    ) -> Record:
         """The record of a fit on a target: read if it is there and ok, else computed and written."""
-        record_id = self.record_id(key, target)
+        record_id = self.record_id(key, target, num_references)
         kept = self.records.read(record_id)
         if kept is not None and kept.status == "ok":
             return kept
-        elsewhere = self._shared_records.read(record_id)
+        elsewhere = self._shared_records.read(record_id) if self._is_shared(target) else None
         if elsewhere is not None and elsewhere.status == "ok":
             self.records.write(elsewhere)
             return elsewhere
-        return self.score(key, target, label=label, role=role)[0]
+        return self.score(key, target, label=label, role=role, num_references=num_references)[0]
 
-    def score(self, key: FitKey, target: str, *, label: str, role: str) -> tuple[Record, TargetScores | None]:
-        """Fit or load, score the target, write the record; a failure is a record too, and has no scores."""
-        num_references = self._num_references(target)
+    def score(
+        self, key: FitKey, target: str, *, label: str, role: str, num_references: str | None = None
+    ) -> tuple[Record, TargetScores | None]:
+        """Fit or load, score the target, write the record; a failure is a record too, and has no scores.
+
+        `num_references` is the study's unless given.
+        """
+        count = self._num_references(target, num_references)
         notes: list[str] = []
 
         def attempt() -> tuple[TargetScores, float]:
             method, fit_s = self.fitted(key)
             queries = self.target(target, split=key.split)
-            return score_target(method, queries, num_references=num_references, seed=key.seed), fit_s
+            return score_target(method, queries, num_references=count, seed=key.seed), fit_s
 
         try:
             scores, fit_s = self._with_retries(attempt, notes)
@@ -106,11 +112,11 @@ class Workbench:
                 label=label,
                 role=role,
                 target=target,
-                num_references=num_references,
+                num_references=count,
                 status="failed",
                 error=told(error),
                 device=self.run.device,
-                log=self._log(self.record_id(key, target)),
+                log=self._log(record_id_for(key, target, count)),
                 notes=tuple(notes),
             )
             self.records.write(record)
@@ -120,7 +126,7 @@ class Workbench:
             label=label,
             role=role,
             target=target,
-            num_references=num_references,
+            num_references=count,
             status="ok",
             metrics=scores.metrics,
             sample_ids=scores.sample_ids,
@@ -134,8 +140,13 @@ class Workbench:
             notes=tuple(notes),
         )
         self.records.write(record)
-        self._shared_records.write(record)
+        if self._is_shared(target):
+            self._shared_records.write(record)
         return record, scores
+
+    def _is_shared(self, target: str) -> bool:
+        """Whether the fit's address tells of the target's images too: not of those of another data set."""
+        return target not in self.run.extra_targets
 
     def fitted(self, key: FitKey) -> tuple[Method, float]:
         """The fitted method and the seconds its fit took, whoever computed it."""
@@ -187,9 +198,9 @@ class Workbench:
         self.store.write(path, f"{utc_now()}\n{traceback.format_exc()}".encode())
         return path
 
-    def record_id(self, key: FitKey, target: str) -> str:
+    def record_id(self, key: FitKey, target: str, num_references: str | None = None) -> str:
         """The id the record of this fit on this target has."""
-        return record_id_for(key, target, self._num_references(target))
+        return record_id_for(key, target, self._num_references(target, num_references))
 
     def target(self, name: str, *, split: str = "all") -> TargetDomain:
         """A decoded target, kept; with `half` only the test images that such a fit never saw."""
@@ -206,8 +217,8 @@ class Workbench:
             self._sources[name, split] = load_source(training, self._size_px)
         return self._sources[name, split]
 
-    def _num_references(self, target: str) -> int:
-        wanted = parse_num_references(self.run.study.num_references)
+    def _num_references(self, target: str, asked: str | None = None) -> int:
+        wanted = parse_num_references(asked or self.run.study.num_references)
         return count_references(target, len(self._dataset.domain(target).train_normals), wanted)
 
 

@@ -11,9 +11,10 @@ from rich.table import Table
 
 from dgad.commands.options import device_option
 from dgad.domains.decoding import DEFAULT_LIMITS, decode_image, read_file
+from dgad.domains.image_paths import expand_image_paths, overlay_paths
 from dgad.errors import DataError
 from dgad.evaluation.heatmaps import overlay_png
-from dgad.files import check_can_write, write_atomic
+from dgad.files import write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +57,7 @@ def score_command(
     # torch takes seconds to import, and --help needs none of it
     from dgad.bundle import load_method
     from dgad.device import resolve_device
-    from dgad.domains.images import expand_image_paths, load_image_files
+    from dgad.domains.images import load_image_files
     from dgad.evaluation.normal_range import normal_range
 
     method = load_method(bundle_folder, resolve_device(device))
@@ -100,23 +101,6 @@ def score_command(
         click.echo("One reference has no other to be compared with, so normal scores are unknown; give two.")
     if overlays:
         click.echo(f"Heatmaps: {heatmap_folder}")
-
-
-def overlay_paths(paths: tuple[str, ...], folder: str) -> tuple[Path, ...]:
-    """Where each image's overlay goes; images of equal names get their folder's name in front."""
-    check_can_write(folder)
-    stems = [Path(p).stem for p in paths]
-    names = [
-        stem if stems.count(stem) == 1 else f"{Path(path).absolute().parent.name}_{stem}"
-        for stem, path in zip(stems, paths, strict=True)
-    ]
-    if len(set(names)) < len(names):
-        names = [f"{i:04d}_{name}" for i, name in enumerate(names)]
-    overlays = tuple(Path(folder) / f"{name}.png" for name in names)
-    for overlay in overlays:
-        if overlay.is_dir():
-            raise DataError(f"The overlay {overlay} cannot be written, because a folder has its name.")
-    return overlays
 
 
 def write_overlays(

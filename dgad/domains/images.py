@@ -3,7 +3,6 @@
 # N samples, S pixels a side, H x W pixels of the file
 
 import hashlib
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,15 +13,13 @@ from PIL import Image
 from dgad.domains.base import EncodedImage, Sample
 from dgad.domains.decoding import (
     DEFAULT_LIMITS,
-    EXTENSIONS,
     DecodeLimits,
     decode_image,
     decode_mask,
-    is_image_name,
     read_file,
 )
+from dgad.domains.image_paths import expand_image_paths
 from dgad.domains.image_set import ImageSet
-from dgad.errors import DataError
 
 __all__ = [
     "DecodeLimits",
@@ -31,6 +28,7 @@ __all__ = [
     "load_image_files",
     "load_images",
     "load_masks",
+    "shrunk",
 ]
 
 Mask = npt.NDArray[np.bool_]
@@ -59,11 +57,16 @@ def load_encoded(
     for index, file in enumerate(files):
         data = file.read()
         image = decode_image(data, file.path, limits)
-        # Pillow's bilinear filter widens with the reduction, so nothing aliases.
-        small = image.resize((image_size_px, image_size_px), Image.Resampling.BILINEAR)
-        images[index] = np.asarray(small).transpose(2, 0, 1)
+        images[index] = shrunk(image, image_size_px)
         keys.append(f"{hashlib.sha256(data).hexdigest()}-{image_size_px}")
     return ImageSet(images=torch.from_numpy(images), keys=tuple(keys))
+
+
+def shrunk(image: Image.Image, image_size_px: int) -> npt.NDArray[np.uint8]:
+    """A decoded image as methods take it: uint8 RGB (3, S, S)."""
+    # Pillow's bilinear filter widens with the reduction, so nothing aliases.
+    small = image.resize((image_size_px, image_size_px), Image.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
 
 
 def load_masks(
@@ -88,25 +91,6 @@ def load_masks(
 def resize_mask(mask: Mask, image_size_px: int) -> Mask:
     """Bool (H, W) to (S, S): shrinking marks every cell a defect touches, so a hairline survives."""
     return _resize_rows(_resize_rows(mask, image_size_px).T, image_size_px).T
-
-
-def expand_image_paths(paths: Sequence[str]) -> tuple[str, ...]:
-    """Files as given and, for a folder, the image files in it by name; `DataError` when there are none."""
-    found: list[str] = []
-    for path in paths:
-        if os.path.isdir(path):
-            names = sorted(n for n in os.listdir(path) if is_image_name(n))
-            inside = [p for p in (os.path.join(path, n) for n in names) if os.path.isfile(p)]
-            if not inside:
-                raise DataError(
-                    f"The folder {path} holds no image; expected files ending in {', '.join(EXTENSIONS)}."
-                )
-            found.extend(inside)
-        elif os.path.isfile(path):
-            found.append(path)
-        else:
-            raise DataError(f"No image file or folder {path}; check the path.")
-    return tuple(found)
 
 
 def _file(path: str, limits: DecodeLimits) -> EncodedImage:

@@ -74,6 +74,17 @@ def image_auroc(labels: Labels, scores: Floats | Sequence[float]) -> float | Non
 
 def f1_max(labels: Labels, scores: Floats | Sequence[float]) -> float | None:
     """Best F1 of "abnormal" over all thresholds; None for one class."""
+    best = _best_f1(labels, scores)
+    return None if best is None else best[0]
+
+
+def f1_threshold(labels: Labels, scores: Floats | Sequence[float]) -> float | None:
+    """The threshold of `f1_max`: images that score at least this much are flagged; None for one class."""
+    best = _best_f1(labels, scores)
+    return None if best is None else best[1]
+
+
+def _best_f1(labels: Labels, scores: Floats | Sequence[float]) -> tuple[float, float] | None:
     label_N, score_N = _checked(labels, scores)
     if label_N.all() or not label_N.any():
         return None
@@ -81,7 +92,9 @@ def f1_max(labels: Labels, scores: Floats | Sequence[float]) -> float | None:
     last_of_ties = np.append(np.diff(score_N[order]) != 0, True)
     hits = np.cumsum(label_N[order])[last_of_ties]
     flagged = np.arange(1, len(order) + 1)[last_of_ties]
-    return float(np.max(2 * hits / (flagged + label_N.sum())))
+    f1 = 2 * hits / (flagged + label_N.sum())
+    best = int(np.argmax(f1))
+    return float(f1[best]), float(score_N[order][last_of_ties][best])
 
 
 def pixel_auroc(masks: Sequence[NDArray[np.bool_]], maps: Maps) -> float | None:

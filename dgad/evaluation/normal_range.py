@@ -1,12 +1,9 @@
 """What normal looks like to a method: scores of references against the other references."""
 
-# R references, S pixels a side
-
 import dataclasses
 
-import torch
-
 from dgad.domains.image_set import ImageSet
+from dgad.evaluation.left_out import scored_left_out
 from dgad.methods.base import Method
 
 MAX_FOLDS = 5
@@ -26,22 +23,7 @@ class NormalRange:
 
 def normal_range(method: Method, references: ImageSet) -> NormalRange | None:
     """Score each reference against those of the other folds; None with one reference, which has no others."""
-    count = len(references)
-    if count < 2:
+    if len(references) < 2:
         return None
-    num_folds = min(count, MAX_FOLDS)
-    images, pixels = [], []
-    for fold in range(num_folds):
-        out = [i for i in range(count) if i % num_folds == fold]
-        kept = [i for i in range(count) if i % num_folds != fold]
-        scores = method.score(references.take(out), method.enroll(references.take(kept)))
-        images.append(scores.image)
-        if scores.pixels is not None:
-            pixels.append(scores.pixels.flatten())
-    low = high = 0.0
-    if pixels:
-        pixel = torch.cat(pixels).double()
-        low = float(pixel.median())
-        rank = max(1, round(0.999 * pixel.numel()))
-        high = low + 2 * (float(pixel.kthvalue(rank).values) - low)
-    return NormalRange(image_high=float(torch.cat(images).max()), map_low=low, map_high=max(high, low + 1e-6))
+    left_out = scored_left_out(method, references, min(len(references), MAX_FOLDS))
+    return NormalRange(image_high=max(left_out.scores), map_low=left_out.map_low, map_high=left_out.map_high)

@@ -3,7 +3,7 @@
 # N images, S pixels a side, C_i channels of level i, h_i = w_i = S / stride of level i
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,20 +121,34 @@ class FrozenFeatures:
         """Maps (N, C_i, h_i, w_i) on the device, one per stride."""
         if not images.keys:
             return [torch.cat(level) for level in zip(*self._compute(images, batch_size), strict=True)]
-        strides = self.backbone.strides
         rows: list[list[Tensor] | None] = [self._kept(key) for key in images.keys]
         missing = [i for i, row in enumerate(rows) if row is None]
-        done = 0
-        for batch in self._compute(images.take(missing), batch_size) if missing else []:
-            for j in range(batch[0].shape[0]):
-                i = missing[done]
-                rows[i] = [level[j] for level in batch]
-                for stride, level in zip(strides, batch, strict=True):
-                    key = (self.fingerprint, stride, images.keys[i])
-                    self.cache.put(key, level[j], lasting=self.lasting)
-                done += 1
+        for i, row in zip(missing, self._compute_and_keep(images.take(missing), batch_size), strict=True):
+            rows[i] = row
         complete = [row for row in rows if row is not None]
-        return [torch.stack([row[i] for row in complete]) for i in range(len(strides))]
+        return [torch.stack([row[i] for row in complete]) for i in range(len(self.backbone.strides))]
+
+    @torch.no_grad()
+    def prepare(self, images: ImageSet, batch_size: int = 16) -> None:
+        """Put the maps of images with keys into the cache, so that `maps` finds them there.
+
+        Of more images than the cache can hold the first are lost again: that costs time, nothing else.
+        """
+        first = {key: i for i, key in reversed(list(enumerate(images.keys)))}
+        missing = sorted(i for key, i in first.items() if self._kept(key) is None)
+        for _ in self._compute_and_keep(images.take(missing), batch_size):
+            pass
+
+    def _compute_and_keep(self, images: ImageSet, batch_size: int) -> Iterator[list[Tensor]]:
+        """Maps (C_i, h_i, w_i) of one image after the other."""
+        done = 0
+        for batch in self._compute(images, batch_size) if len(images) else []:
+            for j in range(batch[0].shape[0]):
+                row = [level[j] for level in batch]
+                for stride, level in zip(self.backbone.strides, row, strict=True):
+                    self.cache.put((self.fingerprint, stride, images.keys[done]), level, lasting=self.lasting)
+                done += 1
+                yield row
 
     def _kept(self, key: str) -> list[Tensor] | None:
         kept = [
@@ -143,8 +157,9 @@ class FrozenFeatures:
         ]
         return None if any(k is None for k in kept) else [k for k in kept if k is not None]
 
-    def _compute(self, images: ImageSet, batch_size: int) -> list[list[Tensor]]:
-        return [self.backbone(chunk.to(self.device)) for chunk in torch.split(images.images, batch_size)]
+    def _compute(self, images: ImageSet, batch_size: int) -> Iterator[list[Tensor]]:
+        for chunk in torch.split(images.images, batch_size):
+            yield self.backbone(chunk.to(self.device))
 
 
 def check_strides(settings: FeatureSettings, strides: Sequence[int]) -> None:

@@ -5,6 +5,8 @@
 import torch
 from torch import Tensor
 
+from dgad.features.neighbours import nearest_of_others
+
 ROWS, COLUMNS = 1024, 2048
 """Pairs that are held at once."""
 
@@ -53,15 +55,8 @@ def usual_distances(reference_KC: Tensor, owner_K: Tensor, *, num_neighbours: in
     """
     if len(owner_K) == 0 or bool((owner_K == owner_K[0]).all()):
         return torch.ones_like(reference_KC[:, 0])
-    own, neighbours = [], []
-    square_K = reference_KC.square().sum(1)
-    for rows, owners in zip(torch.split(reference_KC, 1024), torch.split(owner_K, 1024), strict=True):
-        square = torch.addmm(square_K[None], rows, reference_KC.T, alpha=-2) + rows.square().sum(1)[:, None]
-        square.masked_fill_(owners[:, None] == owner_K[None], float("inf"))
-        found = square.topk(min(num_neighbours, square.shape[1]), dim=1, largest=False)
-        own.append(found.values[:, 0].clamp_min(0).sqrt())
-        neighbours.append(found.indices)
-    own_K = torch.cat(own)
+    square_KA, neighbour_KA, is_there_KA = nearest_of_others(reference_KC, owner_K, num_neighbours)
+    own_K = square_KA[:, 0].sqrt()
     mean = own_K.mean().clamp_min(1e-6)
-    around_K = own_K[torch.cat(neighbours)].mean(1)
+    around_K = (own_K[neighbour_KA] * is_there_KA).sum(1) / is_there_KA.sum(1)
     return (around_K / mean + 1) / 2

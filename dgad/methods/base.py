@@ -30,6 +30,8 @@ class Scores:
     """float32 (N,)."""
     pixels: Tensor | None
     """float32 (N, S, S), or None where the method does not localise."""
+    levels: Tensor | None = None
+    """float32 (N, L): what each pyramid level alone would answer, finest first; None where there are none."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,6 +113,13 @@ class Method(abc.ABC):
     @abc.abstractmethod
     def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
         """Score queries against the references; a query's score does not depend on its batch."""
+
+    def prepare(self, queries: ImageSet) -> None:
+        """Compute ahead what depends on no reference, for queries of many targets at once; changes no score.
+
+        What it leaves in the context's cache is found by the queries' keys, so without keys it does nothing.
+        """
+        del queries
 
     @abc.abstractmethod
     def state(self) -> dict[str, Tensor]:

@@ -210,7 +210,7 @@ class ComparerMethod(Method):
         One reference leaves nothing to leave out, so it is not calibrated.
         """
         num_references = maps[0].shape[0]
-        num_levels = len(maps) if self.settings.scored_levels == "all" else 1
+        num_levels = self._num_scored_levels
         if not self.settings.level_calibration or num_references < 2:
             return [maps[0].new_zeros(())] * num_levels, [maps[0].new_ones(())] * num_levels
         num_folds = min(num_references, MAX_CALIBRATION_FOLDS)
@@ -232,17 +232,25 @@ class ComparerMethod(Method):
 
     @torch.no_grad()
     def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
-        """Image logits (Eq. 5) and pixel logits (Eq. 6)."""
+        """Image logits (Eq. 5), those of every level, and pixel logits (Eq. 6)."""
         size = int(queries.images.shape[-1])
-        images, pixels = [], []
+        pooled = [torch.zeros(0, self._num_scored_levels)]
+        pixels = [torch.zeros(0, size, size)]
         for batch in queries.batches(self.context.scoring_batch):
             levels = self._level_logits(batch, enrolled)
-            pooled = torch.stack([pool_patches(level.flatten(1), self.settings) for level in levels])
-            images.append(pooled.amax(0).cpu())
+            pooled_L = [pool_patches(level.flatten(1), self.settings) for level in levels]
+            pooled.append(torch.stack(pooled_L, dim=1).cpu())
             pixels.append(pixel_map(levels, size, self.settings.map_sigma_px).cpu())
-        if not images:
-            return Scores(image=torch.zeros(0), pixels=torch.zeros(0, size, size))
-        return Scores(image=torch.cat(images), pixels=torch.cat(pixels))
+        levels_NL = torch.cat(pooled)
+        return Scores(image=levels_NL.amax(1), pixels=torch.cat(pixels), levels=levels_NL)
+
+    def prepare(self, queries: ImageSet) -> None:
+        """The backbone's maps, which are its own whatever the references."""
+        self._frozen_features().prepare(queries, self.context.scoring_batch)
+
+    @property
+    def _num_scored_levels(self) -> int:
+        return self.settings.num_levels if self.settings.scored_levels == "all" else 1
 
     def _level_logits(self, queries: ImageSet, enrolled: Enrolled) -> list[Tensor]:
         """Calibrated patch logits (B, h_i, w_i) of every level."""

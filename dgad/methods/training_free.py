@@ -54,9 +54,16 @@ class TrainingFree(Method):
 
     def maps(self, images: ImageSet) -> list[Tensor]:
         """Feature maps (N, C_i, h_i, w_i) of the frozen backbone, on the device."""
+        return self._frozen_features().maps(images)
+
+    def _frozen_features(self) -> FrozenFeatures:
         if self._frozen is None:
             self._frozen = FrozenFeatures(self.backbone, self.context.cache, self.context.device)
-        return self._frozen.maps(images)
+        return self._frozen
+
+    def prepare(self, queries: ImageSet) -> None:
+        """The backbone's maps."""
+        self._frozen_features().prepare(queries, self.context.scoring_batch)
 
     @torch.no_grad()
     def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:

@@ -1,4 +1,4 @@
-"""Which pictures a report shows: what a method found, what it missed, and its false alarms."""
+"""Which pictures a report shows: a method's best, median and worst cases."""
 
 import dataclasses
 import json
@@ -17,9 +17,8 @@ if TYPE_CHECKING:  # a report that only reads should not wait for torch
 
 FOLDER_NAME = "examples"
 CAPTIONS_FILE = "captions.json"
-NUM_FOUND = 3
-NUM_MISSED = 3
-NUM_FALSE_ALARMS = 2
+NUM_EACH = 2
+"""Pictures of each role."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +32,8 @@ class Example:
 def write_examples(storage: Storage, target: "TargetDomain", scores: "TargetScores", *, label: str) -> str:
     """Write strips and captions to `examples/<target>/` of a run's storage, replacing those there; its name.
 
-    The defects with the lowest and with the highest scores, and the normal images with the highest. Captions
-    come last: with them the examples are complete.
+    The defects with the highest, the median and the lowest scores, and the normal images with the highest.
+    Captions come last: with them the examples are complete.
     """
     heat = scores.pixel_maps
     low, high = (0.0, 0.0) if heat is None else _scale(heat)
@@ -80,13 +79,19 @@ def _chosen(scores: "TargetScores") -> list[tuple[str, int]]:
     order = np.argsort(-scores.image_scores, kind="stable")
     defects = [int(i) for i in order if scores.labels[i] == 1]
     normals = [int(i) for i in order if scores.labels[i] == 0]
-    found = defects[:NUM_FOUND]
-    lowest = [i for i in defects[::-1][:NUM_MISSED] if i not in found]
-    return [
-        *(("highest defect", i) for i in found),
-        *(("lowest defect", i) for i in lowest),
-        *(("highest normal", i) for i in normals[:NUM_FALSE_ALARMS]),
-    ]
+    middle = max(0, (len(defects) - NUM_EACH) // 2)
+    roles = {
+        "highest defect": defects[:NUM_EACH],
+        "lowest defect": defects[::-1][:NUM_EACH],
+        "median defect": defects[middle : middle + NUM_EACH],
+        "highest normal": normals[:NUM_EACH],
+    }
+    chosen: dict[int, str] = {}  # of few images the extremes come first, and none comes twice
+    for role, indices in roles.items():
+        for index in indices:
+            chosen.setdefault(index, role)
+    shown = ("highest defect", "median defect", "lowest defect", "highest normal")
+    return sorted(((role, i) for i, role in chosen.items()), key=lambda pair: shown.index(pair[0]))
 
 
 def _scale(maps: np.ndarray) -> tuple[float, float]:

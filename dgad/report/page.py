@@ -12,24 +12,30 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
-from dgad.files import write_atomic
+from dgad.files import replace_folder_atomic, write_atomic
 from dgad.records import Record, RecordStore, utc_now
+from dgad.report.content import Content, content
 from dgad.report.examples import read_examples
+from dgad.report.exports import write_tables
 from dgad.report.figures import bar, search_history
+from dgad.report.outputs import report_plots, report_tables, texture_mean
+from dgad.report.plots import Plot, write_plots
 from dgad.report.summary import CellSummary, StudySummary, read_summary
 from dgad.report.tables import (
     DEPLOY,
+    FEWEST_DOMAINS_FOR_A_TEST,
     METRIC_TITLES,
     is_comparer,
-    leaderboard,
     optimism,
-    read_outer_records,
+    read_named_records,
 )
 from dgad.report.verdict import verdict
 
 FILE_NAME = "report.html"
+FILES_FOLDER = "report"
+"""Tables and drawings as files, beside the page."""
 MAX_STRIP_WIDTH_PX = 720
-MAX_PICTURE_BYTES = 3_000_000
+MAX_PICTURE_BYTES = 2_700_000
 """All pictures together; base64 adds a third, and the page stays under 5 MB."""
 
 
@@ -43,29 +49,40 @@ class Picture:
     height: int
 
 
-def write_report(run_folder: Path | str) -> Path:
-    """Write `report.html` from the run folder's summary, records, study file and examples."""
+def write_report(run_folder: Path | str, summary: StudySummary | None = None, *, note: str = "") -> Path:
+    """Write `report.html`, and its tables and drawings under `report/`, from a run folder; the page's path.
+
+    All comes from the folder's records, study file and examples, and from its summary unless one is given;
+    `note` stands at the head of the page.
+    """
     folder = Path(run_folder)
-    summary = read_summary(folder)
+    summary = summary or read_summary(folder)
     store = RecordStore(folder / "records")
-    records = read_outer_records(summary, store)
+    found = content(summary, read_named_records(summary, store))
+    drawn = report_plots(found)
+    with replace_folder_atomic(folder / FILES_FOLDER) as fresh:
+        write_tables(fresh / "tables", report_tables(found))
+        write_plots(fresh / "figures", drawn)
     study_path = folder / "study.yaml"
     study = study_path.read_text() if study_path.is_file() else ""
     path = folder / FILE_NAME
-    write_atomic(path, render(summary, records, store.failed(), _gallery(folder), study).encode())
+    page = render(found, drawn, store.failed(), _gallery(folder), study, note=note)
+    write_atomic(path, page.encode())
     return path
 
 
 def render(
-    summary: StudySummary,
-    records: Sequence[Record],
+    found: Content,
+    drawn: Sequence[Plot],
     failed: Sequence[Record],
     gallery: dict[str, list[Picture]],
     study: str,
+    *,
+    note: str = "",
 ) -> str:
-    """The page's HTML; `records` are the labelled outer results, `failed` those of any fit that failed."""
-    rows = leaderboard(records)
-    tables = {metric: leaderboard(records, metric) for metric in METRIC_TITLES}
+    """The page's HTML; `failed` are the records of any fit of the study that failed."""
+    summary, records = found.summary, found.records
+    rows = found.tables.get("image_auroc", ())
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dgad.report"),
         autoescape=True,
@@ -76,12 +93,17 @@ def render(
     environment.filters |= {"figure": figure, "value": _value, "duration": _duration, "code": _code}
     return environment.get_template("report.html").render(
         summary=summary,
+        note=note,
+        found=found,
+        plots={plot.name: plot for plot in drawn},
+        uri=_svg_uri,
         verdict=verdict(rows, records),
         rows=rows,
-        tables={m: t for m, t in tables.items() if any(row.by_target for row in t)},
+        tables=found.tables,
         titles=METRIC_TITLES,
         optimism=optimism(records),
         targets=sorted({r.target for r in records}),
+        extra_targets=sorted({r.target for r in found.extra}),
         bar=bar,
         is_comparer=is_comparer,
         searched=[c for c in summary.cells if c.trials],
@@ -93,8 +115,15 @@ def render(
         failures=_failures(summary, failed),
         study=study,
         has_oracle=any(c.protocol == "oracle" for c in summary.cells),
+        paper_mean=texture_mean,
+        few_domains=FEWEST_DOMAINS_FOR_A_TEST,
         written_at=utc_now(),
     )
+
+
+def _svg_uri(plot: Plot) -> str:
+    """As an image of its own: names inside several drawings of one page would collide."""
+    return "data:image/svg+xml;base64," + base64.b64encode(plot.page_svg.encode()).decode()
 
 
 def figure(value: float | None, digits: int = 3) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dgad.errors import RecordError, SettingsError
+from dgad.evaluation.frechet import DomainDistances
 from dgad.files import write_atomic
 from dgad.settings import from_dict, to_dict
 
@@ -56,10 +57,13 @@ class CellSummary:
     trials: tuple[TrialSummary, ...] = ()
     record_ids: tuple[str, ...] = ()
     """The records of the winner on the target, one per seed. A record may be shared by cells under
-    another label or role, so the leaderboard follows these ids; empty: role `outer`, label and target
-    decide."""
+    another label or role, so every table follows these ids; none for `deploy` or without a winner."""
+    more_record_ids: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """The same with further numbers of references, by the number as asked for."""
     front: tuple[int, ...] = ()
     """Trials on the Pareto front, by number; empty with one objective."""
+    importance: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Share of the first objective's variance by setting; empty where too few trials tell."""
     error: str | None = None
     """Why the cell gave no result, or None."""
 
@@ -115,6 +119,13 @@ class StudySummary:
     """Fits that another study had computed."""
     not_applicable: dict[str, str] = dataclasses.field(default_factory=dict)
     """Why a method of the study could not be run on its data, by its label."""
+    distances: DomainDistances | None = None
+    """Between the study's domains; None where they were not measured."""
+    extra_targets: tuple[str, ...] = ()
+    """Domains of another data set, on which winners fitted on all of `domains` were scored, and no more."""
+    extra_location: str = ""
+    """Where that data set is."""
+    extra_fingerprint: str = ""
     format_version: int = FORMAT_VERSION
 
 

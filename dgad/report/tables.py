@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dgad.evaluation.metrics import bootstrap_aurocs, interval
 from dgad.records import Record, RecordStore
-from dgad.report.summary import StudySummary
+from dgad.report.summary import CellSummary, StudySummary
 from dgad.seeds import seed_for
 
 METRIC_TITLES: dict[str, str] = {
@@ -103,33 +103,51 @@ def outer_records(summary: StudySummary, records: Sequence[Record]) -> tuple[Rec
     A record can be shared by several cells; here it comes once per cell. A protocol other than nested
     follows the label in brackets: `comparer [oracle]`.
     """
+    return _results([c for c in summary.cells if c.target not in summary.extra_targets], records)
+
+
+def extra_records(summary: StudySummary, records: Sequence[Record]) -> tuple[Record, ...]:
+    """The same of the other data set, whose domains the study only scores its winners on."""
+    return _results([c for c in summary.cells if c.target in summary.extra_targets], records)
+
+
+def _results(cells: Sequence[CellSummary], records: Sequence[Record]) -> tuple[Record, ...]:
     by_id = {r.record_id: r for r in records}
     result = []
-    for cell in summary.cells:
-        if cell.target == DEPLOY:
-            continue
-        if cell.record_ids:
-            found = [by_id[i] for i in cell.record_ids if i in by_id]
-        else:
-            found = [r for r in records if (r.role, r.label, r.target) == ("outer", cell.method, cell.target)]
+    for cell in cells:
+        found = [by_id[i] for i in cell.record_ids if i in by_id]
         result += [dataclasses.replace(r, label=cell.label) for r in found]
     return tuple(result)
 
 
-def read_outer_records(summary: StudySummary, store: RecordStore) -> tuple[Record, ...]:
-    """`outer_records`, read by name: a search leaves a hundred times as many beside them."""
-    cells = [c for c in summary.cells if c.target != DEPLOY]
-    are_named = all(c.record_ids for c in cells)
-    names = [i for c in cells for i in c.record_ids] if are_named else None
-    return outer_records(summary, store.records(names))
+def read_named_records(summary: StudySummary, store: RecordStore) -> tuple[Record, ...]:
+    """The records that the study's cells name, read by name: a search leaves a hundred times as many beside
+    them."""
+    named = [
+        record_id
+        for cell in summary.cells
+        for ids in (cell.record_ids, *cell.more_record_ids.values())
+        for record_id in ids
+    ]
+    return store.records(list(dict.fromkeys(named)))
+
+
+def best_row(rows: Sequence[LeaderboardRow]) -> LeaderboardRow | None:
+    """The first trained comparer, else the first row that did not choose on the target; rows best first."""
+    scored = [r for r in rows if r.mean is not None]
+    honest = [r for r in scored if not is_oracle(r.label)]
+    return next(iter([r for r in honest if is_comparer(r.label)] or honest or scored), None)
+
+
+def is_oracle(label: str) -> bool:
+    """Whether the row's settings were chosen on the target itself."""
+    return label.endswith("[oracle]")
 
 
 def is_comparer(label: str) -> bool:
     """Whether the row is a trained comparer, chosen without the target."""
     method = label.partition(" [")[0]
-    return (
-        method.partition(":")[0] == "comparer" and method != "comparer:untrained" and "[oracle]" not in label
-    )
+    return method.partition(":")[0] == "comparer" and method != "comparer:untrained" and not is_oracle(label)
 
 
 def difference(records: Sequence[Record], label_a: str, label_b: str) -> Difference | None:

@@ -7,8 +7,9 @@ from dgad.report.tables import (
     FEWEST_DOMAINS_FOR_A_TEST,
     Difference,
     LeaderboardRow,
+    best_row,
     difference,
-    is_comparer,
+    is_oracle,
     optimism,
 )
 
@@ -21,8 +22,8 @@ def verdict(rows: Sequence[LeaderboardRow], records: Sequence[Record]) -> tuple[
     scored = [row for row in rows if row.mean is not None]
     if not scored:
         return ("No method was scored on any target: see the failures below.",)
-    comparers = [row for row in scored if is_comparer(row.label)]
-    best = comparers[0] if comparers else scored[0]
+    best = best_row(scored)
+    assert best is not None
     sentences = [
         _level(best),
         *_beside(best, scored, records),
@@ -55,7 +56,7 @@ def _beside(best: LeaderboardRow, rows: Sequence[LeaderboardRow], records: Seque
     level: list[str] = []
     worse: list[tuple[str, Difference]] = []
     for row in rows:
-        if row.label.partition(" [")[0] == best.label.partition(" [")[0] or "[oracle]" in row.label:
+        if row.label.partition(" [")[0] == best.label.partition(" [")[0] or is_oracle(row.label):
             continue
         gap = difference(records, best.label, row.label)
         if gap is None:
@@ -108,7 +109,7 @@ def _led_elsewhere(best: LeaderboardRow, rows: Sequence[LeaderboardRow]) -> list
     """The surfaces on which another row is ahead."""
     ahead = []
     for target, own in best.by_target.items():
-        others = [r for r in rows if target in r.by_target and "[oracle]" not in r.label]
+        others = [r for r in rows if target in r.by_target and not is_oracle(r.label)]
         leader = max(others, key=lambda r: r.by_target[target].value)
         if leader.by_target[target].value > own.value:
             ahead.append(f"on {target} `{leader.label}` leads with {leader.by_target[target].value:.3f}")

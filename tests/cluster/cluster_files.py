@@ -42,7 +42,8 @@ FILLED = {
     "DATA_URI": "s3://bucket/data",
     "RUNS_URI": "s3://bucket/runs",
     "IMAGE": "images.example/dgad:1",
-    "IMPORT_PATH": "service:app",
+    "BUNDLE": "/opt/dgad/bundle",
+    "STORE_URI": "s3://bucket/references",
 }
 """What a user puts in for each placeholder."""
 

@@ -1,13 +1,19 @@
-"""Each check of a Kubernetes file tells a planted fault, with its line."""
+"""Each check of a Kubernetes file tells a planted fault, with its line; KubeRay takes our templates."""
 
+import os
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 
 from cluster.findings import Finding, TrialDemand
 from cluster.kuberay import check_kuberay, is_kuberay, read_kuberay_file
 from dgad.errors import SettingsError
 from tests.cluster.cluster_files import SOUND, filled_template, write
+from tests.cluster.crd_schema import Schema, admit, crd_schema
+from tests.cluster.kuberay_schema import SCHEMAS
 
 JOB = filled_template("rayjob")
 SERVICE = filled_template("rayservice")
@@ -129,3 +135,155 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, text: str, line: int | N
 def test_the_two_kinds_of_file_are_told_apart(tmp_path: Path) -> None:
     assert is_kuberay(write(tmp_path / "a.yaml", JOB))
     assert not is_kuberay(write(tmp_path / "b.yaml", SOUND))
+
+
+CLUSTER = "spec/rayClusterSpec"
+CONTAINER = f"{CLUSTER}/headGroupSpec/template/spec/containers/0"
+SERVED = "spec/rayClusterConfig"
+GONE = object()
+
+
+def _with(values: Any, path: str, value: object) -> Any:
+    *above, last = path.split("/")
+    inner = values
+    for key in above:
+        inner = inner[int(key)] if isinstance(inner, list) else inner[key]
+    if value is GONE:
+        del inner[last]
+    elif isinstance(inner, list):
+        inner.append(value)
+    else:
+        inner[last] = value
+    return values
+
+
+FAULTS: list[tuple[str, str, object]] = [
+    # A field that is not known.
+    ("rayjob", "spec/entrypont", "x"),
+    ("rayjob", f"{CLUSTER}/workerGroupSpecs/0/maxReplica", 4),
+    ("rayjob", f"{CONTAINER}/imge", "x"),
+    ("rayjob", f"{CONTAINER}/envFrom/0/secretRef/nme", "x"),
+    ("rayservice", "spec/rayClusterSpec", {}),
+    # Another type.
+    ("rayjob", f"{CLUSTER}/headGroupSpec/rayStartParams/num-cpus", 0),
+    ("rayjob", f"{CLUSTER}/workerGroupSpecs/0/maxReplicas", "4"),
+    ("rayjob", f"{CLUSTER}/workerGroupSpecs/0/maxReplicas", 2**31),
+    ("rayjob", f"{CONTAINER}/env/0/value", 0),
+    ("rayjob", f"{CONTAINER}/resources/limits/cpu", 0.5),
+    ("rayjob", f"{CONTAINER}/resources/limits/memory", "8 Gi"),
+    ("rayjob", f"{CONTAINER}/resources/limits/memory", "8Gi\n"),
+    ("rayjob", "spec/shutdownAfterJobFinishes", "true"),
+    ("rayservice", "spec/serveConfigV2", {"applications": []}),
+    ("rayservice", "spec/rayClusterDeletionDelaySeconds", -1),
+    ("rayjob", "metadata/name", "My_Study"),
+    # Something is missing.
+    ("rayjob", f"{CLUSTER}/headGroupSpec", GONE),
+    ("rayjob", f"{CLUSTER}/headGroupSpec/template", None),
+    ("rayjob", f"{CLUSTER}/workerGroupSpecs/0/groupName", GONE),
+    ("rayjob", f"{CONTAINER}/name", GONE),
+    ("rayjob", f"{CLUSTER}/headGroupSpec/template/spec/containers", GONE),
+    ("rayservice", SERVED, GONE),
+    ("rayservice", "spec/upgradeStrategy", {"clusterUpgradeOptions": {"stepSizePercent": 5}}),
+    # One of a few, and it is another.
+    ("rayjob", f"{CLUSTER}/authOptions/mode", "tokn"),
+    ("rayservice", f"{SERVED}/upgradeStrategy", {"type": "Recreat"}),
+    ("rayjob", "kind", "RayService"),
+    ("rayjob", "apiVersion", "ray.io/v1alpha1"),
+    ("rayjob", "spec/managedBy", "kueue"),
+    # A key of a list that is a map, twice.
+    ("rayjob", f"{CONTAINER}/env/+", {"name": "RAY_USAGE_STATS_ENABLED", "value": "1"}),
+]
+"""Template, path and value; KubeRay's definitions refuse each."""
+
+COMPLETED: list[tuple[str, str, object]] = [
+    ("rayjob", f"{CLUSTER}/workerGroupSpecs/0/minReplicas", GONE),  # has a default
+    ("rayjob", f"{CONTAINER}/env", None),
+    ("rayjob", f"{CONTAINER}/resources/limits/cpu", 2),
+    ("rayjob", f"{CONTAINER}/resources/limits/cpu", ".5"),
+    ("rayjob", "spec/deletionStrategy", {"onSuccess": {}, "onFailure": {"policy": "DeleteNone"}}),
+]
+"""Likewise; what they take, though it looks like a fault."""
+
+
+def _planted(name: str, path: str, value: object) -> Any:
+    return _with(yaml.safe_load(filled_template(name)), path, value)
+
+
+def _refuses(values: object, schema: Schema) -> bool:
+    try:
+        admit(values, schema)
+    except jsonschema.ValidationError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_kuberay_takes_it(name: str) -> None:
+    admit(yaml.safe_load(filled_template(name)), SCHEMAS[name])
+
+
+@pytest.mark.parametrize(("name", "path", "value"), FAULTS)
+def test_kuberay_does_not_take_a_planted_fault(name: str, path: str, value: object) -> None:
+    assert _refuses(_planted(name, path, value), SCHEMAS[name])
+
+
+@pytest.mark.parametrize(("name", "path", "value"), COMPLETED)
+def test_kuberay_takes_what_it_completes(name: str, path: str, value: object) -> None:
+    admit(_planted(name, path, value), SCHEMAS[name])
+
+
+CRDS = "DGAD_KUBERAY_CRDS"
+"""A folder with KubeRay's resource definitions: ray-operator/config/crd/bases at your operator's version."""
+
+
+@pytest.mark.skipif(CRDS not in os.environ, reason=f"{CRDS} names no folder with KubeRay's definitions")
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_definitions_of_an_operator_say_the_same(name: str) -> None:
+    schema = crd_schema(Path(os.environ[CRDS]) / f"ray.io_{name}s.yaml")
+    admit(yaml.safe_load(filled_template(name)), schema)
+    for of, path, value in COMPLETED:
+        if of == name:
+            admit(_planted(name, path, value), schema)
+    taken = [fault for fault in FAULTS if fault[0] == name and not _refuses(_planted(*fault), schema)]
+    assert taken == []
+
+
+BOTH = {"jobStatus": "FAILED", "jobDeploymentStatus": "Failed"}
+RULE = {"policy": "DeleteSelf", "condition": {"jobStatus": "FAILED"}}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "taken"),
+    [
+        ({"deletionRules": [RULE]}, True),
+        ({"deletionRules": []}, False),
+        ({"deletionRules": [{**RULE, "condition": {"ttlSeconds": 3}}]}, False),
+        (
+            {
+                "deletionRules": [
+                    {**RULE, "condition": {"jobStatus": "FAILED", "jobDeploymentStatus": "Failed"}}
+                ]
+            },
+            False,
+        ),
+        ({"onSuccess": {"policy": "DeleteSelf"}}, False),
+        ({"onSuccess": {}, "onFailure": {}, "deletionRules": [RULE]}, False),
+        ({}, False),
+    ],
+)
+def test_rules_in_cel_that_are_written_out_as_a_schema(strategy: dict[str, Any], taken: bool) -> None:
+    values = _planted("rayjob", "spec/deletionStrategy", strategy)
+    assert _refuses(values, SCHEMAS["rayjob"]) != taken
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value"),
+    [
+        ("rayjob", "spec/submissionMode", "K8sMode"),
+        ("rayjob", f"{CLUSTER}/headGroupSpec/serviceType", "ClusterIp"),
+        ("rayjob", f"{CLUSTER}/headGroupSpec/template/spec/containers", []),
+        ("rayservice", "spec/upgradeStrategy", {"type": "Recreate"}),
+    ],
+)
+def test_what_the_operator_refuses_later_is_told_too(name: str, path: str, value: object) -> None:
+    assert _refuses(_planted(name, path, value), SCHEMAS[name])

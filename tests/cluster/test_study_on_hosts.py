@@ -1,5 +1,6 @@
 """A study sent by `dgad-tune launch --cluster` to three hosts, each of its own namespaces, and back."""
 
+import contextlib
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ _ROOT = Path(__file__).parents[2]
 STUDY = """
 space: demo
 methods: comparer
-trials: 4
+trials: 6
 image_size_px: 64
 weights: none
 num_references: 4
@@ -76,7 +77,16 @@ def kill_raylet(hosts: Hosts, index: int) -> None:
     raise AssertionError(f"No raylet runs on host {index}.")
 
 
-@pytest.mark.timeout(900)
+def kill_host(hosts: Hosts, index: int) -> None:
+    """SIGKILL all that a host runs but ssh: Ray's processes, and on the head the study's driver."""
+    for pid in hosts.pids(index):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if b"sshd" not in command and (b"ray" in command or b"dgad" in command):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.timeout(1500)
 def test_a_study_goes_to_the_cluster_survives_a_worker_and_comes_home(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -101,11 +111,17 @@ def test_a_study_goes_to_the_cluster_survives_a_worker_and_comes_home(
         before = laptop.stamps()
         kill_raylet(hosts, 1)
 
-        status = json.loads(laptop("status", "far", "--json", *cluster))
-        assert status["job"]["status"] == "running"
+        # The study runs for a minute or two: what needs it running comes first.
         assert "far still runs on this cluster" in laptop("down", *cluster, expect=2)
         assert "runs there already" in laptop(*launch, "--detach")
+        status = json.loads(laptop("status", "far", "--json", *cluster))
+        assert status["job"]["status"] == "running"
 
+        before = laptop.stamps()
+        kill_host(hosts, 0)
+        assert "is not up" in laptop("status", "far", *cluster, expect=2)
+        said = laptop(*launch, "--detach", timeout_s=300)  # brings the head up again and goes on by name
+        assert "To watch: dgad-tune logs far -f --cluster" in said
         assert "Ray dashboard: dgad-tune cluster dashboard" in laptop("status", "far", *cluster)
         laptop.sees_the_dashboard()
 
@@ -115,9 +131,9 @@ def test_a_study_goes_to_the_cluster_survives_a_worker_and_comes_home(
         assert {fit: after[fit] for fit in before} == before  # what was finished was not computed again
 
         status = json.loads(laptop("status", "far", "--json", *cluster))
-        assert status["state"] == "finished"
+        assert status["state"] == "finished", f"{status}\n{followed}"
         assert status["job"]["status"] == "succeeded"
-        assert status["trials_done"] == status["trials_planned"] == 16
+        assert status["trials_done"] == status["trials_planned"] == 24
         assert [c["failed"] for c in status["cells"]] == [0, 0, 0, 0]
         assert "far" in laptop("list", *cluster)
         assert "no label read early" in laptop("audit", "far", "--runs", str(laptop.runs))

@@ -30,6 +30,35 @@ def test_builtin_weights_are_dgad_s_own(builtin_weights: Builtin) -> None:
     assert "no weight was trained on any of them" in text
 
 
+def test_it_has_every_part_and_says_how_sure_its_figures_are() -> None:
+    method = ComparerMethod(ROBUST, context("none"))
+    metrics = {"image_auroc": 0.9, "image_auroc_low": 0.8, "image_auroc_high": 0.95, "pixel_auroc": None}
+    text = model_card(
+        method,
+        label="comparer",
+        training_domains=("grid", "tile"),
+        num_references=3,
+        protocol="nested",
+        targets={"grid": metrics, "tile": {"image_auroc": 0.7}},
+        comparison={"comparer": 0.8, "patch_knn": 0.85},
+    )
+    parts = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    assert parts == [
+        "Intended use",
+        "Training domains",
+        "Expected performance",
+        "Calibration",
+        "Limits",
+        "Origin and licence of the weights",
+        "Settings",
+    ]
+    assert "| grid | 0.900 (0.800 to 0.950) | not applicable | not applicable | not applicable |" in text
+    assert "| tile | 0.700 |" in text
+    assert "| mean | 0.800 |" in text
+    assert "`patch_knn` did better than `comparer`" in text
+    assert "no third party's weights or images" in text.replace("\n", " ")
+
+
 @pytest.mark.parametrize(
     ("changes", "domains", "expected"),
     [

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dgad.errors import RecordError
+from dgad.files import remove_stale_temporaries
 from dgad.storage import Storage, probe
 from tests.s3_server import S3Server
 
@@ -30,6 +31,9 @@ def test_what_is_written_is_read_listed_and_removed(storage: Storage) -> None:
     storage.write("a/b.json", b"two!")
     storage.write("c.txt", b"")
     assert storage.read("a/b.json") == b"two!"
+    assert storage.read("a/b.json", 3) == b"two"
+    assert storage.read("a/none.json", 3) is None
+    assert abs(storage.modified("a")["a/b.json"] - time.time()) < 60
     assert storage.exists("c.txt")
     assert storage.sizes() == {"c.txt": 0}
     assert storage.sizes("a") == {"a/b.json": 4}
@@ -46,6 +50,24 @@ def test_a_name_is_created_once(storage: Storage) -> None:
     assert storage.create("0.json", b"first")
     assert not storage.create("0.json", b"second")
     assert storage.read("0.json") == b"first"
+
+
+def test_what_a_killed_creation_leaves_is_hidden_and_can_be_cleaned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(source: Path, target: Path) -> None:
+        raise SystemExit  # a kill leaves the file, which `create` itself would remove
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", killed)
+        patched.setattr(Path, "unlink", lambda path, missing_ok: None)
+        with pytest.raises(SystemExit):
+            Storage(tmp_path).create("0.json", b"half")
+    assert len(list(tmp_path.iterdir())) == 1
+    assert Storage(tmp_path).sizes() == {}
+    assert Storage(tmp_path).create("0.json", b"whole")
+    assert remove_stale_temporaries(tmp_path, older_than_s=-1) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["0.json"]
 
 
 def test_it_travels_and_can_be_probed(storage: Storage) -> None:

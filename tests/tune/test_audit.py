@@ -18,11 +18,12 @@ from tests.tune.conftest import DOMAINS
 from tests.tune.helpers import run_on
 from tune.audit import audit
 from tune.cells import Cell, cells_of
+from tune.journals import journal_path
 from tune.ledger import Ledger
 from tune.outer import OuterWorker
 from tune.rows import OuterJob, seal
 from tune.run import Run
-from tune.searcher import METRIC, MatrixSearcher, journal_path, open_study
+from tune.searcher import METRIC, MatrixSearcher, open_study
 from tune.selection import SCORES, VALUES, mean_values, read_inner_score, trial_summaries
 from tune.study import write_study
 from tune.workbench import Workbench
@@ -164,9 +165,27 @@ def plant_a_late_judgement(folder: Path) -> None:
     )
 
 
+def plant_another_data_set(folder: Path) -> None:
+    """A surface that winners of `deploy` alone may be scored on judged a configuration."""
+    record = _inner_record(folder)
+    (folder / "run.json").write_text(json.dumps(INFO | {"extra_targets": [record.target]}))
+
+
+def plant_a_choice_of_its_own(folder: Path) -> None:
+    """What is scored on another data set is not what was chosen on all domains."""
+    (folder / "run.json").write_text(json.dumps(INFO | {"extra_targets": ["01"]}))
+    for cell, step in (("patch_knn@deploy", 1), ("patch_knn@01", 2)):
+        Ledger(folder / "ledger").append(cell, "seal", detail={"settings": {"step": step}})
+
+
+INFO = {"data_fingerprint": "f", "code_version": "1", "command": ""}
+
+
 @pytest.mark.parametrize(
     ("plant", "message"),
     [
+        (plant_another_data_set, "on which winners may only be scored"),
+        (plant_a_choice_of_its_own, "is sealed with other settings than patch_knn@deploy"),
         (plant_in_objective, "was judged by its own target"),
         (plant_in_sampler, "that no read accounts for"),
         (plant_in_early_stop, "told its sampler a value of its target"),

@@ -1,5 +1,7 @@
 """The dry run's count of fits, against counting by hand."""
 
+import dataclasses
+
 from tune.cells import cells_of
 from tune.estimate import Cost, FitCount, count_fits, estimate_s
 from tune.opening import opening_design
@@ -34,6 +36,17 @@ def test_a_fixed_method_is_only_refitted_and_seeds_multiply_refits_alone() -> No
     count = count_fits(study, cells_of(study, FIVE, searched=[]))
     assert count.fits == 3 + 1 + 3 * 3
     assert count.steps == 4 * 60
+
+
+def test_winners_are_scored_once_more_for_every_number_of_references_and_extra_target() -> None:
+    study = Study(name="x", methods=("comparer:paper",), seeds=3, folds=("a",), reference_counts=("1", "2"))
+    cells = cells_of(study, FIVE, searched=[])
+    beside = 3
+    assert count_fits(study, cells).scorings == 3 * 3 * (1 + beside)
+    extra = dataclasses.replace(study, extra_targets="elsewhere")
+    count = count_fits(extra, cells_of(extra, FIVE, searched=[]), num_extra_targets=2)
+    assert count.scorings == 3 * 3 * (1 + beside) * 3
+    assert count.fits == 3 + 3 + 3 * 3 + 2 * 3  # of each seed on all domains; untrained on each extra target
 
 
 def test_the_estimate_shares_the_work_between_workers() -> None:

@@ -1,14 +1,17 @@
 """`dgad-tune launch` for real: a whole study, resumed, stopped and killed."""
 
+import dataclasses
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pyarrow.csv as pa_csv
 import pytest
 from click.testing import CliRunner, Result
 
@@ -18,9 +21,12 @@ from dgad.errors import DataError
 from dgad.records import RecordStore
 from dgad.report.summary import read_summary
 from tests.tune.conftest import DOMAINS
+from tests.tune.test_study_data import btad_like
 from tune.audit import audit
 from tune.cli import cli, main
 from tune.ledger import Ledger, leaks
+from tune.running import RUNNING_FILE, Running
+from tune.status import status
 
 SETTINGS = (
     "space: demo\ntrials: 2\nnum_references: 3\nimage_size_px: 64\nmethods: [comparer, trivial]\n"
@@ -61,6 +67,7 @@ def test_a_study_leaves_records_ledger_report_and_bundle(finished: tuple[Path, R
         "launch.log",
         "summary.json",
         "report.html",
+        "report",
         "records",
         "ledger",
         "optuna",
@@ -140,6 +147,21 @@ def test_the_same_name_again_computes_nothing(finished: tuple[Path, Result], sur
     assert told["bundle"]["method"] == "comparer"
 
 
+def test_one_that_was_killed_after_its_summary_is_seen_through_by_name(
+    finished: tuple[Path, Result],
+) -> None:
+    folder = finished[0] / "x"
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    mark = Running(pid=ended.pid, born="", host=socket.gethostname(), started_at="2030-01-01T00:00:00+00:00")
+    (folder / RUNNING_FILE).write_text(json.dumps(dataclasses.asdict(mark)))
+    (folder / "report.html").unlink()
+    assert status(folder).state == "interrupted"
+    assert _invoke(["launch", "--runs", str(finished[0]), "--name", "x"]).exit_code == 0
+    assert status(folder).state == "finished"
+    assert (folder / "report.html").is_file()
+
+
 def test_the_same_name_with_other_settings_or_data_is_refused(
     finished: tuple[Path, Result], surfaces: Path
 ) -> None:
@@ -152,13 +174,17 @@ def test_the_same_name_with_other_settings_or_data_is_refused(
 
 
 def test_another_study_computes_nothing_again_and_shows_what_peeking_is_worth(
-    finished: tuple[Path, Result], surfaces: Path
+    finished: tuple[Path, Result], surfaces: Path, tmp_path: Path
 ) -> None:
+    """With further numbers of references, and another data set to be tried on."""
     runs, _ = finished
     arguments = _arguments(
         surfaces, runs, "--protocol", "nested,oracle", "--constraint", "ms_per_image<=9999"
     )
     arguments[arguments.index("x")] = "y"
+    arguments += ["--extra-targets", str(btad_like(tmp_path))]
+    with open(arguments[arguments.index("--study") + 1], "a") as study_file:
+        study_file.write("reference_counts: [1, all]\n")
     before = _stamps(runs / "x")
     result = _invoke(arguments)
     assert result.exit_code == 0, result.output
@@ -175,11 +201,68 @@ def test_another_study_computes_nothing_again_and_shows_what_peeking_is_worth(
     for cell in oracle:
         assert set(cell.trials[0].inner_scores) == {cell.target}
     assert "comparer [oracle]" in result.output
+    assert "Image AUROC on another data set, fitted on all 3 domains" in result.output
     assert "the optimism of peeking at the target" in result.output
     assert 'id="table-protocols"' in (runs / "y" / "report.html").read_text()
     found = audit(runs / "y")
     assert found.breaches == ()
     assert len(found.oracles) == len(DOMAINS)
+    _check_more_references(runs / "y")
+    _check_extra_targets(runs / "y")
+    _check_nothing_is_repeated(runs)
+
+
+def _check_more_references(folder: Path) -> None:
+    records = {r.record_id: r for r in RecordStore(folder / "records").records()}
+    summary = read_summary(folder)
+    for cell in summary.cells:
+        (base,) = cell.record_ids or (None,)
+        assert set(cell.more_record_ids) == ({"1", "all"} if base else set())
+        for asked, (record_id,) in cell.more_record_ids.items():
+            assert records[record_id].fit == records[base].fit
+            most = 5 if cell.target in summary.extra_targets else 6
+            assert records[record_id].num_references == (1 if asked == "1" else most)
+    rows = pa_csv.read_csv(folder / "report" / "tables" / "reference_curves.csv").to_pylist()
+    image = [r for r in rows if (r["metric"], r["method"]) == ("image_auroc", "comparer")]
+    assert [(r["asked"], r["num_references"]) for r in image] == [("1", 1), ("3", 3), ("all", 6)]
+    state = status(folder)
+    assert state.refits_done == state.refits_planned
+
+
+def _check_extra_targets(folder: Path) -> None:
+    records = {r.record_id: r for r in RecordStore(folder / "records").records()}
+    summary = read_summary(folder)
+    assert (summary.domains, summary.extra_targets) == (DOMAINS, ("01", "02"))
+    shared = RecordStore(folder.parent / ".shared" / "records")
+    assert {r.target for r in shared.records()} == set(DOMAINS)
+    deployed = {c.method: c.selected for c in summary.cells if c.target == "deploy"}
+    assert set(deployed) == {"comparer", "trivial"}
+    there = [c for c in summary.cells if c.target == "01"]
+    assert {c.label for c in there} == {"comparer", "comparer:untrained", "patch_knn", "trivial"}
+    for cell in there:
+        (record_id,) = cell.record_ids
+        assert records[record_id].target == "01"
+        if cell.method in deployed:
+            assert cell.selected == deployed[cell.method]
+        if cell.method == "comparer" and cell.selected["num_steps"]:
+            assert records[record_id].fit.sources == DOMAINS
+    assert read_bundle(folder / "bundle").training_domains == DOMAINS
+    page = (folder / "report.html").read_text()
+    assert 'id="table-other-image_auroc"' in page
+    assert 'id="table-distances"' in page
+    assert summary.distances is not None
+    assert summary.distances.domains == DOMAINS
+
+
+def _check_nothing_is_repeated(runs: Path) -> None:
+    """Without its summary the study goes on, and finds everything done."""
+    before, entries = _stamps(runs / "y"), Ledger(runs / "y" / "ledger").entries()
+    summary = read_summary(runs / "y")
+    (runs / "y" / "summary.json").unlink()
+    assert _invoke(["launch", "--runs", str(runs), "--name", "y"]).exit_code == 0
+    assert _stamps(runs / "y") == before
+    assert Ledger(runs / "y" / "ledger").entries() == entries
+    assert read_summary(runs / "y").cells == summary.cells
 
 
 def test_what_failed_is_told_and_tried_again_only_when_asked(

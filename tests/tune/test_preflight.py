@@ -41,6 +41,11 @@ def test_good_data_pass(surfaces: Path) -> None:
         (dataclasses.replace(STUDY, folds=("wodd",)), DataError, "No domain `wodd`"),
         (dataclasses.replace(STUDY, num_references="7"), DataError, "at most 6.*got 7"),
         (dataclasses.replace(STUDY, num_references="0"), DataError, "at least 1, but got 0"),
+        (
+            dataclasses.replace(STUDY, reference_counts=("1", "7")),
+            DataError,
+            "`reference_counts` has 7.*most 6",
+        ),
         (dataclasses.replace(STUDY, backbone="resnet1"), SettingsError, "name of a timm model"),
         (dataclasses.replace(STUDY, weights="nowhere.safetensors"), WeightsError, "Use `builtin`.*`none`"),
     ],

@@ -61,6 +61,29 @@ def test_beside_each_winner_stand_itself_untrained_and_the_methods_without_train
     assert rows[1].sources == DOMAINS
 
 
+def test_on_extra_targets_stand_the_winners_of_deploy(tmp_path: Path) -> None:
+    study = Study(name="x", folds=("a",), methods=("trivial", "comparer"), extra_targets="elsewhere")
+    cells = cells_of(study, DOMAINS, searched=["comparer"])
+    trials = {"comparer@a": _trials(0.8, 0.001), "comparer@deploy": _trials(0.7, 0.002)}
+    rows = seal(cells, trials, Ledger(tmp_path), extra_targets=["01", "02"])
+    assert [r.name for r in rows if r.target == "01"] == [
+        "comparer@01",
+        "trivial@01",
+        "comparer:untrained@01",
+        "patch_knn@01",
+    ]
+    by_name = {r.name: r for r in rows}
+    assert by_name["comparer@01"].selection == by_name["comparer@deploy"].selection
+    assert by_name["comparer@02"].sources == DOMAINS
+    untrained = by_name["comparer:untrained@01"].selection
+    assert untrained is not None
+    assert untrained.settings == {**ROBUST, "learning_rate": 0.002, "num_steps": 0}
+    assert leaks(Ledger(tmp_path).entries()) == ()
+    lost = seal(cells, {}, Ledger(tmp_path / "lost"), extra_targets=["01"])
+    assert [r.selection for r in lost if r.name == "comparer@01"] == [None]
+    assert Ledger(tmp_path / "lost").seal_of("comparer@01") is None
+
+
 def test_a_searched_peer_is_not_shown_twice(tmp_path: Path) -> None:
     cells = cells_of(Study(name="x", methods=("patch_knn", "trivial")), DOMAINS, searched=[])
     rows = seal(cells, {}, Ledger(tmp_path))

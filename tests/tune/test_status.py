@@ -11,10 +11,11 @@ import pytest
 
 from dgad.report.summary import CellSummary, StudySummary, write_summary
 from tests.conftest import Run
+from tune.journals import journal_path
 from tune.ledger import Ledger
 from tune.places import SHARED_FOLDER
 from tune.running import ENDED_FILE, RUNNING_FILE, Ended, Mark, read_running
-from tune.searcher import journal_path, open_study
+from tune.searcher import open_study
 from tune.selection import ERROR, RETRY_OF, SCORES
 from tune.status import state_of, status
 from tune.watch_commands import log_lines

@@ -115,3 +115,31 @@ def test_a_study_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text("name: x\nformat_version: 99\n")
     with pytest.raises(SettingsError, match="update dgad"):
         read_study(tmp_path)
+
+
+def test_numbers_of_references_and_other_data_come_back_as_they_were_given(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "data: here\nreference_counts: [1, 50%, all]\ndomains: [tile, grid]\nextra_targets: elsewhere\n"
+    )
+    study = study_from(read_study_file(path))
+    assert study.reference_counts == ("1", "50%", "all")
+    assert study.domains == ("tile", "grid")
+    assert study.extra_targets == str(Path("elsewhere").absolute())  # whoever resumes may stand elsewhere
+    write_study(tmp_path, study)
+    assert read_study(tmp_path) == study
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("reference_counts", ("1", "1"), "`reference_counts` must be without repetition"),
+        ("reference_counts", ("few",), "a whole number, a percentage such as 10%, or all, but got 'few'"),
+        ("domains", ("a", "a"), "`domains` must be without repetition"),
+    ],
+)
+def test_wrong_numbers_of_references_and_domains_are_refused(
+    name: str, values: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        study_from({"data": "here", name: values})

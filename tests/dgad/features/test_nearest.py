@@ -45,3 +45,11 @@ def test_a_patch_in_a_busy_part_is_allowed_more() -> None:
 def test_one_image_has_nothing_to_be_compared_with() -> None:
     assert usual_distances(torch.randn(5, 3), torch.zeros(5, dtype=torch.int64)).tolist() == [1] * 5
     assert usual_distances(torch.randn(6, 3), torch.tensor([0, 0, 0, 0, 0, 1])).isfinite().all()
+
+
+def test_where_few_patches_are_of_other_images_no_other_patch_counts() -> None:
+    reference = torch.tensor([[0.0], [1.0], [5.0]])
+    usual = usual_distances(reference, torch.tensor([0, 1, 2]))
+    own = torch.tensor([1.0, 1.0, 4.0])  # each patch's neighbours are the two others
+    around = torch.tensor([2.5, 2.5, 1.0])
+    torch.testing.assert_close(usual, (around / own.mean() + 1) / 2)

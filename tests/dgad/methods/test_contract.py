@@ -105,6 +105,60 @@ def check_each_query_is_scored_alone(method: Method, queries: ImageSet, enrolled
             torch.testing.assert_close(single.pixels, whole.pixels[i : i + 1], rtol=1e-4, atol=1e-4)
 
 
+def test_preparing_a_mixed_batch_changes_no_score(
+    method: Method, references: ImageSet, queries: ImageSet
+) -> None:
+    """Queries of several targets, some of them twice, are prepared together; each is then scored alone."""
+    enrolled = method.enroll(references)
+    alone = [method.score(ImageSet(images=queries.images[i : i + 1]), enrolled) for i in (0, 7)]
+    other = surface(3, 7, defect=False, seed=90)
+    fresh = tuple(f"{key} prepared" for key in queries.keys)
+    mixed = ImageSet(
+        images=torch.cat([other.images, queries.images, queries.images[:1]]),
+        keys=(*other.keys, *fresh, fresh[0]),
+    )
+    method.prepare(mixed)
+    method.prepare(ImageSet(images=queries.images))  # without keys there is nothing to keep
+    method.prepare(mixed.take([]))
+    together = method.score(ImageSet(images=queries.images, keys=fresh), enrolled)
+    for i, single in zip((0, 7), alone, strict=True):
+        torch.testing.assert_close(together.image[i : i + 1], single.image, rtol=1e-4, atol=1e-4)
+        if together.pixels is not None and single.pixels is not None:
+            torch.testing.assert_close(together.pixels[i : i + 1], single.pixels, rtol=1e-4, atol=1e-4)
+
+
+def test_a_frozen_backbone_runs_when_queries_are_prepared_and_not_again(
+    method: Method, references: ImageSet, queries: ImageSet
+) -> None:
+    backbone = getattr(method, "backbone", None)
+    if not method.traits.servable or backbone is None:
+        pytest.skip("no frozen backbone, or never served")
+    enrolled = method.enroll(references)
+    fresh = ImageSet(images=queries.images, keys=tuple(f"{key} counted" for key in queries.keys))
+    seen: list[int] = []
+    watch = backbone.register_forward_hook(lambda module, inputs, maps: seen.append(len(inputs[0])))
+    try:
+        method.prepare(fresh)
+        method.prepare(fresh)
+        assert sum(seen) == len(fresh)
+        method.score(fresh.take([3, 4]), enrolled)
+        method.score(fresh.take([9]), enrolled)
+        assert sum(seen) == len(fresh)
+    finally:
+        watch.remove()
+
+
+def test_levels_are_what_image_scores_are_the_highest_of(
+    method: Method, references: ImageSet, queries: ImageSet
+) -> None:
+    scores = method.score(queries, method.enroll(references))
+    if scores.levels is None:
+        assert method.name != "comparer"
+        return
+    assert scores.levels.dtype == torch.float32
+    torch.testing.assert_close(scores.levels.amax(1), scores.image, rtol=0, atol=0)
+
+
 class NormalisedByQueries(METHODS["patch_knn"]):  # type: ignore[misc]
     """A planted leak: what the target's test images are like decides every score."""
 

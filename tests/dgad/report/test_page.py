@@ -8,10 +8,12 @@ import re
 import shutil
 import subprocess
 
+import pyarrow.csv as pa_csv
 import pytest
 
 from dgad.report import leaderboard, write_report
-from dgad.report.page import figure
+from dgad.report.page import FILES_FOLDER, figure
+from dgad.report.plots import Plot
 from dgad.report.summary import read_summary, write_summary
 from dgad.report.tables import METRIC_TITLES, optimism, outer_records
 from tests.dgad.report.synthetic_run import DOMAINS, make_record, make_records, make_run, make_summary
@@ -54,7 +56,13 @@ class Page(html.parser.HTMLParser):
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
+    """A run folder to be; its drawings are blank, since matplotlib takes seconds a page."""
+
+    def blank(figure, name, title):
+        return Plot(name=name, title=title, svg="<svg/>", page_svg="<svg/>", png=b"")
+
+    monkeypatch.setattr("dgad.report.plots._plot", blank)
     return tmp_path / "run"
 
 
@@ -63,13 +71,21 @@ def test_the_pages_numbers_are_the_tables_numbers(run):
     page = Page(write_report(run).read_text())
     seen = 0
     for metric in METRIC_TITLES:
+        table = pa_csv.read_csv(run / FILES_FOLDER / "tables" / f"leaderboard_{metric}.csv")
+        shown = {row["method"]: row for row in table.to_pylist()}
         for row in leaderboard(records, metric):
-            assert page.cells[f"table-{metric}", row.label, "mean"] == figure(row.mean.value)
+            exported = shown[row.label]
+            assert exported["mean"] == row.mean.value
+            assert page.cells[f"table-{metric}", row.label, "mean"] == figure(exported["mean"])
             for target, estimate in row.by_target.items():
-                assert page.cells[f"table-{metric}", row.label, target] == figure(estimate.value)
+                assert exported[target] == estimate.value
+                assert page.cells[f"table-{metric}", row.label, target] == figure(exported[target])
                 seen += 1
+            if metric == "image_auroc":
+                shown_ms = page.cells[f"table-{metric}", row.label, "ms_per_image"]
+                assert shown_ms == figure(exported["ms_per_image"], 1)
     assert seen == len(METRIC_TITLES) * 4 * len(DOMAINS)
-    assert len(page.cells) == seen + len(METRIC_TITLES) * 4
+    assert len(page.cells) == seen + len(METRIC_TITLES) * 4 + 4
 
 
 def test_the_page_needs_nothing_from_outside(run):
@@ -184,30 +200,45 @@ def test_a_large_gallery_stays_under_five_megabytes(run):
 
 
 PROBE = """<!doctype html><body><iframe id="page" style="border:0" height="900"></iframe><script>
-const sizes = [1280, 390], found = [];
+const views = [[1280, "light"], [1280, "dark"], [390, "light"], [390, "dark"]], found = [];
 const frame = document.getElementById("page");
+function ink(image) {  // how bright the darkest and the brightest pixel are that a drawing covers
+  const canvas = document.createElement("canvas");
+  canvas.width = 200; canvas.height = 150;
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0, 200, 150);
+  const data = context.getImageData(0, 0, 200, 150).data, bright = [];
+  for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200) bright.push(data[i + 1]);
+  return [Math.min(...bright), Math.max(...bright)];
+}
 function look() {
   const inside = frame.contentDocument, root = inside.documentElement;
   found.push({
+    scheme: frame.style.colorScheme,
+    paper: frame.contentWindow.getComputedStyle(inside.body).backgroundColor,
+    ink: ink(inside.querySelector("figure.plot img")),
     width: frame.clientWidth, scroll: root.scrollWidth, text: inside.body.innerText.length,
     broken: [...inside.images].filter(i => !i.complete || !i.naturalWidth).length,
     images: inside.images.length,
     outside: frame.contentWindow.performance.getEntriesByType("resource")
       .map(e => e.name).filter(n => !n.startsWith("data:")),
   });
-  if (sizes.length) next(); else {
+  if (views.length) next(); else {
     const out = document.createElement("pre"); out.id = "found"; out.textContent = JSON.stringify(found);
     document.body.append(out);
   }
 }
-function next() { frame.width = sizes.shift(); frame.onload = look; frame.srcdoc = PAGE; }
+function next() {
+  [frame.width, frame.style.colorScheme] = views.shift(); frame.onload = look; frame.srcdoc = PAGE;
+}
 const PAGE = %s;
 next();
 </script></body>"""
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH to look at the page")
-def test_a_browser_shows_it_whole_on_a_desk_and_on_a_phone(run):
+def test_a_browser_shows_it_whole_on_a_desk_and_on_a_phone_by_day_and_by_night(tmp_path):
+    run = tmp_path / "run"
     make_run(run)
     page = write_report(run).read_text()
     probe = run / "probe.html"
@@ -226,9 +257,17 @@ def test_a_browser_shows_it_whole_on_a_desk_and_on_a_phone(run):
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in shown.stderr
     match = re.search(r'<pre id="found">(.*?)</pre>', shown.stdout, re.DOTALL)
-    for view in json.loads(html.unescape(match.group(1))):
+    views = json.loads(html.unescape(match.group(1)))
+    assert [(v["width"], v["scheme"]) for v in views] == [
+        (width, scheme) for width in (1280, 390) for scheme in ("light", "dark")
+    ]
+    for view in views:
+        is_dark = view["scheme"] == "dark"
+        assert view["paper"] == ("rgb(21, 25, 28)" if is_dark else "rgb(253, 253, 251)")
+        darkest, brightest = view["ink"]
+        assert (darkest < 60, brightest > 220) == (not is_dark, is_dark)  # the text of a drawing
         assert view["scroll"] <= view["width"]
         assert view["text"] > 2000
         assert view["broken"] == 0
-        assert view["images"] == 4 * len(DOMAINS)
+        assert view["images"] == 4 * len(DOMAINS) + page.count('<figure class="plot">')
         assert view["outside"] == []

@@ -7,7 +7,14 @@ import pytest
 
 from dgad.evaluation.metrics import Metrics, paired_bootstrap_difference
 from dgad.records import RecordStore
-from dgad.report.tables import difference, leaderboard, outer_records, read_outer_records
+from dgad.report.tables import (
+    best_row,
+    difference,
+    extra_records,
+    leaderboard,
+    outer_records,
+    read_named_records,
+)
 from dgad.report.verdict import verdict
 from tests.dgad.report.synthetic_run import DOMAINS, make_record, make_records, make_summary
 
@@ -95,28 +102,23 @@ def test_results_follow_the_cells_and_not_a_records_first_use():
     summary = make_summary(make_records())
     found = outer_records(summary, [*records, make_record("stray", "tile")])
     assert sorted((r.label, r.target) for r in found) == sorted((r.label, r.target) for r in make_records())
-    without_ids = dataclasses.replace(
-        summary, cells=tuple(dataclasses.replace(c, record_ids=()) for c in summary.cells)
-    )
-    assert outer_records(without_ids, records) == ()
-    assert len(outer_records(without_ids, [*make_records(), make_record("stray", "tile")])) == len(records)
+    lost = tuple(dataclasses.replace(c, record_ids=()) for c in summary.cells)
+    assert outer_records(dataclasses.replace(summary, cells=lost), make_records()) == ()
+    other = dataclasses.replace(summary, extra_targets=("tile",))
+    assert {r.target for r in outer_records(other, records)} == set(DOMAINS) - {"tile"}
+    assert {r.target for r in extra_records(other, records)} == {"tile"}
 
 
-def test_results_are_read_by_name_where_all_are_named(tmp_path):
+def test_results_are_read_by_name(tmp_path):
     records = make_records()
     store = RecordStore(tmp_path)
     for record in (*records, make_record("stray", "tile")):
         store.write(record)
     (tmp_path / f"{'0' * 32}.parquet").write_bytes(b"damaged, and no result")
     summary = make_summary(records)
-    assert read_outer_records(summary, store) == outer_records(summary, records)
-    unnamed = dataclasses.replace(
-        summary, cells=tuple(dataclasses.replace(c, record_ids=()) for c in summary.cells)
-    )
-    (tmp_path / f"{'0' * 32}.parquet").unlink()
-    found = read_outer_records(unnamed, store)
-    assert found == outer_records(unnamed, store.records())
-    assert len(found) == len(records)
+    found = read_named_records(summary, store)
+    assert {r.record_id for r in found} == {r.record_id for r in records}
+    assert outer_records(summary, found) == outer_records(summary, records)
 
 
 def test_an_oracle_row_carries_its_name_and_is_never_the_result():
@@ -134,6 +136,8 @@ def test_an_oracle_row_carries_its_name_and_is_never_the_result():
     found = outer_records(summary, [*records, *oracle])
     rows = leaderboard(found)
     assert rows[0].label == "comparer [oracle]"
+    assert best_row(rows).label == "comparer"
+    assert best_row([r for r in rows if "comparer" not in r.label]).label == "patch_knn"
     text = " ".join(verdict(rows, found))
     assert text.startswith(
         f"`comparer` reaches a mean image AUROC of {row_of(rows, 'comparer').mean.value:.3f}"

@@ -1,0 +1,45 @@
+"""Image files as users name them, and the pictures written of each. No torch: commands must start at once."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from dgad.domains.decoding import EXTENSIONS, is_image_name
+from dgad.errors import DataError
+from dgad.files import check_can_write
+
+
+def expand_image_paths(paths: Sequence[str]) -> tuple[str, ...]:
+    """Files as given and, for a folder, the image files in it by name; `DataError` when there are none."""
+    found: list[str] = []
+    for path in paths:
+        if os.path.isdir(path):
+            names = sorted(n for n in os.listdir(path) if is_image_name(n))
+            inside = [p for p in (os.path.join(path, n) for n in names) if os.path.isfile(p)]
+            if not inside:
+                raise DataError(
+                    f"The folder {path} holds no image; expected files ending in {', '.join(EXTENSIONS)}."
+                )
+            found.extend(inside)
+        elif os.path.isfile(path):
+            found.append(path)
+        else:
+            raise DataError(f"No image file or folder {path}; check the path.")
+    return tuple(found)
+
+
+def overlay_paths(paths: tuple[str, ...], folder: str) -> tuple[Path, ...]:
+    """Where each image's overlay goes; images of equal names get their folder's name in front."""
+    check_can_write(folder)
+    stems = [Path(p).stem for p in paths]
+    names = [
+        stem if stems.count(stem) == 1 else f"{Path(path).absolute().parent.name}_{stem}"
+        for stem, path in zip(stems, paths, strict=True)
+    ]
+    if len(set(names)) < len(names):
+        names = [f"{i:04d}_{name}" for i, name in enumerate(names)]
+    overlays = tuple(Path(folder) / f"{name}.png" for name in names)
+    for overlay in overlays:
+        if overlay.is_dir():
+            raise DataError(f"The overlay {overlay} cannot be written, because a folder has its name.")
+    return overlays

@@ -1,0 +1,57 @@
+"""Removal for good: of purged photographs, of deleted domains, of what killed writers left."""
+
+import logging
+import time
+from collections.abc import Collection
+
+from dgad.errors import StoreError
+from dgad.references.enrolled_files import drop_made_with
+from dgad.references.history import live_references, purged_ids
+from dgad.references.log import Log
+from dgad.references.photographs import Photographs
+from dgad.references.place import FOLDERS, Place
+
+logger = logging.getLogger(__name__)
+
+_OLD_S = 3600.0
+"""No enrolment takes so long from its first photograph to its commit."""
+
+
+def forget(place: Place, domain: str, reference_ids: Collection[str] | None) -> None:
+    """Remove photographs (None: all of the domain) and every file made with them. The caller holds the lock.
+
+    Enrolled files go first and photographs last: one that still lies there shows that this is not finished.
+    """
+    photographs = Photographs(place)
+    if reference_ids is None:
+        place.delete(list(place.sizes(f"domains/{domain}/enrolled")))
+        place.delete(list(place.sizes(f"domains/{domain}/fingerprints")))
+        photographs.drop(domain, photographs.ids(domain))
+    else:
+        drop_made_with(place, domain, reference_ids)
+        photographs.drop(domain, reference_ids)
+    for folder in ("images", "enrolled"):
+        place.remove_leftovers(f"domains/{domain}/{folder}")
+
+
+def finish_domain(place: Place, log: Log, domain: str) -> None:
+    """Finish what a crash broke off in one domain; one that cannot be read is left alone."""
+    try:
+        last = log.newest(domain)
+        if last is None:
+            return
+        for folder in FOLDERS:
+            place.remove_leftovers(f"domains/{domain}/{folder}")
+        photographs = Photographs(place)
+        present = photographs.ids(domain)
+        if present <= {r.id for r in last.references}:
+            return  # the common case costs no look at the log
+        with place.locked(domain):
+            changes = log.all(domain)
+            orphans = present - live_references(changes).keys()
+            # Young ones may be another writer's, about to be committed: a roll-out has one beside the keeper.
+            orphans &= purged_ids(changes) | photographs.ids_before(domain, time.time() - _OLD_S)
+            if orphans:
+                forget(place, domain, orphans)
+    except StoreError as error:
+        logger.warning("Left as it is: %s", error)

@@ -1,0 +1,124 @@
+"""What a store knows of a domain: its settings, its references, its versions, and what was done to it."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from dgad.errors import SettingsError
+from dgad.evaluation.calibration import CalibrationScheme
+from dgad.settings import require
+
+FORMAT_VERSION = 1
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+Action = Literal["create", "settings", "enroll", "remove", "purge", "rollback", "delete"]
+
+
+def check_domain_name(name: str) -> None:
+    """Raise `SettingsError` unless the name is `[a-z0-9][a-z0-9_-]{0,63}`: it becomes part of paths."""
+    if not _NAME.fullmatch(name):
+        raise SettingsError(
+            f"A domain's name must be 1 to 64 of a-z, 0-9, _ and -, and begin with a letter or digit, but got"
+            f" {name[:80]!r}."
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DomainSettings:
+    """How a domain's threshold is made, and how many references queries are compared with."""
+
+    false_alarm_rate: float | None = None
+    """Wanted share of normal images above the threshold, 0 to 1; None: the lowest that the calibration
+    supports, though not below `LOWEST_DEFAULT_RATE`."""
+    calibration: CalibrationScheme = "leave_one_out"
+    """`split` keeps half of the references back, never to be compared with: then the guarantee is exact."""
+    coreset: int | None = None
+    """Compare with at most this many references, chosen to cover the others; None: with all."""
+    note: str = ""
+    """Shown with the domain; at most 500 characters."""
+
+    def __post_init__(self) -> None:
+        rate = self.false_alarm_rate
+        require(rate is None or 0 < rate < 1, "false_alarm_rate", "above 0 and below 1, or null", rate)
+        require(self.coreset is None or self.coreset >= 2, "coreset", "at least 2, or null", self.coreset)
+        require(len(self.note) <= 500, "note", "at most 500 characters", self.note[:40] + "...")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """One enrolled photograph."""
+
+    id: str
+    """64 hex digits: SHA-256 of the file's bytes, so that one photograph is enrolled once."""
+    name: str
+    """As the user called the file; for people only, never part of a path."""
+    num_bytes: int
+    width_px: int
+    height_px: int
+    added_at: str
+    """UTC, ISO 8601."""
+    near_duplicate_of: str | None = None
+    """Id of an earlier reference that it is nearly equal to: such make a threshold too tight."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One entry of a domain's log, self-contained: the last one says all that scoring needs."""
+
+    sequence: int
+    """1, 2, ...; never used twice, not even by a domain that was deleted and made again."""
+    action: Action
+    at: str
+    """UTC, ISO 8601."""
+    by: str
+    """Name of the API key, or of the operating system's user: who did it."""
+    settings: DomainSettings
+    version: int
+    """The current one after this change; 0 before anything is enrolled. A new set of references is a new
+    version, a rollback goes back to an old one; numbers are never used twice."""
+    references: tuple[Reference, ...]
+    """Of the current version, in the order of enrolment."""
+    is_deleted: bool = False
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What the action was about: ids added, removed or purged, the version left by a rollback, the
+    request's idempotency key (hashed) and the hash of its body."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Version:
+    """One set of references that was current at some time."""
+
+    number: int
+    created_at: str
+    by: str
+    references: tuple[Reference, ...]
+    """Without those that were purged since."""
+    num_purged: int
+    is_current: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Upload:
+    """One photograph to enrol, whose bytes have been decoded once."""
+
+    name: str
+    data: bytes
+    width_px: int
+    height_px: int
+    fingerprint: bytes = b""
+    """Small grey thumbnail for finding near duplicates (`dgad.references.duplicates`)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Enrolment:
+    """What one enrolment did."""
+
+    version: int
+    """Current after it; unchanged where every photograph was there already."""
+    sequence: int
+    added: tuple[Reference, ...]
+    already_there: tuple[str, ...]
+    """Ids that were among the references before."""
+    is_repeated: bool = False
+    """The same request (idempotency key) had been carried out before; nothing was done now."""

@@ -1,0 +1,95 @@
+"""What a domain's log amounts to: its versions, the photographs that they still have, what comes next."""
+
+import dataclasses
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dgad.references.domain import Action, Change, DomainSettings, Reference, Version
+
+
+def versions_of(changes: Sequence[Change]) -> tuple[Version, ...]:
+    """Every version since the domain was last made, by number, without the photographs purged since.
+
+    `changes`: the whole log, the oldest first.
+    """
+    found: dict[int, Version] = {}
+    for change in changes:
+        if change.is_deleted:
+            found.clear()
+            continue
+        if purged := frozenset(change.about.get("purged", ())):
+            found = {n: _without(v, purged) for n, v in found.items()}
+        if change.version > 0 and change.version not in found:
+            found[change.version] = Version(
+                number=change.version,
+                created_at=change.at,
+                by=change.by,
+                references=change.references,
+                num_purged=0,
+                is_current=False,
+            )
+    current = changes[-1].version if changes else 0
+    return tuple(dataclasses.replace(v, is_current=n == current) for n, v in sorted(found.items()))
+
+
+def live_references(changes: Sequence[Change]) -> dict[str, Reference]:
+    """By id what any version still has: their photographs must be kept, all others must go."""
+    return {r.id: r for v in versions_of(changes) for r in v.references}
+
+
+def purged_ids(changes: Sequence[Change]) -> frozenset[str]:
+    """Ids that were purged, or that the domain had when it was deleted, and that no version has now."""
+    gone: set[str] = set()
+    for change in changes:
+        gone.update(change.about.get("purged", ()))
+    last_deleted = max((i for i, c in enumerate(changes) if c.is_deleted), default=0)
+    gone.update(r.id for c in changes[:last_deleted] for r in c.references)
+    return frozenset(gone - live_references(changes).keys())
+
+
+def _without(version: Version, purged: frozenset[str]) -> Version:
+    kept = tuple(r for r in version.references if r.id not in purged)
+    num_purged = version.num_purged + len(version.references) - len(kept)
+    return dataclasses.replace(version, references=kept, num_purged=num_purged)
+
+
+def next_change(
+    last: Change | None,
+    action: Action,
+    by: str,
+    *,
+    settings: DomainSettings | None = None,
+    version: int | None = None,
+    references: tuple[Reference, ...] | None = None,
+    is_deleted: bool = False,
+    about: Mapping[str, Any] | None = None,
+) -> Change:
+    """The change after `last`; what is not given stays. `about` also carries what every change needs to know:
+    `highest_version` ever given, and when the domain was made (`created_at`)."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    if last is None or last.is_deleted:
+        assert settings is not None
+        version, references, created_at = 0, (), now
+    else:
+        settings = settings or last.settings
+        version = last.version if version is None else version
+        references = last.references if references is None else references
+        created_at = last.about["created_at"]
+    highest = max(version, 0 if last is None else highest_version(last))
+    return Change(
+        sequence=1 if last is None else last.sequence + 1,
+        action=action,
+        at=now,
+        by=by,
+        settings=settings,
+        version=version,
+        references=references,
+        is_deleted=is_deleted,
+        about={**(about or {}), "highest_version": highest, "created_at": created_at},
+    )
+
+
+def highest_version(change: Change) -> int:
+    """The highest number that any version of the domain has had up to this change."""
+    return int(change.about["highest_version"])

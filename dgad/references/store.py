@@ -1,0 +1,254 @@
+"""The reference store: what a domain's references are now and were, and every way to change them."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dgad.errors import ConflictError, MissingError, StoreError
+from dgad.references import enrolment
+from dgad.references.cleaning import finish_domain, forget
+from dgad.references.domain import (
+    Change,
+    DomainSettings,
+    Enrolment,
+    Reference,
+    Upload,
+    check_domain_name,
+)
+from dgad.references.history import highest_version, live_references, next_change, purged_ids, versions_of
+from dgad.references.photographs import id_of
+from dgad.references.plan import Plan
+from dgad.references.reader import StoreReader, is_domain_name, no_reference, store_file
+
+_TRIES = 100
+
+
+class ReferenceStore(StoreReader):
+    """A store at a folder or URI; any number of these, in any processes, see each other's changes at once.
+
+    Reading makes nothing. Any number of processes may write on a local disk; on an object store only one.
+    """
+
+    def __init__(self, location: str | Path) -> None:
+        """`StoreError` where the place cannot be used or a newer dgad has written it."""
+        super().__init__(location)
+        self._keys = enrolment.KeyIndex(self._log)
+
+    def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
+        """Make the domain or, where it is there, give it these settings; unchanged, nothing is written."""
+        check_domain_name(domain)
+
+        def make(last: Change | None) -> Change | None:
+            if last is None or last.is_deleted:
+                return next_change(last, "create", by, settings=settings, version=0, references=())
+            return None if last.settings == settings else next_change(last, "settings", by, settings=settings)
+
+        return self._change(domain, make)
+
+    def plan_enrolment(
+        self,
+        domain: str,
+        uploads: Sequence[Upload],
+        *,
+        by: str,
+        idempotency_key: str | None = None,
+        max_references: int = 1000,
+    ) -> Plan | Enrolment:
+        """Work out an enrolment and lay its photographs down; `commit` makes it count.
+
+        An `Enrolment` where nothing is left to do: the same request was carried out before, or every
+        photograph is there. `ConflictError` where there would be more references than `max_references`, or
+        the key came with other photographs before.
+        """
+        head = self.head(domain)
+        self._begin()
+        plan = enrolment.plan(
+            domain,
+            head,
+            uploads,
+            by=by,
+            idempotency_key=idempotency_key,
+            max_references=max_references,
+            photographs=self._photographs,
+            keys=self._keys,
+        )
+        if isinstance(plan, Plan):
+            self._photographs.keep(domain, plan.new_uploads)
+        self._mend(domain, [u for u in uploads if id_of(u.data) in plan.already_there])
+        return plan
+
+    def _mend(self, domain: str, uploads: Sequence[Upload]) -> None:
+        """Enrolling a photograph again heals what the disk has damaged; not what was purged meanwhile."""
+        if damaged := self._photographs.not_whole(domain, uploads):
+            with self.place.locked(domain):
+                current = {r.id for r in self.head(domain).references}
+                self._photographs.keep(domain, [u for u in damaged if id_of(u.data) in current])
+
+    def commit(self, plan: Plan) -> Enrolment:
+        """Make a plan count; once this returns it survives whatever is killed.
+
+        Where another writer was faster it is planned anew, on top of what that one did: then `head` has more
+        references than the plan.
+        """
+        with self.place.locked(plan.domain):
+            try:
+                return self._commit(plan)
+            except StoreError:
+                with contextlib.suppress(StoreError):
+                    self._take_back(plan)
+                raise
+
+    def _commit(self, plan: Plan) -> Enrolment:
+        for _ in range(_TRIES):
+            head = self.head(plan.domain)
+            if head.sequence != plan.sequence:
+                again = enrolment.plan_again(plan, head, self._photographs, self._keys)
+                if isinstance(again, Enrolment):
+                    return again
+                plan = again
+            self._photographs.keep_missing(plan.domain, plan.new_uploads)
+            change = next_change(
+                head,
+                "enroll",
+                plan.by,
+                version=highest_version(head) + 1,
+                references=plan.references,
+                about=enrolment.about(plan),
+            )
+            if self._log.append(plan.domain, change):
+                return enrolment.done(change)
+        raise _too_busy(plan.domain)
+
+    def abandon(self, plan: Plan) -> None:
+        """Take back what a plan laid down that will not be committed."""
+        with self.place.locked(plan.domain):
+            self._take_back(plan)
+
+    def _take_back(self, plan: Plan) -> None:
+        live = live_references(self._log.all(plan.domain))
+        self._photographs.drop(plan.domain, {r.id for r in plan.added} - live.keys())
+
+    def remove(self, domain: str, reference_id: str, *, by: str) -> Change:
+        """Take one reference out of the current version; older versions still have it."""
+
+        def make(last: Change | None) -> Change:
+            head = _existing(domain, last)
+            left = self._without(domain, head, reference_id)
+            if left is None:
+                raise no_reference(domain, reference_id)
+            return next_change(
+                head,
+                "remove",
+                by,
+                version=highest_version(head) + 1,
+                references=left,
+                about={"removed": [reference_id]},
+            )
+
+        self.head(domain)
+        return self._change(domain, make)
+
+    def purge(self, domain: str, reference_id: str, *, by: str) -> Change:
+        """Remove one reference from every version, its photograph and all that was made with it, for good."""
+
+        def make(last: Change | None) -> Change | None:
+            head = _existing(domain, last)
+            changes = self._log.all(domain)
+            if reference_id not in live_references(changes):
+                if reference_id in purged_ids(changes) & self._photographs.ids(domain):
+                    forget(self.place, domain, [reference_id])  # the disk kept an earlier purge from its end
+                    return None
+                raise no_reference(domain, reference_id)
+            left = self._without(domain, head, reference_id)
+            about = {"purged": [reference_id]}
+            if left is None:
+                return next_change(head, "purge", by, about=about)
+            return next_change(
+                head, "purge", by, version=highest_version(head) + 1, references=left, about=about
+            )
+
+        self.head(domain)
+        return self._change(domain, make, after=lambda: forget(self.place, domain, [reference_id]))
+
+    def rollback(self, domain: str, version: int, *, by: str) -> Change:
+        """Make an older version current, less what was purged since; nothing is written if it is current."""
+
+        def make(last: Change | None) -> Change | None:
+            head = _existing(domain, last)
+            found = {v.number: v for v in versions_of(self._log.all(domain))}
+            if version not in found:
+                known = ", ".join(map(str, found)) or "none yet"
+                raise MissingError(f"Domain {domain!r} has no version {version}; it has: {known}.")
+            if head.version == version:
+                return None
+            return next_change(
+                head,
+                "rollback",
+                by,
+                version=version,
+                references=found[version].references,
+                about={"left_version": head.version},
+            )
+
+        self.head(domain)
+        return self._change(domain, make)
+
+    def delete(self, domain: str, *, by: str) -> Change:
+        """Remove the domain with all its photographs. Its log stays: made again, its numbers go on."""
+
+        def make(last: Change | None) -> Change:
+            head = _existing(domain, last)
+            return next_change(head, "delete", by, version=0, references=(), is_deleted=True)
+
+        self.head(domain)
+        return self._change(domain, make, after=lambda: forget(self.place, domain, None))
+
+    def finish_interrupted(self) -> None:
+        """Carry to their end the purges and deletions that a crash broke off, and remove what killed writers
+        left. Call it when a service starts. A domain that cannot be read is left as it is."""
+        for domain in self.place.folders("domains"):
+            if is_domain_name(domain):
+                finish_domain(self.place, self._log, domain)
+
+    def _without(self, domain: str, head: Change, reference_id: str) -> tuple[Reference, ...] | None:
+        """The current references less one, or None where it is not among them."""
+        left = tuple(r for r in head.references if r.id != reference_id)
+        if len(left) == len(head.references):
+            return None
+        return enrolment.marked_again(domain, left, reference_id, self._photographs)
+
+    def _change(
+        self,
+        domain: str,
+        make: Callable[[Change | None], Change | None],
+        *,
+        after: Callable[[], None] = lambda: None,
+    ) -> Change:
+        """Commit what `make` makes of the last change (None: that one stands), then do what follows."""
+        self._begin()
+        with self.place.locked(domain):
+            for _ in range(_TRIES):
+                last = self._log.newest(domain)
+                change = make(last)
+                if change is None:
+                    assert last is not None
+                    return last
+                if self._log.append(domain, change):
+                    after()
+                    return change
+        raise _too_busy(domain)
+
+    def _begin(self) -> None:
+        if not self._has_begun:
+            self.place.create("store.json", store_file())
+            self._has_begun = True
+
+
+def _existing(domain: str, last: Change | None) -> Change:
+    if last is None or last.is_deleted:
+        raise MissingError(f"There is no domain {domain!r}: create it first.")
+    return last
+
+
+def _too_busy(domain: str) -> ConflictError:
+    return ConflictError(f"Domain {domain!r} changed {_TRIES} times while it was being written: try again.")

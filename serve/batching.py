@@ -1,0 +1,150 @@
+"""Batches that form by themselves: what waits while every worker is busy is the next batch.
+
+Nothing waits when a worker is free, so one client pays nothing for it; under load the batches grow as
+long as the queue does. The ingress puts the questions of many requests into one call by it, and a scorer
+what many ingresses send into one pass through the network.
+"""
+
+import asyncio
+import collections
+import contextlib
+import contextvars
+import dataclasses
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
+_ALONE_AFTER = 2
+"""Losses after which a question travels alone: if it kills whoever takes it, it takes no other with it."""
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class _Waiting(Generic[Q, A]):
+    question: Q
+    answer: "asyncio.Future[A]"
+    num_losses: int = 0
+
+
+class Batcher(Generic[Q, A]):
+    """A queue of questions in front of `run`, which answers a batch of them in order; one event loop."""
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Q]], Awaitable[Sequence[A]]],
+        *,
+        max_size: int,
+        max_running: int = 1,
+        wait_s: float = 0.0,
+        is_lost: Callable[[Exception], bool] = lambda error: False,
+        max_losses: int = 0,
+    ) -> None:
+        """`wait_s`: how long an incomplete batch waits for more. A batch that fails with what `is_lost`
+        holds of goes back to the front of the queue, until a question has lost `max_losses` times."""
+        self._run = run
+        self._max_size = max_size
+        self._max_running = max_running
+        self._wait_s = wait_s
+        self._is_lost = is_lost
+        self._max_losses = max_losses
+        self._queue: collections.deque[_Waiting[Q, A]] = collections.deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def num_waiting(self) -> int:
+        """Questions that no worker has begun with and that somebody still waits for."""
+        return sum(not w.answer.done() for w in self._queue)
+
+    async def ask(self, questions: Sequence[Q]) -> list[A]:
+        """The answers in order; when cancelled, what has not begun never does.
+
+        Raises what `run` raised.
+        """
+        loop = asyncio.get_running_loop()
+        waiting = [_Waiting[Q, A](q, loop.create_future()) for q in questions]
+        self._queue.extend(waiting)
+        self._start()
+        try:
+            return list(await asyncio.gather(*(w.answer for w in waiting)))
+        finally:
+            for w in waiting:
+                w.answer.cancel()
+
+    def _start(self, *, waited: bool = False) -> None:
+        while self._queue and len(self._tasks) < self._max_running:
+            if self._wait_s and not waited and len(self._queue) < self._max_size:
+                self._wait()
+                return
+            if batch := self._next():
+                # Of no request's context: it holds questions of many, and Serve would take the call for
+                # a part of the request in whose context it is made.
+                work = self._work(batch)
+                task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+                self._tasks.add(task)
+
+    def _wait(self) -> None:
+        if self._timer is None:
+
+            def begin() -> None:
+                self._timer = None
+                self._start(waited=True)
+
+            self._timer = asyncio.get_running_loop().call_later(self._wait_s, begin)
+
+    def _next(self) -> list[_Waiting[Q, A]]:
+        batch: list[_Waiting[Q, A]] = []
+        while self._queue and len(batch) < self._max_size:
+            goes_alone = self._queue[0].num_losses >= _ALONE_AFTER
+            if goes_alone and batch:
+                break
+            waiting = self._queue.popleft()
+            if not waiting.answer.done():
+                batch.append(waiting)
+                if goes_alone:
+                    break
+        return batch
+
+    async def _work(self, batch: list[_Waiting[Q, A]]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def end_if_alone(_: object) -> None:
+            if all(w.answer.done() for w in batch):
+                task.cancel()
+
+        for w in batch:
+            w.answer.add_done_callback(end_if_alone)
+        try:
+            answers = await self._run([w.question for w in batch])
+        except asyncio.CancelledError:  # nobody waits any more, or the loop ends
+            for w in batch:
+                w.answer.cancel()
+        except Exception as error:
+            for w in batch:
+                w.answer.remove_done_callback(end_if_alone)
+            await self._failed(batch, error)
+        else:
+            for w, answer in zip(batch, answers, strict=True):
+                w.answer.remove_done_callback(end_if_alone)
+                if not w.answer.done():
+                    w.answer.set_result(answer)
+        finally:
+            self._tasks.discard(task)
+            self._start()
+
+    async def _failed(self, batch: list[_Waiting[Q, A]], error: Exception) -> None:
+        again = []
+        for w in batch:
+            w.num_losses += 1
+            if self._is_lost(error) and w.num_losses <= self._max_losses:
+                again.append(w)
+            elif not w.answer.done():
+                w.answer.set_exception(error)
+        if again:
+            pause_s = _FIRST_PAUSE_S * 2 ** (max(w.num_losses for w in again) - 1)
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(min(pause_s, _LONGEST_PAUSE_S))
+            self._queue.extendleft(reversed(again))

@@ -1,0 +1,47 @@
+"""`dgad-serve down`."""
+
+import os
+import signal
+import time
+
+import click
+
+from serve.place import ServicePlace, place_options
+
+EXAMPLE = """\b
+Example:
+  dgad-serve down
+  dgad-serve down --address http://127.0.0.1:8265
+"""
+_POLL_S = 0.2
+
+
+@click.command("down", epilog=EXAMPLE)
+@place_options(local=True)
+@click.option("--timeout", "timeout_s", default=120.0, show_default=True, help="Seconds to wait for its end.")
+def down_command(place: ServicePlace, timeout_s: float) -> None:
+    """End a service once it has finished what it has begun; its stores stay as they are."""
+    from dgad.errors import ClusterError, SettingsError
+    from serve.place import reached
+    from serve.running import process_began, the_service
+
+    deadline = time.monotonic() + timeout_s
+    if place.is_local:
+        service = the_service(place.port)
+        os.kill(service.pid, signal.SIGTERM)
+        while process_began(service.pid) == service.began:
+            if time.monotonic() > deadline:
+                raise ClusterError(f"The service (process {service.pid}) still drains after {timeout_s:g} s.")
+            time.sleep(_POLL_S)
+        click.echo(f"The service at {service.url} has ended.")
+        return
+    with reached(place) as there:
+        if there.api.state() is None:
+            raise SettingsError("No service is deployed there.")
+        there.api.drain(timeout_s)
+        there.api.delete()
+        while there.api.state() is not None:
+            if time.monotonic() > deadline:
+                raise ClusterError(f"The service still drains after {timeout_s:g} s: look again.")
+            time.sleep(_POLL_S)
+    click.echo("The service has ended.")

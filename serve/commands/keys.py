@@ -1,0 +1,127 @@
+"""`dgad-serve keys`: the API keys of a store, made, listed and revoked where the store is."""
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from serve.commands.options import DEFAULT_STORE
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CREATE_EXAMPLE = """\b
+Examples:
+  dgad-serve keys create line-4 --store references
+  dgad-serve keys create dashboard --scope read --store s3://bucket/references
+"""
+LIST_EXAMPLE = """\b
+Example:
+  dgad-serve keys list --store references
+"""
+REVOKE_EXAMPLE = """\b
+Example:
+  dgad-serve keys revoke line-4 --store references
+"""
+GROUP_EXAMPLE = """\b
+Examples:
+  dgad-serve keys create line-4 --store references
+  dgad-serve keys list --store references
+  dgad-serve keys revoke line-4 --store references
+"""
+
+
+def store_options(command: F) -> F:
+    """`--store` and `--json`."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        click.option(
+            "--store",
+            default=DEFAULT_STORE,
+            show_default=True,
+            help="Folder or URI (s3://...) of the reference stores.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("keys", epilog=GROUP_EXAMPLE)
+def keys_group() -> None:
+    """Make, list and revoke the API keys of a store.
+
+    A store with a key answers nobody without one. A running service knows of changes within seconds.
+    """
+
+
+@keys_group.command("create", epilog=CREATE_EXAMPLE)
+@click.argument("name")
+@click.option(
+    "--scope",
+    type=click.Choice(["read", "write"]),
+    default="write",
+    show_default=True,
+    help="read: look and score; write: enrol, remove and delete as well.",
+)
+@store_options
+def create_command(*, name: str, scope: str, store: str, as_json: bool) -> None:
+    """Make a key called NAME. It is shown this once, alone on standard output, and kept only as a hash.
+
+    NAME stands in the log of every change that is made with it.
+    """
+    from serve.keys import KeyRing
+
+    ring = KeyRing(store)
+    is_first = not ring.list()
+    key = ring.create(name, "read" if scope == "read" else "write")
+    if as_json:
+        click.echo(json.dumps({"name": name, "scope": scope, "key": key}))
+        return
+    click.echo(key)
+    first = " It is the first of this store: from now on every request needs a key." if is_first else ""
+    click.echo(
+        f"This key is not shown again. Clients take it from the environment variable DGAD_API_KEY.{first}",
+        err=True,
+    )
+
+
+@keys_group.command("list", epilog=LIST_EXAMPLE)
+@store_options
+def list_command(*, store: str, as_json: bool) -> None:
+    """List the keys of a store by name; nobody can list what they are."""
+    from serve.keys import KeyRing
+
+    keys = KeyRing(store).list()
+    if as_json:
+        shown = [{"name": k.name, "scope": k.scope, "created_at": k.created_at} for k in keys]
+        click.echo(json.dumps({"keys": shown}, indent=2))
+        return
+    if not keys:
+        click.echo(f"{store} has no keys; a service on loopback needs none.")
+        return
+    table = Table("name", "scope", "made", title=f"{len(keys)} keys of {store}", title_justify="left")
+    for key in keys:
+        table.add_row(key.name, key.scope, key.created_at)
+    Console(soft_wrap=True, markup=False, emoji=False).print(table)
+
+
+@keys_group.command("revoke", epilog=REVOKE_EXAMPLE)
+@click.argument("name")
+@store_options
+def revoke_command(*, name: str, store: str, as_json: bool) -> None:
+    """Revoke the key called NAME: no request with it is answered any more.
+
+    The last key of a store opens it to everybody on this machine again.
+    """
+    from serve.keys import KeyRing
+
+    ring = KeyRing(store)
+    ring.revoke(name)
+    num_left = len(ring.list())
+    if as_json:
+        click.echo(json.dumps({"revoked": name, "num_keys": num_left}))
+        return
+    left = f"{num_left} are left." if num_left else "None is left, so a service on loopback needs none."
+    click.echo(f"Revoked {name}; {left}")

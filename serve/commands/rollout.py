@@ -1,0 +1,60 @@
+"""`dgad-serve rollout` and `dgad-serve embed`."""
+
+import json
+
+import click
+
+from serve.commands.options import DEFAULT_STORE, absolute
+from serve.place import ServicePlace, place_options
+
+EXAMPLE = """\b
+Example:
+  dgad-serve rollout --bundle runs/demo2/bundle
+"""
+EMBED_EXAMPLE = """\b
+Example:
+  dgad-serve embed --bundle runs/demo2/bundle --store references
+"""
+
+
+@click.command("rollout", epilog=EXAMPLE)
+@click.option("--bundle", required=True, help="Folder or URI of the new bundle.")
+@place_options(local=True)
+@click.option("--python", help="Python on a cluster's hosts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def rollout_command(bundle: str, place: ServicePlace, as_json: bool) -> None:
+    """Let a running service use a new bundle, without a request lost.
+
+    Every store is embedded with it first, in the background; then new scorers begin beside the old ones.
+    """
+    from serve.bundle_place import checked_bundle
+    from serve.place import reached
+    from serve.rollout import roll_out
+
+    checked_bundle(absolute(bundle))
+    with reached(place) as there:
+        info = roll_out(there, absolute(bundle), tell=lambda text: click.echo(text, err=True))
+    if as_json:
+        click.echo(json.dumps({"bundle_id": info.bundle_id, "method": info.method}))
+    else:
+        click.echo(f"The service uses {info.bundle_id} ({info.method}).")
+
+
+@click.command("embed", epilog=EMBED_EXAMPLE)
+@click.option("--bundle", required=True, help="Folder or URI of the bundle.")
+@click.option(
+    "--store", default=DEFAULT_STORE, show_default=True, help="Folder or URI of the reference stores."
+)
+@click.option("--device", default="auto", show_default=True, help="auto | cpu | cuda")
+def embed_command(bundle: str, store: str, device: str) -> None:
+    """Embed every domain of a store with a bundle, so that a service that starts with it has nothing to do.
+
+    Prints how many were missing. A roll-out does this by itself.
+    """
+    from serve.bundle_place import checked_bundle
+    from serve.rollout import embed_all
+    from serve.settings import ServeSettings
+
+    checked_bundle(bundle)
+    # Left as given: a job on a cluster names the bundle that was shipped with it.
+    click.echo(embed_all(ServeSettings(bundle=bundle, store=store, device=device)))

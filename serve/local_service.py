@@ -1,0 +1,120 @@
+"""`dgad-serve up`: a Ray of its own with the service on it, for as long as this process lives."""
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from cluster.local import LocalRay, embedded_ray, machine
+from cluster.tokens import Token
+from dgad.errors import ClusterError, SettingsError
+from serve.ray_environment import prepare_serve_environment
+from serve.running import Running, forget, process_began, remember
+from serve.service_config import APPLICATION, service_config
+from serve.settings import ServeSettings
+
+_START_TIMEOUT_S, _DRAIN_TIMEOUT_S = 300.0, 900.0
+Tell = Callable[[str], None]
+
+
+class Stopped(BaseException):  # what is so, not what went wrong
+    """SIGTERM or Ctrl-C came."""
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """The first SIGTERM or Ctrl-C raises `Stopped` in the main thread; another ends the process at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        for name in before:
+            signal.signal(name, signal.SIG_DFL)
+        raise Stopped
+
+    before = {name: signal.signal(name, stop) for name in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def check_free(host: str, port: int) -> int:
+    """The port, or a free one for 0; `SettingsError` in one sentence where it cannot be listened on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As Serve's proxy does it: what lingers of a service that has just ended is in nobody's way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise SettingsError(
+                f"{host}:{port} cannot be listened on ({why}): name another --port (0 finds a free one) or"
+                " --host."
+            ) from None
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def local_service(settings: ServeSettings, *, bundle_id: str, tell: Tell) -> Iterator[Running]:
+    """The service on an embedded Ray, up when it is given, drained on the way out."""
+    prepare_serve_environment()
+    here = machine()
+    # What Ray counts, not what it may use: during a roll-out both kinds of scorers find room.
+    num_cpus = max(here.num_cpus, 2 * settings.max_replicas + 1)
+    tell("Starting Ray and the service (some 20 s) ...")
+    with embedded_ray(num_cpus=num_cpus, num_gpus=here.num_gpus) as ray:
+        service = _deployed(settings, bundle_id, ray)
+        remember(service)
+        try:
+            yield service
+        finally:
+            tell("Draining: what was begun is finished, nothing new is taken. Once more ends it at once.")
+            _drain(service)
+            forget(settings.port)
+
+
+def url_of(host: str, port: int) -> str:
+    """As a browser on this machine reaches it."""
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _deployed(settings: ServeSettings, bundle_id: str, ray: LocalRay) -> Running:
+    from serve.serve_api import ServeApi
+
+    assert ray.dashboard_url is not None
+    with open(ray.token_file, encoding="utf-8") as file:
+        token = Token(value=file.read().strip(), source=ray.token_file)
+    api = ServeApi(ray.dashboard_url, token)
+    api.deploy(service_config(settings, bundle_id=bundle_id))
+    api.wait_until_running(after=None, timeout_s=_START_TIMEOUT_S)
+    return Running(
+        url=url_of(settings.host, settings.port),
+        port=settings.port,
+        pid=os.getpid(),
+        began=process_began(os.getpid()) or "unknown",
+        dashboard_url=ray.dashboard_url,
+        token_file=ray.token_file,
+        bundle=settings.bundle,
+        store=settings.store,
+    )
+
+
+def _drain(service: Running) -> None:
+    """The gate first, then the application by itself: the proxy still hands out answers of its replicas."""
+    import ray.serve as ray_serve
+
+    from serve.serve_api import ServeApi
+
+    token = Token(value=Path(service.token_file).read_text(encoding="utf-8").strip(), source="")
+    # A service that is broken cannot be drained, but it can be ended.
+    with contextlib.suppress(ClusterError):
+        ServeApi(service.dashboard_url, token).drain(_DRAIN_TIMEOUT_S)
+    ray_serve.delete(APPLICATION)
+    ray_serve.shutdown()  # type: ignore[no-untyped-call]

@@ -1,0 +1,82 @@
+"""How a service is run: one frozen settings class, validated once, carried to every replica."""
+
+import dataclasses
+import ipaddress
+
+from dgad.settings import require
+
+MIB = 2**20
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What a request may ask for; beyond it the answer is a 4xx."""
+
+    max_body_bytes: int = 256 * MIB
+    """Of one request."""
+    max_image_bytes: int = 64 * MIB
+    """Encoded, of one photograph."""
+    max_pixels: int = 64 * MIB
+    max_files: int = 256
+    """In one request."""
+    max_references: int = 1000
+    """Of one domain."""
+    max_header_bytes: int = 32 * 1024
+    max_domains: int = 10_000
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            require(getattr(self, field.name) >= 1, field.name, "at least 1", getattr(self, field.name))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ServeSettings:
+    """One service; the same on every replica."""
+
+    bundle: str
+    """Folder of the bundle."""
+    store: str
+    """Folder or URI of the reference stores."""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0: a free one."""
+    replicas: int = 1
+    """Scorers at first and at least."""
+    max_replicas: int = 1
+    """Scorers under load."""
+    device: str = "auto"
+    batch_size: int = 16
+    """Queries scored at once, of any domains."""
+    batch_wait_ms: float = 0.0
+    """How long a scorer that has a query waits for more; what comes while it is busy is batched anyway."""
+    max_queued: int = 128
+    """Images waiting for a scorer at one ingress before it answers 429."""
+    request_timeout_s: float = 30.0
+    """To score one request, retries included; then 504."""
+    enrolment_timeout_s: float = 600.0
+    max_resident_domains: int = 64
+    """Enrolled states that a scorer keeps in memory."""
+    limits: Limits = dataclasses.field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        require(0 <= self.port <= 65535, "port", "0 to 65535", self.port)
+        require(self.replicas >= 1, "replicas", "at least 1", self.replicas)
+        require(self.max_replicas >= self.replicas, "max_replicas", "at least `replicas`", self.max_replicas)
+        require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
+        require(self.batch_wait_ms >= 0, "batch_wait_ms", "at least 0", self.batch_wait_ms)
+        require(self.max_queued >= 1, "max_queued", "at least 1", self.max_queued)
+        require(self.request_timeout_s > 0, "request_timeout_s", "above 0", self.request_timeout_s)
+        require(self.enrolment_timeout_s > 0, "enrolment_timeout_s", "above 0", self.enrolment_timeout_s)
+        require(
+            self.max_resident_domains >= 1, "max_resident_domains", "at least 1", self.max_resident_domains
+        )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False

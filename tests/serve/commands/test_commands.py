@@ -1,0 +1,163 @@
+"""The commands that need no Ray: what they print, and what they refuse in one sentence."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dgad.errors import BundleError, SettingsError
+from serve.bundle_place import checked_bundle, local_bundle
+from serve.first_key import first_key
+from serve.keys import KeyRing
+from serve.local_service import check_free, url_of
+from serve.rollout import SHIPPED_BUNDLE, pack
+from serve.running import Running, process_began, remember, services, the_service
+from serve.settings import ServeSettings
+from tests.conftest import Run
+from tests.serve.surfaces import bundled
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundled(tmp_path_factory.mktemp("bundles") / "bundle")
+
+
+def damaged(folder: Path) -> Path:
+    bundled(folder)
+    weights = folder / "weights.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    return folder
+
+
+def test_a_config_is_one_that_serve_takes(bundle: Path, run: Run) -> None:
+    from ray.serve.schema import ServeDeploySchema
+
+    printed = run(
+        *("config", "--bundle", bundle, "--store", "s3://bucket/references"),
+        *("--replicas", "2", "--max-replicas", "4", "--host", "0.0.0.0", "--port", "8080"),
+        script="dgad-serve",
+    )
+    assert printed.returncode == 0, printed.stderr
+    values = yaml.safe_load(printed.stdout)
+    schema = ServeDeploySchema.model_validate(values)
+    (application,) = schema.applications
+    assert application.import_path == "serve.deployments:build"
+    assert (schema.http_options.host, schema.http_options.port) == ("0.0.0.0", 8080)
+    assert schema.grpc_options.grpc_servicer_functions == []
+    assert values["proxy_location"] == "EveryNode"
+    args = application.args
+    assert (args["store"], args["replicas"], args["max_replicas"]) == ("s3://bucket/references", 2, 4)
+    assert Path(args["bundle"]).is_absolute()
+
+
+@pytest.mark.parametrize("command", ["up", "config", "embed", "rollout", "check"])
+def test_a_damaged_bundle_is_refused(command: str, tmp_path: Path, run: Run) -> None:
+    folder = damaged(tmp_path / "damaged")
+    store = ("--store", str(tmp_path / "store")) if command not in ("rollout", "check") else ()
+    port = ("--port", "0") if command == "up" else ()
+    refused = run(command, "--bundle", folder, *store, *port, script="dgad-serve")
+    assert refused.returncode == 2
+    assert "differs from what was written" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_method_that_cannot_be_served_is_refused_with_those_that_can(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dgad.methods
+
+    known = {name: method for name, method in dgad.methods.METHODS.items() if name != "patch_knn"}
+    monkeypatch.setattr("serve.bundle_place.METHODS", known)
+    with pytest.raises(BundleError, match=r"holds `patch_knn`, and what can be served is comparer, "):
+        checked_bundle(str(bundle))
+
+
+def test_a_port_in_use_is_said_in_one_sentence(bundle: Path, run: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = run("up", "--bundle", bundle, "--port", port, script="dgad-serve")
+    assert refused.returncode == 2
+    assert refused.stderr.strip().count("\n") == 0
+    assert f"127.0.0.1:{port} cannot be listened on (Address already in use)" in refused.stderr
+    assert check_free("127.0.0.1", 0) > 0
+    with pytest.raises(SettingsError, match="cannot be listened on"):
+        check_free("192.0.2.77", 0)
+    assert url_of("0.0.0.0", 1) == "http://127.0.0.1:1"
+    assert url_of("::1", 1) == "http://[::1]:1"
+
+
+@pytest.mark.parametrize("command", [("status",), ("down",)])
+def test_without_a_service_here_they_say_how_to_begin_one(command: tuple[str, ...], run: Run) -> None:
+    refused = run(*command, "--port", "1", script="dgad-serve")
+    assert refused.returncode == 2
+    assert "No service runs on this machine on port 1" in refused.stderr
+    two = run("deploy", "--bundle", "x", script="dgad-serve")
+    assert two.returncode == 2
+    assert "--cluster FILE or --address URL" in two.stderr
+
+
+def test_services_that_ended_are_forgotten() -> None:
+    pid = os.getpid()
+    began = process_began(pid)
+    assert began is not None
+    common = {"url": "u", "dashboard_url": "d", "token_file": "t", "bundle": "b", "store": "s"}
+    remember(Running(port=2, pid=pid, began=began, **common))
+    remember(Running(port=3, pid=pid, began="another process of this number", **common))
+    assert [s.port for s in services()] == [2]
+    assert the_service(2).pid == pid
+    with pytest.raises(SettingsError, match="on port 3"):
+        the_service(3)
+    remember(Running(port=4, pid=pid, began=began, **common))
+    with pytest.raises(SettingsError, match="name one with --port, of 2, 4"):
+        the_service(None)
+    for file in (2, 4):
+        remember(Running(port=file, pid=pid, began="gone", **common))
+    assert services() == ()
+
+
+def test_a_first_key_is_made_where_one_is_needed(tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    assert first_key(ServeSettings(bundle="b", store=store)).value is None
+    open_settings = ServeSettings(bundle="b", store=store, host="0.0.0.0")
+    made = first_key(open_settings)
+    assert made.value is not None
+    ring = KeyRing(store)
+    ring.refresh()
+    key = ring.check(made.value)
+    assert key is not None
+    assert key.scope == "write"
+    assert made.value in made.sentence
+    again = first_key(open_settings)
+    assert again.value is None
+    assert "the store knows first" in again.sentence
+
+
+def test_a_bundle_is_fetched_from_a_uri_and_shipped_with_the_code(bundle: Path, tmp_path: Path) -> None:
+    uri = bundle.as_uri()
+    fetched = local_bundle(uri)
+    assert fetched != bundle
+    assert checked_bundle(uri).bundle_id == checked_bundle(str(bundle)).bundle_id
+    folder = pack(tmp_path / "code", uri)
+    assert checked_bundle(str(folder / SHIPPED_BUNDLE)).bundle_id == checked_bundle(str(bundle)).bundle_id
+    assert (folder / "serve" / "deployments.py").is_file()
+    assert json.loads((folder / SHIPPED_BUNDLE / "manifest.json").read_text())["format_version"] == 1
+    with pytest.raises(BundleError, match="is no bundle"):
+        local_bundle((tmp_path / "nothing").as_uri())
+
+
+def test_a_process_that_has_ended_is_gone_though_nobody_asked_how() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert process_began(child.pid) is not None
+        assert child.stdin is not None
+        child.stdin.close()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert process_began(child.pid) is None

@@ -1,0 +1,168 @@
+"""The whole service on a real Ray Serve: two ingresses, two scorers, one keeper. One start for all tests."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+from tests.serve.service import Service, load, running_service, wait_for
+from tests.serve.surfaces import bundled, photographs
+
+NORMAL, DEFECT = photographs(24), photographs(1, defect=True, seed=9)[0]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("service")
+    bundle = bundled(folder / "bundle")
+    with running_service(bundle, folder / "store", "--replicas", "2", log=folder / "log") as running:
+        running.domain("carpet", NORMAL[:6])
+        yield running
+
+
+def test_what_was_acknowledged_is_in_every_next_answer(service: Service) -> None:
+    assert service.told["key"] is None, "on loopback none is needed"
+    assert service.ask("GET", "/readyz").json() == {"ready": True, "bundle_id": service.told["bundle_id"]}
+    for i in range(6, 12):
+        enrolled = service.enroll("carpet", [NORMAL[i]])
+        assert enrolled.status_code == 201
+        for _ in range(4):  # ingresses and scorers take turns
+            scored = service.score("carpet", DEFECT)
+            assert scored.status_code == 200, scored.text
+            assert scored.json()["version"] == enrolled.json()["version"]
+            assert scored.json()["num_references"] == i + 1
+    assert scored.headers["x-request-id"].count(",") == 0
+    repeated = [
+        service.enroll("carpet", [NORMAL[12]], headers={"Idempotency-Key": "one"}).json() for _ in range(2)
+    ]
+    assert [r["repeated"] for r in repeated] == [False, True]
+    wait_for(lambda: service.ask("GET", "/v1/domains/carpet").json()["recent"]["num_scores"] > 0)
+    assert service.ask("GET", "/v1/domains/missing").status_code == 404
+
+
+def test_only_the_host_that_was_named_is_listened_on(service: Service) -> None:
+    table = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=True).stdout.splitlines()
+    listening = [line.split()[3].rpartition(":") for line in table]
+    port = str(service.running.port)
+    assert [host for host, _, p in listening if p == port] == ["127.0.0.1"]
+    dashboard = service.told["dashboard_url"].rpartition(":")[2]
+    assert [host for host, _, p in listening if p == dashboard] == ["127.0.0.1"]
+    ours = set(map(int, _children(service.process.pid)))
+    names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in ours if Path(f"/proc/{pid}").exists()}
+    assert not any("haproxy" in name for name in names), names
+    # Serve's own gRPC ingress stays closed; between replicas Ray's ports ask for the token.
+    assert not [p for _, _, p in listening if p == "9000"]
+    _check_replica_ports(service, table)
+
+
+def _children(pid: int) -> list[str]:
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+    return [*found, *(below for child in found for below in _children(int(child)))]
+
+
+def _check_replica_ports(service: Service, table: list[str]) -> None:
+    """Whoever has no token is turned away by a scorer's port for calls between deployments."""
+    import grpc
+    from ray.serve.generated import serve_pb2, serve_pb2_grpc
+
+    del table
+    owned = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
+    pid = service.replicas("Scorer")[0]
+    ports = [line.split()[3].rpartition(":")[2] for line in owned if f"pid={pid}," in line]
+    assert ports
+    codes = []
+    for port in ports:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = serve_pb2_grpc.ASGIServiceStub(channel)
+            with pytest.raises(grpc.RpcError) as refused:
+                stub.HandleRequest(serve_pb2.ASGIRequest(pickled_request_metadata=b"x"), timeout=20)
+            codes.append(refused.value.code())
+    assert grpc.StatusCode.UNAUTHENTICATED in codes
+    assert set(codes) <= {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNIMPLEMENTED}
+
+
+def test_a_killed_scorer_is_not_seen_by_any_client(service: Service) -> None:
+    victim = service.replicas("Scorer")[0]
+    with load(lambda: service.score("carpet", DEFECT), clients=4) as made:
+        wait_for(lambda: len(made.answers) >= 20)
+        os.kill(victim, signal.SIGKILL)
+        so_far = len(made.answers)
+        wait_for(lambda: len(made.answers) >= so_far + 60)
+    assert made.failed == []
+    wait_for(lambda: len(set(service.replicas("Scorer")) - {victim}) == 2)
+
+
+def test_a_killed_keeper_carries_an_enrolment_out_once(service: Service) -> None:
+    before = service.ask("GET", "/v1/domains/carpet").json()
+    victim = service.replicas("Keeper")[0]
+    answers: list[int] = []
+    enrolling = threading.Thread(
+        target=lambda: answers.append(service.enroll("carpet", NORMAL[13:24]).status_code)
+    )
+    enrolling.start()
+    time.sleep(0.05)
+    os.kill(victim, signal.SIGKILL)
+    removed = service.ask("DELETE", f"/v1/domains/carpet/references/{_ids(service)[0]}")
+    enrolling.join(180)
+    assert answers[0] in (200, 201)
+    assert removed.status_code == 200
+    after = service.ask("GET", "/v1/domains/carpet").json()
+    assert after["num_references"] == before["num_references"] + 11 - 1
+    assert after["sequence"] == before["sequence"] + 2
+
+
+def _ids(service: Service) -> list[str]:
+    answer = service.ask("GET", "/v1/domains/carpet/references").json()
+    return [reference["id"] for reference in answer["references"]]
+
+
+def test_a_new_bundle_is_rolled_out_without_a_request_lost(
+    service: Service, run: Run, tmp_path: Path
+) -> None:
+    new = bundled(tmp_path / "new", neighbourhood=3)
+    damaged = bundled(tmp_path / "damaged", neighbourhood=3)
+    weights = damaged / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\0\1"[:1])
+    port = str(service.running.port)
+    refused = run("rollout", "--bundle", damaged, "--port", port, script="dgad-serve")
+    if weights.read_bytes() == (new / "weights.safetensors").read_bytes():  # its last byte was that one
+        weights.write_bytes(weights.read_bytes()[:-1])
+        refused = run("rollout", "--bundle", damaged, "--port", port, script="dgad-serve")
+    assert refused.returncode == 2
+    assert "differs from what was written" in refused.stderr
+    with load(lambda: service.score("carpet", DEFECT), clients=2, pause_s=0.05) as made:
+        wait_for(lambda: len(made.answers) >= 4)
+        done = run("rollout", "--bundle", new, "--port", port, "--json", script="dgad-serve")
+        assert done.returncode == 0, done.stderr
+        wait_for(lambda: made.values("bundle_id")[-2:] == [json.loads(done.stdout)["bundle_id"]] * 2)
+    assert made.failed == []
+    ids = made.values("bundle_id")
+    assert ids[0] == service.told["bundle_id"]
+    assert set(ids) == {service.told["bundle_id"], json.loads(done.stdout)["bundle_id"]}
+    told = run("status", "--port", port, "--json", script="dgad-serve")
+    assert json.loads(told.stdout)["bundle_id"] == json.loads(done.stdout)["bundle_id"]
+    assert json.loads(told.stdout)["status"] == "RUNNING"
+
+
+def test_at_its_end_it_finishes_what_was_begun(service: Service, run: Run) -> None:
+    port = service.running.port
+    answers: list[int] = []
+    form = [("files", (f"{i}.png", DEFECT, "image/png")) for i in range(40)]
+    scoring = threading.Thread(
+        target=lambda: answers.append(service.ask("POST", "/v1/domains/carpet/score", files=form).status_code)
+    )
+    scoring.start()
+    time.sleep(0.3)
+    ended = run("down", "--port", port, script="dgad-serve")
+    scoring.join(60)
+    assert answers == [200]
+    assert ended.returncode == 0, ended.stderr
+    assert service.process.wait(10) == 0
+    assert run("status", "--port", port, script="dgad-serve").returncode == 2

@@ -1,0 +1,113 @@
+"""Names, polyglots, thumbnails in memory, logs and heatmaps: what needs no server."""
+
+import io
+import json
+import logging
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dgad.errors import ImageError
+from dgad.evaluation.heatmaps import heat_png
+from serve.logs import ACCESS, log_to
+from serve.multipart import RawFile
+from serve.names import safe_name
+from serve.photographs import decode_query
+from serve.polyglots import check_is_only_image, image_type
+from serve.settings import Limits
+from serve.thumbnails import Thumbnails
+from tests.serve.malformed_images import MEDIA_TYPES, valid
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("part-001.jpg", "part-001.jpg"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\parts\\a b.png", "a b.png"),
+        ("a\0b\r\n\x1bc.png", "abc.png"),
+        ("gnp.\u202egpj.exe", "gnp.gpj.exe"),
+        ("Teil Größe 5.jpg", "Teil Größe 5.jpg"),
+        ("", "photograph"),
+        ("..", "photograph"),
+        (" . ", "photograph"),
+        ("\ud800", "?"),
+        ("n" * 500 + ".jpeg", "n" * 115 + ".jpeg"),
+        ("n" * 500, "n" * 120),
+    ],
+)
+def test_names_are_for_people(given: str, name: str) -> None:
+    assert safe_name(given) == name
+
+
+@pytest.mark.parametrize("kind", list(MEDIA_TYPES))
+def test_plain_images_are_images_only(kind: str) -> None:
+    check_is_only_image(valid(kind), "a")
+    check_is_only_image(valid(kind) + bytes(5000), "a")  # what cameras append
+    assert image_type(valid(kind)) == MEDIA_TYPES[kind]
+
+
+def test_an_archive_is_found_with_a_comment_or_more_behind_it() -> None:
+    archive = io.BytesIO(valid("PNG"))
+    archive.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("a", "b")
+        file.comment = b"c" * 3000
+    for data in (archive.getvalue(), archive.getvalue() + b"more"):
+        with pytest.raises(ImageError, match="zip archive"):
+            check_is_only_image(data, "a.png")
+    check_is_only_image(valid("PNG") + b"PK\x05\x06" + b"\xff" * 100, "a.png")  # points nowhere
+
+
+def test_thumbnails_are_kept_for_the_newest_state_and_bounded() -> None:
+    kept = Thumbnails(max_bytes=100)
+    kept.put("d", 1, "a", 32, b"x" * 60)
+    assert kept.get("d", 1, "a", 32) == b"x" * 60
+    assert kept.get("d", 1, "a", 64) is None
+    assert kept.get("d", 2, "a", 32) is None  # the domain has changed
+    assert kept.get("d", 1, "a", 32) is None  # and what was kept of it is gone
+    kept.put("d", 2, "a", 32, b"x" * 60)
+    kept.put("d", 1, "a", 32, b"late" * 10)  # made of what the domain was before
+    kept.put("e", 1, "b", 32, b"y" * 60)
+    assert kept.get("d", 2, "a", 32) is None
+    assert kept.get("e", 1, "b", 32) == b"y" * 60
+
+
+def test_log_lines_are_json_with_their_fields() -> None:
+    stream = io.StringIO()
+    handler = log_to(stream)
+    try:
+        ACCESS.info("request", extra={"fields": {"request_id": "r", "status": 200}})
+        try:
+            raise ValueError("wrong\nline")
+        except ValueError:
+            logging.getLogger("dgad.serve").exception("broke")
+    finally:
+        logging.getLogger("dgad.serve").removeHandler(handler)
+        logging.getLogger("dgad.serve").propagate = True
+    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert (first["message"], first["request_id"], first["status"]) == ("request", "r", 200)
+    assert first["at"].endswith("Z")
+    assert "ValueError: wrong" in second["traceback"]
+
+
+def test_a_heatmap_alone_is_dark_where_it_is_cold() -> None:
+    heat = np.zeros((8, 8), dtype=np.float32)
+    heat[:, 4:] = 2.0
+    pixels = np.asarray(Image.open(io.BytesIO(heat_png(heat, (40, 20), low=0.0, high=1.0)))).astype(int)
+    assert pixels.shape == (20, 40, 3)
+    assert pixels[:, :10].max() < 10
+    assert pixels[:, 30:].sum(axis=2).min() > 500
+    flat = np.asarray(Image.open(io.BytesIO(heat_png(heat, (40, 20), low=1.0, high=1.0))))
+    assert flat.max() < 10
+
+
+def test_large_photographs_have_pictures_of_a_bounded_size() -> None:
+    data = io.BytesIO()
+    Image.new("RGB", (5000, 50), "white").save(data, "PNG")
+    made = decode_query(RawFile(name="a", data=data.getvalue()), 64, Limits(), wants_picture=True)
+    assert made.picture is not None
+    assert made.picture.shape == (20, 2048, 3)
+    assert (made.width_px, made.height_px) == (5000, 50)
