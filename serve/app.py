@@ -14,7 +14,7 @@ from serve.keys import KeyRing
 from serve.photographs import Workers
 from serve.problems import add_handlers
 from serve.routes import docs, domains, health, page, references, scoring
-from serve.service import Reader, Service
+from serve.service import Service
 from serve.settings import ServeSettings
 
 PAGE_FOLDER = Path(__file__).parent / "page"
@@ -25,7 +25,7 @@ def make_app(
     backend: Backend,
     *,
     watch: Watch | None = None,
-    store: Reader | None = None,
+    store: StoreReader | None = None,
     page_folder: Path = PAGE_FOLDER,
 ) -> FastAPI:
     """The application over a backend; `store`: another reading side than that of `settings.store`."""

@@ -122,8 +122,8 @@ def reached(place: ServicePlace) -> Iterator[Reached]:
     head = find_head(file)
     if head is None:
         raise SettingsError(
-            f"The cluster `{file.name}` of {place.file} is not up: `dgad-tune cluster up {place.file}` brings"
-            " it up."
+            f"The cluster `{file.name}` of {place.file} is not up: bring it up with `ray up {place.file}`"
+            " first."
         )
     with tunnel(head.remote, head.address, port=head.dashboard_port) as url:
         python = place.python or file.interpreter

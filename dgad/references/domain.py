@@ -84,6 +84,11 @@ class Change:
     """What the action was about: ids added, removed or purged, the version left by a rollback, the
     request's idempotency key (hashed) and the hash of its body."""
 
+    @property
+    def created_at(self) -> str:
+        """When the domain was made, or made again; UTC, ISO 8601."""
+        return str(self.about.get("created_at", self.at))
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Version:

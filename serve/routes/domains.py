@@ -27,10 +27,9 @@ async def list_domains(request: Request) -> Response:
         for name in service.store.domains():
             try:
                 change = service.store.head(name)
-                created_at = service.births.of(name, change, service.store)
             except MissingError:  # deleted since it was listed
                 continue
-            found.append(domain_view(name, change, created_at, str(about["bundle_id"])))
+            found.append(domain_view(name, change, str(about["bundle_id"])))
         return found
 
     return json_answer(schemas.DomainsAnswer(domains=await service.workers.run(read)))
@@ -125,12 +124,9 @@ async def rollback(request: Request, domain: DomainName, wanted: schemas.Rollbac
 async def whole_domain(service: Service, domain: str, change: Change) -> schemas.DomainAnswer:
     """The domain after a change, with all that is told of it."""
     async with service.in_time():
-        about, threshold, recent, created_at = await asyncio.gather(
+        about, threshold, recent = await asyncio.gather(
             service.backend.about(),
             service.backend.threshold(domain, change.sequence),
             service.backend.recent(domain),
-            service.workers.run(service.births.of, domain, change, service.store),
         )
-    return domain_view(
-        domain, change, created_at, str(about["bundle_id"]), threshold=threshold, recent=recent
-    )
+    return domain_view(domain, change, str(about["bundle_id"]), threshold=threshold, recent=recent)
