@@ -87,7 +87,7 @@ class Change:
     @property
     def created_at(self) -> str:
         """When the domain was made, or made again; UTC, ISO 8601."""
-        return str(self.about.get("created_at", self.at))
+        return str(self.about["created_at"])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

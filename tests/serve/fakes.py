@@ -219,9 +219,8 @@ class FakeBackend:
             base = log[-1]
         if "references" in changed and not changed.get("is_deleted"):
             changed.setdefault("version", highest + 1)
-        change = dataclasses.replace(
-            base,
-            **{"sequence": len(log) + 1, "action": action, "at": utc_now(), "by": by, "about": {}, **changed},
-        )
+        about = {"created_at": base.about.get("created_at", base.at), **changed.pop("about", {})}
+        told = {"sequence": len(log) + 1, "action": action, "at": utc_now(), "by": by, "about": about}
+        change = dataclasses.replace(base, **told, **changed)
         log.append(change)
         return change
