@@ -20,7 +20,7 @@ from dgad.report.exports import write_tables
 from dgad.report.figures import bar, search_history
 from dgad.report.outputs import report_plots, report_tables, texture_mean
 from dgad.report.plots import Plot, write_plots
-from dgad.report.summary import CellSummary, StudySummary, read_summary
+from dgad.report.summary import CellSummary, StudySummary, TrialSummary, read_summary
 from dgad.report.tables import (
     DEPLOY,
     FEWEST_DOMAINS_FOR_A_TEST,
@@ -108,6 +108,7 @@ def render(
         is_comparer=is_comparer,
         searched=[c for c in summary.cells if c.trials],
         history=search_history,
+        varied=_varied,
         cell_name=lambda cell: f"{cell.label} on {cell.target}",
         selected=_selected(summary.cells),
         deploy_settings=_deploy_settings(summary),
@@ -172,7 +173,7 @@ def _selected(cells: Sequence[CellSummary]) -> list[SelectedTable]:
     for method in dict.fromkeys(c.method for c in cells if c.selected):
         own = tuple(c for c in cells if c.method == method and c.selected)
         names = list(dict.fromkeys(name for c in own for name in c.selected))
-        searched = {name for c in own for t in c.trials for name in t.settings}
+        searched = _varied([t for c in own for t in c.trials])
         chosen = tuple(n for n in names if n in searched)
         others = tuple(n for n in names if n not in searched)
         tables.append(SelectedTable(method=method, cells=own, chosen=chosen, others=others))
@@ -183,9 +184,17 @@ def _deploy_settings(summary: StudySummary) -> dict[str, Any]:
     """What the deploy cell's search chose."""
     for cell in summary.cells:
         if cell.target == DEPLOY:
-            searched = {name for trial in cell.trials for name in trial.settings}
-            return {name: value for name, value in cell.selected.items() if name in searched}
+            varied = _varied(cell.trials)
+            return {name: value for name, value in cell.selected.items() if name in varied}
     return {}
+
+
+def _varied(trials: Sequence[TrialSummary]) -> frozenset[str]:
+    """The settings in which the trials differ: of each a trial keeps all that there are."""
+    names = dict.fromkeys(name for t in trials for name in t.settings)
+    return frozenset(
+        n for n in names if len({json.dumps(t.settings.get(n), sort_keys=True) for t in trials}) > 1
+    )
 
 
 def _failures(summary: StudySummary, failed: Sequence[Record]) -> list[tuple[str, str]]:

@@ -71,7 +71,11 @@ def make_trials(count=6):
         trials.append(
             TrialSummary(
                 number=number,
-                settings={"learning_rate": 10.0 ** -float(generator.uniform(2, 4)), "aggregation": "min"},
+                settings={
+                    "learning_rate": 10.0 ** -float(generator.uniform(2, 4)),
+                    "aggregation": ("min", "max")[number % 2],
+                    "flips": True,  # as a trial keeps it that had no choice
+                },
                 value=None if status == "failed" else float(np.mean(list(scores.values()))),
                 inner_scores={} if status == "failed" else scores,
                 status=status,
