@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cluster.options import cluster_options
 from cluster.tokens import Token, read_token
 from dgad.errors import SettingsError
 from serve.running import Running, the_service
@@ -58,28 +59,15 @@ def place_options(*, local: bool) -> Callable[[Callable[..., Any]], Callable[...
     """Options that name a Ray and, with `local`, a service here by its --port; the command gets `place`."""
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        @click.option(
-            "--cluster",
-            "cluster_file",
-            type=click.Path(path_type=Path, dir_okay=False),
-            help="Ray's cluster file: on this cluster, reached by ssh.",
-        )
-        @click.option("--address", help="Dashboard of a Ray that already runs: http://HOST:8265.")
+        @cluster_options
         @functools.wraps(function)
         def with_place(*args: Any, cluster_file: Path | None, address: str | None, **others: Any) -> Any:
             port = others.pop("port", None) if local else None
             python = others.pop("python", None)
-            if cluster_file is not None and address is not None:
-                raise SettingsError("--cluster and --address name two clusters: give one of them.")
             if not local and cluster_file is None and address is None:
                 raise SettingsError(
                     "Name the Ray to deploy on with --cluster FILE or --address URL; `dgad-serve up` runs one"
                     " on this machine."
-                )
-            if address is not None and not address.startswith(("http://", "https://")):
-                raise SettingsError(
-                    "--address must be the URL of a Ray dashboard, such as http://127.0.0.1:8265, but got"
-                    f" {address!r}."
                 )
             place = ServicePlace(file=cluster_file, address=address, port=port, python=python)
             return function(*args, place=place, **others)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cluster.options import check_cluster_options, cluster_options
 from dgad.errors import SettingsError
 
 
@@ -29,13 +30,7 @@ class ClusterPlace:
 def place_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that name a cluster; the command gets them as `place`, None where none is named."""
 
-    @click.option(
-        "--cluster",
-        "cluster_file",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Ray's cluster file: on this cluster, reached by ssh.",
-    )
-    @click.option("--address", help="Dashboard of a Ray that already runs: http://HOST:8265.")
+    @cluster_options
     @click.option("--python", help="Python on its hosts  [default: beside the `ray` that FILE starts]")
     @functools.wraps(function)
     def with_place(
@@ -48,15 +43,9 @@ def place_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def place_of(cluster_file: Path | None, address: str | None, python: str | None) -> ClusterPlace | None:
     """The place that options name; `SettingsError` for two of them, or for what is no dashboard."""
-    if cluster_file is not None and address is not None:
-        raise SettingsError("--cluster and --address name two clusters: give one of them.")
+    check_cluster_options(cluster_file, address)
     if cluster_file is None and address is None:
         if python is not None:
             raise SettingsError("--python is for a cluster: give --cluster or --address too.")
         return None
-    if address is not None and not address.startswith(("http://", "https://")):
-        raise SettingsError(
-            f"--address must be the URL of a Ray dashboard, such as http://127.0.0.1:8265, but got"
-            f" {address!r}."
-        )
     return ClusterPlace(file=cluster_file, address=address, python=python)

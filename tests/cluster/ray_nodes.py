@@ -71,6 +71,16 @@ class RayNodes:
         """Start one more worker node and wait until it has joined."""
         return self._start(f"127.0.0.{len(self.nodes) + 2}", "--address", self.address)
 
+    def runs_on(self, node: NodeProcess, actor: str) -> bool:
+        """Whether an actor of that class, as Ray names its process, lives on the node."""
+        import psutil
+
+        for process in _family(node.process.pid):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if f"ray::{actor}" in " ".join(process.cmdline()):
+                    return True
+        return False
+
     def kill_node(self, index: int) -> None:
         """SIGKILL the raylet of a node, as a machine that fails would end; its workers end by themselves."""
         import psutil

@@ -22,7 +22,10 @@ trials: 3
 image_size_px: 64
 weights: none
 num_references: 4
+early_stopping: none
+spaces: {comparer: {num_steps: 300}}
 """
+"""Trials last longer than a worker needs to begin: else those that are there take all before it has begun."""
 
 
 class Desk:
@@ -78,6 +81,11 @@ def test_a_study_on_an_object_store_survives_a_node_a_driver_and_goes_on_by_name
         _wait_for(kept, 3)
         before = stamps(kept)
         nodes.kill_node(2)
+        added = nodes.add_node()
+        deadline = time.monotonic() + 300
+        while not nodes.runs_on(added, "ResourceTrainable"):  # a node that joins is used
+            assert time.monotonic() < deadline, "no trial went to the node that was added"
+            time.sleep(0.5)
         _wait_for(kept, len(before) + 1)
 
         desk("stop", "far", *address)
