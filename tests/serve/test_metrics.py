@@ -2,14 +2,13 @@
 
 import json
 import re
-import time
 import types
-import urllib.request
 from importlib.resources import files
 from typing import Any
 
 from cluster.local import embedded_ray
 from serve.metrics import EXPORTED, MAX_DOMAINS, ServiceMetrics
+from tests.prometheus import asked_for, scraped, value_of
 
 
 class Recorded:
@@ -70,10 +69,10 @@ def test_outside_ray_nothing_is_told_and_nothing_fails() -> None:
 def test_every_panel_asks_for_metrics_that_there_are() -> None:
     dashboard = json.loads(files("serve").joinpath("grafana/dgad-serve.json").read_text())
     for panel in dashboard["panels"]:
-        assert _asked_for(panel), panel["title"]
-    assert _asked_for(dashboard) <= EXPORTED
+        assert asked_for(panel), panel["title"]
+    assert asked_for(dashboard) <= EXPORTED
     # Ray counts observations at the middle of their bucket: no panel builds on a sum.
-    assert EXPORTED - _asked_for(dashboard) == {
+    assert EXPORTED - asked_for(dashboard) == {
         "ray_dgad_serve_request_seconds_count",
         "ray_dgad_serve_request_seconds_sum",
         "ray_dgad_serve_batch_seconds_count",
@@ -87,59 +86,17 @@ def test_every_panel_asks_for_metrics_that_there_are() -> None:
 
 def test_a_service_is_seen_on_the_metrics_port() -> None:
     with embedded_ray(num_cpus=1, dashboard=False):
-        import ray  # only now: its environment is prepared
-
         _tell_all(ServiceMetrics(replica="r1"))
-        node = ray.nodes()[0]
-        text = _scrape(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics")
-    assert _value(text, "ray_dgad_serve_requests_total", method="POST", status="200") == 2
+        text = scraped("ray_dgad_serve_enrolled_states_total", "ray_dgad_serve_queue_images")
+    assert value_of(text, "ray_dgad_serve_requests_total", method="POST", status="200") == 2
     assert (
-        _value(text, "ray_dgad_serve_requests_total", route="/v1/domains/{domain}/score", status="429") == 1
+        value_of(text, "ray_dgad_serve_requests_total", route="/v1/domains/{domain}/score", status="429") == 1
     )
-    assert _value(text, "ray_dgad_serve_scored_images_total", domain="belt", verdict="normal") == 2
-    assert _value(text, "ray_dgad_serve_queue_images", replica="r1") == 3
-    assert _value(text, "ray_dgad_serve_batch_images_count") == 1
-    assert _value(text, "ray_dgad_serve_request_seconds_bucket", le="0.02") == 0
-    assert _value(text, "ray_dgad_serve_request_seconds_bucket", le="0.05") == 3
-    assert _value(text, "ray_dgad_serve_references") == 30
+    assert value_of(text, "ray_dgad_serve_scored_images_total", domain="belt", verdict="normal") == 2
+    assert value_of(text, "ray_dgad_serve_queue_images", replica="r1") == 3
+    assert value_of(text, "ray_dgad_serve_batch_images_count") == 1
+    assert value_of(text, "ray_dgad_serve_request_seconds_bucket", le="0.02") == 0
+    assert value_of(text, "ray_dgad_serve_request_seconds_bucket", le="0.05") == 3
+    assert value_of(text, "ray_dgad_serve_references") == 30
     for name in EXPORTED:
         assert re.search(rf"^{name}\{{", text, re.MULTILINE), name
-
-
-def _asked_for(value: Any) -> set[str]:
-    """The metrics in all expressions and queries of a dashboard."""
-    if isinstance(value, list):
-        return {name for item in value for name in _asked_for(item)}
-    if isinstance(value, dict):
-        own = {
-            name
-            for key in ("expr", "query")
-            if isinstance(value.get(key), str)
-            for name in re.findall(r"\bray_\w+", value[key])
-        }
-        return own | {name for item in value.values() for name in _asked_for(item)}
-    return set()
-
-
-def _scrape(url: str) -> str:
-    """The metrics once Ray has passed them on, which takes it about ten seconds."""
-    deadline = time.monotonic() + 60
-    while True:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            text: str = answer.read().decode()
-        if "ray_dgad_serve_enrolled_states_total" in text and "ray_dgad_serve_queue_images" in text:
-            return text
-        assert time.monotonic() < deadline, "no metric came through in time"
-        time.sleep(0.5)
-
-
-def _value(text: str, name: str, **tags: str) -> float:
-    """The one series with these tags."""
-    wanted = [f'{key}="{value}"' for key, value in tags.items()]
-    found = [
-        line
-        for line in text.splitlines()
-        if line.startswith(f"{name}{{") and all(tag in line for tag in wanted)
-    ]
-    assert len(found) == 1, (name, tags, found)
-    return float(found[0].rpartition(" ")[2])
