@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 _OBJECT_STORE_BYTES = 128 * 1024**2
 """Settings and scores travel through Ray, images never do."""
@@ -39,6 +40,8 @@ class LocalRay:
     """None where it was switched off, or Ray ran already."""
     token_file: str
     """What the dashboard asks for."""
+    logs_folder: str | None
+    """Where every process of it writes; None where Ray ran already."""
     num_cpus: int
     num_gpus: int
 
@@ -70,7 +73,7 @@ def embedded_ray(
         yield _describe(None, num_gpus)
         return
     on_terminate = signal.getsignal(signal.SIGTERM)
-    context = ray.init(
+    context: Any = ray.init(
         address="local",  # never a cluster that an environment variable happens to name
         num_cpus=num_cpus,
         num_gpus=num_gpus,
@@ -85,17 +88,18 @@ def embedded_ray(
     if callable(on_terminate) and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_terminate)
     try:
-        yield _describe(context.dashboard_url, num_gpus)
+        yield _describe(context.dashboard_url, num_gpus, context.address_info["session_dir"])
     finally:
         ray.shutdown()
 
 
-def _describe(dashboard_address: str | None, num_gpus: int) -> LocalRay:
+def _describe(dashboard_address: str | None, num_gpus: int, session: str | None = None) -> LocalRay:
     import ray
 
     return LocalRay(
         dashboard_url=f"http://{dashboard_address}" if dashboard_address else None,
         token_file=os.environ.get("RAY_AUTH_TOKEN_PATH", str(Path.home() / ".ray" / "auth_token")),
+        logs_folder=str(Path(session) / "logs") if session else None,
         num_cpus=int(ray.cluster_resources().get("CPU", 0)),
         num_gpus=num_gpus,
     )

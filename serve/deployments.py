@@ -12,7 +12,10 @@ from ray import serve as ray_serve
 from dgad.settings import from_dict
 from serve.bundle_place import local_bundle
 from serve.gate import GATE
+from serve.http_server import HttpServer
 from serve.keeper import KeeperReplica
+from serve.listening import handed_socket
+from serve.logs import log_to_worker
 from serve.ray_environment import LOGGING
 from serve.replica import ScorerReplica
 from serve.service_config import INGRESS, IS_DRAINING
@@ -62,11 +65,8 @@ def application(settings: ServeSettings) -> "Application":
         graceful_shutdown_timeout_s=settings.enrolment_timeout_s + 10,
     )
 
-    def make_ingress() -> "ASGIApp":
-        return ingress_app(settings)
-
     ingress = _deployment(
-        ray_serve.ingress(make_ingress)(IngressReplica),
+        ListeningIngress if settings.listener else _behind_proxies(settings),
         name=INGRESS,
         num_replicas=min(2, settings.replicas),
         ray_actor_options={"num_cpus": 0},
@@ -83,6 +83,7 @@ class IngressReplica:
     def __init__(self, settings: ServeSettings, scorer: Any, keeper: Any) -> None:
         del scorer, keeper  # bound, so that Serve deploys them; the application asks for them by name
         self._settings = settings
+        log_to_worker()
 
     async def reconfigure(self, config: dict[str, Any]) -> None:
         """Returns when all are out; the longest write may take that long."""
@@ -92,8 +93,34 @@ class IngressReplica:
             GATE.open()
 
 
+class ListeningIngress(IngressReplica):
+    """One that answers HTTP by itself.
+
+    Serve's proxy would hand it a body in pieces, each by a call of an actor: as long as PatchCore takes to
+    score what is in it (docs/log.md).
+    """
+
+    def __init__(self, settings: ServeSettings, scorer: Any, keeper: Any) -> None:
+        super().__init__(settings, scorer, keeper)
+        self._server = HttpServer(ingress_app(settings), handed_socket(settings.listener))
+
+    async def reconfigure(self, config: dict[str, Any]) -> None:
+        """The first one, before Serve calls it running, makes it listen."""
+        await self._server.start()
+        await super().reconfigure(config)
+
+    async def check_health(self) -> None:
+        """Raises where Serve should replace this replica."""
+        if not self._server.is_serving:
+            raise RuntimeError("The HTTP server has ended.")
+
+    async def __del__(self) -> None:
+        """Serve's way to end a replica: it awaits this."""
+        await self._server.stop()
+
+
 def ingress_app(settings: ServeSettings) -> "ASGIApp":
-    """The HTTP application, inside an ingress replica."""
+    """The HTTP application behind the gate, inside an ingress replica."""
     settings = dataclasses.replace(settings, bundle=str(local_bundle(settings.bundle)))
     from serve.app import make_app
     from serve.metrics import ServiceMetrics
@@ -103,9 +130,14 @@ def ingress_app(settings: ServeSettings) -> "ASGIApp":
     name, metrics = context.app_name, ServiceMetrics(replica=context.replica_id.unique_id)
     scorer = ray_serve.get_deployment_handle(SCORER, app_name=name)
     keeper = ray_serve.get_deployment_handle(KEEPER, app_name=name)
-    return _one_request_id(
-        GATE.around(make_app(settings, RayBackend(settings, scorer, keeper, metrics), watch=metrics))
-    )
+    return GATE.around(make_app(settings, RayBackend(settings, scorer, keeper, metrics), watch=metrics))
+
+
+def _behind_proxies(settings: ServeSettings) -> Any:
+    def make_ingress() -> "ASGIApp":
+        return _one_request_id(ingress_app(settings))
+
+    return ray_serve.ingress(make_ingress)(IngressReplica)
 
 
 def _one_request_id(app: "ASGIApp") -> "ASGIApp":

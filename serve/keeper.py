@@ -11,6 +11,7 @@ from dgad.references.domain import Change
 from dgad.references.store import ReferenceStore
 from serve.backend import Recent
 from serve.bundle_place import local_bundle
+from serve.logs import log_to_worker
 from serve.metrics import ServiceMetrics
 from serve.settings import ServeSettings
 from serve.watch import Seen, Watch
@@ -26,6 +27,7 @@ class KeeperReplica:
     def __init__(self, settings: ServeSettings) -> None:
         from serve.enrolment import Writer
 
+        log_to_worker()
         bundle = local_bundle(settings.bundle)
         self._writer = Writer(bundle, settings.store, device=settings.device, limits=settings.limits)
         self._store = ReferenceStore(settings.store)

@@ -1,16 +1,17 @@
 """`dgad-serve up`: a Ray of its own with the service on it, for as long as this process lives."""
 
 import contextlib
+import dataclasses
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
 from cluster.local import LocalRay, embedded_ray, machine
 from cluster.tokens import Token
-from dgad.errors import ClusterError, SettingsError
+from dgad.errors import ClusterError
+from serve.listening import Listener
 from serve.ray_environment import prepare_serve_environment
 from serve.running import Running, forget, process_began, remember
 from serve.service_config import APPLICATION, service_config
@@ -42,26 +43,12 @@ def stoppable() -> Iterator[None]:
             signal.signal(name, handler)
 
 
-def check_free(host: str, port: int) -> int:
-    """The port, or a free one for 0; `SettingsError` in one sentence where it cannot be listened on."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As Serve's proxy does it: what lingers of a service that has just ended is in nobody's way.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except (OSError, OverflowError) as error:
-            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise SettingsError(
-                f"{host}:{port} cannot be listened on ({why}): name another --port (0 finds a free one) or"
-                " --host."
-            ) from None
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
-def local_service(settings: ServeSettings, *, bundle_id: str, tell: Tell) -> Iterator[Running]:
+def local_service(
+    settings: ServeSettings, listener: Listener, *, bundle_id: str, tell: Tell
+) -> Iterator[Running]:
     """The service on an embedded Ray, up when it is given, drained on the way out."""
+    settings = dataclasses.replace(settings, port=listener.port, listener=listener.path)
     prepare_serve_environment()
     here = machine()
     # What Ray counts, not what it may use: during a roll-out both kinds of scorers find room.
@@ -74,7 +61,7 @@ def local_service(settings: ServeSettings, *, bundle_id: str, tell: Tell) -> Ite
             yield service
         finally:
             tell("Draining: what was begun is finished, nothing new is taken. Once more ends it at once.")
-            _drain(service)
+            _drain(service, listener)
             forget(settings.port)
 
 
@@ -89,6 +76,7 @@ def _deployed(settings: ServeSettings, bundle_id: str, ray: LocalRay) -> Running
     from serve.serve_api import ServeApi
 
     assert ray.dashboard_url is not None
+    assert ray.logs_folder is not None
     with open(ray.token_file, encoding="utf-8") as file:
         token = Token(value=file.read().strip(), source=ray.token_file)
     api = ServeApi(ray.dashboard_url, token)
@@ -101,13 +89,14 @@ def _deployed(settings: ServeSettings, bundle_id: str, ray: LocalRay) -> Running
         began=process_began(os.getpid()) or "unknown",
         dashboard_url=ray.dashboard_url,
         token_file=ray.token_file,
+        logs_folder=ray.logs_folder,
         bundle=settings.bundle,
         store=settings.store,
     )
 
 
-def _drain(service: Running) -> None:
-    """The gate first, then the application by itself: the proxy still hands out answers of its replicas."""
+def _drain(service: Running, listener: Listener) -> None:
+    """The gate first, so that who still comes is told; then the port is let go of, and then all the rest."""
     import ray.serve as ray_serve
 
     from serve.serve_api import ServeApi
@@ -116,5 +105,6 @@ def _drain(service: Running) -> None:
     # A service that is broken cannot be drained, but it can be ended.
     with contextlib.suppress(ClusterError):
         ServeApi(service.dashboard_url, token).drain(_DRAIN_TIMEOUT_S)
+    listener.close()
     ray_serve.delete(APPLICATION)
     ray_serve.shutdown()  # type: ignore[no-untyped-call]

@@ -3,9 +3,11 @@
 import datetime
 import json
 import logging
+import sys
 from typing import IO
 
 ACCESS = logging.getLogger("dgad.serve.access")
+_OURS, _SERVER = ("dgad", "serve"), "uvicorn.error"
 _MARK = "_dgad_serve_handler"
 
 
@@ -28,16 +30,24 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=True, default=str)
 
 
-def log_to(stream: IO[str], level: int = logging.INFO) -> logging.Handler:
-    """Write what serving logs to the stream, from now on; calling it again replaces the handler."""
-    logger = logging.getLogger("dgad.serve")
-    for handler in list(logger.handlers):
-        if getattr(handler, _MARK, False):
-            logger.removeHandler(handler)
+def log_to(stream: IO[str], level: int = logging.INFO) -> None:
+    """Write what this process logs to the stream, from now on; calling it again replaces the handlers."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines())
     setattr(handler, _MARK, True)
-    logger.addHandler(handler)
-    logger.setLevel(level)
-    logger.propagate = False
-    return handler
+    for name, least in (*((name, level) for name in _OURS), (_SERVER, max(level, logging.WARNING))):
+        logger = logging.getLogger(name)
+        for before in [h for h in logger.handlers if getattr(h, _MARK, False)]:
+            logger.removeHandler(before)
+        logger.addHandler(handler)
+        logger.setLevel(least)
+        logger.propagate = False
+
+
+def log_to_worker() -> None:
+    """In a replica: to the file of the worker's standard error, which Ray's dashboard shows.
+
+    Serve puts what is written to `sys.stderr` into lines of its own.
+    """
+    if sys.__stderr__ is not None:
+        log_to(sys.__stderr__)

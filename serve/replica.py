@@ -12,6 +12,7 @@ from dgad.errors import UserError
 from serve.backend import Outcome, Query, Threshold
 from serve.batching import Batcher
 from serve.bundle_place import local_bundle
+from serve.logs import log_to_worker
 from serve.metrics import ServiceMetrics
 from serve.ray_backend import WrongSize
 from serve.settings import ServeSettings
@@ -30,6 +31,7 @@ class ScorerReplica:
 
         from serve.scoring import SurfaceScorer
 
+        log_to_worker()
         self._metrics = ServiceMetrics()
         torch.set_num_threads(_num_threads(settings))
         self._scorer = SurfaceScorer(

@@ -23,6 +23,7 @@ class Running:
     """What the system says of the process's begin, so that another of the same number is not taken for it."""
     dashboard_url: str
     token_file: str
+    logs_folder: str
     bundle: str
     store: str
 

@@ -29,9 +29,10 @@ def service_config(
     runtime_env: dict[str, Any] = {"env_vars": {**SERVE_ENVIRONMENT, BUNDLE_ID_VARIABLE: bundle_id}}
     if working_dir is not None:
         runtime_env["working_dir"] = working_dir
+    # On loopback proxies beside the head's would reach nobody.
+    location = "Disabled" if settings.listener else "HeadOnly" if settings.is_loopback else "EveryNode"
     return {
-        # On loopback others than the head's would reach nobody.
-        "proxy_location": "HeadOnly" if settings.is_loopback else "EveryNode",
+        "proxy_location": location,
         "http_options": {
             "host": settings.host,
             "port": settings.port,

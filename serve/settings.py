@@ -40,6 +40,9 @@ class ServeSettings:
     host: str = "127.0.0.1"
     port: int = 8000
     """0: a free one."""
+    listener: str = ""
+    """Unix socket at which ingresses are handed the socket to listen on (`serve.listening`), on one machine;
+    empty: Serve's proxies listen, on every node."""
     replicas: int = 1
     """Scorers at first and at least."""
     max_replicas: int = 1

@@ -1,13 +1,16 @@
 """`dgad-serve up`."""
 
-import dataclasses
 import json
 import signal
+from typing import TYPE_CHECKING
 
 import click
 
 from serve.commands.options import settings_options
 from serve.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from serve.listening import Listener
 
 EXAMPLE = """\b
 Example:
@@ -24,13 +27,17 @@ def up_command(settings: ServeSettings, as_json: bool) -> None:
     It listens on loopback and needs no key there; with another --host every request needs one, and a first
     key is made and shown once.
     """
-    from serve.local_service import Stopped, check_free, local_service, stoppable
+    from serve.listening import listening
 
-    settings = dataclasses.replace(settings, port=check_free(settings.host, settings.port))
+    # First of all, since torch takes seconds to import.
+    with listening(settings.host, settings.port) as listener:
+        _serve(settings, listener, as_json)
 
-    # Only then, since torch takes seconds to import.
+
+def _serve(settings: ServeSettings, listener: "Listener", as_json: bool) -> None:
     from serve.bundle_place import checked_bundle
     from serve.first_key import first_key
+    from serve.local_service import Stopped, local_service, stoppable
 
     def tell(text: str) -> None:
         click.echo(text, err=True)
@@ -38,16 +45,18 @@ def up_command(settings: ServeSettings, as_json: bool) -> None:
     info = checked_bundle(settings.bundle)
     key = first_key(settings)
     try:
-        with stoppable(), local_service(settings, bundle_id=info.bundle_id, tell=tell) as service:
+        with stoppable(), local_service(settings, listener, bundle_id=info.bundle_id, tell=tell) as service:
             if as_json:
                 told = {"url": service.url, "dashboard_url": service.dashboard_url, "key": key.value}
-                click.echo(json.dumps({**told, "pid": service.pid, "bundle_id": info.bundle_id}))
+                told |= {"logs_folder": service.logs_folder, "bundle_id": info.bundle_id}
+                click.echo(json.dumps({**told, "pid": service.pid}))
             else:
                 click.echo(
                     f"Service    {service.url}    bundle {info.bundle_id}\n"
                     f"Page       {service.url}/\n"
                     f"API        {service.url}/docs\n"
                     f"Store      {settings.store}\n"
+                    f"Logs       {service.logs_folder}/worker-*.err (a JSON line a request)\n"
                     f"Dashboard  {service.dashboard_url} (it asks for your Ray token: {service.token_file})\n"
                     f"Key        {key.sentence}"
                 )

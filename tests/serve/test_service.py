@@ -39,6 +39,11 @@ def test_what_was_acknowledged_is_in_every_next_answer(service: Service) -> None
             assert scored.json()["version"] == enrolled.json()["version"]
             assert scored.json()["num_references"] == i + 1
     assert scored.headers["x-request-id"].count(",") == 0
+    named = service.ask("GET", "/v1/domains", headers={"X-Request-Id": "line-7.part-12"})
+    assert named.headers["x-request-id"] == "line-7.part-12"
+    logs = "".join(p.read_text() for p in Path(service.told["logs_folder"]).glob("worker-*.err"))
+    (line,) = (json.loads(text) for text in logs.splitlines() if "line-7.part-12" in text)
+    assert (line["method"], line["route"], line["status"]) == ("GET", "/v1/domains", 200)
     repeated = [
         service.enroll("carpet", [NORMAL[12]], headers={"Idempotency-Key": "one"}).json() for _ in range(2)
     ]
@@ -57,6 +62,8 @@ def test_only_the_host_that_was_named_is_listened_on(service: Service) -> None:
     ours = set(map(int, _children(service.process.pid)))
     names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in ours if Path(f"/proc/{pid}").exists()}
     assert not any("haproxy" in name for name in names), names
+    service_ports = {p for host, _, p in listening if host == "127.0.0.1"}
+    assert "8000" not in service_ports - {port}, "Serve's own proxy"
     # Serve's own gRPC ingress stays closed; between replicas Ray's ports ask for the token.
     assert not [p for _, _, p in listening if p == "9000"]
     _check_replica_ports(service, table)
@@ -97,6 +104,19 @@ def test_a_killed_scorer_is_not_seen_by_any_client(service: Service) -> None:
         wait_for(lambda: len(made.answers) >= so_far + 60)
     assert made.failed == []
     wait_for(lambda: len(set(service.replicas("Scorer")) - {victim}) == 2)
+
+
+def test_a_killed_ingress_closes_the_port_to_nobody(service: Service) -> None:
+    victim = service.replicas("Ingress")[0]
+    with load(lambda: service.score("carpet", DEFECT), clients=4) as made:
+        wait_for(lambda: len(made.answers) >= 20)
+        os.kill(victim, signal.SIGKILL)
+        so_far = len(made.answers)
+        wait_for(lambda: len(made.answers) >= so_far + 60)
+    # What it had in its hands is lost, for the client's library to ask again; nobody is refused.
+    assert len(made.failed) <= 4
+    assert not any("refused" in failure for failure in made.failed)
+    wait_for(lambda: len(set(service.replicas("Ingress")) - {victim}) == 2)
 
 
 def test_a_killed_keeper_carries_an_enrolment_out_once(service: Service) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import zipfile
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -75,18 +76,27 @@ def test_thumbnails_are_kept_for_the_newest_state_and_bounded() -> None:
     assert kept.get("e", 1, "b", 32) == b"y" * 60
 
 
+@pytest.fixture
+def loggers() -> Iterator[None]:
+    """As they were, afterwards."""
+    found = [logging.getLogger(name) for name in ("dgad", "serve", "uvicorn.error")]
+    before = [(list(logger.handlers), logger.level, logger.propagate) for logger in found]
+    yield
+    for logger, (handlers, level, propagate) in zip(found, before, strict=True):
+        logger.handlers[:], logger.level, logger.propagate = handlers, level, propagate
+
+
+@pytest.mark.usefixtures("loggers")
 def test_log_lines_are_json_with_their_fields() -> None:
     stream = io.StringIO()
-    handler = log_to(stream)
+    log_to(io.StringIO())
+    log_to(stream)
+    ACCESS.info("request", extra={"fields": {"request_id": "r", "status": 200}})
     try:
-        ACCESS.info("request", extra={"fields": {"request_id": "r", "status": 200}})
-        try:
-            raise ValueError("wrong\nline")
-        except ValueError:
-            logging.getLogger("dgad.serve").exception("broke")
-    finally:
-        logging.getLogger("dgad.serve").removeHandler(handler)
-        logging.getLogger("dgad.serve").propagate = True
+        raise ValueError("wrong\nline")
+    except ValueError:
+        logging.getLogger("serve.replica").exception("broke")
+    logging.getLogger("uvicorn.error").info("began")  # of no use to anybody
     first, second = (json.loads(line) for line in stream.getvalue().splitlines())
     assert (first["message"], first["request_id"], first["status"]) == ("request", "r", 200)
     assert first["at"].endswith("Z")
