@@ -277,7 +277,8 @@ def anomalib(
         "std": method.backbone.std.flatten().tolist(),
     }
     (folder / "settings.json").write_text(json.dumps(settings))
-    save_file(method.backbone.body.state_dict(), folder / "weights.safetensors")
+    weights = {name: value.contiguous() for name, value in method.backbone.body.state_dict().items()}
+    save_file(weights, folder / "weights.safetensors")
     (folder / "references").mkdir()
     for path in photographs.references:
         (folder / "references" / path.name).write_bytes(path.read_bytes())
