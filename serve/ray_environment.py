@@ -5,7 +5,8 @@ user code, router and replica in one event loop, save a third of the time that S
 
 No HAProxy (`RAY_SERVE_ENABLE_HA_PROXY`): its statistics and metrics listen on every interface whatever
 `host` says (haproxy_templates.py of Ray 2.60: `bind *:stats_port`, `bind :metrics_port`), and it makes
-every replica listen on every interface too. Nor direct ingress, which gives every replica its own port.
+every replica listen on every interface too. Nor direct ingress, which gives every replica its own port: on
+one machine ingresses listen by themselves (`serve.listening`).
 """
 
 import os
@@ -21,6 +22,8 @@ SERVE_ENVIRONMENT: Mapping[str, str] = {
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     # Every line would be written twice, to Serve's own files and to the worker's.
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    # Between two layers OpenMP's threads wait awake; between two batches they leave the cores to decoding.
+    "GOMP_SPINCOUNT": "1000",
 }
 
 LOGGING = {"enable_access_log": False, "log_level": "WARNING"}

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dgad.errors import UserError
 from serve.backend import Outcome, Query, Threshold
@@ -16,6 +16,9 @@ from serve.logs import log_to_worker
 from serve.metrics import ServiceMetrics
 from serve.ray_backend import WrongSize
 from serve.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from serve.scoring import SurfaceScorer
 
 logger = logging.getLogger(__name__)
 
@@ -27,28 +30,33 @@ class ScorerReplica:
     """Constructed, it is warm: Serve sends it nothing before."""
 
     def __init__(self, settings: ServeSettings) -> None:
+        log_to_worker()
+        self._metrics = ServiceMetrics()
+        # One thread, since one batch at a time uses all that the machine has; and everything in it, since
+        # OpenMP keeps a pool for each that ever computed, and with more threads than cores none waits awake.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="score")
+        self._scorer = self._thread.submit(self._loaded, settings).result()
+        self._size_px = int(self._scorer.about["image_size_px"])
+        self._batches = Batcher[Query, Outcome | UserError](
+            self._score, max_size=settings.batch_size, wait_s=settings.batch_wait_ms / 1000
+        )
+        self._num_failures = 0
+
+    def _loaded(self, settings: ServeSettings) -> "SurfaceScorer":
         import torch
 
         from serve.scoring import SurfaceScorer
 
-        log_to_worker()
-        self._metrics = ServiceMetrics()
         torch.set_num_threads(_num_threads(settings))
-        self._scorer = SurfaceScorer(
+        scorer = SurfaceScorer(
             local_bundle(settings.bundle),
             settings.store,
             device=settings.device,
             max_resident_domains=settings.max_resident_domains,
             on_state=self._metrics.state,
         )
-        self._scorer.warm()
-        self._size_px = int(self._scorer.about["image_size_px"])
-        # One thread, since one batch at a time uses all that the machine has.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="score")
-        self._batches = Batcher[Query, Outcome | UserError](
-            self._score, max_size=settings.batch_size, wait_s=settings.batch_wait_ms / 1000
-        )
-        self._num_failures = 0
+        scorer.warm()
+        return scorer
 
     async def score(self, queries: Sequence[Query]) -> list[Outcome | WrongSize | UserError]:
         """One answer per query, of any domains; in one batch with what other callers have waiting."""

@@ -78,10 +78,10 @@ def decode_image(data: bytes, path: str, limits: DecodeLimits = DEFAULT_LIMITS) 
     """
     image = _open(data, path, limits)
     try:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith(("I", "F")):
-            return Image.fromarray(_wide_grey_to_uint8(upright, path)).convert("RGB")
-        return _to_rgb(upright)
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode.startswith(("I", "F")):
+            return Image.fromarray(_wide_grey_to_uint8(image, path)).convert("RGB")
+        return _to_rgb(image)
     except _DECODER_ERRORS as error:
         raise _damaged(path, error) from None
 
@@ -91,11 +91,12 @@ def decode_mask(data: bytes, path: str, limits: DecodeLimits = DEFAULT_LIMITS) -
     image = _open(data, path, limits)
     threshold = 127 if image.format == "JPEG" else 0
     try:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("LA", "La"):
-            upright = upright.convert("L")
-        elif upright.mode not in ("1", "L") and not upright.mode.startswith(("I", "F")):
-            upright = _to_rgb(upright)
+        ImageOps.exif_transpose(image, in_place=True)
+        upright: Image.Image = image
+        if image.mode in ("LA", "La"):
+            upright = image.convert("L")
+        elif image.mode not in ("1", "L") and not image.mode.startswith(("I", "F")):
+            upright = _to_rgb(image)
         pixels = np.asarray(upright)
     except _DECODER_ERRORS as error:
         raise _damaged(path, error) from None
@@ -141,7 +142,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     """8-bit RGB without alpha; a palette may hold transparency of its own, so it goes by RGBA."""
     if image.mode in ("P", "PA", "La", "RGBa"):
         image = image.convert("RGBA")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
 def _wide_grey_to_uint8(image: Image.Image, path: str) -> npt.NDArray[np.uint8]:

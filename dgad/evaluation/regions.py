@@ -36,12 +36,12 @@ def regions(
     labels, count = ndimage.label(marked, structure=_TOUCHING)
     if count == 0:
         return ()
-    peaks = ndimage.maximum(heat_SS, labels, range(1, count + 1))
     boxes = ndimage.find_objects(labels)
-    highest = sorted(range(count), key=lambda i: (-float(peaks[i]), i))[:MAX_REGIONS]
+    # Within its box: `ndimage.maximum` would sort the whole map.
+    peaks = [float(heat_SS[box][labels[box] == i].max()) for i, box in enumerate(boxes, 1)]
+    highest = sorted(range(count), key=lambda i: (-peaks[i], i))[:MAX_REGIONS]
     return tuple(
-        _region(boxes[i], float(peaks[i]), heat_SS.shape, width_px=width_px, height_px=height_px)
-        for i in highest
+        _region(boxes[i], peaks[i], heat_SS.shape, width_px=width_px, height_px=height_px) for i in highest
     )
 
 

@@ -31,7 +31,7 @@ class Backbone(nn.Module):
     patch that is nearest to their size, so that every pixel is seen and every token is a whole patch.
 
     Scoring a query must not depend on its batch, and an episode is too small for batch statistics.
-    Maps lie in memory channels last: convolutions are a quarter quicker so on a CPU, and patches need no copy.
+    Maps lie in memory channels last: a CPU convolves a quarter quicker so, and patches need no copy.
     Raises `SettingsError` for levels that the model has not, `WeightsError` for weights that cannot be had.
     """
 

@@ -106,7 +106,8 @@ def test_services_that_ended_are_forgotten() -> None:
     pid = os.getpid()
     began = process_began(pid)
     assert began is not None
-    common = {"url": "u", "dashboard_url": "d", "token_file": "t", "logs_folder": "l", "bundle": "b", "store": "s"}
+    common = {"url": "u", "dashboard_url": "d", "token_file": "t", "bundle": "b", "store": "s"}
+    common |= {"logs_folder": "l"}
     remember(Running(port=2, pid=pid, began=began, **common))
     remember(Running(port=3, pid=pid, began="another process of this number", **common))
     assert [s.port for s in services()] == [2]
