@@ -1,4 +1,4 @@
-"""A service on a Ray of several nodes: deployed, scaled under load, rolled out, ended; by `serve deploy` too."""
+"""A service on a Ray of several nodes: deployed, scaled under load, rolled out, ended; `serve deploy` too."""
 
 import json
 import os
