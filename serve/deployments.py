@@ -52,7 +52,8 @@ def application(settings: ServeSettings) -> "Application":
     scorer = _deployment(
         ScorerReplica,
         name=SCORER,
-        ray_actor_options={"num_cpus": 1, **scorer_share},
+        # Half of what it uses, so that in a roll-out, when there are twice as many, all find room.
+        ray_actor_options={"num_cpus": 0.5, **scorer_share},
         graceful_shutdown_timeout_s=settings.request_timeout_s + 10,
         **_scaling(settings),
         **_surge(),

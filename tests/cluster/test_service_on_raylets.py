@@ -50,6 +50,11 @@ class Desk:
         """Of the defective photograph."""
         return self.ask("POST", "/v1/domains/belt/score", data=DEFECT)
 
+    def score_many(self) -> requests.Response:
+        """More than one batch, so that a few clients are work for more than one scorer."""
+        form = [("files", (f"{i}.png", DEFECT, "image/png")) for i in range(40)]
+        return self.ask("POST", "/v1/domains/belt/score", files=form)
+
     def ask(self, method: str, path: str, **options: object) -> requests.Response:
         """A new connection each time."""
         with requests.Session() as session:
@@ -88,7 +93,7 @@ def test_a_service_on_a_cluster_and_an_object_store(tmp_path: Path, s3: S3Server
         assert desk.score().json()["num_references"] == len(NORMAL)
 
         assert desk.num_scorers() == 1
-        with load(desk.score, clients=12) as made:
+        with load(desk.score_many, clients=3) as made:
             wait_for(lambda: desk.num_scorers() == 2, timeout_s=180)
             rolled = json.loads(desk("deploy", "--bundle", second, *service, *where, "--json"))
             wait_for(lambda: made.values("bundle_id")[-4:] == [rolled["bundle_id"]] * 4)

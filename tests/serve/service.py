@@ -102,11 +102,22 @@ def _first_line(process: "subprocess.Popen[str]", log: Path) -> str:
     raise AssertionError(f"The service did not start: {log.read_text()}")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What is kept of a response, which would keep its connection open."""
+
+    status_code: int
+    text: str
+
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
 @dataclasses.dataclass
 class Load:
     """Clients that ask one after the other, until told to stop."""
 
-    answers: list[requests.Response | Exception] = dataclasses.field(default_factory=list)
+    answers: list[Answer | Exception] = dataclasses.field(default_factory=list)
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     @property
@@ -130,7 +141,8 @@ def load(ask: Callable[[], requests.Response], *, clients: int, pause_s: float =
     def client() -> None:
         while not made.stop.is_set():
             try:
-                made.answers.append(ask())
+                response = ask()
+                made.answers.append(Answer(status_code=response.status_code, text=response.text))
             except requests.RequestException as error:
                 made.answers.append(error)
             time.sleep(pause_s)
