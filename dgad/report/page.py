@@ -25,6 +25,8 @@ from dgad.report.tables import (
     DEPLOY,
     FEWEST_DOMAINS_FOR_A_TEST,
     METRIC_TITLES,
+    LeaderboardRow,
+    best_row,
     is_comparer,
     optimism,
     read_named_records,
@@ -98,6 +100,7 @@ def render(
         plots={plot.name: plot for plot in drawn},
         uri=_svg_uri,
         verdict=verdict(rows, records),
+        leader=_leader(rows),
         rows=rows,
         tables=found.tables,
         titles=METRIC_TITLES,
@@ -120,6 +123,12 @@ def render(
         few_domains=FEWEST_DOMAINS_FOR_A_TEST,
         written_at=utc_now(),
     )
+
+
+def _leader(rows: Sequence[LeaderboardRow]) -> str | None:
+    """The trained comparer with the best figure."""
+    best = best_row(rows)
+    return best.label.partition(" [")[0] if best is not None and is_comparer(best.label) else None
 
 
 def _svg_uri(plot: Plot) -> str:

@@ -148,6 +148,16 @@ def test_a_bundle_that_was_not_trained_is_not_said_to_be(run):
     assert "trained on all" not in text
 
 
+def test_a_bundle_of_another_comparer_than_the_best_is_explained(run):
+    make_run(run)
+    assert "did better here" not in Page(write_report(run).read_text()).text
+    summary = read_summary(run)
+    other = dataclasses.replace(summary.bundle, method="comparer:paper")
+    write_summary(run, dataclasses.replace(summary, bundle=other))
+    text = Page(write_report(run).read_text()).text
+    assert "It is the first comparer that the study names. comparer did better here; to bundle that" in text
+
+
 def test_other_protocols_and_pareto_fronts_have_tables_of_their_own(run):
     records = make_records()
     oracle = [make_record("comparer", d, seed=9, quality=9.0) for d in DOMAINS]
