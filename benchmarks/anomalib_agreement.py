@@ -115,7 +115,8 @@ def run_anomalib(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "settings.json").write_text(json.dumps(settings))
-        save_file(method.backbone.body.state_dict(), folder / "weights.safetensors")
+        weights = {name: value.contiguous() for name, value in method.backbone.body.state_dict().items()}
+        save_file(weights, folder / "weights.safetensors")
         images = {"references": references, "queries": queries}
         normalised = {k: method.backbone.normalised(v.images).contiguous() for k, v in images.items()}
         save_file(normalised, folder / "images.safetensors")

@@ -24,7 +24,9 @@ trials: 10
 image_size_px: 64
 weights: none
 num_references: 4
+spaces: {comparer: {num_steps: 120}}
 """
+"""Long enough for workers to join, and for what needs it running."""
 
 
 class Laptop:
@@ -68,13 +70,13 @@ class Laptop:
         return {p.parent.name: p.stat().st_mtime_ns for p in self.runs.glob(".shared/fits/*/fit.json")}
 
 
-def kill_raylet(hosts: Hosts, index: int) -> None:
-    """SIGKILL the raylet of a host, as a machine that fails would end."""
+def raylet(hosts: Hosts, index: int) -> int | None:
+    """Process id of the raylet of a host, once it has joined."""
     for pid in hosts.pids(index):
-        if b"/raylet/raylet" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]:
-            os.kill(pid, signal.SIGKILL)
-            return
-    raise AssertionError(f"No raylet runs on host {index}.")
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if b"/raylet/raylet" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]:
+                return pid
+    return None
 
 
 def kill_host(hosts: Hosts, index: int) -> None:
@@ -105,11 +107,10 @@ def test_a_study_goes_to_the_cluster_survives_a_worker_and_comes_home(
         assert "To watch: dgad-tune logs far -f --cluster" in said
 
         deadline = time.monotonic() + 300
-        while len(laptop.stamps()) < 4:
+        while len(laptop.stamps()) < 4 or (worker := raylet(hosts, 1)) is None:
             assert time.monotonic() < deadline, laptop("logs", "far", *cluster)
             time.sleep(0.5)
-        before = laptop.stamps()
-        kill_raylet(hosts, 1)
+        os.kill(worker, signal.SIGKILL)  # as a machine that fails would end
 
         # The study runs for a minute or two: what needs it running comes first.
         assert "far still runs on this cluster" in laptop("down", *cluster, expect=2)
