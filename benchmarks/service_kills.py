@@ -16,6 +16,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.serve.service import Service, load, running_service, wait_for
 from tests.serve.surfaces import bundled, photographs
