@@ -11,7 +11,7 @@ from dgad.references.domain import Change, DomainSettings, Enrolment, Upload
 from serve.backend import Backend, BusyError, Outcome, Query, Recent, Threshold, TimedOutError
 from serve.batching import Batcher
 from serve.enrolment import Writer
-from serve.scoring import SurfaceScorer
+from serve.scoring import warm_scorer
 from serve.settings import ServeSettings
 from serve.watch import Watch, seen
 
@@ -32,28 +32,16 @@ class InProcessBackend(Backend):
     def __init__(self, settings: ServeSettings) -> None:
         """Loads and warms the bundle, and finishes what a killed writer had begun."""
         self._settings = settings
-        # One thread each: a batch, as an enrolment, uses all cores by itself. Whatever a thread computes is
-        # done there from the beginning: OpenMP keeps a pool for each thread that ever did.
+        # One thread each: a batch, as an enrolment, uses all cores by itself.
         self._score_thread = ThreadPoolExecutor(1, thread_name_prefix="score")
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
-        self._scorer = self._score_thread.submit(self._loaded, settings).result()
+        self._scorer = self._score_thread.submit(warm_scorer, settings).result()
         self._writer = Writer(settings.bundle, settings.store, device=settings.device, limits=settings.limits)
         self._watch = Watch()
         self._num_writes = 0
         self._batches = Batcher[Query, Outcome | UserError](
             self._score_batch, max_size=settings.batch_size, wait_s=settings.batch_wait_ms / 1000
         )
-
-    @staticmethod
-    def _loaded(settings: ServeSettings) -> SurfaceScorer:
-        scorer = SurfaceScorer(
-            settings.bundle,
-            settings.store,
-            device=settings.device,
-            max_resident_domains=settings.max_resident_domains,
-        )
-        scorer.warm()
-        return scorer
 
     def close(self) -> None:
         """Let what has begun end, and nothing else begin."""

@@ -10,7 +10,6 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 from dgad.errors import ClusterError, SettingsError
@@ -50,16 +49,6 @@ class Listener:
                 return
             with who, contextlib.suppress(OSError):  # it has gone meanwhile
                 socket.send_fds(who, [b"."], [self._socket.fileno()])
-
-
-@contextlib.contextmanager
-def listening(host: str, port: int) -> Iterator[Listener]:
-    """A `Listener`, closed on the way out."""
-    listener = Listener(host, port)
-    try:
-        yield listener
-    finally:
-        listener.close()
 
 
 def handed_socket(path: str) -> socket.socket:

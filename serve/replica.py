@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from dgad.errors import UserError
 from serve.backend import Outcome, Query, Threshold
 from serve.batching import Batcher
-from serve.bundle_place import local_bundle
 from serve.logs import log_to_worker
 from serve.metrics import ServiceMetrics
 from serve.ray_backend import WrongSize
@@ -32,8 +31,7 @@ class ScorerReplica:
     def __init__(self, settings: ServeSettings) -> None:
         log_to_worker()
         self._metrics = ServiceMetrics()
-        # One thread, since one batch at a time uses all that the machine has; and everything in it, since
-        # OpenMP keeps a pool for each that ever computed, and with more threads than cores none waits awake.
+        # One thread, since one batch at a time uses all that the machine has.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="score")
         self._scorer = self._thread.submit(self._loaded, settings).result()
         self._size_px = int(self._scorer.about["image_size_px"])
@@ -45,18 +43,10 @@ class ScorerReplica:
     def _loaded(self, settings: ServeSettings) -> "SurfaceScorer":
         import torch
 
-        from serve.scoring import SurfaceScorer
+        from serve.scoring import warm_scorer
 
         torch.set_num_threads(_num_threads(settings))
-        scorer = SurfaceScorer(
-            local_bundle(settings.bundle),
-            settings.store,
-            device=settings.device,
-            max_resident_domains=settings.max_resident_domains,
-            on_state=self._metrics.state,
-        )
-        scorer.warm()
-        return scorer
+        return warm_scorer(settings, self._metrics.state)
 
     async def score(self, queries: Sequence[Query]) -> list[Outcome | WrongSize | UserError]:
         """One answer per query, of any domains; in one batch with what other callers have waiting."""

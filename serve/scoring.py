@@ -26,7 +26,9 @@ from dgad.methods.base import Scores
 from dgad.references.domain import Change
 from dgad.references.store import ReferenceStore
 from serve.backend import Outcome, Query, Threshold, Verdict
+from serve.bundle_place import local_bundle
 from serve.enrolled_states import EnrolledStates, State, threshold_of
+from serve.settings import ServeSettings
 
 CACHE_BYTES = 256 * 2**20
 """Of features. References are kept as states, so it needs to hold the queries of a batch and little more;
@@ -205,6 +207,25 @@ class SurfaceScorer:
             return state
         self._on_state("made")
         return self._states.fetched_or_made(domain, change.references, change.settings)
+
+
+def warm_scorer(
+    settings: ServeSettings, on_state: Callable[[StateSource], None] = lambda source: None
+) -> SurfaceScorer:
+    """The scorer of these settings, warm; to be made by the thread that will score.
+
+    OpenMP keeps a pool for each that ever computed, and with more threads than cores none of them waits awake
+    between two layers.
+    """
+    scorer = SurfaceScorer(
+        local_bundle(settings.bundle),
+        settings.store,
+        device=settings.device,
+        max_resident_domains=settings.max_resident_domains,
+        on_state=on_state,
+    )
+    scorer.warm()
+    return scorer
 
 
 def _image_set(queries: Sequence[Query]) -> ImageSet:

@@ -78,12 +78,11 @@ class Backbone(nn.Module):
 
     def forward(self, images_N3SS: Tensor) -> list[Tensor]:
         """uint8 images to maps (N, C_i, h_i, w_i), one per stride."""
-        pixels = self.normalised(images_N3SS).contiguous(memory_format=torch.channels_last)
-        maps = self.body(pixels)
+        maps = self.body(_channels_last(self.normalised(images_N3SS)))
         assert isinstance(maps, list)
         if self._channels_last:
             maps = [m.permute(0, 3, 1, 2) for m in maps]
-        return [m.contiguous(memory_format=torch.channels_last) for m in maps]
+        return [_channels_last(m) for m in maps]
 
     def normalised(self, images_N3SS: Tensor) -> Tensor:
         """uint8 images as the body takes them: float32, resized and normalised as the model wants."""
@@ -125,20 +124,15 @@ class FrozenFeatures:
     def maps(self, images: ImageSet, batch_size: int = 16) -> list[Tensor]:
         """Maps (N, C_i, h_i, w_i) on the device, one per stride."""
         if not images.keys:
-            return [
-                torch.cat(level).contiguous(memory_format=torch.channels_last)
-                for level in zip(*self._compute(images, batch_size), strict=True)
-            ]
+            levels = zip(*self._compute(images, batch_size), strict=True)
+            return [_channels_last(torch.cat(level)) for level in levels]
         rows: list[list[Tensor] | None] = [self._kept(key) for key in images.keys]
         missing = [i for i, row in enumerate(rows) if row is None]
         for i, row in zip(missing, self._compute_and_keep(images.take(missing), batch_size), strict=True):
             rows[i] = row
         complete = [row for row in rows if row is not None]
-        # As the backbone gives them, wherever they come from: results are the same to the last bit.
-        return [
-            torch.stack([row[i] for row in complete]).contiguous(memory_format=torch.channels_last)
-            for i in range(len(self.backbone.strides))
-        ]
+        # Wherever a map comes from it lies in memory as the backbone gives it: what follows rounds alike.
+        return [_channels_last(torch.stack(level)) for level in zip(*complete, strict=True)]
 
     @torch.no_grad()
     def prepare(self, images: ImageSet, batch_size: int = 16) -> None:
@@ -172,6 +166,11 @@ class FrozenFeatures:
     def _compute(self, images: ImageSet, batch_size: int) -> Iterator[list[Tensor]]:
         for chunk in torch.split(images.images, batch_size):
             yield self.backbone(chunk.to(self.device))
+
+
+def _channels_last(map_NChw: Tensor) -> Tensor:
+    """The same values in that order of memory; not copied where they lie so already."""
+    return map_NChw.contiguous(memory_format=torch.channels_last)
 
 
 def check_strides(settings: FeatureSettings, strides: Sequence[int]) -> None:

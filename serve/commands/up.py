@@ -1,5 +1,6 @@
 """`dgad-serve up`."""
 
+import contextlib
 import json
 import signal
 from typing import TYPE_CHECKING
@@ -27,10 +28,10 @@ def up_command(settings: ServeSettings, as_json: bool) -> None:
     It listens on loopback and needs no key there; with another --host every request needs one, and a first
     key is made and shown once.
     """
-    from serve.listening import listening
+    from serve.listening import Listener
 
     # First of all, since torch takes seconds to import.
-    with listening(settings.host, settings.port) as listener:
+    with contextlib.closing(Listener(settings.host, settings.port)) as listener:
         _serve(settings, listener, as_json)
 
 

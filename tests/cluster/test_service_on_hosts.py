@@ -1,14 +1,12 @@
 """A service put by `dgad-serve deploy --cluster` on hosts of their own namespaces, and asked from outside."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import requests
 
+from tests.cluster.commands import output_of
 from tests.cluster.hosts import Hosts, permitted, three_hosts
 from tests.serve.surfaces import bundled, photographs
 
@@ -34,22 +32,10 @@ class Laptop:
         return self._run("-c", "from ray.scripts.scripts import main; main()", *arguments)
 
     def _run(self, *arguments: object, expect: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, *map(str, arguments)],
-            env={
-                **os.environ,
-                **self.hosts.environment,
-                "PYTHONPATH": str(_ROOT),
-                "DGAD_API_KEY": self.key,
-            },
-            cwd=self.hosts.laptop_home,
-            capture_output=True,
-            text=True,
-            timeout=400,
-        )
-        assert done.returncode == expect, f"{arguments}: {done.stdout}{done.stderr}"
-        assert self.hosts.token_file.read_text().strip() not in done.stdout + done.stderr
-        return done.stdout if expect == 0 else done.stderr
+        environment = {**self.hosts.environment, "PYTHONPATH": str(_ROOT), "DGAD_API_KEY": self.key}
+        said = output_of(*arguments, environment=environment, folder=self.hosts.laptop_home, expect=expect)
+        assert self.hosts.token_file.read_text().strip() not in said
+        return said
 
 
 @pytest.mark.timeout(900)

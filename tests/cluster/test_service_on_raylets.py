@@ -1,9 +1,7 @@
 """A service on a Ray of several nodes: deployed, scaled under load, rolled out, ended; `serve deploy` too."""
 
 import json
-import os
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,9 +10,10 @@ import pytest
 import requests
 
 from cluster.tokens import Token
+from tests.cluster.commands import output_of
 from tests.cluster.ray_nodes import RayNodes, ray_nodes
 from tests.s3_server import S3Server
-from tests.serve.service import load, wait_for
+from tests.serve.service import load, running_replicas, serve_details, wait_for
 from tests.serve.surfaces import bundled, photographs
 
 NORMAL, DEFECT = photographs(8), photographs(1, defect=True, seed=9)[0]
@@ -34,17 +33,8 @@ class Desk:
 
     def run(self, *arguments: object, expect: int = 0) -> str:
         """The same of any Python."""
-        done = subprocess.run(
-            [sys.executable, *map(str, arguments)],
-            env={**os.environ, **self._environment},
-            cwd=self._environment["HOME"],
-            capture_output=True,
-            text=True,
-            timeout=400,
-        )
-        assert done.returncode == expect, f"{arguments}: {done.stdout}{done.stderr}"
-        assert "Traceback" not in done.stderr
-        return done.stdout
+        home = Path(self._environment["HOME"])
+        return output_of(*arguments, environment=self._environment, folder=home, expect=expect)
 
     def score(self) -> requests.Response:
         """Of the defective photograph."""
@@ -63,13 +53,8 @@ class Desk:
 
     def num_scorers(self) -> int:
         """That take questions."""
-        answer = requests.get(
-            f"{self.nodes.url}/api/serve/applications/",
-            headers={"Authorization": Token(value=self.nodes.token, source="file").authorization},
-            timeout=60,
-        )
-        replicas = answer.json()["applications"]["dgad"]["deployments"]["Scorer"]["replicas"]
-        return sum(replica["state"] == "RUNNING" for replica in replicas)
+        details = serve_details(self.nodes.url, Token(value=self.nodes.token, source="file"))
+        return len(running_replicas(details, "Scorer"))
 
 
 @pytest.mark.timeout(900)

@@ -57,14 +57,28 @@ class Service:
 
     def replicas(self, deployment: str) -> list[int]:
         """Process ids of its running replicas."""
+        return running_replicas(self.serve_details(), deployment)
+
+    def serve_details(self) -> dict[str, Any]:
+        """What Serve says of itself."""
         token = Token(value=Path(self.running.token_file).read_text().strip(), source="file")
-        answer = requests.get(
-            f"{self.told['dashboard_url']}/api/serve/applications/",
-            headers={"Authorization": token.authorization},
-            timeout=60,
-        )
-        details = answer.json()["applications"]["dgad"]["deployments"][deployment]["replicas"]
-        return sorted(r["pid"] for r in details if r["state"] == "RUNNING")
+        return serve_details(str(self.told["dashboard_url"]), token)
+
+
+def serve_details(dashboard_url: str, token: Token) -> dict[str, Any]:
+    """What Serve on that Ray says of itself."""
+    answer = requests.get(
+        f"{dashboard_url}/api/serve/applications/",
+        headers={"Authorization": token.authorization},
+        timeout=60,
+    )
+    return dict(answer.json())
+
+
+def running_replicas(details: dict[str, Any], deployment: str) -> list[int]:
+    """Process ids of a deployment's running replicas."""
+    replicas = details["applications"]["dgad"]["deployments"][deployment]["replicas"]
+    return sorted(r["pid"] for r in replicas if r["state"] == "RUNNING")
 
 
 @contextlib.contextmanager

@@ -6,10 +6,11 @@ import http.client
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 from serve.http_server import HttpServer
-from serve.listening import handed_socket, listening
+from serve.listening import Listener, handed_socket
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -26,9 +27,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"%06d" % size})
 
 
-@contextlib.asynccontextmanager
+@asynccontextmanager
 async def serving() -> AsyncIterator[tuple[HttpServer, int, str]]:
-    with listening("127.0.0.1", 0) as listener:
+    with closing(Listener("127.0.0.1", 0)) as listener:
         server = HttpServer(app, handed_socket(listener.path))
         await server.start()
         try:
@@ -65,13 +66,14 @@ def test_headers_without_end_are_cut_off() -> None:
             with contextlib.suppress(ConnectionError):
                 for _ in range(40):
                     client.sendall(b"X-A: " + b"a" * 8000 + b"\r\n")
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(ConnectionError):  # the answer may be lost with the connection
                 return client.recv(1000)
-        return b"HTTP/1.1 400 (the answer was lost with the connection)"
+        return b""
 
     async def check() -> None:
         async with serving() as (_, port, _path):
-            assert (await asyncio.to_thread(endless, port)).startswith(b"HTTP/1.1 400")
+            answer = await asyncio.to_thread(endless, port)
+            assert not answer or answer.startswith(b"HTTP/1.1 400")
             assert await asked(port) == (200, b"000000")
 
     asyncio.run(check())

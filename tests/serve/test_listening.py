@@ -4,12 +4,13 @@ import socket
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from dgad.errors import ClusterError, SettingsError
-from serve.listening import handed_socket, listening
+from serve.listening import Listener, handed_socket
 
 CHILD = """
 import sys
@@ -28,7 +29,7 @@ def ask(port: int) -> bytes:
 
 
 def test_another_process_accepts_and_its_death_closes_nothing() -> None:
-    with listening("127.0.0.1", 0) as listener:
+    with closing(Listener("127.0.0.1", 0)) as listener:
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, listener.path],
             stdin=subprocess.PIPE,
@@ -56,17 +57,17 @@ def test_another_process_accepts_and_its_death_closes_nothing() -> None:
 
 
 def test_nobody_else_may_have_it() -> None:
-    with listening("127.0.0.1", 0) as listener:
+    with closing(Listener("127.0.0.1", 0)) as listener:
         assert stat.S_IMODE(Path(listener.path).parent.stat().st_mode) == 0o700
 
 
 def test_what_cannot_be_listened_on_is_one_sentence() -> None:
-    with listening("127.0.0.1", 0) as listener:
+    with closing(Listener("127.0.0.1", 0)) as listener:
         sentence = rf"127\.0\.0\.1:{listener.port} cannot be listened on \(Address already in use\): name"
-        with pytest.raises(SettingsError, match=sentence), listening("127.0.0.1", listener.port):
+        with pytest.raises(SettingsError, match=sentence), closing(Listener("127.0.0.1", listener.port)):
             pass
-    with listening("127.0.0.1", listener.port) as again:  # what lingers is in nobody's way
+    with closing(Listener("127.0.0.1", listener.port)) as again:  # what lingers is in nobody's way
         assert again.port == listener.port
     for host, port in (("192.0.2.77", 0), ("127.0.0.1", 70_000), ("no such host", 0)):
-        with pytest.raises(SettingsError, match="cannot be listened on"), listening(host, port):
+        with pytest.raises(SettingsError, match="cannot be listened on"), closing(Listener(host, port)):
             pass

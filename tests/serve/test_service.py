@@ -62,8 +62,7 @@ def test_only_the_host_that_was_named_is_listened_on(service: Service) -> None:
     ours = set(map(int, _children(service.process.pid)))
     names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in ours if Path(f"/proc/{pid}").exists()}
     assert not any("haproxy" in name for name in names), names
-    service_ports = {p for host, _, p in listening if host == "127.0.0.1"}
-    assert "8000" not in service_ports - {port}, "Serve's own proxy"
+    assert not service.serve_details()["proxies"]
     # Serve's own gRPC ingress stays closed; between replicas Ray's ports ask for the token.
     assert not [p for _, _, p in listening if p == "9000"]
     _check_replica_ports(service, table)
@@ -96,27 +95,26 @@ def _check_replica_ports(service: Service, table: list[str]) -> None:
 
 
 def test_a_killed_scorer_is_not_seen_by_any_client(service: Service) -> None:
-    victim = service.replicas("Scorer")[0]
-    with load(lambda: service.score("carpet", DEFECT), clients=4) as made:
-        wait_for(lambda: len(made.answers) >= 20)
-        os.kill(victim, signal.SIGKILL)
-        so_far = len(made.answers)
-        wait_for(lambda: len(made.answers) >= so_far + 60)
-    assert made.failed == []
-    wait_for(lambda: len(set(service.replicas("Scorer")) - {victim}) == 2)
+    assert failed_while_killed(service, "Scorer") == []
 
 
 def test_a_killed_ingress_closes_the_port_to_nobody(service: Service) -> None:
-    victim = service.replicas("Ingress")[0]
+    # What it had in its hands is lost, for the client's library to ask again; nobody is refused.
+    failed = failed_while_killed(service, "Ingress")
+    assert len(failed) <= 4
+    assert not any("refused" in failure for failure in failed)
+
+
+def failed_while_killed(service: Service, deployment: str) -> list[str]:
+    """What four clients saw fail when one of two replicas was killed, before there were two again."""
+    victim = service.replicas(deployment)[0]
     with load(lambda: service.score("carpet", DEFECT), clients=4) as made:
         wait_for(lambda: len(made.answers) >= 20)
         os.kill(victim, signal.SIGKILL)
         so_far = len(made.answers)
         wait_for(lambda: len(made.answers) >= so_far + 60)
-    # What it had in its hands is lost, for the client's library to ask again; nobody is refused.
-    assert len(made.failed) <= 4
-    assert not any("refused" in failure for failure in made.failed)
-    wait_for(lambda: len(set(service.replicas("Ingress")) - {victim}) == 2)
+    wait_for(lambda: len(set(service.replicas(deployment)) - {victim}) == 2)
+    return made.failed
 
 
 def test_a_killed_keeper_carries_an_enrolment_out_once(service: Service) -> None:

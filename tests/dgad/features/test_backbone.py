@@ -111,7 +111,9 @@ def test_frozen_features_are_computed_once_per_image() -> None:
     kept = frozen.maps(images(5, keys=True).take([3, 1]))
     for p, f, k in zip(plain, first, kept, strict=True):
         torch.testing.assert_close(p, f)
-        torch.testing.assert_close(k, f[[3, 1]])
+        assert torch.equal(k, f[[3, 1]])
+        for found in (p, f, k):
+            assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize(
