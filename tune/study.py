@@ -202,13 +202,13 @@ def read_study(folder: Path) -> Study | None:
 
 def check_same(stored: Study, given: Mapping[str, Any], folder: Path) -> None:
     """Raise `SettingsError` where what was given differs from the study that is resumed."""
-    differences = []
-    for key, value in given.items():
-        if value is None:
-            continue
-        checked, kept = _checked(key, value, ""), getattr(stored, key)
-        if checked != kept:
-            differences.append(f"`{key}` is {_shown(kept)} there and {_shown(checked)} here")
+    checked = {k: _checked(k, v, "") for k, v in given.items() if v is not None}
+    dataclasses.replace(stored, **checked)  # a mistake is told as one, not as another study
+    differences = [
+        f"`{key}` is {_shown(kept)} there and {_shown(value)} here"
+        for key, value in checked.items()
+        if (kept := getattr(stored, key)) != value
+    ]
     if differences:
         raise SettingsError(
             f"The study `{stored.name}` in {folder} was started with other settings"

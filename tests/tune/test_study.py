@@ -82,6 +82,8 @@ def test_resuming_with_other_settings_says_what_differs(tmp_path: Path) -> None:
     check_same(study, {"trials": 8, "seed": None}, tmp_path)
     with pytest.raises(SettingsError, match=r"`trials` is 8 there and 12 here.*another --name"):
         check_same(study, {"trials": 12}, tmp_path)
+    with pytest.raises(SettingsError, match="`method` must be one of"):
+        check_same(study, {"methods": "comparrer"}, tmp_path)
 
 
 def test_what_a_study_narrows_is_kept_in_its_folder_and_compared_on_resuming(tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_what_a_study_narrows_is_kept_in_its_folder_and_compared_on_resuming(tmp
     with pytest.raises(SettingsError, match=r"`spaces` is .*stride: 16.* there and .*stride: 32.* here"):
         check_same(study, {"spaces": other}, tmp_path)
     with pytest.raises(SettingsError, match=r"`spaces` is {} there and {agg: {stride: 32}} here"):
-        check_same(Study(name="x"), {"spaces": {"agg": {"stride": 32}}}, tmp_path)
+        check_same(Study(name="x", methods=("agg",)), {"spaces": {"agg": {"stride": 32}}}, tmp_path)
 
 
 def test_a_study_that_narrows_nothing_says_nothing_of_it(tmp_path: Path) -> None:
