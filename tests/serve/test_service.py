@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,8 +42,8 @@ def test_what_was_acknowledged_is_in_every_next_answer(service: Service) -> None
     assert scored.headers["x-request-id"].count(",") == 0
     named = service.ask("GET", "/v1/domains", headers={"X-Request-Id": "line-7.part-12"})
     assert named.headers["x-request-id"] == "line-7.part-12"
-    logs = "".join(p.read_text() for p in Path(service.told["logs_folder"]).glob("worker-*.err"))
-    (line,) = (json.loads(text) for text in logs.splitlines() if "line-7.part-12" in text)
+    wait_for(lambda: bool(lines_about("line-7.part-12", service)))  # written after the answer, with its time
+    (line,) = lines_about("line-7.part-12", service)
     assert (line["method"], line["route"], line["status"]) == ("GET", "/v1/domains", 200)
     repeated = [
         service.enroll("carpet", [NORMAL[12]], headers={"Idempotency-Key": "one"}).json() for _ in range(2)
@@ -50,6 +51,13 @@ def test_what_was_acknowledged_is_in_every_next_answer(service: Service) -> None
     assert [r["repeated"] for r in repeated] == [False, True]
     wait_for(lambda: service.ask("GET", "/v1/domains/carpet").json()["recent"]["num_scores"] > 0)
     assert service.ask("GET", "/v1/domains/missing").status_code == 404
+
+
+def lines_about(request_id: str, service: Service) -> list[dict[str, Any]]:
+    logs = [p.read_text() for p in Path(service.told["logs_folder"]).glob("worker-*.err")]
+    # What follows a file's last line break is still being written.
+    whole = [line for log in logs for line in log.rpartition("\n")[0].splitlines()]
+    return [json.loads(line) for line in whole if request_id in line]
 
 
 def test_only_the_host_that_was_named_is_listened_on(service: Service) -> None:
