@@ -46,6 +46,7 @@ class HttpServer:
             server_header=False,
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # nothing is made of who asks
         )
         self._server = _Server(config)
         self._serving: asyncio.Task[None] | None = None

@@ -22,6 +22,9 @@ SERVE_ENVIRONMENT: Mapping[str, str] = {
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     # Every line would be written twice, to Serve's own files and to the worker's.
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    # Ten times a second, as they come, both would take a twentieth of a core with nothing to do.
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
     # Between two layers OpenMP's threads wait awake; between two batches they leave the cores to decoding.
     "GOMP_SPINCOUNT": "1000",
 }

@@ -77,8 +77,13 @@ def gaussian_smooth(
     offset = torch.arange(-radius, radius + 1, device=map_BSS.device, dtype=map_BSS.dtype)
     kernel = torch.exp(-0.5 * (offset / sigma_px) ** 2)
     kernel = kernel / kernel.sum()
-    padded = F.pad(map_BSS[:, None], (radius,) * 4, mode=border)
-    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[:, 0]
+    place_S = torch.arange(map_BSS.shape[-1], device=map_BSS.device, dtype=map_BSS.dtype)
+    # Which pixels each one is a mean of, K of them: a product with that is several times quicker than a
+    # convolution of maps that have one channel.
+    from_SK = F.pad(place_S[None], (radius, radius), mode=border)[0].long().unfold(0, len(kernel), 1)
+    mean_SS = map_BSS.new_zeros(len(place_S), len(place_S))
+    mean_SS.scatter_add_(1, from_SK, kernel.expand(len(place_S), -1))
+    return mean_SS @ map_BSS @ mean_SS.T
 
 
 class Comparer(nn.Module):

@@ -16,6 +16,7 @@ from dgad.domains.image_set import ImageSet
 from dgad.errors import DgadError, SettingsError, WeightsError
 from dgad.features.builtin import OTHERS, Builtin, read_builtin
 from dgad.features.cache import FeatureCache
+from dgad.features.fused import fused
 from dgad.features.levels import check_levels, level_strides
 from dgad.features.tokens import TokenMap, nearest_multiple, size_argument
 from dgad.settings import FeatureSettings
@@ -76,9 +77,11 @@ class Backbone(nn.Module):
         """Never leaves eval mode; gradients flow all the same."""
         return super().train(False)
 
-    def forward(self, images_N3SS: Tensor) -> list[Tensor]:
-        """uint8 images to maps (N, C_i, h_i, w_i), one per stride."""
-        maps = self.body(_channels_last(self.normalised(images_N3SS)))
+    def forward(self, images_N3SS: Tensor, body: nn.Module | None = None) -> list[Tensor]:
+        """uint8 images to maps (N, C_i, h_i, w_i), one per stride; by `body`, if one is given that does what
+        its own does."""
+        run = self.body if body is None else body
+        maps = run(_channels_last(self.normalised(images_N3SS)))
         assert isinstance(maps, list)
         if self._channels_last:
             maps = [m.permute(0, 3, 1, 2) for m in maps]
@@ -119,6 +122,7 @@ class FrozenFeatures:
         self.device = device
         self.lasting = lasting
         self.fingerprint = backbone.fingerprint()
+        self._body: nn.Module | None = None
 
     @torch.no_grad()
     def maps(self, images: ImageSet, batch_size: int = 16) -> list[Tensor]:
@@ -164,8 +168,10 @@ class FrozenFeatures:
         return None if any(k is None for k in kept) else [k for k in kept if k is not None]
 
     def _compute(self, images: ImageSet, batch_size: int) -> Iterator[list[Tensor]]:
+        if self._body is None:  # where all maps are kept already none is needed
+            self._body = fused(self.backbone.body)
         for chunk in torch.split(images.images, batch_size):
-            yield self.backbone(chunk.to(self.device))
+            yield self.backbone(chunk.to(self.device), self._body)
 
 
 def _channels_last(map_NChw: Tensor) -> Tensor:

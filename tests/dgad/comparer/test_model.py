@@ -165,12 +165,12 @@ def test_pixel_map_is_the_maximum_over_patches_that_contain_the_pixel() -> None:
     np.testing.assert_array_equal(own, expected)
 
 
-def test_smoothing_is_a_gaussian() -> None:
-    (map_BCSS,) = maps(1, (32,), seed=7)
-    own = gaussian_smooth(map_BCSS[:, 0], 2.0).numpy()
-    np.testing.assert_allclose(
-        own[0], gaussian_filter(map_BCSS[0, 0].numpy(), 2.0, mode="nearest", radius=6), rtol=1e-9
-    )
+@pytest.mark.parametrize(("border", "mode"), [("replicate", "nearest"), ("reflect", "mirror")])
+def test_smoothing_is_a_gaussian(border: str, mode: str) -> None:
+    (map_BCSS,) = maps(2, (32,), seed=7)
+    own = gaussian_smooth(map_BCSS[:, 0], 2.0, reach=4.0, border=border).numpy()
+    for found, map_SS in zip(own, map_BCSS[:, 0].numpy(), strict=True):
+        np.testing.assert_allclose(found, gaussian_filter(map_SS, 2.0, mode=mode, radius=8), rtol=1e-9)
 
 
 def test_score_pooling() -> None:

@@ -109,7 +109,7 @@ def extracted(
 ) -> tuple[list[Tensor], int]:
     """(maps out of a fresh cache in memory before that disk, images that the backbone was given)."""
     seen = []
-    body.body.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    body.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
     frozen = FrozenFeatures(body, FeatureCache(disk=disk), CPU, lasting=lasting)
     return frozen.maps(images), sum(seen)
 
