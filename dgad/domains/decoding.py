@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from dgad.domains.stored_png import stored_png
 from dgad.errors import ImageError
 from dgad.settings import require
 
@@ -76,7 +77,7 @@ def decode_image(data: bytes, path: str, limits: DecodeLimits = DEFAULT_LIMITS) 
 
     Grey of 16 or 32 bits is scaled by its type's full range, floats are taken as 0 to 1; alpha is dropped.
     """
-    image = _open(data, path, limits)
+    image = _open(data, path, limits, is_to_be_read=True)
     try:
         ImageOps.exif_transpose(image, in_place=True)
         if image.mode.startswith(("I", "F")):
@@ -88,7 +89,7 @@ def decode_image(data: bytes, path: str, limits: DecodeLimits = DEFAULT_LIMITS) 
 
 def decode_mask(data: bytes, path: str, limits: DecodeLimits = DEFAULT_LIMITS) -> npt.NDArray[np.bool_]:
     """Defect pixels, bool (H, W): those that are not black (in a JPEG: brighter than half)."""
-    image = _open(data, path, limits)
+    image = _open(data, path, limits, is_to_be_read=True)
     threshold = 127 if image.format == "JPEG" else 0
     try:
         ImageOps.exif_transpose(image, in_place=True)
@@ -114,12 +115,14 @@ def image_size(data: bytes, path: str, limits: DecodeLimits = DEFAULT_LIMITS) ->
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
-def _open(data: bytes, path: str, limits: DecodeLimits) -> Image.Image:
+def _open(data: bytes, path: str, limits: DecodeLimits, *, is_to_be_read: bool = False) -> Image.Image:
     """The image with its header read and its bounds checked, its pixels still encoded."""
     if len(data) > limits.max_bytes:
         raise ImageError(_too_many_bytes(path, len(data), limits.max_bytes))
     if not data:
         raise ImageError(f"{path} is empty; copy it again or remove it.")
+    if is_to_be_read:
+        data = stored_png(data, limits.max_pixels)
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError:

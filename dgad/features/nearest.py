@@ -21,8 +21,8 @@ def nearest_patches(
     patches about equally far may change places; the distance is computed from the pair that was chosen.
     A NaN is the nearest and the farthest of all. Holds O(1024 x tile) numbers.
     """
-    # Around the references' mean less cancels.
-    mean_C = reference_KC.nanmean(0)
+    # Around the references' mean less cancels; any other point will do where they have none.
+    mean_C = reference_KC.mean(0).nan_to_num(0.0, 0.0, 0.0)
     query, reference = query_QC - mean_C, reference_KC - mean_C
     sign = -1.0 if farthest else 1.0
     square_K = reference.square().sum(1)
