@@ -3,6 +3,8 @@
 Its maps are the network's own but for rounding (about 1e-6 of the largest value).
 """
 
+import copy
+import functools
 from collections import Counter
 
 import torch
@@ -48,8 +50,8 @@ def fused(network: nn.Module) -> nn.Module:
     if not _is_worth_it(network):
         return network
     try:
-        traced = fx.symbolic_trace(network)
-    except (fx.proxy.TraceError, TypeError):
+        traced = _traced(network)
+    except (fx.proxy.TraceError, TypeError, ValueError, NotImplementedError):  # as proxies refuse
         return network
     steps = [node for node in traced.graph.nodes if node.op == "call_module"]
     uses = Counter(str(node.target) for node in steps)
@@ -84,6 +86,34 @@ def _is_worth_it(network: nn.Module) -> bool:
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
         and any(type(module) is nn.BatchNorm2d for module in network.modules())
     )
+
+
+def _traced(network: nn.Module) -> fx.GraphModule:
+    """The network as the graph of its steps, with its own modules in it.
+
+    `fx.symbolic_trace` changes what calling any module does while it runs, also for other threads.
+    """
+    own = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    shell = copy.deepcopy(network, own)  # the tensors stay where they are
+    graph = fx.Graph()
+    tracer = fx.proxy.GraphAppendingTracer(graph)
+    for name, module in shell.named_modules():
+        if _is_step(module):
+            module.__dict__["forward"] = functools.partial(_step, tracer, name)
+    made = shell(fx.Proxy(graph.placeholder("images"), tracer))
+    graph.output(tracer.create_arg(made))
+    return fx.GraphModule(network, graph)
+
+
+def _is_step(module: nn.Module) -> bool:
+    """Whether it is taken as it is, and not by what it is made of."""
+    has_own = any(True for _ in (*module.parameters(recurse=False), *module.buffers(recurse=False)))
+    return has_own or not list(module.children())
+
+
+def _step(tracer: fx.proxy.TracerBase, name: str, *given: object) -> fx.Proxy:
+    made: fx.Proxy = tracer.create_proxy("call_module", name, given, {})
+    return made
 
 
 def _is_plain(module: nn.Module) -> bool:

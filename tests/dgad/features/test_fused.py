@@ -1,6 +1,7 @@
 """A network as a CPU runs it quickest gives the maps of the network, whatever shape it has."""
 
 import copy
+import threading
 
 import pytest
 import timm
@@ -117,3 +118,30 @@ class Looks(nn.Module):
 )
 def test_where_there_is_nothing_to_fuse_it_is_the_network_itself(network: nn.Module) -> None:
     assert fused(network.eval()) is network
+
+
+def test_other_threads_run_their_networks_meanwhile() -> None:
+    done = threading.Event()
+    faults: list[Exception] = []
+    num_runs = 0
+
+    def run() -> None:
+        nonlocal num_runs
+        other = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+        while not done.is_set():
+            try:
+                assert isinstance(other(torch.ones(1, 4)), Tensor)
+                num_runs += 1
+            except Exception as fault:
+                faults.append(fault)
+                return
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    network = drawn(timm.create_model("resnet18", features_only=True, out_indices=(1, 2)))
+    for _ in range(10):
+        fused(network)
+    done.set()
+    thread.join()
+    assert not faults
+    assert num_runs > 10
