@@ -51,9 +51,9 @@ def test_scores_are_the_same_without_a_cache_and_with_a_cold_and_a_warm_one(
     num_seen = [0]
     forward = Backbone.forward
 
-    def counted(self: Backbone, images: Any) -> Any:
+    def counted(self: Backbone, images: Any, body: Any = None) -> Any:
         num_seen[0] += len(images)
-        return forward(self, images)
+        return forward(self, images, body)
 
     monkeypatch.setattr(Backbone, "forward", counted)
     cache = tmp_path / "cache"
