@@ -36,7 +36,7 @@ class KeeperReplica:
         self._num_references = {d: len(self._store.head(d).references) for d in self._store.domains()}
         self._count()
         # One thread: writes of one domain must follow each other, and each uses the whole machine.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write", initializer=_use_all_cores)
 
     async def write(self, action: Write, arguments: Mapping[str, Any], *, is_retry: bool = False) -> Any:
         """What the writer answers, or the user's mistake.
@@ -96,3 +96,12 @@ class KeeperReplica:
         is_there = any(r.id == arguments["reference_id"] for r in last.references)
         # A purge may take what no current version holds; then doing it again is refused as missing.
         return last if last.action == wanted and not is_there and (was_there or wanted == "purge") else None
+
+
+def _use_all_cores() -> None:
+    """In the calling thread; Ray would give it one, since the keeper asks for no CPU."""
+    import torch
+
+    from cluster.local import machine
+
+    torch.set_num_threads(machine().num_cpus)
