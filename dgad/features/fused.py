@@ -15,8 +15,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 class FusedConv(nn.Module):
     """A convolution with the ReLU behind it, if there is one, by oneDNN.
 
-    PyTorch's own way there lays out the weights at every call, which for one small image takes as long as
-    the last blocks of a ResNet.
+    PyTorch's own way there lays out the weights at every call, which tells where there are few images
+    (`benchmarks/scoring_parts.py`).
     """
 
     def __init__(self, conv: nn.Conv2d, *, relu: bool) -> None:
