@@ -1,7 +1,7 @@
 """PNG files with their pixels inflated beforehand.
 
-Pillow inflates a row at a time; ISA-L does it at once and quicker (`benchmarks/scoring_parts.py`), and what is
-then stored Pillow only copies. What a file shows, and what is wrong with it, stays Pillow's to say.
+Pillow inflates a row at a time; ISA-L does it at once and quicker (`benchmarks/scoring_parts.py`), and Pillow
+only copies what is then stored. What a file shows, and what is wrong with it, stays Pillow's to say.
 """
 
 import struct
