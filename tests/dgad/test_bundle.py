@@ -170,7 +170,7 @@ def test_a_missing_file_is_named(tmp_path, method, name):
 
 def test_what_is_no_bundle_is_said_so(tmp_path):
     for path in (tmp_path, tmp_path / "none"):
-        with pytest.raises(BundleError, match="is no bundle"):
+        with pytest.raises(BundleError, match=r"is no bundle.*Name the folder of one"):
             read_bundle(path)
 
 
