@@ -16,6 +16,10 @@ from serve.settings import ServeSettings
 _PATH = "/api/serve/applications/"
 _POLL_S = 0.5
 _FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
+_ATTEMPTS, _PAUSE_S = 4, 3.0
+"""On a head with no CPU to spare Serve's controller replaces a proxy that has not answered within 5 s, and
+the request that started Serve fails with it (500), though Serve has started. Every request here says how
+things shall be, so it can be made again."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,8 +131,12 @@ class ServeApi:
         return dict(self._request("GET").json().get("applications") or {})
 
     def _request(self, method: str, config: Mapping[str, Any] | None = None) -> Any:
-        with readable_errors(self.url, self._token):
-            response = self._client._do_request(method, _PATH, json_data=config)
+        for left in reversed(range(_ATTEMPTS)):
+            with readable_errors(self.url, self._token):
+                response = self._client._do_request(method, _PATH, json_data=config)
+            if response.status_code < 500 or not left:
+                break
+            time.sleep(_PAUSE_S)
         if response.status_code != 200:
             raise ClusterError(f"Serve at {self.url} refuses: {last_line(response.text)}")
         return response

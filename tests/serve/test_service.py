@@ -71,6 +71,9 @@ def test_only_the_host_that_was_named_is_listened_on(service: Service) -> None:
     names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in ours if Path(f"/proc/{pid}").exists()}
     assert not any("haproxy" in name for name in names), names
     assert not service.serve_details()["proxies"]
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    replicas = [pid for name in ("Scorer", "Keeper", "Ingress") for pid in service.replicas(name)]
+    assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in replicas] == [mine] * 5, "Ray's would be nice +15"
     # Serve's own gRPC ingress stays closed; between replicas Ray's ports ask for the token.
     assert not [p for _, _, p in listening if p == "9000"]
     _check_replica_ports(service, table)
