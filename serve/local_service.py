@@ -54,7 +54,7 @@ def local_service(
     # What Ray counts, not what it may use: during a roll-out both kinds of scorers find room.
     num_cpus = max(here.num_cpus, 2 * settings.max_replicas + 1)
     tell("Starting Ray and the service (some 20 s) ...")
-    with embedded_ray(num_cpus=num_cpus, num_gpus=here.num_gpus) as ray:
+    with embedded_ray(num_cpus=num_cpus, num_gpus=here.num_gpus, is_batch_work=False) as ray:
         service = _deployed(settings, bundle_id, ray)
         remember(service)
         try:

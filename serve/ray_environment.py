@@ -29,13 +29,6 @@ SERVE_ENVIRONMENT: Mapping[str, str] = {
     "GOMP_SPINCOUNT": "1000",
 }
 
-_OF_ITS_OWN_RAY: Mapping[str, str] = {
-    # Ray runs its workers at nice +15, as batch work. Beside two processes that compute in the same terminal
-    # or container, 2 cores scored 8 images a second so and 83 like this. The raylet reads it at its start,
-    # so a Ray that runs already keeps its own.
-    "RAY_worker_niceness": "0",
-}
-
 LOGGING = {"enable_access_log": False, "log_level": "WARNING"}
 """The application logs its requests itself, with their ids; Serve would do it twice more."""
 
@@ -43,4 +36,4 @@ LOGGING = {"enable_access_log": False, "log_level": "WARNING"}
 def prepare_serve_environment() -> None:
     """To be called before Ray is first imported; every process that Ray starts inherits it."""
     prepare_environment()
-    os.environ.update({**SERVE_ENVIRONMENT, **_OF_ITS_OWN_RAY})
+    os.environ.update(SERVE_ENVIRONMENT)

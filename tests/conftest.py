@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +13,6 @@ from dgad.features import builtin
 from tests.builtin_weights import drawn
 from tests.cluster.cluster_files import furnish_home
 from tests.s3_server import KEYS, S3Server, missing, s3_server
-
-# Ray would run its workers at nice +15, where the tests on the other core leave them next to nothing: a
-# replica of theirs may then take minutes to start. Every Ray that a test starts inherits it.
-os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # Ray's own spelling
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

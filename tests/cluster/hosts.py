@@ -328,7 +328,7 @@ def _write_files(hosts: Hosts, ray: Path) -> None:
 
 def _cluster(hosts: Hosts, ray: Path) -> dict[str, object]:
     """Ray's own cluster file for the three hosts, one CPU each."""
-    guarded = "export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0;"
+    guarded = "export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0;"
     small = f"--num-cpus=1 --num-gpus=0 --object-store-memory={_OBJECT_STORE_BYTES}"
     head = f"{ray} start --head --port=6379 --dashboard-host=127.0.0.1 --dashboard-port=8265 {small}"
     return {

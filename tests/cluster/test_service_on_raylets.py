@@ -16,6 +16,9 @@ from tests.s3_server import S3Server
 from tests.serve.service import load, running_replicas, serve_details, wait_for
 from tests.serve.surfaces import bundled, photographs
 
+# At nice +15, as Ray has it, the tests on the other core may leave a second scorer next to nothing, and it takes
+# minutes to start.
+HOSTS = {"RAY_worker_niceness": "0"}
 NORMAL, DEFECT = photographs(8), photographs(1, defect=True, seed=9)[0]
 
 
@@ -64,7 +67,7 @@ def test_a_service_on_a_cluster_and_an_object_store(tmp_path: Path, s3: S3Server
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    with ray_nodes(tmp_path / "ray", 2, num_cpus_each=1) as nodes:
+    with ray_nodes(tmp_path / "ray", 2, num_cpus_each=1, environment=HOSTS) as nodes:
         desk = Desk(nodes, tmp_path, port)
         where = ("--address", nodes.url, "--python", sys.executable)
         service = ("--store", store, "--port", port, "--max-replicas", 2, "--device", "cpu")

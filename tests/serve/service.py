@@ -85,8 +85,6 @@ def running_replicas(details: dict[str, Any], deployment: str) -> list[int]:
 def running_service(bundle: Path, store: Path, *options: str, log: Path) -> Iterator[Service]:
     """`dgad-serve up` on a free port; ended on leaving, if it has not ended before."""
     command = [sys.executable, "-m", "serve.cli", "up", "--bundle", str(bundle), "--store", str(store)]
-    # Of the tests' own, which `up` has to do without.
-    environment = {k: v for k, v in os.environ.items() if k != "RAY_worker_niceness"}
     with open(log, "w", encoding="utf-8") as file:
         process = subprocess.Popen(
             [*command, "--port", "0", "--device", "cpu", "--json", *options],
@@ -94,7 +92,6 @@ def running_service(bundle: Path, store: Path, *options: str, log: Path) -> Iter
             stderr=file,
             text=True,
             start_new_session=True,
-            env=environment,
         )
     try:
         yield Service(process=process, told=json.loads(_first_line(process, log)))
