@@ -16,8 +16,8 @@ from tests.s3_server import S3Server
 from tests.serve.service import load, running_replicas, serve_details, wait_for
 from tests.serve.surfaces import bundled, photographs
 
-# At nice +15, as Ray has it, a second scorer may get next to nothing beside the tests on the other core, and take
-# minutes to start.
+# At nice +15, as Ray has it, a second scorer may get next to nothing beside the tests on the other core, and
+# take minutes to start.
 HOSTS = {"RAY_worker_niceness": "0"}
 NORMAL, DEFECT = photographs(8), photographs(1, defect=True, seed=9)[0]
 
