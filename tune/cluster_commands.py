@@ -64,8 +64,9 @@ def dashboard_command(context: click.Context, *, file: Path) -> None:
     with reached(ClusterPlace(file=file), tell=click.echo) as remote:
         token = read_token()
         where = f"the token in {token.source}" if token else "a token, and there is none here"
-        click.echo(f"Ray dashboard: {remote.dashboard_url} (it asks for {where}). Ctrl-C ends the tunnel.")
+        said = f"Ray dashboard: {remote.dashboard_url} (it asks for {where}). Ctrl-C ends the tunnel."
         try:
+            click.echo(said)  # who has read it may press Ctrl-C at once
             threading.Event().wait()
         except KeyboardInterrupt:
             context.exit(0)

@@ -60,7 +60,7 @@ class Desk:
         return len(running_replicas(details, "Scorer"))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_a_service_on_a_cluster_and_an_object_store(tmp_path: Path, s3: S3Server) -> None:
     first, second = bundled(tmp_path / "first"), bundled(tmp_path / "second", neighbourhood=3)
     store = s3.uri(f"shelf/{tmp_path.name}/references")
@@ -82,7 +82,7 @@ def test_a_service_on_a_cluster_and_an_object_store(tmp_path: Path, s3: S3Server
 
         assert desk.num_scorers() == 1
         with load(desk.score_many, clients=3) as made:
-            wait_for(lambda: desk.num_scorers() == 2, timeout_s=180)
+            wait_for(lambda: desk.num_scorers() == 2)
             rolled = json.loads(desk("deploy", "--bundle", second, *service, *where, "--json"))
             wait_for(lambda: made.values("bundle_id")[-4:] == [rolled["bundle_id"]] * 4)
         assert made.failed == []

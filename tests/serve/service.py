@@ -172,7 +172,7 @@ def load(ask: Callable[[], requests.Response], *, clients: int, pause_s: float =
             thread.join(180)
 
 
-def wait_for(holds: Callable[[], bool], timeout_s: float = 120.0) -> None:
+def wait_for(holds: Callable[[], bool], timeout_s: float = 300.0) -> None:
     """Until it holds."""
     deadline = time.monotonic() + timeout_s
     while not holds():

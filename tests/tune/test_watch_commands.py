@@ -19,7 +19,15 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="kills processes as Linux has them"),
     pytest.mark.timeout(1200),
 ]
-SETTINGS = "space: demo\ntrials: 2\nnum_references: 3\nimage_size_px: 64\nweights: none\n"
+SETTINGS = """
+space: demo
+trials: 2
+num_references: 3
+image_size_px: 64
+weights: none
+spaces: {comparer: {num_steps: 240}}
+"""
+"""Long enough for what needs it running: commands take their seconds, on a busy machine many."""
 TIMEOUT_S = 400
 
 
@@ -86,7 +94,7 @@ def test_a_study_is_watched_stopped_killed_and_resumed(surfaces: Path, tmp_path:
     launch = _start(*begin)
     _wait(launch, lambda: _has_dashboard(runs / "x"))
     launch.terminate()
-    _, told = launch.communicate(timeout=60)
+    _, told = launch.communicate(timeout=180)
     assert launch.returncode == 130, told
     assert _status(runs)["state"] == "interrupted"
 
