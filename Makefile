@@ -30,8 +30,10 @@ launch: install
 	@$(BIN)/dgad-tune launch $(ARGS)
 
 # Two at once, each on one thread: tests of clusters wait more than they compute. ARGS="-n 0 ..." is one at a time.
+# What is marked `alone` needs both cores, and comes last.
 test: install
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(if $(ARGS),$(ARGS),-m "not alone")
+	@$(if $(ARGS),,OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m alone)
 
 check: install
 	@$(BIN)/ruff check .

@@ -329,11 +329,7 @@ def _write_files(hosts: Hosts, ray: Path) -> None:
 def _cluster(hosts: Hosts, ray: Path) -> dict[str, object]:
     """Ray's own cluster file for the three hosts, one CPU each."""
     guarded = "export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0;"
-    # A raylet waits 15 s for its agents to tell which ports they took, then dies (ray-project/ray#65983), and
-    # three hosts that start on two busy cores may need longer. It does not wait for ports that are named.
-    named = "--dashboard-agent-listen-port=52365 --dashboard-agent-grpc-port=52366"
-    named += " --metrics-export-port=52367 --runtime-env-agent-port=52368"
-    small = f"--num-cpus=1 --num-gpus=0 --object-store-memory={_OBJECT_STORE_BYTES} {named}"
+    small = f"--num-cpus=1 --num-gpus=0 --object-store-memory={_OBJECT_STORE_BYTES}"
     head = f"{ray} start --head --port=6379 --dashboard-host=127.0.0.1 --dashboard-port=8265 {small}"
     return {
         "cluster_name": hosts.name,

@@ -15,7 +15,8 @@ import pytest
 from dgad.domains.synthetic import synthesize
 from tests.cluster.hosts import Hosts, permitted, three_hosts
 
-pytestmark = pytest.mark.skipif(permitted() is not None, reason=permitted() or "")
+# Alone: beside other tests two cores are too busy for three hosts, whose raylets give up after 15 s.
+pytestmark = [pytest.mark.skipif(permitted() is not None, reason=permitted() or ""), pytest.mark.alone]
 _ROOT = Path(__file__).parents[2]
 STUDY = """
 space: demo
