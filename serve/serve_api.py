@@ -131,10 +131,10 @@ class ServeApi:
         return dict(self._request("GET").json().get("applications") or {})
 
     def _request(self, method: str, config: Mapping[str, Any] | None = None) -> Any:
-        for left in reversed(range(_ATTEMPTS)):
+        for attempt in range(1, _ATTEMPTS + 1):
             with readable_errors(self.url, self._token):
                 response = self._client._do_request(method, _PATH, json_data=config)
-            if response.status_code < 500 or not left:
+            if response.status_code < 500 or attempt == _ATTEMPTS:
                 break
             time.sleep(_PAUSE_S)
         if response.status_code != 200:
