@@ -1,4 +1,4 @@
-"""What the three command lines share: exit codes, and progress on a terminal only.
+"""What the three command lines share: exit codes, their own words on stdout, progress on a terminal only.
 
 0: done; 2: the user's mistake, told in one sentence; 1: ours; 130: interrupted.
 """
@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from typing import TextIO
 
 import click
 from rich.console import Console
@@ -44,6 +45,17 @@ def run_group(group: click.Group) -> None:
         click.echo(f"Error: {error.filename} cannot be read or written: {reason}.", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextlib.contextmanager
+def own_stdout() -> Iterator[TextIO]:
+    """The standard output, for the caller's words alone: what others print meanwhile goes to standard error.
+
+    Ray tells of workers that died on its driver's standard output, from a thread of its own.
+    """
+    stdout = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):
+        yield stdout
 
 
 @contextlib.contextmanager

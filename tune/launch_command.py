@@ -4,11 +4,12 @@ import dataclasses
 import json
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 from rich.console import Console
 
+from dgad.command_line import own_stdout
 from dgad.commands.evaluate import split_names
 from dgad.commands.options import device_option, feature_options
 from dgad.errors import SettingsError
@@ -201,14 +202,16 @@ def launch_command(
                 as_json=as_json,
             )
         )
-    _launch_here(context, request, console, as_json=as_json)
+    with own_stdout() as stdout:
+        _launch_here(context, request, stdout, as_json=as_json)
 
 
-def _launch_here(context: click.Context, request: "Request", console: Console, *, as_json: bool) -> None:
+def _launch_here(context: click.Context, request: "Request", stdout: TextIO, *, as_json: bool) -> None:
     from tune import launch
     from tune.request import resolve_study
     from tune.results import print_results, results_json
 
+    console = Console(stderr=True) if as_json else Console(file=stdout)
     signal.signal(signal.SIGTERM, _interrupt)
     # In the background of a script it may have been ignored, and `dgad-tune stop` sends it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -221,7 +224,7 @@ def _launch_here(context: click.Context, request: "Request", console: Console, *
         click.echo(f"Stopped; everything finished is kept in {runs}/{name}. To go on: {again}", err=True)
         context.exit(130)
     if as_json:
-        click.echo(json.dumps(results_json(folder, summary), indent=2, allow_nan=False))
+        click.echo(json.dumps(results_json(folder, summary), indent=2, allow_nan=False), file=stdout)
     else:
         print_results(folder, summary, console)
 

@@ -3,10 +3,11 @@
 import contextlib
 import json
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from dgad.command_line import own_stdout
 from serve.commands.options import settings_options
 from serve.settings import ServeSettings
 
@@ -31,11 +32,11 @@ def up_command(settings: ServeSettings, as_json: bool) -> None:
     from serve.listening import Listener
 
     # First of all, since torch takes seconds to import.
-    with contextlib.closing(Listener(settings.host, settings.port)) as listener:
-        _serve(settings, listener, as_json)
+    with contextlib.closing(Listener(settings.host, settings.port)) as listener, own_stdout() as stdout:
+        _serve(settings, listener, stdout, as_json)
 
 
-def _serve(settings: ServeSettings, listener: "Listener", as_json: bool) -> None:
+def _serve(settings: ServeSettings, listener: "Listener", stdout: TextIO, as_json: bool) -> None:
     from serve.bundle_place import checked_bundle
     from serve.first_key import first_key
     from serve.local_service import Stopped, local_service, stoppable
@@ -50,7 +51,7 @@ def _serve(settings: ServeSettings, listener: "Listener", as_json: bool) -> None
             if as_json:
                 told = {"url": service.url, "dashboard_url": service.dashboard_url, "key": key.value}
                 told |= {"logs_folder": service.logs_folder, "bundle_id": info.bundle_id}
-                click.echo(json.dumps({**told, "pid": service.pid}))
+                click.echo(json.dumps({**told, "pid": service.pid}), file=stdout)
             else:
                 click.echo(
                     f"Service    {service.url}    bundle {info.bundle_id}\n"
@@ -59,7 +60,8 @@ def _serve(settings: ServeSettings, listener: "Listener", as_json: bool) -> None
                     f"Store      {settings.store}\n"
                     f"Logs       {service.logs_folder}/worker-*.err (a JSON line a request)\n"
                     f"Dashboard  {service.dashboard_url} (it asks for your Ray token: {service.token_file})\n"
-                    f"Key        {key.sentence}"
+                    f"Key        {key.sentence}",
+                    file=stdout,
                 )
             while True:
                 signal.pause()

@@ -18,6 +18,7 @@ from tests.cluster.ray_nodes import RayNodes
 
 DRIVER = """
 import dataclasses, json, os, signal, sys, time
+from dgad.command_line import own_stdout
 from cluster.connect import connected_ray, live_nodes, on_every_node
 
 def where():
@@ -37,14 +38,14 @@ def dies():
     os._exit(1)
 
 def say(value):
-    print("SAID " + json.dumps(value), flush=True)
+    print(json.dumps(value), file=stdout, flush=True)
 
 def told(function, *args, timeout_s=120):
     results = on_every_node(function, *args, timeout_s=timeout_s)
     say({n.address: [r.value, r.error] for n, r in results.items()})
 
-signal.signal(signal.SIGTERM, lambda *_: print("asked to end", flush=True))
-with connected_ray(sys.argv[1]) as running:
+signal.signal(signal.SIGTERM, lambda *_: print("asked to end", file=stdout, flush=True))
+with own_stdout() as stdout, connected_ray(sys.argv[1]) as running:
     say([running.dashboard_url, [dataclasses.asdict(n) for n in running.nodes]])
     for line in sys.stdin:
         match line.split():
@@ -73,10 +74,9 @@ def driver(two_nodes: RayNodes, driver_environment: dict[str, str]) -> Iterator[
 
 def _said(driver: "subprocess.Popen[str]") -> Any:
     assert driver.stdout is not None
-    for line in driver.stdout:  # among what Ray says of workers and nodes that died
-        if line.startswith("SAID "):
-            return json.loads(line.removeprefix("SAID "))
-    raise AssertionError("The driver ended.")
+    line = driver.stdout.readline()
+    assert line, "The driver ended."
+    return json.loads(line)
 
 
 def test_every_node_answers_or_tells_why_and_a_killed_one_is_not_asked(
@@ -119,7 +119,7 @@ def test_every_node_answers_or_tells_why_and_a_killed_one_is_not_asked(
     driver.stdin.write("end\n")
     driver.stdin.close()
     assert driver.stdout is not None
-    assert driver.stdout.read().endswith("asked to end\n")  # by the handler that was there before Ray
+    assert driver.stdout.read() == "asked to end\n"  # by the handler that was there before Ray
     assert driver.wait(timeout=60) == 0
 
 

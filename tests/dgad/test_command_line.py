@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from dgad.command_line import run_group
+from dgad.command_line import own_stdout, run_group
 from dgad.errors import TrainingError, UserError
 
 
@@ -46,3 +46,13 @@ def test_an_error_of_ours_that_names_no_file_keeps_its_traceback(monkeypatch: py
     monkeypatch.setattr("sys.argv", ["program"])
     with pytest.raises(OSError, match="no file is to blame"):
         run_group(group)
+
+
+def test_what_others_print_goes_to_stderr_and_afterwards_to_stdout_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with own_stdout() as stdout:
+        print("a library's words")
+        click.echo("ours", file=stdout)
+    print("later")
+    assert capsys.readouterr() == ("ours\nlater\n", "a library's words\n")
