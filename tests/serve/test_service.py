@@ -194,6 +194,4 @@ def test_at_its_end_it_finishes_what_was_begun(service: Service, run: Run) -> No
     assert answers == [200]
     assert ended.returncode == 0, ended.stderr
     assert service.process.wait(10) == 0
-    assert service.process.stdout is not None
-    assert service.process.stdout.read() == ""  # what Ray said of the killed replicas is on stderr
     assert run("status", "--port", port, script="dgad-serve").returncode == 2
