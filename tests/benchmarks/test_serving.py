@@ -41,7 +41,7 @@ def test_every_answer_is_timed_and_a_refusal_ends_the_load() -> None:
         )
         assert len(latencies_s) == len(server.heard) - 4  # the first of each client is not counted
         assert len({heard.body for heard in server.heard}) == len(server.heard)
-        assert 0.05 <= min(latencies_s) <= max(latencies_s) <= seconds < 1
+        assert 0.05 <= min(latencies_s) <= max(latencies_s) <= seconds < 10
         server.script = [error(429, "busy", "Too much waits.")]
         with pytest.raises(RuntimeError, match=r"answered 429: .*Too much waits"):
             asyncio.run(serving_load.load(server.url, [_png()], clients=1, seconds=1))

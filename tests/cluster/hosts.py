@@ -139,7 +139,7 @@ class Hosts:
 
     def power_off(self, index: int) -> None:
         """Every process of a host ends at once, as when its power fails."""
-        deadline = time.monotonic() + 10.0
+        deadline = time.monotonic() + 60.0
         seen: set[int] = set()
         while pids := self.pids(index):
             seen.update(pids)

@@ -89,7 +89,7 @@ class RayNodes:
         self._seen += _family(node.process.pid)
         raylet = psutil.Process(node.raylet_pid)
         raylet.kill()
-        raylet.wait(timeout=10)
+        raylet.wait(timeout=60)
 
     def _start(self, ip: str, *options: str) -> NodeProcess:
         log = self.folder / f"node-{len(self.nodes)}.log"
@@ -127,10 +127,10 @@ class RayNodes:
         for process in self._seen:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        _, alive = psutil.wait_procs(self._seen, timeout=10)
+        _, alive = psutil.wait_procs(self._seen, timeout=60)
         for node in self.nodes:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                node.process.wait(timeout=10)
+                node.process.wait(timeout=60)
         assert not alive, f"These processes of Ray cannot be ended: {alive}"
 
 

@@ -51,7 +51,7 @@ with own_stdout() as stdout, connected_ray(sys.argv[1]) as running:
         match line.split():
             case ["where"]: told(where)
             case ["broken"]: told(broken, "/missing/data")
-            case ["slow"]: told(slow_on_head, timeout_s=10)
+            case ["slow"]: told(slow_on_head, timeout_s=20)
             case ["dies"]: told(dies)
             case ["live"]: say([n.address for n in live_nodes()])
             case ["end"]: os.kill(os.getpid(), signal.SIGTERM)
@@ -101,7 +101,7 @@ def test_every_node_answers_or_tells_why_and_a_killed_one_is_not_asked(
     assert answer("where") == {a: [[a, "dgad"], None] for a in addresses}
     missing = "FileNotFoundError: [Errno 2] No such file or directory: '/missing/data'"
     assert answer("broken") == {a: [None, missing] for a in addresses}
-    assert answer("slow") == {"127.0.0.2": [None, "no answer within 10 s"], "127.0.0.3": ["quick", None]}
+    assert answer("slow") == {"127.0.0.2": [None, "no answer within 20 s"], "127.0.0.3": ["quick", None]}
     for value, error in answer("dies").values():
         assert value is None
         assert error.startswith("WorkerCrashedError: ")
@@ -110,7 +110,7 @@ def test_every_node_answers_or_tells_why_and_a_killed_one_is_not_asked(
     added = two_nodes.add_node()
     assert answer("live") == [*addresses, added.ip]
     two_nodes.kill_node(len(two_nodes.nodes) - 1)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while len(live := answer("live")) > 2 and time.monotonic() < deadline:
         time.sleep(0.5)
     assert live == addresses
@@ -120,7 +120,7 @@ def test_every_node_answers_or_tells_why_and_a_killed_one_is_not_asked(
     driver.stdin.close()
     assert driver.stdout is not None
     assert driver.stdout.read() == "asked to end\n"  # by the handler that was there before Ray
-    assert driver.wait(timeout=60) == 0
+    assert driver.wait(timeout=180) == 0
 
 
 def _join(address: str) -> None:

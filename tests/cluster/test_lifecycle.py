@@ -43,7 +43,7 @@ def remote(hosts: Hosts) -> Remote:
 def _get(url: str, token: str | None) -> tuple[int, str]:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, ""
@@ -82,13 +82,13 @@ def test_hosts_without_ray_have_no_head_and_nothing_lives(hosts: Hosts, remote: 
 
 @needs_hosts
 def test_ssh_says_why_a_host_cannot_be_used(hosts: Hosts, remote: Remote, tmp_path: Path) -> None:
-    assert remote.run(hosts.addresses[0], "hostname; exit 3", timeout_s=20).returncode == 3
-    assert remote.run(hosts.addresses[0], "cat", timeout_s=20, stdin="secret").stdout == "secret"
+    assert remote.run(hosts.addresses[0], "hostname; exit 3", timeout_s=120).returncode == 3
+    assert remote.run(hosts.addresses[0], "cat", timeout_s=120, stdin="secret").stdout == "secret"
     stranger = Remote(
         user="nobody", key=hosts.ssh_key, proxy_command=None, known_hosts=tmp_path / "with space" / "known"
     )
     with pytest.raises(UnreachableError, match=r"does not let user nobody in with the key .*/key"):
-        stranger.run(hosts.addresses[0], "true", timeout_s=20)
+        stranger.run(hosts.addresses[0], "true", timeout_s=120)
     assert "ssh-ed25519" in stranger.known_hosts.read_text()
     with pytest.raises(UnreachableError, match=r"did not answer `sleep 9` within 1 s\."):
         remote.run(hosts.addresses[0], "sleep 9", timeout_s=1)
@@ -96,7 +96,7 @@ def test_ssh_says_why_a_host_cannot_be_used(hosts: Hosts, remote: Remote, tmp_pa
     other = (hosts.host_folder(1) / "ssh_host_key.pub").read_text()
     remote.known_hosts.write_text(f"{hosts.addresses[0]} {other}")
     with pytest.raises(UnreachableError, match=r"another ssh key than before.*known_hosts"):
-        remote.run(hosts.addresses[0], "true", timeout_s=20)
+        remote.run(hosts.addresses[0], "true", timeout_s=120)
     remote.known_hosts.write_text(met)
     hosts.unplug(0)
     why = r"cannot be reached by ssh as user root .*see that it is on"
@@ -129,7 +129,7 @@ with tunnel(remote, {hosts.addresses[1]!r}) as url:
     finally:
         process.kill()
         process.wait()
-    _wait_for(lambda: _is_refused(url), timeout_s=20)
+    _wait_for(lambda: _is_refused(url), timeout_s=120)
 
 
 @needs_hosts
@@ -156,7 +156,7 @@ def test_up_guarded_found_again_and_down_with_nothing_left(hosts: Hosts) -> None
 
     with tunnel(head.remote, head.address, port=head.dashboard_port) as url:
         assert url.startswith("http://127.0.0.1:")
-        _wait_for(lambda: _nodes_alive(url, token) == set(hosts.addresses), timeout_s=120)
+        _wait_for(lambda: _nodes_alive(url, token) == set(hosts.addresses), timeout_s=300)
         assert _get(f"{url}/api/jobs/", None)[0] == 401
         assert _get(f"{url}/api/jobs/", "wrong")[0] in (401, 403)
         assert _get(f"{url}/api/jobs/", token) == (200, "[]")

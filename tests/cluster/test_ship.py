@@ -64,7 +64,7 @@ def test_shipped_code_goes_before_an_installed_one_on_driver_workers_and_trials(
     jobs = Jobs(two_nodes.url, Token(value=two_nodes.token, source="test"))
     installed = "import dgad, importlib.metadata; print(dgad.OLDER, importlib.metadata.version('dgad'))"
     python = two_nodes.python
-    assert jobs.run(f'{python} -c "{installed}"', None, timeout_s=60) == f"{OLDER} {OLDER}\n"
+    assert jobs.run(f'{python} -c "{installed}"', None, timeout_s=300) == f"{OLDER} {OLDER}\n"
 
     extra = {"study.yaml": b"name: shipped", "probe.py": PROBE.encode()}
     packed = packed_code(tmp_path / "code", extra=extra)

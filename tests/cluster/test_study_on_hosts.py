@@ -64,7 +64,7 @@ class Laptop:
         url = process.stdout.readline().split()[2]
         assert b"<title>Ray Dashboard</title>" in urllib.request.urlopen(url).read()
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=120) == 0
 
     def stamps(self) -> dict[str, int]:
         """When each finished fit was written."""

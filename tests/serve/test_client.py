@@ -42,7 +42,7 @@ def test_busy_is_waited_for_as_long_as_the_service_asks(misbehaving: Misbehaving
     misbehaving.script = [error(429, "busy", "Too many wait.", Retry_After="1"), DOMAINS]
     assert Client(misbehaving.url).domains()
     first, second = misbehaving.heard
-    assert 1.0 <= second.at - first.at < 2.0
+    assert 1.0 <= second.at - first.at < 10
     assert first.headers["X-Request-Id"] == second.headers["X-Request-Id"]
 
 
@@ -105,12 +105,12 @@ def test_a_refusal_is_final_and_says_what_the_service_said(
 
 
 def test_the_deadline_holds_over_all_tries(misbehaving: Misbehaving) -> None:
-    misbehaving.script = [Say(value={"domains": []}, after_s=1.0)]
-    client = Client(misbehaving.url, timeout_s=0.9, attempt_timeout_s=0.2)
+    misbehaving.script = [Say(value={"domains": []}, after_s=60.0)]
+    client = Client(misbehaving.url, timeout_s=2.0, attempt_timeout_s=0.2)
     began = time.monotonic()
     with pytest.raises(DeadlineError, match="did not answer in time"):
         client.domains()
-    assert time.monotonic() - began < 1.2
+    assert time.monotonic() - began < 20
     assert len(misbehaving.heard) >= 2
     misbehaving.script = [error(503, "unavailable", "No scorer.", Retry_After="5")]
     with pytest.raises(OverloadedError, match="No scorer"):
@@ -118,10 +118,10 @@ def test_the_deadline_holds_over_all_tries(misbehaving: Misbehaving) -> None:
 
 
 def test_an_answer_that_stalls_is_asked_for_again(misbehaving: Misbehaving) -> None:
-    misbehaving.script = [Say(value={"domains": []}, after_s=2.0), DOMAINS]
+    misbehaving.script = [Say(value={"domains": []}, after_s=60.0), DOMAINS]
     began = time.monotonic()
     assert Client(misbehaving.url, attempt_timeout_s=0.3).domains()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 20
 
 
 def test_nothing_there_is_told_soon_and_once_it_answered_waited_for(misbehaving: Misbehaving) -> None:
@@ -131,7 +131,7 @@ def test_nothing_there_is_told_soon_and_once_it_answered_waited_for(misbehaving:
         began = time.monotonic()
         with pytest.raises(UnreachableServiceError, match=r"No dgad service answers at .*refused"):
             Client(f"http://127.0.0.1:{port}").domains()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20  # no try waits for the deadline, 60 s
     client = Client(misbehaving.url)
     misbehaving.script = [DOMAINS, RESET, RESET, RESET, RESET, DOMAINS]
     client.domains()

@@ -131,4 +131,4 @@ def test_keys_limits_and_overload_over_http(tmp_path: Path) -> None:
         assert large.value.status == 413
         backend.error = BusyError("Too much waits.")
         with pytest.raises(OverloadedError, match="Too much waits"):
-            Client(url, reading, timeout_s=0.5).score("belt", [part])
+            Client(url, reading, timeout_s=3.0).score("belt", [part])

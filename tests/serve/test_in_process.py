@@ -133,7 +133,7 @@ def test_too_much_waiting_is_refused_and_a_large_request_alone_is_not(make: Make
 
 def test_a_request_that_timed_out_or_was_given_up_is_never_scored(make: Make) -> None:
     async def main() -> None:
-        backend = make(request_timeout_s=0.2)
+        backend = make(request_timeout_s=2.0)
         await furnish(backend)
         gate = gated_scorer(backend)
         data = photographs(1)[0]
@@ -142,7 +142,7 @@ def test_a_request_that_timed_out_or_was_given_up_is_never_scored(make: Make) ->
         given_up = asyncio.create_task(backend.score([query("grid", data)]))
         await asyncio.sleep(0.01)
         given_up.cancel()
-        with pytest.raises(TimedOutError, match=r"within 0\.2 s"):
+        with pytest.raises(TimedOutError, match="within 2 s"):
             await backend.score([query("grid", data)])
         with pytest.raises(TimedOutError):
             await first
@@ -206,7 +206,7 @@ def test_what_is_written_is_read_at_once(make: Make) -> None:
 
 def test_a_write_that_timed_out_is_carried_out_and_can_be_asked_for_again(make: Make) -> None:
     async def main() -> None:
-        backend = make(enrolment_timeout_s=0.3)
+        backend = make(enrolment_timeout_s=3.0)
         await backend.create("carpet", DomainSettings(), by=BY)
         gate = Gate(backend._writer.enroll)
         backend._writer.enroll = gate  # type: ignore[method-assign]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ from tests.serve.malformed_images import valid
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("service"), request_timeout_s=0.5) as running:
+    with served(tmp_path_factory.mktemp("service")) as running:
         running.domain("d")
         yield running
 
@@ -69,15 +70,17 @@ def test_trouble_of_ours_goes_to_the_log_and_not_into_the_answer(
     assert told[0].fields["request_id"] == answer.headers["x-request-id"]  # type: ignore[attr-defined]
 
 
-def test_a_scorer_that_hangs_is_a_504(service: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scorer_that_hangs_is_a_504(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import asyncio
 
     async def hang(queries: object) -> object:
         await asyncio.sleep(60)
         return queries
 
-    monkeypatch.setattr(service.backend, "score", hang)
-    answer = service.ask("POST", "/v1/domains/d/score", data=valid("PNG"))
+    with served(tmp_path, request_timeout_s=0.5) as service:
+        service.domain("d")
+        monkeypatch.setattr(service.backend, "score", hang)
+        answer = service.ask("POST", "/v1/domains/d/score", data=valid("PNG"))
     assert (answer.status_code, code_of(answer)) == (504, "timed_out")
 
 

@@ -135,7 +135,7 @@ def test_what_waits_is_bounded_and_ends_in_time() -> None:
     scorer = Handle(score=never)
 
     async def run() -> None:
-        backend = RayBackend(dataclasses.replace(SETTINGS, request_timeout_s=0.3), scorer, Handle())
+        backend = RayBackend(dataclasses.replace(SETTINGS, request_timeout_s=2.0), scorer, Handle())
         one = [query("carpet", photographs(1)[0])]
         waiting = [asyncio.create_task(backend.score(one)) for _ in range(6)]
         await asyncio.sleep(0.05)  # two calls are out, each with one; four wait

@@ -193,5 +193,5 @@ def test_at_its_end_it_finishes_what_was_begun(service: Service, run: Run) -> No
     scoring.join(60)
     assert answers == [200]
     assert ended.returncode == 0, ended.stderr
-    assert service.process.wait(10) == 0
+    assert service.process.wait(60) == 0
     assert run("status", "--port", port, script="dgad-serve").returncode == 2

@@ -462,7 +462,7 @@ def _workers_of(process: subprocess.Popen[str]) -> list[int]:
 
 def _wait_until_gone(pids: list[int]) -> None:
     assert pids
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while any(Path(f"/proc/{p}").exists() for p in pids):
         assert time.monotonic() < deadline, "a worker outlived its driver"
         time.sleep(0.1)

@@ -62,10 +62,10 @@ def test_a_study_is_watched_stopped_killed_and_resumed(surfaces: Path, tmp_path:
 
     stopped = _done("stop", "x", "--runs", runs)
     assert f"To go on: dgad-tune launch --name x --runs {runs}" in stopped
-    shown, told = launch.communicate(timeout=10)
+    shown, told = launch.communicate(timeout=120)
     assert launch.returncode == 130, told
     assert "Traceback" not in told
-    followed, _ = follower.communicate(timeout=10)
+    followed, _ = follower.communicate(timeout=120)
     assert follower.returncode == 0
     assert followed == _done("logs", "x", "--runs", runs)
     said = [line.partition(" ")[2] for line in followed.splitlines()]
@@ -84,7 +84,7 @@ def test_a_study_is_watched_stopped_killed_and_resumed(surfaces: Path, tmp_path:
     launch = _start(*begin)
     _wait(launch, lambda: status(runs / "x").state == "running")
     launch.send_signal(signal.SIGKILL)
-    launch.communicate(timeout=10)
+    launch.communicate(timeout=120)
     assert (runs / "x" / RUNNING_FILE).is_file()
     found = _status(runs)
     assert (found["state"], found["process"]) == ("interrupted", None)

@@ -88,7 +88,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     call = [sys.executable, "-c", script, "pretrain", "made", "--settings", "recipe.yaml", "--workers", "0"]
     killed = subprocess.Popen([*call, "--steps", "100000"], cwd=tmp_path)
     checkpoint = tmp_path / "made/checkpoint.safetensors"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(0.5)

@@ -2,7 +2,6 @@ import pickle
 import subprocess
 import sys
 import threading
-import time
 import uuid
 
 import pyarrow.parquet as pq
@@ -198,8 +197,13 @@ def test_the_destination_must_be_new(tmp_path):
 
 
 def test_opening_reads_footers_only(tmp_path):
-    """A hundred domains open fast: no image is touched."""
+    """Domains whose images are all gone are opened none the less."""
     pack(str(mvtec_tree(tmp_path / "src", *(f"d{i:02d}" for i in range(30)))), str(tmp_path / "dst"))
-    started = time.perf_counter()
-    assert len(open_dataset(str(tmp_path / "dst")).domains) == 30
-    assert time.perf_counter() - started < 2
+    for file in (tmp_path / "dst").rglob("*.parquet"):
+        data = file.read_bytes()
+        footer = 8 + int.from_bytes(data[-8:-4], "little")
+        file.write_bytes(data[:4] + bytes(len(data) - 4 - footer) + data[-footer:])
+    dataset = open_dataset(str(tmp_path / "dst"))
+    assert len(dataset.domains) == 30
+    with pytest.raises(ImageError, match=r"d07\.parquet#0"):
+        dataset.domain("d07").samples[0].image.read()
