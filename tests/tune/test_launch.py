@@ -1,14 +1,11 @@
-"""`dgad-tune launch` for real: a whole study, resumed, stopped and killed."""
+"""`dgad-tune launch` for real: what a whole study leaves, what it repeats, and what it refuses."""
 
 import dataclasses
 import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow.csv as pa_csv
@@ -21,6 +18,7 @@ from dgad.errors import DataError
 from dgad.records import RecordStore
 from dgad.report.summary import read_summary
 from tests.tune.conftest import DOMAINS
+from tests.tune.launches import arguments_of, invoke, stamps
 from tests.tune.test_study_data import btad_like
 from tune.audit import audit
 from tune.cli import cli, main
@@ -28,22 +26,7 @@ from tune.ledger import Ledger, leaks
 from tune.running import RUNNING_FILE, Running
 from tune.status import status
 
-SETTINGS = (
-    "space: demo\ntrials: 2\nnum_references: 3\nimage_size_px: 64\nmethods: [comparer, trivial]\n"
-    "weights: none\n"  # on builtin weights a configuration may need no sources, and so fewer fits
-)
 NUM_FITS = 3 * 2 + 3 * 2  # pairs and deploy folds, for two configurations of the opening design
-has_proc = pytest.mark.skipif(not os.path.isdir("/proc"), reason="reads process states from /proc")
-
-
-def _arguments(data: Path, runs: Path, *more: str) -> list[str]:
-    study = runs.parent / "settings.yaml"
-    study.write_text(SETTINGS)
-    return ["launch", "--data", str(data), "--runs", str(runs), "--name", "x", "--study", str(study), *more]
-
-
-def _invoke(arguments: list[str]) -> Result:
-    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +35,7 @@ def finished(
 ) -> tuple[Path, Result]:
     """(the runs folder, what the command printed) of a whole study."""
     runs = tmp_path_factory.mktemp("finished") / "runs"
-    result = _invoke(_arguments(surfaces, runs))
+    result = invoke(arguments_of(surfaces, runs))
     assert result.exit_code == 0, result.output
     return runs, result
 
@@ -138,10 +121,10 @@ def test_in_a_pipe_it_prints_plain_lines_and_the_leaderboard(finished: tuple[Pat
 
 def test_the_same_name_again_computes_nothing(finished: tuple[Path, Result], surfaces: Path) -> None:
     runs, _ = finished
-    before = _stamps(runs / "x")
-    result = _invoke(["launch", "--runs", str(runs), "--name", "x", "--json"])
+    before = stamps(runs / "x")
+    result = invoke(["launch", "--runs", str(runs), "--name", "x", "--json"])
     assert result.exit_code == 0
-    assert _stamps(runs / "x") == before
+    assert stamps(runs / "x") == before
     told = json.loads(result.stdout)
     assert told["leaderboard"][0]["mean"]["value"] > 0
     assert told["bundle"]["method"] == "comparer"
@@ -157,7 +140,7 @@ def test_one_that_was_killed_after_its_summary_is_seen_through_by_name(
     (folder / RUNNING_FILE).write_text(json.dumps(dataclasses.asdict(mark)))
     (folder / "report.html").unlink()
     assert status(folder).state == "interrupted"
-    assert _invoke(["launch", "--runs", str(finished[0]), "--name", "x"]).exit_code == 0
+    assert invoke(["launch", "--runs", str(finished[0]), "--name", "x"]).exit_code == 0
     assert status(folder).state == "finished"
     assert (folder / "report.html").is_file()
 
@@ -166,11 +149,11 @@ def test_the_same_name_with_other_settings_or_data_is_refused(
     finished: tuple[Path, Result], surfaces: Path
 ) -> None:
     runs, _ = finished
-    before = _stamps(runs / "x")
+    before = stamps(runs / "x")
     result = _main("launch", "--runs", str(runs), "--name", "x", "--trials", "5")
     assert result.returncode == 2
     assert "`trials` is 2 there and 5 here" in result.stderr
-    assert _stamps(runs / "x") == before
+    assert stamps(runs / "x") == before
 
 
 def test_another_study_computes_nothing_again_and_shows_what_peeking_is_worth(
@@ -178,17 +161,17 @@ def test_another_study_computes_nothing_again_and_shows_what_peeking_is_worth(
 ) -> None:
     """With further numbers of references, and another data set to be tried on."""
     runs, _ = finished
-    arguments = _arguments(
+    arguments = arguments_of(
         surfaces, runs, "--protocol", "nested,oracle", "--constraint", "ms_per_image<=9999"
     )
     arguments[arguments.index("x")] = "y"
     arguments += ["--extra-targets", str(btad_like(tmp_path))]
     with open(arguments[arguments.index("--study") + 1], "a") as study_file:
         study_file.write("reference_counts: [1, all]\n")
-    before = _stamps(runs / "x")
-    result = _invoke(arguments)
+    before = stamps(runs / "x")
+    result = invoke(arguments)
     assert result.exit_code == 0, result.output
-    assert {k: v for k, v in _stamps(runs / "x").items() if k in before} == before
+    assert {k: v for k, v in stamps(runs / "x").items() if k in before} == before
     one, other = read_summary(runs / "x"), read_summary(runs / "y")
     nested = {c.target: c for c in other.cells if c.method == "comparer" and c.protocol == "nested"}
     for cell in one.cells:
@@ -256,11 +239,11 @@ def _check_extra_targets(folder: Path) -> None:
 
 def _check_nothing_is_repeated(runs: Path) -> None:
     """Without its summary the study goes on, and finds everything done."""
-    before, entries = _stamps(runs / "y"), Ledger(runs / "y" / "ledger").entries()
+    before, entries = stamps(runs / "y"), Ledger(runs / "y" / "ledger").entries()
     summary = read_summary(runs / "y")
     (runs / "y" / "summary.json").unlink()
-    assert _invoke(["launch", "--runs", str(runs), "--name", "y"]).exit_code == 0
-    assert _stamps(runs / "y") == before
+    assert invoke(["launch", "--runs", str(runs), "--name", "y"]).exit_code == 0
+    assert stamps(runs / "y") == before
     assert Ledger(runs / "y" / "ledger").entries() == entries
     assert read_summary(runs / "y").cells == summary.cells
 
@@ -274,8 +257,8 @@ def test_what_failed_is_told_and_tried_again_only_when_asked(
         about = json.loads(path.read_bytes())
         if about["key"]["sources"]:  # what learns
             path.write_text(json.dumps({**about, "status": "failed", "error": "the loss became nan"}))
-    arguments = _arguments(surfaces, runs, "--folds", "grid", "--trials", "1")
-    result = _invoke(arguments)
+    arguments = arguments_of(surfaces, runs, "--folds", "grid", "--trials", "1")
+    result = invoke(arguments)
     assert result.exit_code == 0, result.output
     assert "comparer on grid failed: every trial of the cell failed" in result.output
     folder = runs / "x"
@@ -287,10 +270,10 @@ def test_what_failed_is_told_and_tried_again_only_when_asked(
     assert "the loss became nan" in (folder / "report.html").read_text()
     assert not (folder / "bundle").exists()
 
-    again = _invoke(arguments)
+    again = invoke(arguments)
     assert "comparer on grid failed" in again.output
 
-    retried = _invoke([*arguments, "--retry-failed"])
+    retried = invoke([*arguments, "--retry-failed"])
     assert retried.exit_code == 0, retried.output
     assert "Trying again what failed" in retried.output
     summary = read_summary(folder)
@@ -342,7 +325,7 @@ def test_an_unreadable_image_is_told_before_anything_is_started(surfaces: Path, 
     shutil.copytree(surfaces, data)
     image = data / "tile" / "train" / "good" / "000.png"
     image.write_bytes(image.read_bytes()[:200])
-    result = CliRunner().invoke(cli, _arguments(data, tmp_path / "runs"))
+    result = CliRunner().invoke(cli, arguments_of(data, tmp_path / "runs"))
     assert isinstance(result.exception, DataError)
     assert str(result.exception).startswith(f"{image} is damaged")
     assert f"`dgad domains check {data}`" in str(result.exception)
@@ -350,7 +333,7 @@ def test_an_unreadable_image_is_told_before_anything_is_started(surfaces: Path, 
 
 
 def test_a_dry_run_counts_measures_and_leaves_nothing(surfaces: Path, tmp_path: Path) -> None:
-    result = _invoke([*_arguments(surfaces, tmp_path / "runs"), "--dry-run", "--json"])
+    result = invoke([*arguments_of(surfaces, tmp_path / "runs"), "--dry-run", "--json"])
     assert result.exit_code == 0
     told = json.loads(result.stdout)
     assert told["fits"] == NUM_FITS + (3 + 1) + 3 + 3 + 1
@@ -360,109 +343,7 @@ def test_a_dry_run_counts_measures_and_leaves_nothing(surfaces: Path, tmp_path: 
     assert not (tmp_path / "runs").exists()
 
 
-@has_proc
-@pytest.mark.timeout(1200)
-def test_killed_and_stopped_in_every_way_no_finished_fit_is_repeated(
-    surfaces: Path, tmp_path: Path, running_ray: LocalRay
-) -> None:
-    runs = tmp_path / "runs"
-    arguments = _arguments(surfaces, runs, "--folds", "grid")
-
-    # A worker is killed, and its trial goes on in another; then Ctrl-C.
-    process = _start([*arguments, "--json"])
-    _wait_for_fits(process, runs / "x", 1)
-    worker = _workers_of(process)[0]
-    os.kill(worker, signal.SIGKILL)
-    _wait_for_fits(process, runs / "x", 3)
-    workers = _workers_of(process)
-    assert worker not in workers
-    process.send_signal(signal.SIGINT)
-    shown, told = process.communicate(timeout=180)
-    assert shown == ""  # the object alone, and here there is none; Ray has words on a killed worker too
-    assert "died; the trial is begun again" in told
-    assert process.returncode == 130
-    assert f"To go on: dgad-tune launch --name x --runs {runs}" in told
-    assert "Traceback" not in told
-    _wait_until_gone(workers)
-    stopped = _stamps(runs / "x")
-
-    # The driver is killed; its workers go with it.
-    process = _start(["launch", "--name", "x", "--runs", str(runs)])
-    _wait_for_fits(process, runs / "x", len(_fits(runs / "x")) + 2)
-    workers = _workers_of(process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    _wait_until_gone(workers)
-    killed = _stamps(runs / "x")
-    assert {k: killed[k] for k in stopped} == stopped
-    assert not (runs / "x" / "summary.json").exists()
-
-    assert _invoke(arguments).exit_code == 0
-    after = _stamps(runs / "x")
-    assert {k: after[k] for k in killed} == killed
-    for cell in read_summary(runs / "x").cells:
-        assert cell.error is None
-        assert [t.status for t in cell.trials] == ["complete"] * len(cell.trials)
-    assert leaks(Ledger(runs / "x" / "ledger").entries()) == ()
-
-
 def _main(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tune.cli", *arguments], capture_output=True, text=True, timeout=300
     )
-
-
-def _start(arguments: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tune.cli", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def _fits(folder: Path) -> list[Path]:
-    return sorted(folder.parent.glob(".shared/fits/*/fit.json"))
-
-
-def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """What changes when a fit or record is written again: its file's number and time."""
-    paths = [*_fits(folder), *folder.glob("records/*.parquet")]
-    return {str(p): (p.stat().st_ino, p.stat().st_mtime_ns) for p in paths}
-
-
-def _wait_for_fits(process: subprocess.Popen[str], folder: Path, count: int) -> None:
-    deadline = time.monotonic() + 400
-    while len(_fits(folder)) < count:
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline, "no fit was finished in time"
-        time.sleep(0.02)
-
-
-def _workers_of(process: subprocess.Popen[str]) -> list[int]:
-    """The search's worker processes among the descendants of a driver."""
-    parents: dict[int, int] = {}
-    names: dict[int, str] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            pid = int(stat.parent.name)
-            parents[pid] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
-            names[pid] = (stat.parent / "cmdline").read_bytes().split(b"\0")[0].decode()
-        except (OSError, IndexError, ValueError):
-            continue
-    found = []
-    for pid, name in names.items():
-        ancestor = pid
-        while ancestor in parents and ancestor != process.pid:
-            ancestor = parents[ancestor]
-        if ancestor == process.pid and name.startswith("ray::") and "Trainable" in name:
-            found.append(pid)
-    return found
-
-
-def _wait_until_gone(pids: list[int]) -> None:
-    assert pids
-    deadline = time.monotonic() + 120
-    while any(Path(f"/proc/{p}").exists() for p in pids):
-        assert time.monotonic() < deadline, "a worker outlived its driver"
-        time.sleep(0.1)
