@@ -38,7 +38,7 @@ class Desk:
         self.nodes = nodes
         self.environment = {**nodes.environment, "XDG_CACHE_HOME": str(home / "cache"), "HOME": str(home)}
 
-    def __call__(self, *arguments: str, expect: int = 0, timeout_s: float = 300.0) -> str:
+    def __call__(self, *arguments: str, expect: int = 0, timeout_s: float = 900.0) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "tune.cli", *arguments],
             env={**os.environ, **self.environment},
