@@ -3,8 +3,9 @@
 import dataclasses
 import json
 import signal
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -174,8 +175,8 @@ def launch_command(
     )
     if is_paper(study_file):
         check_paper_data(request.given_study())
-    # With --json the object alone is on standard output.
-    console = Console(stderr=as_json)
+    # With --json the object alone is on standard output. Named now, since others lose it while Ray runs.
+    console = Console(stderr=True) if as_json else Console(file=sys.stdout)
     if dry_run:
         from tune.dry_run import plan, print_dry_run
 
@@ -202,21 +203,20 @@ def launch_command(
                 as_json=as_json,
             )
         )
-    with own_stdout() as stdout:
-        _launch_here(context, request, stdout, as_json=as_json)
+    _launch_here(context, request, console, as_json=as_json)
 
 
-def _launch_here(context: click.Context, request: "Request", stdout: TextIO, *, as_json: bool) -> None:
+def _launch_here(context: click.Context, request: "Request", console: Console, *, as_json: bool) -> None:
     from tune import launch
     from tune.request import resolve_study
     from tune.results import print_results, results_json
 
-    console = Console(stderr=True) if as_json else Console(file=stdout)
     signal.signal(signal.SIGTERM, _interrupt)
     # In the background of a script it may have been ignored, and `dgad-tune stop` sends it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        folder, summary = launch.launch(request, console)
+        with own_stdout():
+            folder, summary = launch.launch(request, console)
     except KeyboardInterrupt:
         name, runs = resolve_study(request)[0].name, request.runs.location
         again = f"dgad-tune launch --name {name}"
@@ -224,7 +224,7 @@ def _launch_here(context: click.Context, request: "Request", stdout: TextIO, *, 
         click.echo(f"Stopped; everything finished is kept in {runs}/{name}. To go on: {again}", err=True)
         context.exit(130)
     if as_json:
-        click.echo(json.dumps(results_json(folder, summary), indent=2, allow_nan=False), file=stdout)
+        click.echo(json.dumps(results_json(folder, summary), indent=2, allow_nan=False))
     else:
         print_results(folder, summary, console)
 

@@ -131,7 +131,7 @@ def test_nothing_there_is_told_soon_and_once_it_answered_waited_for(misbehaving:
         began = time.monotonic()
         with pytest.raises(UnreachableServiceError, match=r"No dgad service answers at .*refused"):
             Client(f"http://127.0.0.1:{port}").domains()
-    assert time.monotonic() - began < 20  # no try waits for the deadline, 60 s
+    assert time.monotonic() - began < 20  # the deadline is 120 s
     client = Client(misbehaving.url)
     misbehaving.script = [DOMAINS, RESET, RESET, RESET, RESET, DOMAINS]
     client.domains()
