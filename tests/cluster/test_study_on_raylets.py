@@ -1,6 +1,8 @@
 """A study on several raylets of one machine, kept on a real S3 server, while one of them is killed."""
 
 import json
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +13,6 @@ import pytest
 from dgad.domains.pack import pack
 from dgad.domains.synthetic import synthesize
 from dgad.storage import Storage
-from tests.cluster.commands import output_of
 from tests.cluster.ray_nodes import RayNodes, ray_nodes
 from tests.s3_server import S3Server
 
@@ -34,18 +35,21 @@ class Desk:
     """Runs `dgad-tune` as a user of a Ray that runs already."""
 
     def __init__(self, nodes: RayNodes, home: Path) -> None:
-        self._home = home
-        self._environment = {**nodes.environment, "XDG_CACHE_HOME": str(home / "cache"), "HOME": str(home)}
+        self.nodes = nodes
+        self.environment = {**nodes.environment, "XDG_CACHE_HOME": str(home / "cache"), "HOME": str(home)}
 
     def __call__(self, *arguments: str, expect: int = 0) -> str:
-        """What it prints on standard output or, where it is to fail, as its error."""
-        return output_of(
-            *("-m", "tune.cli", *arguments),
-            environment=self._environment,
-            folder=self._home,
-            expect=expect,
-            timeout_s=900,
+        """What it prints on both outputs: a job's error comes with its log, on standard output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tune.cli", *arguments],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=900,
         )
+        assert done.returncode == expect, f"{arguments}: {done.stdout}{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
 
 
 def stamps(runs: Storage) -> dict[str, bytes | None]:
