@@ -14,7 +14,6 @@ import torch
 
 from dgad.domains import Dataset
 from dgad.domains.image_set import ImageSet
-from dgad.episodes import SourceDomain, source_from
 from dgad.errors import RecordError, SettingsError, TrainingError
 from dgad.evaluation.experiment import Evaluation, evaluate_one
 from dgad.evaluation.metrics import Metrics
@@ -22,8 +21,9 @@ from dgad.evaluation.scoring import TargetDomain, load_target
 from dgad.features.builtin import read_builtin
 from dgad.features.cache import FeatureCache
 from dgad.methods.base import Context
-from dgad.records import FitKey, Record, canonical_json
+from dgad.records.record import FitKey, Record, canonical_json
 from dgad.settings import to_dict
+from dgad.training.episodes import SourceDomain, source_from
 
 NAMED_WEIGHTS = ("none", "builtin", "timm")
 

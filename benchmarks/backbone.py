@@ -26,7 +26,7 @@ from dgad.features.cache import FeatureCache
 from dgad.folds import leave_one_out
 from dgad.methods import METHODS
 from dgad.methods.patch_knn import PatchKnnSettings
-from dgad.records import FitKey, Record, current_versions
+from dgad.records.record import FitKey, Record, current_versions
 from dgad.report.tables import difference, leaderboard
 from dgad.settings import to_dict
 

@@ -24,7 +24,7 @@ from dgad.features.backbone import Backbone, FrozenFeatures
 from dgad.features.cache import FeatureCache
 from dgad.features.disk_cache import DiskFeatureCache
 from dgad.settings import FeatureSettings
-from dgad.synthetic_sources import draw_sources
+from dgad.training.synthetic_sources import draw_sources
 
 ROWS = ("no cache", "memory", "disk, cold", "disk, warm")
 

@@ -23,9 +23,9 @@ import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.serve.live import serving  # the corpus is that of the tests
-from tests.serve.malformed import DOMAIN, complaint, corpus, send
-from tests.serve.malformed_images import valid
+from tests.serve.support.live import serving  # the corpus is that of the tests
+from tests.serve.support.malformed import DOMAIN, complaint, corpus, send
+from tests.serve.support.malformed_images import valid
 
 _CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
@@ -37,10 +37,10 @@ _CHECKS = (
 @contextlib.contextmanager
 def small_service() -> Iterator[str]:
     """The application over one process with drawn weights; its URL."""
-    from serve.app import make_app
-    from serve.in_process import InProcessBackend
+    from serve.engine.in_process import InProcessBackend
+    from serve.http.app import make_app
     from serve.settings import ServeSettings
-    from tests.serve.surfaces import bundled
+    from tests.serve.support.surfaces import bundled
 
     with tempfile.TemporaryDirectory() as folder:
         bundled(Path(folder) / "bundle", "patch_knn")

@@ -7,12 +7,12 @@ from simulated_fits import SCORING_S, seconds_of
 from simulated_search import SimulatedSearch
 
 from dgad.report.page import write_report
-from tune.audit import audit
-from tune.cells import DEPLOY, Cell
-from tune.finish import summarise
-from tune.rows import OuterJob, is_done, outer_jobs, seal, used_after_seals
-from tune.run import Run
-from tune.run_folder import RunInfo
+from tune.fits.run import Run
+from tune.results.audit import audit
+from tune.results.summarise import summarise
+from tune.run_folder.folder import RunInfo
+from tune.search.seal import OuterJob, is_done, outer_jobs, seal, used_after_seals
+from tune.study.cells import DEPLOY, Cell
 
 
 def finish(run: Run, cells: Sequence[Cell], search: SimulatedSearch) -> dict[str, float | int]:
@@ -53,7 +53,7 @@ def finish(run: Run, cells: Sequence[Cell], search: SimulatedSearch) -> dict[str
 
 
 def _refit(search: SimulatedSearch, job: OuterJob) -> Iterator[float]:
-    """As `tune.outer.OuterWorker` does."""
+    """As `tune.search.refit.OuterWorker` does."""
     row, run, bench = job.row, search.run, search.bench
     assert row.selection is not None
     key = run.fit_key(row.method, row.selection.settings, row.sources, seed=job.seed)

@@ -17,8 +17,8 @@ from scale_study import Options, cells_of_run, run_at  # noqa: E402
 from simulated_fits import SimulatedWorkbench  # noqa: E402
 from simulated_search import searcher_of  # noqa: E402
 
-from tune.keeper import Keeper  # noqa: E402
-from tune.progress import PlainProgress  # noqa: E402
+from tune.fits.coordinator import Keeper  # noqa: E402
+from tune.monitoring.progress import PlainProgress  # noqa: E402
 
 
 def resume(runs: Path, options: Options) -> dict[str, float]:

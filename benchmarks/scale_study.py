@@ -5,9 +5,9 @@ import math
 from pathlib import Path
 
 from dgad.methods import METHODS
-from tune.cells import Cell, cells_of
-from tune.run import Run, code_version
-from tune.study import Study
+from tune.fits.run import Run, code_version
+from tune.study.cells import Cell, cells_of
+from tune.study.settings import Study
 
 DOMAINS = ("carpet", "grid", "leather", "tile", "wood")
 METHODS_SEARCHED = ("comparer", "agg", "epi_fcr", "eisnet", "memae", "patch_knn")

@@ -28,7 +28,7 @@ from dgad.domains.stored_png import stored_png
 from dgad.features.backbone import Backbone
 from dgad.features.fused import fused
 from dgad.settings import FeatureSettings
-from dgad.synthetic_sources import draw_sources
+from dgad.training.synthetic_sources import draw_sources
 
 SIGMA_PX, REACH = 4.0, 4.0
 BATCH = 8

@@ -26,25 +26,25 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from cluster.local import embedded_ray, machine
+from cluster.embedded import embedded_ray, machine
 from dgad.domains import open_dataset
-from dgad.domains.synthetic import synthesize
-from dgad.records import FitKey, Record
-from tune.audit import audit
-from tune.cells import DEPLOY, Cell
-from tune.feature_cache import CachePlan
-from tune.fits import FitStore
-from tune.ledger import Ledger
-from tune.preflight import checked_matrix
-from tune.progress import PlainProgress
-from tune.resources import Demand, plan_workers
-from tune.rows import outer_jobs, seal
-from tune.run import Run, code_version
-from tune.searcher import METRIC, MatrixSearcher, open_study
-from tune.selection import SCORES, VALUES, mean_values, read_inner_score, trial_summaries
-from tune.study import Study, study_from, write_study
-from tune.trackers import Trackers
-from tune.workbench import Workbench
+from dgad.domains.demo import synthesize
+from dgad.records.record import FitKey, Record
+from tune.caches.features import CachePlan
+from tune.fits.executor import Workbench
+from tune.fits.run import Run, code_version
+from tune.fits.store import FitStore
+from tune.launch.preflight import checked_matrix
+from tune.monitoring.progress import PlainProgress
+from tune.monitoring.trackers import Trackers
+from tune.results.audit import audit
+from tune.run_folder.ledger import Ledger
+from tune.search.seal import outer_jobs, seal
+from tune.search.searcher import METRIC, MatrixSearcher, open_study
+from tune.search.selection import SCORES, VALUES, mean_values, read_inner_score, trial_summaries
+from tune.search.workers import Demand, plan_workers
+from tune.study.cells import DEPLOY, Cell
+from tune.study.settings import Study, study_from, write_study
 
 DOMAINS = ("grid", "tile", "woven", "wood", "leather")
 GIB = 1024**3
@@ -188,7 +188,7 @@ def components(data: Path, folder: Path, trials: int, size_px: int, arms: Sequen
 
 def search_on_ray(run: Run, cells: Sequence[Cell], num_workers: int) -> tuple[float, float]:
     """(wall seconds of the search, seconds that its trials worked); Ray is running already."""
-    from tune.experiment import search
+    from tune.search.experiment import search
 
     planned = plan_workers(machine(), "cpu", Demand(workers=num_workers))
     workers = dataclasses.replace(planned, threads_each=run.num_threads)

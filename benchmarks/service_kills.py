@@ -27,8 +27,8 @@ import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.serve.service import Service, load, running_service, wait_for
-from tests.serve.surfaces import bundled, photographs
+from tests.serve.support.service import Service, load, running_service, wait_for
+from tests.serve.support.surfaces import bundled, photographs
 
 
 def main() -> None:

@@ -44,17 +44,17 @@ from serving_load import unique_bodies
 from dgad.bundle import write_bundle
 from dgad.device import resolve_device
 from dgad.domains.base import EncodedImage
+from dgad.domains.demo import synthesize
 from dgad.domains.images import load_encoded
-from dgad.domains.synthetic import synthesize
 from dgad.errors import UserError
 from dgad.features.cache import FeatureCache
 from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context, Method
 from dgad.methods.patchcore import PatchcoreMethod, PatchcoreSettings
 from dgad.settings import FeatureSettings
-from serve.backend import Query
-from serve.client import Client
-from serve.scoring import SurfaceScorer
+from serve.api.client import Client
+from serve.engine.backend import Query
+from serve.engine.scorer import SurfaceScorer
 
 HERE = Path(__file__).parent
 CLIENTS = 16

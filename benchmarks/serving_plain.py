@@ -9,8 +9,8 @@ import socket
 
 import uvicorn
 
-from serve.app import make_app
-from serve.in_process import InProcessBackend
+from serve.engine.in_process import InProcessBackend
+from serve.http.app import make_app
 from serve.settings import ServeSettings
 
 

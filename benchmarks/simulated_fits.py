@@ -11,13 +11,13 @@ import torch
 
 from dgad.evaluation.metrics import Metrics
 from dgad.methods import METHODS
-from dgad.records import FitKey, Record, RecordStore
+from dgad.records.record import FitKey, Record, RecordStore
 from dgad.seeds import seed_for
 from dgad.settings import from_dict
 from dgad.storage import Storage
-from tune.fits import FitStore
-from tune.run import Run
-from tune.workbench import Workbench
+from tune.fits.executor import Workbench
+from tune.fits.run import Run
+from tune.fits.store import FitStore
 
 NUM_REFERENCES = 10
 NUM_SAMPLES = 120

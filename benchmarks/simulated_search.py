@@ -1,7 +1,7 @@
 """A whole search in simulated time: the real searcher, keeper and stores, and workers that only wait.
 
-What a worker does is what `tune.trainable` and `tune.workbench` do, step by step; what the driver does is
-what `tune.experiment` does. Ray is not started, so that nothing of it is measured.
+What a worker does is what `tune.search.trainable` and `tune.fits.executor` do, step by step; what the driver
+does is what `tune.search.experiment` does. Ray is not started, so that nothing of it is measured.
 """
 
 import dataclasses
@@ -15,16 +15,16 @@ from rich.console import Console
 from simulated_fits import SCORING_S, Luck, NotThereError, SimulatedWorkbench, seconds_of
 from simulation import Clock, Meter
 
-from dgad.records import FitKey, Record
-from tune.cells import Cell, InnerFold
-from tune.keeper import ASK_S, RENEW_S, Keeper
-from tune.launch_log import LaunchLog, LogProgress
-from tune.ledger import Entry, Ledger, Purpose
-from tune.progress import FitEnd, PlainProgress, Progress, TrialEnd
-from tune.run import Run
-from tune.searcher import METRIC, MatrixSearcher
-from tune.selection import ERROR, SCORES, VALUES, mean_values, read_inner_score
-from tune.tee import Tee
+from dgad.records.record import FitKey, Record
+from tune.fits.coordinator import ASK_S, RENEW_S, Keeper
+from tune.fits.run import Run
+from tune.monitoring.launch_log import LaunchLog, LogProgress
+from tune.monitoring.progress import FitEnd, PlainProgress, Progress, TrialEnd
+from tune.monitoring.tee import Tee
+from tune.run_folder.ledger import Entry, Ledger, Purpose
+from tune.search.searcher import METRIC, MatrixSearcher
+from tune.search.selection import ERROR, SCORES, VALUES, mean_values, read_inner_score
+from tune.study.cells import Cell, InnerFold
 
 MAX_WORKER_DEATHS = 2
 _NOTICED_S = 6.0
@@ -34,7 +34,7 @@ _STARTS_S = 10.0
 
 
 class LedgerOfKeeper(Ledger):
-    """`tune.keeper.KeptLedger` without Ray: entries are written by the keeper."""
+    """`tune.fits.coordinator.KeptLedger` without Ray: entries are written by the keeper."""
 
     def __init__(self, location: str, keeper: Keeper) -> None:
         super().__init__(location)

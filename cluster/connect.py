@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
-from cluster.local import prepare_environment
+from cluster.embedded import prepare_environment
 from cluster.tokens import Token, read_token
 from dgad.errors import ClusterError, SettingsError, UnreachableError
 

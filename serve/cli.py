@@ -3,8 +3,8 @@
 import click
 
 from dgad.command_line import run_group
-from serve.commands.asking import domains_command, enroll_command, score_command
 from serve.commands.check import check_command
+from serve.commands.client import domains_command, enroll_command, score_command
 from serve.commands.config import config_command
 from serve.commands.deploy import deploy_command
 from serve.commands.down import down_command

@@ -41,8 +41,8 @@ class ServeSettings:
     port: int = 8000
     """0: a free one."""
     listener: str = ""
-    """Unix socket at which ingresses are handed the socket to listen on (`serve.listening`), on one machine;
-    empty: Serve's proxies listen, on every node."""
+    """Unix socket at which ingresses are handed the socket to listen on (`serve.replicas.listener`), on one
+    machine; empty: Serve's proxies listen, on every node."""
     replicas: int = 1
     """Scorers at first and at least."""
     max_replicas: int = 1

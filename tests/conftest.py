@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dgad.domains.synthetic import synthesize
+from dgad.domains.demo import synthesize
 from dgad.features import builtin
 from tests.builtin_weights import drawn
-from tests.cluster.cluster_files import furnish_home
+from tests.cluster.support.cluster_files import furnish_home
 from tests.s3_server import KEYS, S3Server, missing, s3_server
 
 

@@ -10,11 +10,11 @@ from rich.console import Console
 
 from dgad.command_line import run_group
 from dgad.commands.options import feature_options
-from tune.cluster_commands import cluster_group
-from tune.launch_command import EXAMPLE, launch_command
-from tune.remote_commands import down_command
-from tune.report_commands import compare_command, report_command
-from tune.watch_commands import (
+from tune.commands.cluster import cluster_group
+from tune.commands.down import down_command
+from tune.commands.launch import EXAMPLE, launch_command
+from tune.commands.report import compare_command, report_command
+from tune.commands.watch import (
     brought_study,
     json_option,
     list_command,
@@ -53,7 +53,7 @@ def audit_command(context: click.Context, *, name: str, runs: str | None, as_jso
 
     Exits 1 where one did.
     """
-    from tune.audit import audit  # torch takes seconds to import, and --help needs none of it
+    from tune.results.audit import audit  # torch takes seconds to import, and --help needs none of it
 
     found = audit(brought_study(runs, name))
     if as_json:
@@ -88,7 +88,7 @@ def space_command(
     *, method: str, study_file: Path | None, demo: bool, as_json: bool, **features: Any
 ) -> None:
     """Show what the search of METHOD chooses from, and which presets it tries first."""
-    from tune.space_report import print_space, space_report  # torch takes seconds to import
+    from tune.commands.space import print_space, space_report  # torch takes seconds to import
 
     report = space_report(method, study_file, demo=demo, given=features)
     if as_json:

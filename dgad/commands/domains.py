@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from dgad.domains.checks import CheckResult, check_dataset
+from dgad.domains.demo import SURFACES, SynthesisSettings, synthesize
 from dgad.domains.layouts import LAYOUTS
 from dgad.domains.pack import pack
-from dgad.domains.synthetic import SURFACES, SynthesisSettings, synthesize
 
 _STYLE = {"fatal": "bold red", "warning": "yellow", "note": "dim"}
 _DEFAULTS = SynthesisSettings()

@@ -19,7 +19,7 @@ from dgad.files import write_atomic
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dgad.evaluation.normal_range import NormalRange
+    from dgad.calibration.normal_range import NormalRange
     from dgad.methods.base import Scores
 
 EXAMPLE = """\b
@@ -56,9 +56,9 @@ def score_command(
     """
     # torch takes seconds to import, and --help needs none of it
     from dgad.bundle import load_method
+    from dgad.calibration.normal_range import normal_range
     from dgad.device import resolve_device
     from dgad.domains.images import load_image_files
-    from dgad.evaluation.normal_range import normal_range
 
     method = load_method(bundle_folder, resolve_device(device))
     size = method.context.features.image_size_px

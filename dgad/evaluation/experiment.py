@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from dgad.domains.base import Dataset
-from dgad.episodes import SourceDomain, check_sources, load_source
 from dgad.errors import DataError, TrainingError, UserError
 from dgad.evaluation.scoring import (
     NumReferences,
@@ -24,6 +23,7 @@ from dgad.folds import Fold
 from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context, Method, Traits
 from dgad.settings import FeatureSettings
+from dgad.training.episodes import SourceDomain, check_sources, load_source
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from dgad.augmentation import random_flips
-from dgad.episodes import EpisodeSampler, SourceDomain
 from dgad.seeds import seed_for
+from dgad.training.augmentation import random_flips
+from dgad.training.episodes import EpisodeSampler, SourceDomain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ from dgad.generalisation.batches import DomainBatches, embed
 from dgad.generalisation.losses import summed_cross_entropy
 from dgad.generalisation.settings import TrainingSettings, check_pair
 from dgad.methods.image_classifier import ImageClassifier
-from dgad.training import train
+from dgad.training.loop import train
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
-from dgad.episodes import SourceDomain
 from dgad.errors import DataError
 from dgad.features.cache import FeatureCache
 from dgad.settings import FeatureSettings
+from dgad.training.episodes import SourceDomain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

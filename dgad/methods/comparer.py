@@ -9,13 +9,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from dgad.augmentation import random_flips
 from dgad.comparer.model import Comparer, LevelStatistics, patches, pixel_map, pool_patches
 from dgad.comparer.objective import episode_loss
 from dgad.comparer.settings import PRESETS, ComparerSettings
 from dgad.comparer.start import check_start, load_builtin
 from dgad.domains.image_set import ImageSet
-from dgad.episodes import Episode, EpisodeSampler, SourceDomain
 from dgad.features.backbone import Backbone, FrozenFeatures, check_strides
 from dgad.features.nearest import usual_distances
 from dgad.methods.base import (
@@ -27,11 +25,13 @@ from dgad.methods.base import (
     check_references,
 )
 from dgad.methods.order import content_order
-from dgad.methods.weights import load_into, state_of
 from dgad.seeds import seed_for
 from dgad.settings import FeatureSettings
-from dgad.synthetic_sources import draw_sources
-from dgad.training import one_cycle, train, trainable
+from dgad.training.augmentation import random_flips
+from dgad.training.episodes import Episode, EpisodeSampler, SourceDomain
+from dgad.training.loop import one_cycle, train, trainable
+from dgad.training.synthetic_sources import draw_sources
+from dgad.training.weights import load_into, state_of
 
 MAX_CALIBRATION_FOLDS = 10
 

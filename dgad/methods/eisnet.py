@@ -12,7 +12,7 @@ from dgad.generalisation.settings import TrainingSettings, check_pair
 from dgad.methods.image_classifier import ImageClassifier
 from dgad.seeds import seed_for
 from dgad.settings import require
-from dgad.training import step_decay, train
+from dgad.training.loop import step_decay, train
 
 DECAY_AT = 0.6
 DECAY_FACTOR = 0.1

@@ -14,7 +14,7 @@ from dgad.methods.base import Traits
 from dgad.methods.image_classifier import ImageClassifier
 from dgad.seeds import seed_for
 from dgad.settings import require
-from dgad.training import train
+from dgad.training.loop import train
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

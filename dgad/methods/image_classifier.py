@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from dgad.domains.image_set import ImageSet
-from dgad.episodes import SourceDomain, check_sources
 from dgad.errors import DataError
 from dgad.features.backbone import FrozenFeatures, check_strides
 from dgad.generalisation.batches import DomainBatches
@@ -29,9 +28,10 @@ from dgad.methods.base import (
     check_references,
 )
 from dgad.methods.order import content_order
-from dgad.methods.weights import load_into, state_of
 from dgad.seeds import seed_for
 from dgad.settings import FeatureSettings
+from dgad.training.episodes import SourceDomain, check_sources
+from dgad.training.weights import load_into, state_of
 
 NUM_STANDARDISING_DRAWS = 4
 """Steps' worth of queries by which embeddings are standardised before training."""

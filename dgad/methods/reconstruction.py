@@ -9,10 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from dgad.augmentation import random_flips
 from dgad.comparer.model import gaussian_smooth
 from dgad.domains.image_set import ImageSet
-from dgad.episodes import SourceDomain
 from dgad.errors import DataError
 from dgad.features.backbone import Backbone, FrozenFeatures, check_strides
 from dgad.methods.base import (
@@ -24,14 +22,16 @@ from dgad.methods.base import (
     check_references,
 )
 from dgad.methods.order import content_order
-from dgad.methods.weights import load_into, state_of
 from dgad.reconstruction.crops import random_crops
 from dgad.reconstruction.memory import Bottleneck
 from dgad.reconstruction.networks import Reconstructor
 from dgad.reconstruction.settings import ReconstructionSettings
 from dgad.seeds import seed_for
 from dgad.settings import FeatureSettings
-from dgad.training import one_cycle, train
+from dgad.training.augmentation import random_flips
+from dgad.training.episodes import SourceDomain
+from dgad.training.loop import one_cycle, train
+from dgad.training.weights import load_into, state_of
 
 
 class ReconstructionMethod(Method):

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
-from dgad.episodes import SourceDomain
 from dgad.features.backbone import Backbone, FrozenFeatures
 from dgad.methods.base import Context, Enrolled, Method, Scores, Traits
-from dgad.methods.weights import load_into, state_of
 from dgad.seeds import seed_for
+from dgad.training.episodes import SourceDomain
+from dgad.training.weights import load_into, state_of
 
 Upsampling = Literal["nearest", "bilinear"]
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
-from dgad.episodes import SourceDomain
 from dgad.methods.base import Context, Enrolled, Method, Scores, Traits, check_references
+from dgad.training.episodes import SourceDomain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

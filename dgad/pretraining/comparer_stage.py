@@ -20,7 +20,7 @@ from dgad.pretraining.settings import PretrainSettings
 from dgad.pretraining.stream import Episodes
 from dgad.pretraining.trainer import feature_maps
 from dgad.seeds import seed_for
-from dgad.training import one_cycle, train, trainable
+from dgad.training.loop import one_cycle, train, trainable
 
 
 def train_comparer(

@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from dgad.calibration.threshold import CalibrationScheme
 from dgad.errors import SettingsError
-from dgad.evaluation.calibration import CalibrationScheme
 from dgad.settings import require
 
 FORMAT_VERSION = 1

@@ -18,8 +18,8 @@ from safetensors.torch import load as load_bytes
 from safetensors.torch import save as save_bytes
 from torch import Tensor
 
+from dgad.calibration.threshold import Calibration
 from dgad.errors import MissingError, SettingsError, StoreError
-from dgad.evaluation.calibration import Calibration
 from dgad.methods.base import Enrolled
 from dgad.references.domain import DomainSettings, Reference, check_domain_name
 from dgad.references.enrolled_files import IDS, drop_made_with, drop_oldest, file_name, metadata_of

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from dgad.records import Record
+from dgad.records.record import Record
 
 
 class Counts(NamedTuple):

@@ -16,8 +16,8 @@ Example:
 @settings_options
 def config_command(settings: ServeSettings) -> None:
     """Print the Serve config of a service, for `serve deploy` or KubeRay's RayService."""
-    from serve.bundle_place import checked_bundle
-    from serve.service_config import as_yaml, service_config
+    from serve.engine.bundle import checked_bundle
+    from serve.replicas.config import as_yaml, service_config
 
     bundle_id = checked_bundle(settings.bundle).bundle_id
     click.echo(as_yaml(service_config(settings, bundle_id=bundle_id)), nl=False)

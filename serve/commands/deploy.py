@@ -6,7 +6,7 @@ import json
 import click
 
 from serve.commands.options import settings_options
-from serve.place import ServicePlace, place_options
+from serve.operate.target import ServicePlace, place_options
 from serve.settings import ServeSettings
 
 EXAMPLE = """\b
@@ -26,8 +26,8 @@ def deploy_command(settings: ServeSettings, place: ServicePlace, as_json: bool) 
     This installation's code and the bundle are shipped to every node. The store must be one that all nodes
     share. The service listens on loopback of the head unless --host says otherwise.
     """
-    from serve.deploy import deploy
-    from serve.place import reached
+    from serve.operate.deploy import deploy
+    from serve.operate.target import reached
 
     def tell(text: str) -> None:
         click.echo(text, err=True)

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from serve.place import ServicePlace, place_options
+from serve.operate.target import ServicePlace, place_options
 
 EXAMPLE = """\b
 Example:
@@ -22,8 +22,8 @@ _POLL_S = 0.2
 def down_command(place: ServicePlace, timeout_s: float) -> None:
     """End a service once it has finished what it has begun; its stores stay as they are."""
     from dgad.errors import ClusterError, SettingsError
-    from serve.place import reached
-    from serve.running import process_began, the_service
+    from serve.operate.registry import process_began, the_service
+    from serve.operate.target import reached
 
     deadline = time.monotonic() + timeout_s
     if place.is_local:

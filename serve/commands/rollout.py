@@ -5,7 +5,7 @@ import json
 import click
 
 from serve.commands.options import DEFAULT_STORE, absolute
-from serve.place import ServicePlace, place_options
+from serve.operate.target import ServicePlace, place_options
 
 EXAMPLE = """\b
 Example:
@@ -27,9 +27,9 @@ def rollout_command(bundle: str, place: ServicePlace, as_json: bool) -> None:
 
     Every store is embedded with it first, in the background; then new scorers begin beside the old ones.
     """
-    from serve.bundle_place import checked_bundle
-    from serve.place import reached
-    from serve.rollout import roll_out
+    from serve.engine.bundle import checked_bundle
+    from serve.operate.rollout import roll_out
+    from serve.operate.target import reached
 
     checked_bundle(absolute(bundle))
     with reached(place) as there:
@@ -51,8 +51,8 @@ def embed_command(bundle: str, store: str, device: str) -> None:
 
     Prints how many were missing. A roll-out does this by itself.
     """
-    from serve.bundle_place import checked_bundle
-    from serve.rollout import embed_all
+    from serve.engine.bundle import checked_bundle
+    from serve.operate.rollout import embed_all
     from serve.settings import ServeSettings
 
     checked_bundle(bundle)

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from serve.place import ServicePlace, place_options
+from serve.operate.target import ServicePlace, place_options
 
 EXAMPLE = """\b
 Example:
@@ -19,7 +19,7 @@ Example:
 def status_command(place: ServicePlace, as_json: bool) -> None:
     """Say how a service is: the one on this machine, or a cluster's."""
     from dgad.errors import SettingsError
-    from serve.place import reached
+    from serve.operate.target import reached
 
     with reached(place) as there:
         state = there.api.state()

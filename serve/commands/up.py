@@ -12,7 +12,7 @@ from serve.commands.options import settings_options
 from serve.settings import ServeSettings
 
 if TYPE_CHECKING:
-    from serve.listening import Listener
+    from serve.replicas.listener import Listener
 
 EXAMPLE = """\b
 Example:
@@ -29,7 +29,7 @@ def up_command(settings: ServeSettings, as_json: bool) -> None:
     It listens on loopback and needs no key there; with another --host every request needs one, and a first
     key is made and shown once.
     """
-    from serve.listening import Listener
+    from serve.replicas.listener import Listener
 
     # First of all, since torch takes seconds to import.
     with contextlib.closing(Listener(settings.host, settings.port)) as listener, own_stdout() as stdout:
@@ -37,9 +37,9 @@ def up_command(settings: ServeSettings, as_json: bool) -> None:
 
 
 def _serve(settings: ServeSettings, listener: "Listener", stdout: TextIO, as_json: bool) -> None:
-    from serve.bundle_place import checked_bundle
-    from serve.first_key import first_key
-    from serve.local_service import Stopped, local_service, stoppable
+    from serve.engine.bundle import checked_bundle
+    from serve.operate.first_key import first_key
+    from serve.operate.local import Stopped, local_service, stoppable
 
     def tell(text: str) -> None:
         click.echo(text, err=True)

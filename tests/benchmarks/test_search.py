@@ -6,7 +6,7 @@ import pooled_probe
 import pytest
 import search
 
-from dgad.domains.synthetic import synthesize
+from dgad.domains.demo import synthesize
 
 
 @pytest.fixture(scope="module")

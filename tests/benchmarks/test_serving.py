@@ -10,10 +10,10 @@ import serving
 import serving_load
 from PIL import Image
 
-from serve.multipart import RawFile
-from serve.photographs import decode_query
+from serve.http.images import decode_query
+from serve.http.multipart import RawFile
 from serve.settings import Limits
-from tests.serve.misbehaving import Say, error, misbehaving_server
+from tests.serve.support.misbehaving import Say, error, misbehaving_server
 
 
 def _png() -> bytes:

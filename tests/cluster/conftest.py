@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.older_install import interpreter_with_older_dgad
-from tests.cluster.ray_nodes import RayNodes, ray_nodes
+from tests.cluster.support.older_install import interpreter_with_older_dgad
+from tests.cluster.support.ray_nodes import RayNodes, ray_nodes
 
 
 @pytest.fixture(scope="package")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster.config_file import read_cluster_file
-from cluster.leftovers import Survivor
-from cluster.lifecycle import find_head, living, take_down
+from cluster.file.config_file import read_cluster_file
+from cluster.hosts.leftovers import Survivor
+from cluster.hosts.lifecycle import find_head, living, take_down
 from dgad.errors import ClusterError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ def cluster_file(tmp_path: Path, machines: Path, monkeypatch: pytest.MonkeyPatch
         "max_workers": 3,
         "provider": {
             "type": "external",
-            "module": "tests.cluster.file_provider.FileProvider",
+            "module": "tests.cluster.support.file_provider.FileProvider",
             "machines": str(machines),
         },
         "auth": {"ssh_user": "nobody", "ssh_private_key": str(key)},

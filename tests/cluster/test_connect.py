@@ -14,7 +14,7 @@ import pytest
 
 from cluster.connect import connected_ray
 from dgad.errors import ClusterError, SettingsError, UnreachableError
-from tests.cluster.ray_nodes import RayNodes
+from tests.cluster.support.ray_nodes import RayNodes
 
 DRIVER = """
 import dataclasses, json, os, signal, sys, time

@@ -6,8 +6,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.cluster.cluster_files import write
-from tests.cluster.crd_schema import Schema, admit, crd_schema
+from tests.cluster.support.cluster_files import write
+from tests.cluster.support.crd_schema import Schema, admit, crd_schema
 
 DEFINITION = """\
 apiVersion: apiextensions.k8s.io/v1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.hosts import Hosts, down, permitted, three_hosts, up
+from tests.cluster.support.hosts import Hosts, down, permitted, three_hosts, up
 
 REASON = permitted()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"three hosts cannot be raised: {REASON}")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.cluster.commands import output_of
-from tests.cluster.hosts import Hosts, permitted, three_hosts
-from tests.serve.surfaces import bundled, photographs
+from tests.cluster.support.commands import output_of
+from tests.cluster.support.hosts import Hosts, permitted, three_hosts
+from tests.serve.support.surfaces import bundled, photographs
 
 pytestmark = pytest.mark.skipif(permitted() is not None, reason=permitted() or "")
 _ROOT = Path(__file__).parents[2]

@@ -10,11 +10,11 @@ import pytest
 import requests
 
 from cluster.tokens import Token
-from tests.cluster.commands import output_of
-from tests.cluster.ray_nodes import RayNodes, ray_nodes
+from tests.cluster.support.commands import output_of
+from tests.cluster.support.ray_nodes import RayNodes, ray_nodes
 from tests.s3_server import S3Server
-from tests.serve.service import load, running_replicas, serve_details, wait_for
-from tests.serve.surfaces import bundled, photographs
+from tests.serve.support.service import load, running_replicas, serve_details, wait_for
+from tests.serve.support.surfaces import bundled, photographs
 
 # At nice +15, as Ray has it, a second scorer may get next to nothing beside the tests on the other core, and
 # take minutes to start.

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dgad.domains.synthetic import synthesize
-from tests.cluster.hosts import Hosts, permitted, three_hosts
+from dgad.domains.demo import synthesize
+from tests.cluster.support.hosts import Hosts, permitted, three_hosts
 
 # Alone: beside other tests two cores are too busy for three hosts, whose raylets give up after 15 s.
 pytestmark = [pytest.mark.skipif(permitted() is not None, reason=permitted() or ""), pytest.mark.alone]

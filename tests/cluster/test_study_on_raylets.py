@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from dgad.domains.demo import synthesize
 from dgad.domains.pack import pack
-from dgad.domains.synthetic import synthesize
 from dgad.storage import Storage
-from tests.cluster.ray_nodes import RayNodes, ray_nodes
+from tests.cluster.support.ray_nodes import RayNodes, ray_nodes
 from tests.s3_server import S3Server
 
 # At nice +15, as Ray has it, trials may get next to nothing beside other tests.

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from serve.ray_environment import prepare_serve_environment
-from tests.serve.misbehaving import Misbehaving, misbehaving_server
+from serve.replicas.environment import prepare_serve_environment
+from tests.serve.support.misbehaving import Misbehaving, misbehaving_server
 
 prepare_serve_environment()  # before any test imports Ray, which reads it once
 

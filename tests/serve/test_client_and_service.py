@@ -7,17 +7,17 @@ import pytest
 
 from dgad.domains.decoding import decode_image
 from dgad.references.domain import DomainSettings
-from serve.app import make_app
-from serve.backend import BusyError
-from serve.client import Client
-from serve.in_process import InProcessBackend
+from serve.api.client import Client
+from serve.api.transport import KeyRefusedError, NotFoundError, OverloadedError, RefusedError
+from serve.engine.backend import BusyError
+from serve.engine.in_process import InProcessBackend
+from serve.http.app import make_app
 from serve.keys import KeyRing
 from serve.settings import Limits, ServeSettings
-from serve.transport import KeyRefusedError, NotFoundError, OverloadedError, RefusedError
 from tests.conftest import Run
-from tests.serve.fakes import FakeBackend, FakeStore
-from tests.serve.live import serving
-from tests.serve.surfaces import bundled, photographs
+from tests.serve.support.fakes import FakeBackend, FakeStore
+from tests.serve.support.live import serving
+from tests.serve.support.surfaces import bundled, photographs
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ import requests
 from PIL import Image
 
 from dgad.bundle import read_bundle
-from serve.app import make_app
-from serve.in_process import InProcessBackend
+from serve.engine.in_process import InProcessBackend
+from serve.http.app import make_app
 from serve.settings import Limits, ServeSettings
-from tests.serve.http import code_of
-from tests.serve.live import serving
-from tests.serve.surfaces import HEIGHT_PX, WIDTH_PX, bundled, photographs
+from tests.serve.support.http import code_of
+from tests.serve.support.live import serving
+from tests.serve.support.surfaces import HEIGHT_PX, WIDTH_PX, bundled, photographs
 
 
 @pytest.fixture(scope="module")

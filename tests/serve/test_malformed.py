@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from serve.settings import Limits
-from tests.serve.http import Served, served
-from tests.serve.malformed import DOMAIN, complaint, corpus, send
-from tests.serve.malformed_images import valid
+from tests.serve.support.http import Served, served
+from tests.serve.support.malformed import DOMAIN, complaint, corpus, send
+from tests.serve.support.malformed_images import valid
 
 COUNT = 68
 """Each kind four times; `benchmarks/malformed_bodies.py` sends hundreds."""

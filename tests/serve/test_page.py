@@ -11,14 +11,14 @@ import requests
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 
-from serve.app import make_app
-from serve.in_process import InProcessBackend
+from serve.engine.in_process import InProcessBackend
+from serve.http.app import make_app
 from serve.keys import KeyRing
 from serve.settings import ServeSettings
 from tests.dgad.methods.surfaces import SIZE
-from tests.serve.browser import PHONE, chromium, drop, overflow_px, tab
-from tests.serve.live import serving
-from tests.serve.surfaces import bundled, photographs
+from tests.serve.support.browser import PHONE, chromium, drop, overflow_px, tab
+from tests.serve.support.live import serving
+from tests.serve.support.surfaces import bundled, photographs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Run
-from tests.serve.service import Service, load, running_service, wait_for
-from tests.serve.surfaces import bundled, photographs
+from tests.serve.support.service import Service, load, running_service, wait_for
+from tests.serve.support.surfaces import bundled, photographs
 
 NORMAL, DEFECT = photographs(24), photographs(1, defect=True, seed=9)[0]
 

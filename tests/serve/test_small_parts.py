@@ -12,14 +12,14 @@ from PIL import Image
 
 from dgad.errors import ImageError
 from dgad.evaluation.heatmaps import heat_png
+from serve.http.file_names import safe_name
+from serve.http.images import decode_query
+from serve.http.multipart import RawFile
+from serve.http.polyglots import check_is_only_image, image_type
+from serve.http.thumbnails import Thumbnails
 from serve.logs import ACCESS, log_to
-from serve.multipart import RawFile
-from serve.names import safe_name
-from serve.photographs import decode_query
-from serve.polyglots import check_is_only_image, image_type
 from serve.settings import Limits
-from serve.thumbnails import Thumbnails
-from tests.serve.malformed_images import MEDIA_TYPES, valid
+from tests.serve.support.malformed_images import MEDIA_TYPES, valid
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_log_lines_are_json_with_their_fields() -> None:
     try:
         raise ValueError("wrong\nline")
     except ValueError:
-        logging.getLogger("serve.replica").exception("broke")
+        logging.getLogger("serve.replicas.scorer_replica").exception("broke")
     logging.getLogger("uvicorn.error").info("began")  # of no use to anybody
     first, second = (json.loads(line) for line in stream.getvalue().splitlines())
     assert (first["message"], first["request_id"], first["status"]) == ("request", "r", 200)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.local import LocalRay, embedded_ray
-from dgad.domains.synthetic import synthesize
+from cluster.embedded import LocalRay, embedded_ray
+from dgad.domains.demo import synthesize
 
 DOMAINS = ("grid", "tile", "woven")
 NUM_NORMALS = 6

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tests.tune.conftest import DOMAINS
-from tune.run import Run
-from tune.study import Study
+from tune.fits.run import Run
+from tune.study.settings import Study
 
 
 def run_on(data: Path, folder: Path) -> Run:

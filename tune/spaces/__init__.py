@@ -1,8 +1,8 @@
 """Search spaces: one module a method, with a function from a trial and a study's features to settings.
 
 Each parameter is called like the setting it chooses, so that a preset can be read back as a point of the
-space (`tune.opening`). Parameters that others make meaningless are not asked for. No level is coarser than
-stride 16: the builtin weights reach no further, and coarser levels have not earned their place.
+space (`tune.spaces.initial_design`). Parameters that others make meaningless are not asked for. No level is
+coarser than stride 16: the builtin weights reach no further, and coarser levels have not earned their place.
 """
 
 import dataclasses

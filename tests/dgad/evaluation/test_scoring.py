@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from dgad.calibration.normal_range import normal_range
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DataError, SettingsError
-from dgad.evaluation.normal_range import normal_range
 from dgad.evaluation.scoring import (
     TargetDomain,
     count_references,

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 
 from dgad.domains.image_set import ImageSet
-from dgad.episodes import SourceDomain
 from dgad.features.cache import FeatureCache
 from dgad.methods.base import Context
 from dgad.settings import FeatureSettings
+from dgad.training.episodes import SourceDomain
 
 SIZE = 64
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from dgad.calibration.threshold import Calibration
 from dgad.errors import MissingError, SettingsError
-from dgad.evaluation.calibration import Calibration
 from dgad.methods.base import Enrolled
 from dgad.references import enrolled as module
 from dgad.references.domain import DomainSettings, Reference

@@ -11,15 +11,15 @@ import pytest
 import yaml
 
 from dgad.errors import BundleError, SettingsError
-from serve.bundle_place import checked_bundle, local_bundle
-from serve.first_key import first_key
+from serve.engine.bundle import checked_bundle, local_bundle
 from serve.keys import KeyRing
-from serve.local_service import url_of
-from serve.rollout import SHIPPED_BUNDLE, pack
-from serve.running import Running, process_began, remember, services, the_service
+from serve.operate.first_key import first_key
+from serve.operate.local import url_of
+from serve.operate.registry import Running, process_began, remember, services, the_service
+from serve.operate.rollout import SHIPPED_BUNDLE, pack
 from serve.settings import ServeSettings
 from tests.conftest import Run
-from tests.serve.surfaces import bundled
+from tests.serve.support.surfaces import bundled
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_a_config_is_one_that_serve_takes(bundle: Path, run: Run) -> None:
     values = yaml.safe_load(printed.stdout)
     schema = ServeDeploySchema.model_validate(values)
     (application,) = schema.applications
-    assert application.import_path == "serve.deployments:build"
+    assert application.import_path == "serve.replicas.deployments:build"
     assert (schema.http_options.host, schema.http_options.port) == ("0.0.0.0", 8080)
     assert schema.grpc_options.grpc_servicer_functions == []
     assert values["proxy_location"] == "EveryNode"
@@ -74,7 +74,7 @@ def test_a_method_that_cannot_be_served_is_refused_with_those_that_can(
     import dgad.methods
 
     known = {name: method for name, method in dgad.methods.METHODS.items() if name != "patch_knn"}
-    monkeypatch.setattr("serve.bundle_place.METHODS", known)
+    monkeypatch.setattr("serve.engine.bundle.METHODS", known)
     with pytest.raises(BundleError, match=r"holds `patch_knn`, and what can be served is comparer, "):
         checked_bundle(str(bundle))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dgad.errors import SettingsError
-from tune.study import Study, read_study_file, study_from
+from tune.study.settings import Study, read_study_file, study_from
 
 
 def _study(folder: Path, method: str, *lines: str, weights: str = "builtin") -> Study:

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from tune.opening import opening_design
-from tune.study import read_study_file, study_from
+from tune.spaces.initial_design import opening_design
+from tune.study.settings import read_study_file, study_from
 
 PAGE = Path(__file__).parents[3] / "docs" / "search.md"
 

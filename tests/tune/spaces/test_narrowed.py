@@ -10,7 +10,7 @@ from dgad.comparer.settings import BUILTIN, STRUCTURE
 from dgad.methods import METHODS
 from dgad.settings import FeatureSettings
 from tune.quiet import quiet_optuna
-from tune.samplers import make_sampler
+from tune.search.samplers import make_sampler
 from tune.spaces import SPACES, SpaceKind, SpaceSettings, space_for, whole_space
 from tune.spaces.base import complete_settings
 from tune.spaces.checks import check_spaces

@@ -7,7 +7,7 @@ import pytest
 from dgad.errors import SettingsError
 from tune.spaces.narrowing import Choices, Fixed, Range, to_plain
 from tune.spaces.reading import read_spaces
-from tune.study import read_study_file, study_from
+from tune.study.settings import read_study_file, study_from
 
 
 def _file(folder: Path, *lines: str) -> Path:

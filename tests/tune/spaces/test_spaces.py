@@ -7,9 +7,9 @@ from dgad.comparer.settings import BUILTIN, STRUCTURE
 from dgad.methods import METHODS
 from dgad.methods.patch_knn import PatchKnnSettings
 from dgad.settings import FeatureSettings, from_dict
-from tune.opening import opening_design
 from tune.spaces import DEMO_SPACES, SPACES, SpaceKind, SpaceSettings, space_for
 from tune.spaces.base import complete_settings
+from tune.spaces.initial_design import opening_design
 
 DRAWN, SHIPPED = FeatureSettings(weights="none"), FeatureSettings(weights="builtin")
 TOKENS = FeatureSettings(backbone="test_vit", weights="none")

@@ -1,0 +1,244 @@
+"""`Client`: the HTTP service from Python.
+
+    with Client("http://127.0.0.1:8000") as client:
+        client.create("belt-4")
+        client.enroll("belt-4", ["good/1.png", "good/2.png"])
+        for score in client.score("belt-4", ["part.png"]):
+            print(score.name, score.verdict, score.score)
+
+The API key is read from DGAD_API_KEY. Every call may be repeated safely (an enrolment carries an idempotency
+key), so lost connections, killed servers and "busy" are tried again until the call's deadline.
+"""
+
+import mimetypes
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+from urllib.parse import quote
+
+from dgad.domains.decoding import read_file
+from dgad.errors import SettingsError
+from dgad.references.domain import DomainSettings, check_domain_name
+from dgad.settings import require, to_dict
+from serve.api import answers
+from serve.api.transport import NotFoundError, Transport
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+KEY_VARIABLE = "DGAD_API_KEY"
+MAX_SCORED_FILES = 16
+"""In one request: what a scorer takes as one batch."""
+MAX_ENROLLED_FILES = 256
+"""In one request, and so in one version: what a service takes unless it is told otherwise."""
+MAX_BATCH_BYTES = 128 * 2**20
+"""Half of what a service takes, for the multipart frame and for other settings."""
+
+Photograph = str | Path | bytes | tuple[str, bytes]
+"""A file, the bytes of one, or (name, bytes)."""
+Heatmap = Literal["none", "png", "overlay"]
+A = TypeVar("A")
+
+
+class Client:
+    """One service; raises `serve.api.transport.ClientError` and its children. One thread at a time."""
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        key: str | None = None,
+        *,
+        timeout_s: float = 120.0,
+        enrolment_timeout_s: float = 900.0,
+        attempt_timeout_s: float = 40.0,
+        retries: int = 8,
+    ) -> None:
+        """`key` is DGAD_API_KEY where it is not given.
+
+        `timeout_s` is for one call with all its tries, `attempt_timeout_s` for one try of it; an enrolment
+        has one time for both, since it may rightly take minutes.
+        """
+        self._timeout_s = timeout_s
+        self._enrolment_timeout_s = enrolment_timeout_s
+        self._transport = Transport(
+            url,
+            key if key is not None else os.environ.get(KEY_VARIABLE) or None,
+            retries=retries,
+            attempt_timeout_s=attempt_timeout_s,
+        )
+
+    @property
+    def url(self) -> str:
+        """Where the service is."""
+        return self._transport.url
+
+    def __repr__(self) -> str:
+        return f"Client({self.url!r})"
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def ready(self) -> answers.ReadyAnswer:
+        """Whether the service scores already; raises only where nothing answers."""
+        value = self._json("GET", "/readyz", accepts=(503,))
+        return self._read(answers.ReadyAnswer, value)
+
+    def bundle(self) -> answers.BundleAnswer:
+        """What scores."""
+        return self._read(answers.BundleAnswer, self._json("GET", "/v1/bundle"))
+
+    def domains(self) -> tuple[answers.DomainAnswer, ...]:
+        """All domains, without their thresholds."""
+        value = self._json("GET", "/v1/domains")
+        listed = value.get("domains") if isinstance(value, dict) else None
+        if not isinstance(listed, list):
+            raise self._transport.unexpected(None, "it must have `domains`")
+        return tuple(self._read(answers.DomainAnswer, domain) for domain in listed)
+
+    def create(self, domain: str, settings: DomainSettings | None = None) -> answers.DomainAnswer:
+        """Make the domain; one that is there gets these settings."""
+        body = to_dict(settings or DomainSettings())
+        return self._read(answers.DomainAnswer, self._json("PUT", _path(domain), json=body))
+
+    def describe(self, domain: str) -> answers.DomainAnswer:
+        """The domain with its threshold and the watch over its last scores."""
+        return self._read(answers.DomainAnswer, self._json("GET", _path(domain)))
+
+    def delete(self, domain: str) -> None:
+        """Remove the domain and every photograph of it."""
+        self._gone("DELETE", _path(domain))
+
+    def references(self, domain: str) -> answers.ReferencesAnswer:
+        """The photographs of the current version."""
+        return self._read(answers.ReferencesAnswer, self._json("GET", _path(domain, "references")))
+
+    def reference(self, domain: str, reference_id: str) -> bytes:
+        """One photograph as it was enrolled."""
+        path = _path(domain, "references", reference_id)
+        return self._transport.call("GET", path, timeout_s=self._timeout_s).content
+
+    def enroll(self, domain: str, photographs: Sequence[Photograph]) -> answers.EnrolmentAnswer:
+        """Add photographs of normal parts, all as one new version; the domain must be there."""
+        value = self._json(
+            "POST",
+            _path(domain, "references"),
+            timeout_s=self._enrolment_timeout_s,
+            attempt_timeout_s=self._enrolment_timeout_s,
+            headers={"Idempotency-Key": uuid.uuid4().hex},
+            files=_files(photographs),
+        )
+        return self._read(answers.EnrolmentAnswer, value)
+
+    def remove(self, domain: str, reference_id: str) -> None:
+        """Take one reference out of the current version; older versions keep it."""
+        self._gone("DELETE", _path(domain, "references", reference_id))
+
+    def purge(self, domain: str, reference_id: str) -> None:
+        """Remove one photograph from every version, for good."""
+        self._gone("DELETE", _path(domain, "references", reference_id), params={"purge": "true"})
+
+    def versions(self, domain: str) -> answers.VersionsAnswer:
+        """Every version, and the log of changes."""
+        return self._read(answers.VersionsAnswer, self._json("GET", _path(domain, "versions")))
+
+    def rollback(self, domain: str, version: int) -> answers.DomainAnswer:
+        """Make an older version current."""
+        value = self._json("POST", _path(domain, "rollback"), json={"version": version})
+        return self._read(answers.DomainAnswer, value)
+
+    def score(
+        self, domain: str, photographs: Sequence[Photograph], *, heatmap: Heatmap = "none"
+    ) -> tuple[answers.ScoreAnswer, ...]:
+        """Scores in the order of the photographs, however many requests that takes."""
+        return tuple(self.scores(domain, photographs, heatmap=heatmap))
+
+    def scores(
+        self, domain: str, photographs: Sequence[Photograph], *, heatmap: Heatmap = "none"
+    ) -> Iterator[answers.ScoreAnswer]:
+        """The same, each as soon as it is there."""
+        for batch in batches(photographs, max_files=MAX_SCORED_FILES):
+            value = self._json(
+                "POST", _path(domain, "score"), params={"heatmap": heatmap}, files=_files(batch)
+            )
+            answer = self._read(answers.ScoresAnswer, value)
+            if len(answer.results) != len(batch):
+                raise self._transport.unexpected(
+                    None, f"{len(answer.results)} results for {len(batch)} photographs"
+                )
+            yield from answer.results
+
+    def _json(self, method: str, path: str, **options: Any) -> Any:
+        options.setdefault("timeout_s", self._timeout_s)
+        return self._transport.json(method, path, **options)
+
+    def _gone(self, method: str, path: str, **options: Any) -> None:
+        """Remove something; that it is gone at a second try means that the first one did it."""
+        try:
+            self._transport.call(method, path, timeout_s=self._timeout_s, **options)
+        except NotFoundError:
+            if self._transport.num_retried == 0:
+                raise
+
+    def _read(self, kind: type[A], value: Any) -> A:
+        try:
+            return answers.read_answer(kind, value)
+        except SettingsError as error:
+            raise self._transport.unexpected(None, str(error).rstrip(".")) from None
+
+
+def batches(photographs: Sequence[Photograph], *, max_files: int) -> Iterator[Sequence[Photograph]]:
+    """Pieces of at most `max_files` and `MAX_BATCH_BYTES`, never empty."""
+    piece: list[Photograph] = []
+    num_bytes = 0
+    for photograph in photographs:
+        size = _num_bytes(photograph)
+        if piece and (len(piece) == max_files or num_bytes + size > MAX_BATCH_BYTES):
+            yield piece
+            piece, num_bytes = [], 0
+        piece.append(photograph)
+        num_bytes += size
+    if piece:
+        yield piece
+
+
+def _num_bytes(photograph: Photograph) -> int:
+    if isinstance(photograph, bytes):
+        return len(photograph)
+    if isinstance(photograph, tuple):
+        return len(photograph[1])
+    return os.path.getsize(photograph)
+
+
+def _files(photographs: Sequence[Photograph]) -> list[tuple[str, tuple[str, bytes, str]]]:
+    """The parts of a multipart body; files are read now, so that every try sends the same bytes."""
+    if not photographs:
+        raise SettingsError("`photographs` must be at least one, but there are none.")
+    parts = []
+    for index, photograph in enumerate(photographs):
+        if isinstance(photograph, bytes):
+            name, data = f"image-{index}", photograph
+        elif isinstance(photograph, tuple):
+            name, data = photograph
+        else:
+            name, data = Path(photograph).name, read_file(str(photograph))
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        parts.append(("files", (name, data, kind)))
+    return parts
+
+
+def _path(domain: str, *more: str) -> str:
+    """An address below the domain; nothing that somebody calls a name reaches another one."""
+    check_domain_name(domain)
+    for part in more:
+        require(part not in ("", ".", ".."), "reference_id", "64 hex digits", part)
+    return "/".join(("/v1/domains", *(quote(part, safe="") for part in (domain, *more))))

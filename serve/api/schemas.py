@@ -1,0 +1,277 @@
+"""The JSON of `/v1`, as OpenAPI describes it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from dgad.calibration.threshold import CalibrationScheme
+from serve.engine.backend import Guarantee, Scheme, Verdict
+
+_REFERENCE_ID = "3f786850e387550fdab836ed7e6dc881de23001b3f786850e387550fdab836ed"
+
+
+def _whole(value: object) -> object:
+    """2.0 is a whole number to JSON, though not to a strict `int`."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+
+
+class Answer(BaseModel):
+    """What is sent; made by this service, so nothing is left out or added unseen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Asked(BaseModel):
+    """What is taken; an unknown key is refused by its name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SettingsBody(Asked):
+    """A domain's settings; what is not given has its default."""
+
+    false_alarm_rate: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="Wanted share of normal parts called abnormal; null: the lowest that this many references"
+        " can promise, though not below 0.01.",
+        examples=[0.05],
+    )
+    calibration: CalibrationScheme = Field(
+        default="leave_one_out",
+        description="`split` keeps half of the references back: then the promise is exact. `leave_one_out`"
+        " compares with all of them, and its promise is approximate.",
+    )
+    coreset: Whole | None = Field(
+        default=None,
+        ge=2,
+        le=100_000,
+        description="Compare with at most this many references; null: with all.",
+    )
+    note: str = Field(
+        default="", max_length=500, description="Shown with the domain.", examples=["line 3, camera 2"]
+    )
+
+
+class RollbackBody(Asked):
+    """Which version becomes current."""
+
+    version: Whole = Field(ge=1, le=2**31 - 1, examples=[1])
+
+
+class SettingsAnswer(Answer):
+    """A domain's settings."""
+
+    false_alarm_rate: float | None = Field(examples=[0.05])
+    calibration: CalibrationScheme
+    coreset: int | None
+    note: str
+
+
+class ThresholdAnswer(Answer):
+    """What decides the verdict, and how sure that is."""
+
+    value: float | None = Field(
+        description="Scores above it are abnormal; null: uncalibrated.", examples=[1.25]
+    )
+    false_alarm_rate: float | None = Field(
+        description="Share of normal parts called abnormal at most, promised or approximated.",
+        examples=[0.05],
+    )
+    lowest_rate: float | None = Field(
+        description="The lowest share this many photographs can promise: 1 / (n + 1).", examples=[0.05]
+    )
+    guarantee: Guarantee = Field(examples=["approximate"])
+    scheme: Scheme = Field(examples=["leave_one_out"])
+    num_compared: int = Field(description="References that a part is compared with.", examples=[19])
+    num_calibration: int = Field(description="Scores of normal parts behind the threshold.", examples=[19])
+    sentence: str = Field(description="What holds, for how many photographs, and what more would give.")
+
+
+class RecentAnswer(Answer):
+    """How the last scores of the domain lie in its calibration."""
+
+    num_scores: int
+    is_drifting: bool
+    reason: str = Field(description="One sentence; empty where nothing is amiss.")
+
+
+class DomainAnswer(Answer):
+    """One domain as it is now."""
+
+    name: str = Field(examples=["carpet"])
+    settings: SettingsAnswer
+    version: int = Field(description="Of the references; 0 before anything is enrolled.", examples=[1])
+    sequence: int = Field(description="Of the domain's last change.", examples=[2])
+    num_references: int = Field(examples=[19])
+    created_at: str = Field(examples=["2026-01-05T08:00:00+00:00"])
+    updated_at: str = Field(examples=["2026-01-05T08:01:00+00:00"])
+    threshold: ThresholdAnswer | None = Field(
+        description="Null while nothing is enrolled, and in the list of domains."
+    )
+    recent: RecentAnswer | None = Field(description="Null in the list of domains.")
+    thumbnail: str | None = Field(
+        description="Path of a small JPEG of the first reference.",
+        examples=[f"/v1/domains/carpet/references/{_REFERENCE_ID}?thumbnail=96"],
+    )
+    bundle_id: str
+
+
+class DomainsAnswer(Answer):
+    """All domains, by name."""
+
+    domains: list[DomainAnswer]
+
+
+class ReferenceAnswer(Answer):
+    """One enrolled photograph."""
+
+    id: str = Field(description="SHA-256 of the file's bytes.", examples=[_REFERENCE_ID])
+    name: str = Field(description="As the file was called.", examples=["part-001.jpg"])
+    num_bytes: int
+    width_px: int
+    height_px: int
+    added_at: str
+    near_duplicate_of: str | None = Field(
+        description="Id of an earlier reference that it is nearly equal to; such make a threshold too tight."
+    )
+
+
+class ReferencesAnswer(Answer):
+    """The references of the current version, in the order of enrolment."""
+
+    version: int
+    references: list[ReferenceAnswer]
+
+
+class EnrolmentAnswer(Answer):
+    """What an enrolment did; it is durable, and the next score uses it."""
+
+    domain: str
+    version: int = Field(description="Current now; unchanged where every photograph was there already.")
+    added: list[ReferenceAnswer]
+    already_there: list[str] = Field(description="Ids of photographs that were enrolled before.")
+    repeated: bool = Field(
+        description="The same Idempotency-Key was carried out before; nothing was done now."
+    )
+    threshold: ThresholdAnswer
+    warnings: list[str]
+    milliseconds: float
+
+
+class VersionAnswer(Answer):
+    """One set of references that was current at some time."""
+
+    number: int
+    created_at: str
+    by: str
+    num_references: int
+    num_purged: int = Field(description="References that were removed from every version since.")
+    is_current: bool
+    references: list[str] = Field(description="Ids.")
+
+
+class LogAnswer(Answer):
+    """One entry of the domain's log."""
+
+    sequence: int
+    action: Literal["create", "settings", "enroll", "remove", "purge", "rollback", "delete"]
+    at: str
+    by: str = Field(description="Name of the API key; `local` where none is needed.")
+    version: int
+    about: dict[str, Any]
+
+
+class VersionsAnswer(Answer):
+    """All versions of a domain's references, and what was done to it."""
+
+    current: int
+    versions: list[VersionAnswer]
+    log: list[LogAnswer]
+
+
+class RegionAnswer(Answer):
+    """A place that no left-out normal reaches, in pixels of the photograph."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    score: float = Field(description="The highest pixel score inside.")
+
+
+class ResultAnswer(Answer):
+    """The answer for one photograph."""
+
+    name: str = Field(examples=["part-001.jpg"])
+    score: float = Field(description="Higher is more anomalous.", examples=[2.5])
+    p_value: float | None = Field(
+        description="(1 + calibration scores at least as high) / (n + 1); null without calibration.",
+        examples=[0.05],
+    )
+    verdict: Verdict
+    threshold: ThresholdAnswer
+    levels: list[float] = Field(description="Score per pyramid level, where the method has them.")
+    regions: list[RegionAnswer] = Field(description="The highest first, at most 20.")
+    heatmap: str | None = Field(
+        description="`data:image/png;base64,...`, where asked for and where the method localises."
+    )
+    version: int
+    bundle_id: str
+    milliseconds: float
+
+
+class ScoreAnswer(Answer):
+    """The answers for all photographs of a request, in its order."""
+
+    domain: str
+    version: int = Field(description="Of the references that the photographs were compared with.")
+    bundle_id: str
+    num_references: int
+    milliseconds: float
+    results: list[ResultAnswer]
+
+
+class BundleAnswer(Answer):
+    """What scores."""
+
+    bundle_id: str
+    method: str = Field(examples=["comparer"])
+    title: str
+    image_size_px: int = Field(examples=[256])
+    device: str = Field(examples=["cpu"])
+    created_at: str | None
+    training_domains: list[str]
+    metrics: dict[str, Any]
+
+
+class HealthAnswer(Answer):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class ReadyAnswer(Answer):
+    """Whether scores are answered."""
+
+    ready: bool
+    bundle_id: str | None
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    code: str = Field(examples=["not_found"])
+    message: str = Field(examples=["There is no domain 'carpet'; PUT /v1/domains/carpet makes it."])
+    request_id: str = Field(examples=["6f1c2a9be0d34c57"])
+
+
+class ErrorAnswer(BaseModel):
+    """Every error has this shape."""
+
+    error: ErrorDetail

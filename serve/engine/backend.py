@@ -1,0 +1,145 @@
+"""What the HTTP layer asks of whatever stands behind it: scorers, and one writer of the stores.
+
+The service puts Ray Serve's handles behind it (`serve.replicas.deployments`); the same application runs in
+one process with `serve.engine.in_process`, which tests and benchmarks use.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgad.calibration.threshold import Guarantee as Guarantee
+from dgad.calibration.threshold import Scheme as Scheme
+from dgad.errors import DgadError
+from dgad.evaluation.regions import Region as Region
+from dgad.references.domain import Change, DomainSettings, Enrolment, Upload
+
+Verdict = Literal["normal", "abnormal", "uncalibrated"]
+
+
+class BusyError(DgadError):
+    """More is waiting than can be answered in time: 429 with Retry-After."""
+
+
+class UnavailableError(DgadError):
+    """No scorer answers, not even at another try: 503."""
+
+
+class ImageSizeChangedError(UnavailableError):
+    """A new bundle takes images of another size: decode the request's again, and ask again."""
+
+    def __init__(self, image_size_px: int) -> None:
+        super().__init__(
+            f"A new bundle has just begun to score, which takes images of {image_size_px} px: send it again."
+        )
+        self.image_size_px = image_size_px
+
+
+class TimedOutError(DgadError):
+    """The answer did not come in time: 504."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Query:
+    """One image to score, decoded and resized."""
+
+    domain: str
+    sequence: int
+    """The last change of the domain that the asker has seen: the answer must not be by an older one."""
+    image: NDArray[np.uint8]
+    """RGB, shape (3, S, S)."""
+    key: str
+    """Content id, as `ImageSet.keys` has them."""
+    width_px: int
+    height_px: int
+    """Of the original, for the boxes of regions."""
+    wants_map: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Threshold:
+    """What decides the verdict, and how sure that is."""
+
+    value: float | None
+    """Scores above it are abnormal; None: uncalibrated."""
+    false_alarm_rate: float | None
+    """The share of normal images that it promises, or approximates, at most."""
+    lowest_rate: float | None
+    """The lowest share that this many calibration scores can promise: 1 / (n + 1); None without any."""
+    guarantee: Guarantee
+    scheme: Scheme
+    num_compared: int
+    """References that a query is compared with."""
+    num_calibration: int
+    """Normal images whose scores made the threshold."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """The answer for one query."""
+
+    score: float
+    """Logit or distance; higher is more anomalous."""
+    p_value: float | None
+    """(1 + calibration scores at least as high) / (n + 1); None without calibration."""
+    verdict: Verdict
+    threshold: Threshold
+    levels: tuple[float, ...]
+    """Per pyramid level, where the method has them."""
+    regions: tuple[Region, ...]
+    """The highest first, at most 20."""
+    heat: NDArray[np.float32] | None
+    """Pixel scores (S, S), where asked for and where the method localises."""
+    heat_low: float
+    heat_high: float
+    """The domain's scale of heatmaps: cold and hot."""
+    version: int
+    """Of the domain's references."""
+    bundle_id: str
+    num_enrolled: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Recent:
+    """How the last scores of a domain lie in its calibration."""
+
+    num_scores: int
+    is_drifting: bool
+    reason: str
+    """One sentence; empty where nothing is amiss."""
+
+
+class Backend(Protocol):
+    """Raises `dgad.errors.UserError` for the user's mistakes, the errors above for trouble of ours."""
+
+    async def score(self, queries: Sequence[Query]) -> list[Outcome]:
+        """Outcomes in the order of the queries, which are all of one request and domain."""
+
+    async def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
+        """Make the domain or, where it is there, give it these settings."""
+
+    async def enroll(
+        self, domain: str, uploads: Sequence[Upload], *, by: str, idempotency_key: str | None
+    ) -> Enrolment:
+        """Add references as one new version; acknowledged only when it is durable and warm."""
+
+    async def remove(self, domain: str, reference_id: str, *, purge: bool, by: str) -> Change:
+        """Take one reference out of the current version or, to `purge`, out of every version for good."""
+
+    async def rollback(self, domain: str, version: int, *, by: str) -> Change:
+        """Make an older version current."""
+
+    async def delete(self, domain: str, *, by: str) -> Change:
+        """Remove the domain with all its images; its log stays."""
+
+    async def threshold(self, domain: str, sequence: int) -> Threshold | None:
+        """What decides verdicts of the domain now; None while it has no references."""
+
+    async def recent(self, domain: str) -> Recent:
+        """The watch over the domain's last scores."""
+
+    async def about(self) -> Mapping[str, Any]:
+        """`bundle_id`, `method`, `title`, `image_size_px`, `device`: what scores."""

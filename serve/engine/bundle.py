@@ -1,0 +1,41 @@
+"""A bundle where a replica can read it: a folder as it is, or fetched from a URI into the user's cache."""
+
+import hashlib
+from pathlib import Path
+
+from dgad.bundle import CONTENT_FILES, MANIFEST_FILE, BundleInfo, no_bundle, read_bundle
+from dgad.errors import BundleError
+from dgad.files import write_atomic
+from dgad.methods import METHODS
+from dgad.storage import Storage, without_credentials
+from serve.operate.registry import cache_folder
+
+
+def local_bundle(location: str) -> Path:
+    """The folder with the bundle; `BundleError` where there is none, `RecordError` for a place out of reach.
+
+    What was fetched is checked against its manifest wherever it is read.
+    """
+    if "://" not in location:
+        return Path(location).absolute()
+    place = Storage(location)
+    manifest = place.read(MANIFEST_FILE)
+    if manifest is None:
+        raise no_bundle(without_credentials(location))
+    folder = cache_folder() / "bundles" / hashlib.sha256(manifest).hexdigest()[:32]
+    for name in (*CONTENT_FILES, MANIFEST_FILE):  # the manifest last: without it the folder is no bundle
+        if not (folder / name).is_file() or name == MANIFEST_FILE:
+            data = manifest if name == MANIFEST_FILE else place.read(name)
+            if data is None:
+                raise BundleError(f"{place.path(name)} is missing: copy the whole bundle again.")
+            write_atomic(folder / name, data)
+    return folder
+
+
+def checked_bundle(location: str) -> BundleInfo:
+    """What the bundle says; `BundleError` where a sum differs or its method cannot be served."""
+    info = read_bundle(local_bundle(location))
+    if info.method not in METHODS or not METHODS[info.method].traits.servable:
+        names = ", ".join(name for name, method in METHODS.items() if method.traits.servable)
+        raise BundleError(f"{location} holds `{info.method}`, and what can be served is {names}.")
+    return info

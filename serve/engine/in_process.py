@@ -1,0 +1,145 @@
+"""A backend in one process: one scoring thread behind a queue, one writing thread."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from dgad.errors import UserError
+from dgad.references.domain import Change, DomainSettings, Enrolment, Upload
+from serve.engine.backend import Backend, BusyError, Outcome, Query, Recent, Threshold, TimedOutError
+from serve.engine.batching import Batcher
+from serve.engine.drift import Watch, seen
+from serve.engine.scorer import warm_scorer
+from serve.engine.store_writer import Writer
+from serve.settings import ServeSettings
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+MAX_WAITING_WRITES = 32
+"""Each may take minutes: what waits behind so many would time out anyway."""
+
+
+class InProcessBackend(Backend):
+    """Without Ray, for tests, benchmarks and one process; belongs to one event loop.
+
+    What waits when the scorer gets free is its next batch, up to `batch_size`, whatever requests and domains
+    it is of.
+    """
+
+    def __init__(self, settings: ServeSettings) -> None:
+        """Loads and warms the bundle, and finishes what a killed writer had begun."""
+        self._settings = settings
+        # One thread each: a batch, as an enrolment, uses all cores by itself.
+        self._score_thread = ThreadPoolExecutor(1, thread_name_prefix="score")
+        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._scorer = self._score_thread.submit(warm_scorer, settings).result()
+        self._writer = Writer(settings.bundle, settings.store, device=settings.device, limits=settings.limits)
+        self._watch = Watch()
+        self._num_writes = 0
+        self._batches = Batcher[Query, Outcome | UserError](
+            self._score_batch, max_size=settings.batch_size, wait_s=settings.batch_wait_ms / 1000
+        )
+
+    def close(self) -> None:
+        """Let what has begun end, and nothing else begin."""
+        for thread in (self._score_thread, self._write_thread):
+            thread.shutdown(wait=True, cancel_futures=True)
+
+    async def score(self, queries: Sequence[Query]) -> list[Outcome]:
+        """See `Backend`; a request that finds none waiting may be of any size."""
+        waiting, most = self._batches.num_waiting, self._settings.max_queued
+        if waiting and waiting + len(queries) > most:
+            raise BusyError(
+                f"{waiting} images wait to be scored already, and at most {most} may: try again a little"
+                " later."
+            )
+        answers = await self._in_time(
+            self._batches.ask(queries),
+            self._settings.request_timeout_s,
+            "The images could not be scored within {:g} s: try again, with fewer at once.",
+        )
+        outcomes = []
+        for answer in answers:
+            if isinstance(answer, UserError):
+                raise answer
+            outcomes.append(answer)
+        self._watch.note(seen(queries[0].domain, outcomes))
+        return outcomes
+
+    async def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
+        """See `Backend`."""
+        return await self._write(lambda: self._writer.create(domain, settings, by=by))
+
+    async def enroll(
+        self, domain: str, uploads: Sequence[Upload], *, by: str, idempotency_key: str | None
+    ) -> Enrolment:
+        """See `Backend`."""
+        return await self._write(
+            lambda: self._writer.enroll(domain, uploads, by=by, idempotency_key=idempotency_key)
+        )
+
+    async def remove(self, domain: str, reference_id: str, *, purge: bool, by: str) -> Change:
+        """See `Backend`."""
+        return await self._write(lambda: self._writer.remove(domain, reference_id, purge=purge, by=by))
+
+    async def rollback(self, domain: str, version: int, *, by: str) -> Change:
+        """See `Backend`."""
+        return await self._write(lambda: self._writer.rollback(domain, version, by=by))
+
+    async def delete(self, domain: str, *, by: str) -> Change:
+        """See `Backend`."""
+        change = await self._write(lambda: self._writer.delete(domain, by=by))
+        self._watch.forget(domain)
+        return change
+
+    async def threshold(self, domain: str, sequence: int) -> Threshold | None:
+        """See `Backend`."""
+        return await self._in_time(
+            self._in_score_thread(lambda: self._scorer.threshold(domain, sequence)),
+            self._settings.request_timeout_s,
+            "The threshold could not be told within {:g} s: try again.",
+        )
+
+    async def recent(self, domain: str) -> Recent:
+        """See `Backend`."""
+        return self._watch.recent(domain)
+
+    async def about(self) -> Mapping[str, Any]:
+        """See `Backend`."""
+        return self._scorer.about
+
+    async def _score_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | UserError]:
+        return await self._in_score_thread(lambda: self._scorer.score(queries))
+
+    async def _in_score_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._score_thread, work)
+
+    async def _write(self, work: Callable[[], T]) -> T:
+        if self._num_writes >= MAX_WAITING_WRITES:
+            raise BusyError(f"{self._num_writes} changes wait to be made already: try again a little later.")
+        self._num_writes += 1
+        # Not cancelled with the request: what was begun is carried out, and asking again is safe.
+        writing = asyncio.get_running_loop().run_in_executor(self._write_thread, work)
+        writing.add_done_callback(self._written)
+        return await self._in_time(
+            asyncio.shield(writing),
+            self._settings.enrolment_timeout_s,
+            "The change was not carried out within {:g} s, but still may be: look at the domain, or send it"
+            " again with the same Idempotency-Key.",
+        )
+
+    def _written(self, done: "asyncio.Future[Any]") -> None:
+        self._num_writes -= 1
+        if not done.cancelled() and (error := done.exception()) and not isinstance(error, UserError):
+            logger.error("a change failed", exc_info=error)
+
+    async def _in_time(
+        self, work: "Coroutine[Any, Any, T] | asyncio.Future[T]", timeout_s: float, otherwise: str
+    ) -> T:
+        try:
+            return await asyncio.wait_for(work, timeout_s)
+        except TimeoutError:
+            raise TimedOutError(otherwise.format(timeout_s)) from None

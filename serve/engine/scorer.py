@@ -1,0 +1,235 @@
+"""Scoring queries of many domains with one resident model; neither Ray nor HTTP.
+
+A batch runs the backbone once, whatever the domains of its queries, and then compares each domain's queries
+with its references. States of domains are fetched when they are first asked for, and the least recently
+used ones go.
+"""
+
+import dataclasses
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from dgad.bundle import load_method, read_bundle
+from dgad.device import resolve_device
+from dgad.domains.image_set import ImageSet
+from dgad.errors import ConflictError, DataError, MissingError, StoreError, UserError
+from dgad.evaluation.regions import regions
+from dgad.features.cache import FeatureCache
+from dgad.methods.base import Scores
+from dgad.references.domain import Change
+from dgad.references.store import ReferenceStore
+from serve.engine.backend import Outcome, Query, Threshold, Verdict
+from serve.engine.bundle import local_bundle
+from serve.engine.states import EnrolledStates, State, threshold_of
+from serve.settings import ServeSettings
+
+CACHE_BYTES = 256 * 2**20
+"""Of features. References are kept as states, so it needs to hold the queries of a batch and little more;
+a scorer that has to make a state itself keeps the references' here meanwhile."""
+_TRIES = 3
+StateSource = Literal["hit", "loaded", "made"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Resident:
+    change: Change
+    state: State
+
+
+class SurfaceScorer:
+    """One bundle over one store; calls from several threads follow each other."""
+
+    def __init__(
+        self,
+        bundle: str | Path,
+        store: str,
+        *,
+        device: str = "auto",
+        max_resident_domains: int = 64,
+        on_state: Callable[[StateSource], None] = lambda source: None,
+    ) -> None:
+        """Checks every sum of the bundle (`BundleError`), loads its method and opens the store.
+
+        `on_state` hears where each state that is asked for comes from.
+        """
+        info = read_bundle(bundle)
+        self._method = load_method(bundle, resolve_device(device), FeatureCache(CACHE_BYTES))
+        self._store = ReferenceStore(store)
+        self._states = EnrolledStates(self._method, info.bundle_id, self._store)
+        self._residents: OrderedDict[str, _Resident] = OrderedDict()
+        self._max_resident_domains = max_resident_domains
+        self._on_state = on_state
+        self._lock = threading.Lock()
+        self.about: Mapping[str, Any] = {
+            "bundle_id": info.bundle_id,
+            "method": self._method.name,
+            "title": self._method.title,
+            "image_size_px": self._method.context.features.image_size_px,
+            "device": str(self._method.context.device),
+            "created_at": info.created_at,
+            "training_domains": list(info.training_domains),
+        }
+
+    def warm(self) -> None:
+        """Enrol and score noise, so that no request waits for libraries to load and memory to grow."""
+        size = int(self.about["image_size_px"])
+        noise = torch.randint(0, 256, (4, 3, size, size), generator=torch.Generator().manual_seed(0))
+        images = noise.to(torch.uint8)
+        with self._lock:
+            enrolled = self._method.enroll(ImageSet(images=images[:1]))
+            for count in (1, len(images)):
+                self._method.score(ImageSet(images=images[:count]), enrolled)
+
+    def score(self, queries: Sequence[Query]) -> list[Outcome | UserError]:
+        """One answer per query, in order: a query that cannot be answered spoils no other's answer."""
+        answers: list[Outcome | UserError | None] = [None] * len(queries)
+        by_domain: dict[str, list[int]] = {}
+        for i, query in enumerate(queries):
+            if (error := self._misfit(query)) is not None:
+                answers[i] = error
+            else:
+                by_domain.setdefault(query.domain, []).append(i)
+        with self._lock:
+            self._method.prepare(_image_set([queries[i] for group in by_domain.values() for i in group]))
+            for domain, group in by_domain.items():
+                try:
+                    found = self._score_domain(domain, [queries[i] for i in group])
+                except UserError as error:
+                    found = [error] * len(group)
+                for i, answer in zip(group, found, strict=True):
+                    answers[i] = answer
+        return [answer for answer in answers if answer is not None]
+
+    def threshold(self, domain: str, sequence: int) -> Threshold | None:
+        """What decides the domain's verdicts, by its change `sequence` or a later one; None while it has no
+        references. `MissingError` where there is no such domain."""
+        with self._lock:
+            try:
+                resident = self._resident(domain, sequence)
+            except ConflictError:
+                return None
+            return threshold_of(resident.state.calibration, resident.change.settings.false_alarm_rate)
+
+    def _misfit(self, query: Query) -> UserError | None:
+        size = self.about["image_size_px"]
+        if query.image.shape == (3, size, size) and query.image.dtype == np.uint8:
+            return None
+        return DataError(
+            f"An image must be given to the scorer as uint8 of shape (3, {size}, {size}), but got"
+            f" {query.image.dtype} {query.image.shape}."
+        )
+
+    def _score_domain(self, domain: str, queries: Sequence[Query]) -> list[Outcome | UserError]:
+        resident = self._resident(domain, max(q.sequence for q in queries))
+        scores = self._method.score(_image_set(queries), resident.state.enrolled)
+        threshold = threshold_of(resident.state.calibration, resident.change.settings.false_alarm_rate)
+        return [self._outcome(query, scores, i, resident, threshold) for i, query in enumerate(queries)]
+
+    def _outcome(
+        self, query: Query, scores: Scores, index: int, resident: _Resident, threshold: Threshold
+    ) -> Outcome | UserError:
+        score = float(scores.image[index])
+        if not math.isfinite(score):
+            return DataError(f"The method gives this image the score {score}, which means nothing.")
+        calibration, change = resident.state.calibration, resident.change
+        heat = None if scores.pixels is None else scores.pixels[index].numpy()
+        verdict: Verdict = "uncalibrated"
+        if threshold.value is not None:
+            verdict = "abnormal" if score > threshold.value else "normal"
+        found = (
+            ()
+            if heat is None
+            else regions(heat, calibration.map_limit, width_px=query.width_px, height_px=query.height_px)
+        )
+        return Outcome(
+            score=score,
+            p_value=calibration.p_value(score),
+            verdict=verdict,
+            threshold=threshold,
+            levels=() if scores.levels is None else tuple(scores.levels[index].tolist()),
+            regions=found,
+            # A copy: a view would keep the maps of the whole batch.
+            heat=heat.copy() if heat is not None and query.wants_map else None,
+            heat_low=calibration.map_low,
+            heat_high=calibration.map_high,
+            version=change.version,
+            bundle_id=str(self.about["bundle_id"]),
+            num_enrolled=len(change.references),
+        )
+
+    def _resident(self, domain: str, sequence: int) -> _Resident:
+        """The domain as of its newest change, or of one that is not older than `sequence`.
+
+        Who asks has looked at the log already: if that is the change at hand, nobody needs to look again.
+        """
+        resident = self._residents.get(domain)
+        if resident is not None and resident.change.sequence >= sequence > 0:
+            self._residents.move_to_end(domain)
+            self._on_state("hit")
+            return resident
+        for attempt in range(1, _TRIES + 1):
+            change = self._store.head(domain)
+            if change.sequence < sequence:
+                raise StoreError(
+                    f"Change {sequence} of domain {domain!r} has been seen elsewhere, but here the last one"
+                    f" is {change.sequence}: every part of a service must be given the same store."
+                )
+            if not change.references:
+                raise ConflictError(f"Domain {domain!r} has no references yet: enrol some photographs first.")
+            try:
+                state = self._state(domain, change)
+                break
+            except MissingError:  # a photograph was purged since the log was read
+                if attempt == _TRIES:
+                    raise
+        resident = _Resident(change=change, state=state)
+        self._residents[domain] = resident
+        self._residents.move_to_end(domain)
+        while len(self._residents) > self._max_resident_domains:
+            self._residents.popitem(last=False)
+        return resident
+
+    def _state(self, domain: str, change: Change) -> State:
+        kept = self._residents.get(domain)
+        if kept is not None and kept.state.key == self._states.key(change.references, change.settings):
+            self._on_state("hit")
+            return kept.state
+        state = self._states.fetched(domain, change.references, change.settings)
+        if state is not None:
+            self._on_state("loaded")
+            return state
+        self._on_state("made")
+        return self._states.fetched_or_made(domain, change.references, change.settings)
+
+
+def warm_scorer(
+    settings: ServeSettings, on_state: Callable[[StateSource], None] = lambda source: None
+) -> SurfaceScorer:
+    """The scorer of these settings, warm; to be made by the thread that will score.
+
+    OpenMP keeps a pool for each that ever computed, and with more threads than cores none of them waits awake
+    between two layers.
+    """
+    scorer = SurfaceScorer(
+        local_bundle(settings.bundle),
+        settings.store,
+        device=settings.device,
+        max_resident_domains=settings.max_resident_domains,
+        on_state=on_state,
+    )
+    scorer.warm()
+    return scorer
+
+
+def _image_set(queries: Sequence[Query]) -> ImageSet:
+    if not queries:
+        return ImageSet(images=torch.zeros((0, 3, 1, 1), dtype=torch.uint8))
+    images = torch.from_numpy(np.stack([q.image for q in queries]))
+    return ImageSet(images=images, keys=tuple(q.key for q in queries))

@@ -1,0 +1,132 @@
+"""What a bundle makes of a domain's references: fetched where it is stored, else made from photographs."""
+
+# S pixels a side
+
+import dataclasses
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from PIL import Image
+
+from dgad.calibration.calibrate import calibrated
+from dgad.calibration.threshold import Calibration
+from dgad.domains.base import EncodedImage
+from dgad.domains.decoding import DecodeLimits
+from dgad.domains.image_set import ImageSet
+from dgad.domains.images import load_encoded
+from dgad.methods.base import Enrolled, Method
+from dgad.references.domain import DomainSettings, Reference, Upload
+from dgad.references.enrolled import EnrolledStore, enrolled_key
+from dgad.references.store import ReferenceStore
+from serve.engine.backend import Threshold
+
+STORED = DecodeLimits(max_bytes=2**62, max_pixels=2 * (Image.MAX_IMAGE_PIXELS or 2**27))
+"""What is in a store was within the limits when it came; lower ones since must not lock it out."""
+_MAX_KEPT_BYTES = 128 * 2**20
+_NUM_DECODERS = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """A domain's references, ready to be compared with."""
+
+    key: str
+    enrolled: Enrolled
+    """Its tensors on the method's device."""
+    calibration: Calibration
+
+
+class EnrolledStates:
+    """Fetches states and makes them; for one thread."""
+
+    def __init__(self, method: Method, bundle_id: str, store: ReferenceStore) -> None:
+        self._method = method
+        self._bundle_id = bundle_id
+        self._store = store
+        self._enrolled = EnrolledStore(store)
+        self._images: OrderedDict[str, ImageSet] = OrderedDict()
+
+    def key(self, references: Sequence[Reference], settings: DomainSettings) -> str:
+        """What decides a state, hashed."""
+        return enrolled_key(self._bundle_id, references, settings)
+
+    def fetched(self, domain: str, references: Sequence[Reference], settings: DomainSettings) -> State | None:
+        """The stored state, or None where it is missing or damaged."""
+        key = self.key(references, settings)
+        found = self._enrolled.load(domain, key)
+        return None if found is None else self._state(key, *found)
+
+    def fetched_or_made(
+        self,
+        domain: str,
+        references: Sequence[Reference],
+        settings: DomainSettings,
+        uploads: Sequence[Upload] = (),
+    ) -> State:
+        """The stored state; else it is made from the photographs, of which those of `uploads` need not be in
+        the store, and stored.
+
+        Raises `MissingError` for a photograph that is not there, `StoreError` for a damaged one.
+        """
+        if (state := self.fetched(domain, references, settings)) is not None:
+            return state
+        key = self.key(references, settings)
+        at_hand = {hashlib.sha256(u.data).hexdigest(): u.data for u in uploads}
+        enrolled, calibration = calibrated(
+            self._method,
+            self._load(domain, references, at_hand),
+            scheme=settings.calibration,
+            coreset=settings.coreset,
+        )
+        self._enrolled.save(domain, key, enrolled, calibration, [r.id for r in references])
+        return self._state(key, enrolled, calibration)
+
+    def _state(self, key: str, enrolled: Enrolled, calibration: Calibration) -> State:
+        device = self._method.context.device
+        tensors = {name: tensor.to(device) for name, tensor in enrolled.tensors.items()}
+        return State(
+            key=key, enrolled=dataclasses.replace(enrolled, tensors=tensors), calibration=calibration
+        )
+
+    def _load(self, domain: str, references: Sequence[Reference], at_hand: Mapping[str, bytes]) -> ImageSet:
+        """The references as `dgad score` decodes files; small images stay at hand for the next time."""
+
+        def decode(reference: Reference) -> ImageSet:
+            data = at_hand.get(reference.id)
+            file = EncodedImage(
+                path=reference.name,
+                read=lambda: self._store.image(domain, reference.id) if data is None else data,
+            )
+            return load_encoded([file], self._method.context.features.image_size_px, limits=STORED)
+
+        missing = [r for r in references if r.id not in self._images]
+        # Decoding is in Pillow's C code, which other threads need not wait for.
+        with ThreadPoolExecutor(min(_NUM_DECODERS, os.cpu_count() or 1)) as decoders:
+            fresh = dict(zip((r.id for r in missing), decoders.map(decode, missing), strict=True))
+        loaded = [fresh.get(r.id) or self._images[r.id] for r in references]
+        for reference, image in zip(references, loaded, strict=True):
+            self._images[reference.id] = image
+            self._images.move_to_end(reference.id)
+        while len(self._images) * loaded[0].images.nbytes > _MAX_KEPT_BYTES:  # all are of one size
+            self._images.popitem(last=False)
+        return ImageSet(
+            images=torch.cat([i.images for i in loaded]), keys=tuple(k for i in loaded for k in i.keys)
+        )
+
+
+def threshold_of(calibration: Calibration, rate: float | None) -> Threshold:
+    """What a calibration gives for a wanted false-alarm rate."""
+    value, of_rate = calibration.threshold(rate)
+    return Threshold(
+        value=value,
+        false_alarm_rate=of_rate,
+        lowest_rate=calibration.lowest_rate,
+        guarantee=calibration.guarantee if value is not None else "none",
+        scheme=calibration.scheme,
+        num_compared=calibration.num_compared,
+        num_calibration=len(calibration.scores),
+    )

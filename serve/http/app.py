@@ -1,0 +1,56 @@
+"""The HTTP application: thin, without Ray; whatever scores stands behind `serve.engine.backend.Backend`."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from dgad.references.reader import StoreReader
+from serve.engine.backend import Backend
+from serve.http.dependencies import Service
+from serve.http.errors import add_handlers
+from serve.http.images import Workers
+from serve.http.middleware import Guard, Watch
+from serve.http.openapi import describe
+from serve.http.routes import docs, domains, health, page, references, scoring
+from serve.keys import KeyRing
+from serve.settings import ServeSettings
+
+PAGE_FOLDER = Path(__file__).parents[1] / "page"
+
+
+def make_app(
+    settings: ServeSettings,
+    backend: Backend,
+    *,
+    watch: Watch | None = None,
+    store: StoreReader | None = None,
+    page_folder: Path = PAGE_FOLDER,
+) -> FastAPI:
+    """The application over a backend; `store`: another reading side than that of `settings.store`."""
+    service = Service(
+        settings=settings,
+        backend=backend,
+        store=store or StoreReader(settings.store),
+        # What waits to be decoded then waits for a scorer, where the backend bounds it again.
+        workers=Workers(max_waiting=settings.max_queued),
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.workers.close()
+
+    app = FastAPI(
+        docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False, lifespan=lifespan
+    )
+    app.state.service = service
+    routers = [module.router for module in (health, domains, references, scoring, docs)]
+    for router in routers:
+        app.include_router(router)
+    page.add_to(app, page_folder)
+    add_handlers(app, [*app.routes, *(route for router in routers for route in router.routes)])
+    describe(app)
+    app.add_middleware(Guard, settings=settings, ring=KeyRing(settings.store), watch=watch)
+    return app

@@ -1,0 +1,76 @@
+"""What the routes share: settings, the backend, the reading side of the store, threads."""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from dgad.references.domain import Change, check_domain_name
+from dgad.references.reader import StoreReader
+from serve.engine.backend import Backend, TimedOutError
+from serve.http.images import Workers
+from serve.http.request_context import Facts, facts_of
+from serve.http.thumbnails import Thumbnails
+from serve.settings import ServeSettings
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """One application's."""
+
+    settings: ServeSettings
+    backend: Backend
+    store: StoreReader
+    workers: Workers
+    thumbnails: Thumbnails = dataclasses.field(default_factory=Thumbnails)
+    bundle: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """What the bundle's folder says, read once it is asked for."""
+
+    async def head(self, domain: str) -> Change:
+        """The newest change of a domain, after its name was checked."""
+        check_domain_name(domain)
+        return await self.workers.run(self.store.head, domain)
+
+    async def about(self) -> Mapping[str, Any]:
+        """What scores."""
+        async with self.in_time():
+            return await self.backend.about()
+
+    @contextlib.asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """`TimedOutError` for what takes longer than a request may."""
+        try:
+            async with asyncio.timeout(self.settings.request_timeout_s):
+                yield
+        except TimeoutError:
+            raise TimedOutError(
+                f"The answer did not come within {self.settings.request_timeout_s:g} s; try again."
+            ) from None
+
+    async def writing(self, action: Awaitable[T]) -> T:
+        """The same for changes, which take longer; one that timed out may still be carried out."""
+        seconds = self.settings.enrolment_timeout_s
+        try:
+            async with asyncio.timeout(seconds):
+                return await action
+        except TimeoutError:
+            raise TimedOutError(
+                f"The change was not acknowledged within {seconds:g} s, but may still be carried out; look at"
+                " the domain, or send it again with the same Idempotency-Key."
+            ) from None
+
+
+def service_of(request: Request) -> Service:
+    """That of the application which answers the request."""
+    service: Service = request.app.state.service
+    return service
+
+
+def facts_in(request: Request) -> Facts:
+    """What is known of the request."""
+    return facts_of(request.scope)

@@ -1,0 +1,116 @@
+"""Uploads to arrays, off the event loop: a few threads decode, and only so much may wait for them."""
+
+# S pixels a side of what methods take, H x W of a picture to draw on
+
+import asyncio
+import dataclasses
+import functools
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dgad.domains.decoding import DecodeLimits, decode_image
+from dgad.domains.images import shrunk
+from dgad.references.domain import Upload
+from dgad.references.duplicates import fingerprint
+from serve.engine.backend import BusyError
+from serve.http.multipart import RawFile
+from serve.http.polyglots import check_is_only_image
+from serve.settings import Limits
+
+MAX_PICTURE_PX = 2048
+"""Longest side of a heatmap's picture."""
+_MAX_THREADS = 8
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Photograph:
+    """A query's photograph, decoded."""
+
+    name: str
+    key: str
+    """Content id, as `ImageSet.keys` has them."""
+    image: NDArray[np.uint8]
+    """RGB, shape (3, S, S)."""
+    width_px: int
+    height_px: int
+    picture: NDArray[np.uint8] | None
+    """RGB, shape (H, W, 3), in its own size up to 2048 px a side; only where a heatmap is drawn."""
+
+
+class Workers:
+    """Threads for decoding, drawing and reading the store; what is CPU work there lets go of the GIL."""
+
+    def __init__(self, max_waiting: int) -> None:
+        self._pool = ThreadPoolExecutor(
+            max(2, min(_MAX_THREADS, os.cpu_count() or 2)), thread_name_prefix="dgad-http"
+        )
+        self._max_waiting = max_waiting
+        self._num_waiting = 0
+
+    def check_is_free(self) -> None:
+        """`BusyError` while as much waits as may; one request may then bring any number that is allowed."""
+        if self._num_waiting >= self._max_waiting:
+            raise BusyError("More photographs wait to be decoded than can be answered in time; try again.")
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The result of `work`, done in a thread."""
+        self._num_waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._pool, functools.partial(work, *args, **kwargs)
+            )
+        finally:
+            self._num_waiting -= 1
+
+    def close(self) -> None:
+        """End the threads; what has not begun is dropped."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def decode_query(file: RawFile, size_px: int, limits: Limits, *, wants_picture: bool) -> Photograph:
+    """`ImageError` where the file is no image, or not only one, or too large."""
+    image = _decoded(file, limits)
+    return Photograph(
+        name=file.name,
+        key=f"{hashlib.sha256(file.data).hexdigest()}-{size_px}",
+        image=shrunk(image, size_px),
+        width_px=image.width,
+        height_px=image.height,
+        picture=_picture(image) if wants_picture else None,
+    )
+
+
+def decode_upload(file: RawFile, limits: Limits) -> Upload:
+    """The same for a reference to be, whose bytes are kept as they came."""
+    image = _decoded(file, limits)
+    return Upload(
+        name=file.name,
+        data=file.data,
+        width_px=image.width,
+        height_px=image.height,
+        fingerprint=fingerprint(image),
+    )
+
+
+def _decoded(file: RawFile, limits: Limits) -> Image.Image:
+    bounds = DecodeLimits(max_bytes=limits.max_image_bytes, max_pixels=limits.max_pixels)
+    image = decode_image(file.data, file.name, bounds)
+    check_is_only_image(file.data, file.name)
+    return image
+
+
+def _picture(image: Image.Image) -> NDArray[np.uint8]:
+    longest = max(image.size)
+    if longest > MAX_PICTURE_PX:
+        size = [max(1, round(side * MAX_PICTURE_PX / longest)) for side in image.size]
+        image = image.resize((size[0], size[1]), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(image)

@@ -1,0 +1,59 @@
+"""Without keys only this machine's own pages may ask: no rebound name, no other site's script."""
+
+import ipaddress
+import urllib.parse
+
+from starlette.datastructures import Headers
+
+from serve.http.errors import Refusal
+
+
+def check_host(headers: Headers) -> None:
+    """Refuse any other name than a loopback one: a web site may give its own name our address."""
+    hosts = headers.getlist("host")
+    if len(hosts) != 1 or not _is_loopback(_without_port(hosts[0])):
+        raise Refusal(
+            403,
+            "host_refused",
+            "Without API keys this service answers to localhost and loopback addresses only; use"
+            " http://127.0.0.1, or make a key.",
+        )
+
+
+def check_origin(headers: Headers) -> None:
+    """Refuse what a browser sends on behalf of another site."""
+    origins = headers.getlist("origin")
+    own = headers.get("host", "").lower()
+    is_other = any(urllib.parse.urlsplit(origin).netloc.lower() != own for origin in _readable(origins))
+    if is_other or headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        raise Refusal(
+            403,
+            "origin_refused",
+            "Another site's page may not change anything here; use this service's own page, or an API key.",
+        )
+
+
+def _readable(origins: list[str]) -> list[str]:
+    readable = []
+    for origin in origins:
+        try:
+            urllib.parse.urlsplit(origin)
+            readable.append(origin)
+        except ValueError:
+            readable.append("null")
+    return readable
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _is_loopback(name: str) -> bool:
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,262 @@
+"""The outermost layer, pure ASGI: who may ask, how much may be sent, and what every answer carries.
+
+Everything is decided before the body is read, so that who has no key cannot make the service hold one.
+"""
+
+import asyncio
+import time
+from typing import Protocol
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve.engine.backend import BusyError, UnavailableError
+from serve.http.errors import Refusal, problem_of
+from serve.http.loopback import check_host, check_origin
+from serve.http.request_context import Facts, new_facts, put_facts
+from serve.keys import Key, KeyRing
+from serve.keys import Scope as KeyScope
+from serve.logs import ACCESS
+from serve.settings import ServeSettings
+
+_OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/docs/style.css", "/openapi.json"})
+_READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_MAX_SMALL_BODY_BYTES = 64 * 1024
+"""Of requests that take JSON, or nothing."""
+_CHUNK_TIMEOUT_S = 30.0
+"""How long the next piece of a body may take."""
+_BODIES_AT_ONCE = 4
+"""How many bodies of the largest size may be held at the same time."""
+
+_DOMAIN_IS_THERE = frozenset({409, 413, 415, 429, 503, 504})
+
+_EVERY_ANSWER = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_PAGE_POLICY = (
+    b"default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none';"
+    b" form-action 'self'; frame-ancestors 'none'"
+)
+_PAGE_HEADERS = (*_EVERY_ANSWER, (b"content-security-policy", _PAGE_POLICY))
+_API_HEADERS = (
+    *_EVERY_ANSWER,
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
+    (b"cache-control", b"no-store"),
+)
+
+
+class Watch(Protocol):
+    """What counts requests."""
+
+    def request(
+        self, *, method: str, route: str, status: int, seconds: float, domain: str | None, num_images: int
+    ) -> None:
+        """One request has been answered."""
+
+
+class Guard:
+    """Wraps the application."""
+
+    def __init__(
+        self, app: ASGIApp, *, settings: ServeSettings, ring: KeyRing, watch: Watch | None = None
+    ) -> None:
+        self._app = app
+        self._limits = settings.limits
+        self._is_loopback = settings.is_loopback
+        self._ring = ring
+        self._watch = watch
+        self._held_bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = Headers(scope=scope)
+        facts = new_facts(headers.get("x-request-id"))
+        put_facts(scope, facts)
+        path = _path_below_root(scope)
+        answered = _answering(send, facts, _PAGE_HEADERS if _is_of_the_page(path) else _API_HEADERS)
+        try:
+            await self._check(scope, headers, path, facts)
+            limit = self._body_limit(scope["method"], path)
+            _check_length(headers, limit)
+            await self._app(scope, self._limited(receive, facts, limit), answered)
+        except ClientDisconnect:
+            facts.status = facts.status or 499
+        except Exception as error:
+            response = problem_of(facts.request_id, error)
+            if facts.status is not None:  # half an answer is out: only a broken connection can say so
+                raise
+            await response(scope, receive, answered)
+        finally:
+            self._held_bytes -= facts.num_bytes
+            self._tell(scope, facts, time.perf_counter() - started)
+
+    async def _check(self, scope: Scope, headers: Headers, path: str, facts: Facts) -> None:
+        size = len(scope["path"]) + len(scope["query_string"])
+        size += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+        if size > self._limits.max_header_bytes:
+            raise Refusal(
+                431,
+                "headers_too_large",
+                f"Path and headers may have {self._limits.max_header_bytes:,} bytes together, but have"
+                f" {size:,}; send fewer or shorter headers.",
+            )
+        if self._ring.is_stale:
+            try:
+                await asyncio.to_thread(self._ring.refresh)
+            except Exception as error:
+                raise UnavailableError("The API keys cannot be read at the moment; try again.") from error
+        if self._is_loopback and self._ring.is_empty:
+            if path not in ("/healthz", "/readyz"):
+                check_host(headers)
+            if scope["method"] not in _READING_METHODS:
+                check_origin(headers)
+            return
+        if path in _OPEN_PATHS or path.startswith("/static/"):
+            return
+        key = self._key(headers)
+        facts.by = facts.key_name = key.name
+        needed = _scope_needed(scope["method"], path)
+        if not key.allows(needed):
+            raise Refusal(
+                403,
+                "scope_too_small",
+                f"The key {key.name!r} may only read; this needs a key with scope write.",
+            )
+
+    def _key(self, headers: Headers) -> Key:
+        challenge = {"WWW-Authenticate": "Bearer"}
+        given = headers.getlist("authorization")
+        kind, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        if kind.lower() != "bearer" or not token.strip():
+            raise Refusal(
+                401,
+                "key_missing",
+                "An API key is needed: send `Authorization: Bearer KEY`.",
+                headers=challenge,
+            )
+        key = self._ring.check(token.strip())
+        if key is None:
+            raise Refusal(
+                401,
+                "key_unknown",
+                "The API key is not one of this store's, or was revoked.",
+                headers=challenge,
+            )
+        return key
+
+    def _body_limit(self, method: str, path: str) -> int:
+        takes_images = (
+            method == "POST" and path.startswith("/v1/") and path.endswith(("/score", "/references"))
+        )
+        return self._limits.max_body_bytes if takes_images else _MAX_SMALL_BODY_BYTES
+
+    def _limited(self, receive: Receive, facts: Facts, limit: int) -> Receive:
+        """`receive` that counts while it reads: beyond a limit, too slow or broken off, it raises."""
+        has_more = True
+
+        async def limited() -> Message:
+            nonlocal has_more
+            if not has_more:
+                return await receive()
+            try:
+                async with asyncio.timeout(_CHUNK_TIMEOUT_S):
+                    message = await receive()
+            except TimeoutError:
+                raise Refusal(
+                    408,
+                    "upload_timed_out",
+                    f"The next piece of the body did not come within {_CHUNK_TIMEOUT_S:.0f} s; try again.",
+                ) from None
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            has_more = message.get("more_body", False)
+            size = len(message.get("body", b""))
+            facts.num_bytes += size
+            self._held_bytes += size
+            if facts.num_bytes > limit:
+                raise _too_large(limit)
+            if self._held_bytes > _BODIES_AT_ONCE * self._limits.max_body_bytes:
+                raise BusyError("Too much is being uploaded at the same time; try again in a moment.")
+            return message
+
+        return limited
+
+    def _tell(self, scope: Scope, facts: Facts, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", None) or "unmatched"
+        status = facts.status or 500
+        domain = str((scope.get("path_params") or {}).get("domain", ""))[:64] or None
+        if self._watch is not None:
+            self._watch.request(
+                method=scope["method"],
+                route=route,
+                status=status,
+                seconds=seconds,
+                # Names that there are not would make metrics without end.
+                domain=domain if status < 400 or status in _DOMAIN_IS_THERE else None,
+                num_images=facts.num_images,
+            )
+        if ACCESS.isEnabledFor(20):
+            fields = {
+                "request_id": facts.request_id,
+                "method": scope["method"],
+                "route": route,
+                "status": status,
+                "milliseconds": round(seconds * 1e3, 2),
+                "key": facts.key_name,
+                "domain": domain,
+                "num_images": facts.num_images,
+                "num_bytes": facts.num_bytes,
+            }
+            ACCESS.info("request", extra={"fields": fields})
+
+
+def _answering(send: Send, facts: Facts, extra: tuple[tuple[bytes, bytes], ...]) -> Send:
+    """`send` that notes the status and adds the headers every answer has."""
+
+    async def answered(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            facts.status = message["status"]
+            given = list(message.get("headers", ()))
+            names = {name for name, _ in given}
+            given += [(name, value) for name, value in extra if name not in names]
+            given.append((b"x-request-id", facts.request_id.encode()))
+            message = {**message, "headers": given}
+        await send(message)
+
+    return answered
+
+
+def _path_below_root(scope: Scope) -> str:
+    path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+
+
+def _is_of_the_page(path: str) -> bool:
+    return path == "/" or path.startswith(("/static/", "/docs"))
+
+
+def _scope_needed(method: str, path: str) -> KeyScope:
+    is_score = method == "POST" and path.endswith("/score")
+    return "read" if method in _READING_METHODS or is_score else "write"
+
+
+def _check_length(headers: Headers, limit: int) -> None:
+    """Refuse a body that is announced to be too large; what is not announced is counted as it comes."""
+    lengths = headers.getlist("content-length")
+    if len(set(lengths)) > 1 or not all(text.isascii() and text.isdigit() for text in lengths):
+        raise Refusal(400, "bad_request", "Content-Length must be one whole number of bytes.")
+    if lengths and (len(lengths[0]) > 18 or int(lengths[0]) > limit):
+        raise _too_large(limit)
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(
+        413, "too_large", f"The body of this request may have {limit:,} bytes; send less at a time."
+    )

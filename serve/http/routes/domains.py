@@ -1,0 +1,132 @@
+"""Domains: made, listed, changed, taken back to an older version, deleted."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request, Response
+
+from dgad.errors import MissingError
+from dgad.references.domain import Change, DomainSettings
+from serve.api import schemas
+from serve.http.dependencies import Service, facts_in, service_of
+from serve.http.openapi import errors
+from serve.http.routes import DomainName, json_answer
+from serve.http.views import domain_view
+
+router = APIRouter(prefix="/v1/domains", tags=["domains"])
+
+
+@router.get("", response_model=schemas.DomainsAnswer, responses=errors(504))
+async def list_domains(request: Request) -> Response:
+    """All domains by name, without what takes time to find out (`threshold`, `recent`)."""
+    service = service_of(request)
+    about = await service.about()
+
+    def read() -> list[schemas.DomainAnswer]:
+        found = []
+        for name in service.store.domains():
+            try:
+                change = service.store.head(name)
+            except MissingError:  # deleted since it was listed
+                continue
+            found.append(domain_view(name, change, str(about["bundle_id"])))
+        return found
+
+    return json_answer(schemas.DomainsAnswer(domains=await service.workers.run(read)))
+
+
+@router.put(
+    "/{domain}",
+    response_model=schemas.DomainAnswer,
+    responses={
+        201: {"model": schemas.DomainAnswer, "description": "Made."},
+        **errors(409, 504),
+        200: {"description": "It was there; it has these settings now."},
+    },
+)
+async def put_domain(
+    request: Request, domain: DomainName, settings: Annotated[schemas.SettingsBody | None, Body()] = None
+) -> Response:
+    """Make a domain or, where it is there, give it these settings."""
+    service = service_of(request)
+    wanted = DomainSettings(**(settings or schemas.SettingsBody()).model_dump())
+    try:
+        await service.head(domain)
+        was_there = True
+    except MissingError:
+        was_there = False
+    change = await service.writing(service.backend.create(domain, wanted, by=facts_in(request).by))
+    return json_answer(await whole_domain(service, domain, change), 200 if was_there else 201)
+
+
+@router.get("/{domain}", response_model=schemas.DomainAnswer, responses=errors(404, 504))
+async def get_domain(request: Request, domain: DomainName) -> Response:
+    """One domain, with its threshold and how its last scores lie in its calibration."""
+    service = service_of(request)
+    return json_answer(await whole_domain(service, domain, await service.head(domain)))
+
+
+@router.delete("/{domain}", status_code=204, response_class=Response, responses=errors(404, 409, 504))
+async def delete_domain(request: Request, domain: DomainName) -> Response:
+    """Remove a domain with all its photographs; its log stays."""
+    service = service_of(request)
+    await service.head(domain)
+    await service.writing(service.backend.delete(domain, by=facts_in(request).by))
+    return Response(status_code=204)
+
+
+@router.get("/{domain}/versions", response_model=schemas.VersionsAnswer, responses=errors(404, 504))
+async def list_versions(request: Request, domain: DomainName) -> Response:
+    """Every version of the references, and the log of what was done to the domain."""
+    service = service_of(request)
+    head = await service.head(domain)
+    versions = await service.workers.run(service.store.versions, domain)
+    log = await service.workers.run(service.store.log, domain)
+    return json_answer(
+        schemas.VersionsAnswer(
+            current=head.version,
+            versions=[
+                schemas.VersionAnswer(
+                    number=version.number,
+                    created_at=version.created_at,
+                    by=version.by,
+                    num_references=len(version.references),
+                    num_purged=version.num_purged,
+                    is_current=version.is_current,
+                    references=[reference.id for reference in version.references],
+                )
+                for version in versions
+            ],
+            log=[
+                schemas.LogAnswer(
+                    sequence=change.sequence,
+                    action=change.action,
+                    at=change.at,
+                    by=change.by,
+                    version=change.version,
+                    about=dict(change.about),
+                )
+                for change in log
+            ],
+        )
+    )
+
+
+@router.post("/{domain}/rollback", response_model=schemas.DomainAnswer, responses=errors(404, 409, 504))
+async def rollback(request: Request, domain: DomainName, wanted: schemas.RollbackBody) -> Response:
+    """Make an older version of the references current again."""
+    service = service_of(request)
+    await service.head(domain)
+    change = await service.writing(service.backend.rollback(domain, wanted.version, by=facts_in(request).by))
+    return json_answer(await whole_domain(service, domain, change))
+
+
+async def whole_domain(service: Service, domain: str, change: Change) -> schemas.DomainAnswer:
+    """The domain after a change, with all that is told of it."""
+    async with service.in_time():
+        about, threshold, recent = await asyncio.gather(
+            service.backend.about(),
+            service.backend.threshold(domain, change.sequence),
+            service.backend.recent(domain),
+        )
+    return domain_view(domain, change, str(about["bundle_id"]), threshold=threshold, recent=recent)

@@ -1,0 +1,71 @@
+"""Whether the process answers, whether it is ready, and what scores."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from dgad.bundle import read_bundle
+from dgad.errors import DgadError
+from serve.api import schemas
+from serve.http.dependencies import Service, service_of
+from serve.http.openapi import errors
+from serve.http.routes import json_answer
+
+router = APIRouter()
+_READY_WITHIN_S = 5.0
+
+
+@router.head("/healthz", include_in_schema=False)
+@router.get("/healthz", tags=["health"], response_model=schemas.HealthAnswer)
+async def healthz() -> Response:
+    """The process answers."""
+    return json_answer(schemas.HealthAnswer(status="ok"))
+
+
+@router.head("/readyz", include_in_schema=False)
+@router.get(
+    "/readyz",
+    tags=["health"],
+    response_model=schemas.ReadyAnswer,
+    responses={503: {"model": schemas.ReadyAnswer, "description": "Not ready: the bundle is not warm yet."}},
+)
+async def readyz(request: Request) -> Response:
+    """Scores are answered: the bundle is loaded and warm."""
+    try:
+        async with asyncio.timeout(_READY_WITHIN_S):
+            about = await service_of(request).backend.about()
+    except (DgadError, TimeoutError):
+        return json_answer(schemas.ReadyAnswer(ready=False, bundle_id=None), 503)
+    return json_answer(schemas.ReadyAnswer(ready=True, bundle_id=str(about["bundle_id"])))
+
+
+@router.get("/v1/bundle", tags=["bundle"], response_model=schemas.BundleAnswer, responses=errors(504))
+async def bundle(request: Request) -> Response:
+    """The bundle that scores: its method, what it was trained on, and how well it did."""
+    service = service_of(request)
+    about = await service.about()
+    if not service.bundle and "created_at" not in about:
+        service.bundle.update(await service.workers.run(_of_the_folder, service))
+    known = {**service.bundle, **about}
+    return json_answer(
+        schemas.BundleAnswer(
+            bundle_id=str(known["bundle_id"]),
+            method=str(known["method"]),
+            title=str(known["title"]),
+            image_size_px=int(known["image_size_px"]),
+            device=str(known["device"]),
+            created_at=known.get("created_at"),
+            training_domains=list(known.get("training_domains", ())),
+            metrics=dict(known.get("metrics", {})),
+        )
+    )
+
+
+def _of_the_folder(service: Service) -> dict[str, Any]:
+    info = read_bundle(service.settings.bundle)
+    return {
+        "created_at": info.created_at,
+        "training_domains": list(info.training_domains),
+        "metrics": dict(info.metrics),
+    }

@@ -1,0 +1,172 @@
+"""References: enrolled, listed, looked at, removed, purged."""
+
+import asyncio
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from dgad.domains.decoding import DecodeLimits
+from dgad.references.domain import Enrolment, Upload
+from serve.api import schemas
+from serve.engine.backend import Threshold
+from serve.http.dependencies import Service, facts_in, service_of
+from serve.http.images import decode_upload
+from serve.http.multipart import RawFile
+from serve.http.openapi import errors, image_bodies
+from serve.http.polyglots import image_type
+from serve.http.routes import DomainName, ReferenceId, json_answer
+from serve.http.routes.domains import whole_domain
+from serve.http.thumbnails import thumbnail as made_thumbnail
+from serve.http.uploads import IMAGE_TYPES, idempotency_key, read_photographs
+from serve.http.views import enrolment_warnings, reference_view, threshold_view
+
+router = APIRouter(prefix="/v1/domains/{domain}/references", tags=["references"])
+_ENDINGS = {"image/jpeg": "jpg", "image/png": "png", "image/bmp": "bmp", "image/tiff": "tif"}
+_NO_THRESHOLD = Threshold(
+    value=None,
+    false_alarm_rate=None,
+    lowest_rate=None,
+    guarantee="none",
+    scheme="none",
+    num_compared=0,
+    num_calibration=0,
+)
+
+
+@router.get("", response_model=schemas.ReferencesAnswer, responses=errors(404))
+async def list_references(request: Request, domain: DomainName) -> Response:
+    """The references of the current version, in the order of enrolment."""
+    head = await service_of(request).head(domain)
+    references = [reference_view(reference) for reference in head.references]
+    return json_answer(schemas.ReferencesAnswer(version=head.version, references=references))
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=schemas.EnrolmentAnswer,
+    responses={
+        200: {
+            "model": schemas.EnrolmentAnswer,
+            "description": "Nothing was new, or the same request had been carried out before.",
+        },
+        **errors(404, 409, 415, 504),
+    },
+    openapi_extra={"requestBody": image_bodies()},
+)
+async def enroll(
+    request: Request,
+    domain: DomainName,
+    idempotency: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            pattern=r"^[\x21-\x7e]{1,255}$",
+            description="A retry with the same key does nothing twice.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, Query(max_length=1000, description="File name of a raw body, for people only.")
+    ] = None,
+) -> Response:
+    """Enrol photographs of normal parts, all of them or, where one is refused, none: one new version."""
+    started = time.perf_counter()
+    service, facts = service_of(request), facts_in(request)
+    key = idempotency_key(request.headers)
+    await service.head(domain)
+    service.workers.check_is_free()
+    files = await read_photographs(request, service.settings.limits)
+    facts.num_images = len(files)
+    uploads = await _decoded(service, files)
+    enrolment = await service.writing(
+        service.backend.enroll(domain, uploads, by=facts.by, idempotency_key=key)
+    )
+    async with service.in_time():
+        threshold = await service.backend.threshold(domain, enrolment.sequence) or _NO_THRESHOLD
+    answer = schemas.EnrolmentAnswer(
+        domain=domain,
+        version=enrolment.version,
+        added=[reference_view(reference) for reference in enrolment.added],
+        already_there=list(enrolment.already_there),
+        repeated=enrolment.is_repeated,
+        threshold=threshold_view(threshold),
+        warnings=enrolment_warnings(enrolment.added, threshold),
+        milliseconds=round((time.perf_counter() - started) * 1e3, 3),
+    )
+    return json_answer(answer, 201 if _is_new(enrolment) else 200)
+
+
+@router.get(
+    "/{reference_id}",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The photograph as it was enrolled or, as a thumbnail, a small JPEG.",
+            "content": {
+                kind: {"schema": {"type": "string", "format": "binary"}}
+                for kind in (*IMAGE_TYPES, "application/octet-stream")
+            },
+        },
+        **errors(404),
+    },
+)
+async def get_reference(
+    request: Request,
+    domain: DomainName,
+    reference_id: ReferenceId,
+    thumbnail: Annotated[
+        int | None, Query(ge=16, le=512, description="Longest side of a small JPEG, px.")
+    ] = None,
+) -> Response:
+    """One photograph, of any version that was not purged."""
+    service = service_of(request)
+    head = await service.head(domain)
+    if thumbnail is None:
+        data = await service.workers.run(service.store.image, domain, reference_id)
+        return _image(data, reference_id)
+    side_px = thumbnail
+    kept = service.thumbnails.get(domain, head.sequence, reference_id, side_px)
+    if kept is None:
+        service.workers.check_is_free()
+        kept = await service.workers.run(_made, service, domain, reference_id, side_px)
+        service.thumbnails.put(domain, head.sequence, reference_id, side_px, kept)
+    return _image(kept, f"{reference_id}-{side_px}")
+
+
+@router.delete("/{reference_id}", response_model=schemas.DomainAnswer, responses=errors(404, 409, 504))
+async def remove_reference(
+    request: Request,
+    domain: DomainName,
+    reference_id: ReferenceId,
+    purge: Annotated[bool, Query(description="Remove it from every version, for good.")] = False,
+) -> Response:
+    """Take one photograph out of the current version or, with `purge`, out of every one for good."""
+    service = service_of(request)
+    await service.head(domain)
+    change = await service.writing(
+        service.backend.remove(domain, reference_id, purge=purge, by=facts_in(request).by)
+    )
+    return json_answer(await whole_domain(service, domain, change))
+
+
+async def _decoded(service: Service, files: list[RawFile]) -> list[Upload]:
+    limits = service.settings.limits
+    tasks = [service.workers.run(decode_upload, file, limits) for file in files]
+    return await asyncio.gather(*tasks)
+
+
+def _is_new(enrolment: Enrolment) -> bool:
+    return bool(enrolment.added) and not enrolment.is_repeated
+
+
+def _made(service: Service, domain: str, reference_id: str, side_px: int) -> bytes:
+    limits = service.settings.limits
+    bounds = DecodeLimits(max_bytes=limits.max_image_bytes, max_pixels=limits.max_pixels)
+    return made_thumbnail(service.store.image(domain, reference_id), side_px, limits=bounds)
+
+
+def _image(data: bytes, stem: str) -> Response:
+    kind = image_type(data)
+    name = f"{stem}.{_ENDINGS.get(kind, 'bin')}"
+    return Response(data, media_type=kind, headers={"Content-Disposition": f'inline; filename="{name}"'})

@@ -1,0 +1,197 @@
+"""Scores, with regions and heatmaps."""
+
+import asyncio
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from dgad.references.domain import Change
+from serve.api import schemas
+from serve.engine.backend import ImageSizeChangedError, Outcome
+from serve.engine.backend import Query as Asked
+from serve.http.dependencies import Service, facts_in, service_of
+from serve.http.errors import Refusal
+from serve.http.heatmap_png import HeatmapKind, draw, draw_uri
+from serve.http.images import Photograph, decode_query
+from serve.http.multipart import RawFile
+from serve.http.openapi import errors, image_bodies
+from serve.http.routes import DomainName, json_answer
+from serve.http.uploads import read_photographs
+from serve.http.views import result_view, threshold_view
+
+router = APIRouter(prefix="/v1/domains/{domain}/score", tags=["scoring"])
+MAX_HEATMAPS = 16
+"""In one request: each may be a picture of 2048 px a side."""
+
+
+@router.post(
+    "",
+    response_model=schemas.ScoreAnswer,
+    responses={
+        200: {
+            "description": "A score for each photograph or, for one and `Accept: image/png`, its heatmap over"
+            " the photograph, with score, p-value, verdict, version and bundle in headers.",
+            "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **errors(404, 406, 409, 415, 504),
+    },
+    openapi_extra={"requestBody": image_bodies()},
+)
+async def score(
+    request: Request,
+    domain: DomainName,
+    heatmap: Annotated[
+        HeatmapKind,
+        Query(
+            description="`overlay`: over the photograph; `png`: the colours alone. At most 16 photographs."
+        ),
+    ] = "none",
+    name: Annotated[
+        str | None, Query(max_length=1000, description="File name of a raw body, for people only.")
+    ] = None,
+) -> Response:
+    """Score photographs against the domain's references; nothing of them is kept."""
+    started = time.perf_counter()
+    service, facts = service_of(request), facts_in(request)
+    wants_png = _wants_png(request)
+    kind: HeatmapKind = "overlay" if wants_png and heatmap == "none" else heatmap
+    service.workers.check_is_free()
+    files = await read_photographs(request, service.settings.limits)
+    facts.num_images = len(files)
+    _check_number(len(files), kind, wants_png)
+    size_px = int((await service.about())["image_size_px"])
+    try:
+        photographs, outcomes = await _scored(service, domain, files, size_px, wants_map=kind != "none")
+    except ImageSizeChangedError as changed:  # a new bundle took over in between
+        size_px = changed.image_size_px
+        photographs, outcomes = await _scored(service, domain, files, size_px, wants_map=kind != "none")
+    if wants_png:
+        picture = await service.workers.run(draw, photographs[0], outcomes[0], kind)
+        return _png_answer(outcomes[0], picture)
+    heatmaps = await _drawn(service, photographs, outcomes, kind)
+    return json_answer(_answer(domain, photographs, outcomes, heatmaps, started))
+
+
+async def _scored(
+    service: Service, domain: str, files: list[RawFile], size_px: int, *, wants_map: bool
+) -> tuple[list[Photograph], list[Outcome]]:
+    head, photographs = await _prepared(service, domain, files, size_px, wants_picture=wants_map)
+    queries = [
+        Asked(
+            domain=domain,
+            sequence=head.sequence,
+            image=photograph.image,
+            key=photograph.key,
+            width_px=photograph.width_px,
+            height_px=photograph.height_px,
+            wants_map=wants_map,
+        )
+        for photograph in photographs
+    ]
+    async with service.in_time():
+        return photographs, await service.backend.score(queries)
+
+
+async def _prepared(
+    service: Service, domain: str, files: list[RawFile], size_px: int, *, wants_picture: bool
+) -> tuple[Change, list[Photograph]]:
+    """The domain's newest change and the decoded photographs, found out at the same time."""
+    run, limits = service.workers.run, service.settings.limits
+    head = asyncio.ensure_future(service.head(domain))
+    decoding = [
+        asyncio.ensure_future(run(decode_query, file, size_px, limits, wants_picture=wants_picture))
+        for file in files
+    ]
+    try:
+        change = await head
+        if not change.references:
+            raise Refusal(
+                409,
+                "no_references",
+                f"The domain {domain!r} has no references yet; enrol photographs of normal parts with"
+                f" POST /v1/domains/{domain}/references first.",
+            )
+        return change, list(await asyncio.gather(*decoding))
+    except BaseException:
+        for task in (head, *decoding):
+            task.cancel()
+        await asyncio.gather(head, *decoding, return_exceptions=True)
+        raise
+
+
+async def _drawn(
+    service: Service, photographs: list[Photograph], outcomes: list[Outcome], kind: HeatmapKind
+) -> list[str | None]:
+    if kind == "none":
+        return [None] * len(outcomes)
+    pairs = zip(photographs, outcomes, strict=True)
+    tasks = [service.workers.run(draw_uri, photograph, outcome, kind) for photograph, outcome in pairs]
+    return await asyncio.gather(*tasks)
+
+
+def _answer(
+    domain: str,
+    photographs: list[Photograph],
+    outcomes: list[Outcome],
+    heatmaps: list[str | None],
+    started: float,
+) -> schemas.ScoreAnswer:
+    last = outcomes[-1]
+    threshold, view = last.threshold, threshold_view(last.threshold)
+    milliseconds = round((time.perf_counter() - started) * 1e3, 3)
+    results = [
+        result_view(
+            photograph.name,
+            outcome,
+            view if outcome.threshold == threshold else threshold_view(outcome.threshold),
+            heatmap=heatmap,
+            milliseconds=milliseconds,
+        )
+        for photograph, outcome, heatmap in zip(photographs, outcomes, heatmaps, strict=True)
+    ]
+    return schemas.ScoreAnswer(
+        domain=domain,
+        version=last.version,
+        bundle_id=last.bundle_id,
+        num_references=last.num_enrolled,
+        milliseconds=milliseconds,
+        results=results,
+    )
+
+
+def _png_answer(outcome: Outcome, picture: bytes | None) -> Response:
+    if picture is None:
+        raise Refusal(
+            406, "no_heatmap", "This bundle's method does not localise, so it has no picture; ask for JSON."
+        )
+    headers = {
+        "X-Dgad-Score": repr(outcome.score),
+        "X-Dgad-P-Value": "" if outcome.p_value is None else repr(outcome.p_value),
+        "X-Dgad-Verdict": outcome.verdict,
+        "X-Dgad-Version": str(outcome.version),
+        "X-Dgad-Bundle": outcome.bundle_id,
+    }
+    return Response(picture, media_type="image/png", headers=headers)
+
+
+def _wants_png(request: Request) -> bool:
+    """Whether a picture is preferred to JSON: `image/png` is asked for, and JSON is not."""
+    kinds = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")]
+    return "image/png" in kinds and "application/json" not in kinds
+
+
+def _check_number(num_files: int, kind: HeatmapKind, wants_png: bool) -> None:
+    if wants_png and num_files != 1:
+        raise Refusal(
+            422,
+            "invalid_value",
+            f"`Accept: image/png` is for one photograph, but {num_files} came; ask for JSON.",
+        )
+    if kind != "none" and num_files > MAX_HEATMAPS:
+        raise Refusal(
+            422,
+            "invalid_value",
+            f"Heatmaps are drawn for at most {MAX_HEATMAPS} photographs in one request, but {num_files} came;"
+            " send fewer at a time, or heatmap=none.",
+        )

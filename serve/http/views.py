@@ -1,0 +1,85 @@
+"""What stores and scorers say, as the JSON that goes out."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from dgad.references.domain import Change, Reference
+from serve.api import schemas
+from serve.engine.backend import Outcome, Recent, Threshold
+from serve.engine.threshold_text import threshold_sentence
+
+_THUMBNAIL_PX = 96
+
+
+def threshold_view(threshold: Threshold) -> schemas.ThresholdAnswer:
+    """A threshold with its sentence."""
+    return schemas.ThresholdAnswer(**dataclasses.asdict(threshold), sentence=threshold_sentence(threshold))
+
+
+def reference_view(reference: Reference) -> schemas.ReferenceAnswer:
+    """One reference."""
+    return schemas.ReferenceAnswer(**dataclasses.asdict(reference))
+
+
+def domain_view(
+    name: str,
+    change: Change,
+    bundle_id: str,
+    *,
+    threshold: Threshold | None = None,
+    recent: Recent | None = None,
+) -> schemas.DomainAnswer:
+    """A domain after a change."""
+    first = change.references[0].id if change.references else None
+    return schemas.DomainAnswer(
+        name=name,
+        settings=schemas.SettingsAnswer(**dataclasses.asdict(change.settings)),
+        version=change.version,
+        sequence=change.sequence,
+        num_references=len(change.references),
+        created_at=change.created_at,
+        updated_at=change.at,
+        threshold=None if threshold is None else threshold_view(threshold),
+        recent=None if recent is None else schemas.RecentAnswer(**dataclasses.asdict(recent)),
+        thumbnail=first and f"/v1/domains/{name}/references/{first}?thumbnail={_THUMBNAIL_PX}",
+        bundle_id=bundle_id,
+    )
+
+
+def result_view(
+    name: str,
+    outcome: Outcome,
+    threshold: schemas.ThresholdAnswer,
+    *,
+    heatmap: str | None,
+    milliseconds: float,
+) -> schemas.ResultAnswer:
+    """The answer for one photograph."""
+    regions = [schemas.RegionAnswer(**dataclasses.asdict(r)) for r in outcome.regions]
+    return schemas.ResultAnswer(
+        name=name,
+        score=outcome.score,
+        p_value=outcome.p_value,
+        verdict=outcome.verdict,
+        threshold=threshold,
+        levels=list(outcome.levels),
+        regions=regions,
+        heatmap=heatmap,
+        version=outcome.version,
+        bundle_id=outcome.bundle_id,
+        milliseconds=milliseconds,
+    )
+
+
+def enrolment_warnings(added: Sequence[Reference], threshold: Threshold | None) -> list[str]:
+    """What whoever enrolled should know."""
+    warnings = []
+    alike = sum(reference.near_duplicate_of is not None for reference in added)
+    if alike:
+        warnings.append(
+            f"{alike} of the {len(added)} photographs are nearly equal to others: such make the threshold too"
+            " tight. Photograph different parts, or the same part placed anew."
+        )
+    if threshold is not None and threshold.value is None:
+        warnings.append(threshold_sentence(threshold))
+    return warnings

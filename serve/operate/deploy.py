@@ -1,0 +1,83 @@
+"""A service put on a Ray that runs."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from dgad.errors import SettingsError
+from dgad.storage import without_credentials
+from serve.engine.bundle import checked_bundle
+from serve.operate.first_key import first_key
+from serve.operate.rollout import SHIPPED_BUNDLE, roll_out, shipped
+from serve.operate.target import Reached
+from serve.replicas.config import service_config
+from serve.settings import ServeSettings
+
+_START_TIMEOUT_S = 900.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Deployed:
+    """What to tell whoever deployed it."""
+
+    bundle_id: str
+    host: str
+    port: int
+    key: str | None = dataclasses.field(repr=False)
+    key_sentence: str
+
+
+def deploy(reached: Reached, settings: ServeSettings, *, tell: Callable[[str], None]) -> Deployed:
+    """Ship code and bundle and deploy them; where the service runs already its bundle is rolled out.
+
+    Raises `BundleError` or `SettingsError` before anything is sent, `ClusterError` where it does not come up.
+    """
+    info = checked_bundle(settings.bundle)
+    if settings.port == 0:
+        raise SettingsError("--port must be a fixed one on a cluster, but got 0.")
+    if without_credentials(settings.store) != settings.store:
+        raise SettingsError(
+            f"--store {without_credentials(settings.store)} was given with credentials, which others would"
+            " see: set them where the hosts' own tools look, such as AWS_ACCESS_KEY_ID or a role."
+        )
+    before = reached.api.state()
+    there = dataclasses.replace(
+        settings, bundle=settings.bundle if "://" in settings.bundle else SHIPPED_BUNDLE
+    )
+    if before is not None and before.status == "RUNNING":
+        if (before.settings.store, before.settings.host, before.settings.port) != (
+            there.store,
+            there.host,
+            there.port,
+        ):
+            raise SettingsError(
+                f"A service runs there with --store {before.settings.store} --host {before.settings.host}"
+                f" --port {before.settings.port}: end it first (`dgad-serve down`), or name the same."
+            )
+        roll_out(reached, settings.bundle, tell=tell)
+        return Deployed(
+            bundle_id=info.bundle_id, host=there.host, port=there.port, key=None, key_sentence="as before"
+        )
+    key = _key(settings)
+    tell("Sending code and bundle.")
+    working_dir = shipped(reached, settings.bundle)
+    reached.api.deploy(service_config(there, bundle_id=info.bundle_id, working_dir=working_dir))
+    tell("Starting.")
+    reached.api.wait_until_running(
+        after=before.deployed_at if before else None, timeout_s=_START_TIMEOUT_S, tell=tell
+    )
+    value, sentence = key
+    return Deployed(
+        bundle_id=info.bundle_id, host=there.host, port=there.port, key=value, key_sentence=sentence
+    )
+
+
+def _key(settings: ServeSettings) -> tuple[str | None, str]:
+    """A first key where one is required and this machine reaches the store, as every node does."""
+    if settings.is_loopback:
+        return None, "none is needed, unless the store has some: only the head itself reaches the service"
+    if "://" in settings.store or Path(settings.store).exists():
+        key = first_key(settings)
+        return key.value, key.sentence
+    how = f"dgad-serve keys create NAME --scope write --store {settings.store}"
+    return None, f"required; make one on a host of the cluster: {how}"

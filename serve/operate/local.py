@@ -1,0 +1,110 @@
+"""`dgad-serve up`: a Ray of its own with the service on it, for as long as this process lives."""
+
+import contextlib
+import dataclasses
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from cluster.embedded import LocalRay, embedded_ray, machine
+from cluster.tokens import Token
+from dgad.errors import ClusterError
+from serve.operate.registry import Running, forget, process_began, remember
+from serve.replicas.config import APPLICATION, service_config
+from serve.replicas.environment import prepare_serve_environment
+from serve.replicas.listener import Listener
+from serve.settings import ServeSettings
+
+_START_TIMEOUT_S, _DRAIN_TIMEOUT_S = 300.0, 900.0
+Tell = Callable[[str], None]
+
+
+class Stopped(BaseException):  # what is so, not what went wrong
+    """SIGTERM or Ctrl-C came."""
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """The first SIGTERM or Ctrl-C raises `Stopped` in the main thread; another ends the process at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        for name in before:
+            signal.signal(name, signal.SIG_DFL)
+        raise Stopped
+
+    before = {name: signal.signal(name, stop) for name in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+@contextlib.contextmanager
+def local_service(
+    settings: ServeSettings, listener: Listener, *, bundle_id: str, tell: Tell
+) -> Iterator[Running]:
+    """The service on an embedded Ray, up when it is given, drained on the way out."""
+    settings = dataclasses.replace(settings, port=listener.port, listener=listener.path)
+    prepare_serve_environment()
+    here = machine()
+    # What Ray counts, not what it may use: during a roll-out both kinds of scorers find room.
+    num_cpus = max(here.num_cpus, 2 * settings.max_replicas + 1)
+    tell("Starting Ray and the service (some 20 s) ...")
+    with embedded_ray(num_cpus=num_cpus, num_gpus=here.num_gpus, is_batch_work=False) as ray:
+        service = _deployed(settings, bundle_id, ray)
+        remember(service)
+        try:
+            yield service
+        finally:
+            tell("Draining: what was begun is finished, nothing new is taken. Once more ends it at once.")
+            _drain(service, listener)
+            forget(settings.port)
+
+
+def url_of(host: str, port: int) -> str:
+    """As a browser on this machine reaches it."""
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _deployed(settings: ServeSettings, bundle_id: str, ray: LocalRay) -> Running:
+    from serve.operate.serve_api import ServeApi
+
+    assert ray.dashboard_url is not None
+    assert ray.logs_folder is not None
+    with open(ray.token_file, encoding="utf-8") as file:
+        token = Token(value=file.read().strip(), source=ray.token_file)
+    api = ServeApi(ray.dashboard_url, token)
+    api.deploy(service_config(settings, bundle_id=bundle_id))
+    api.wait_until_running(after=None, timeout_s=_START_TIMEOUT_S)
+    return Running(
+        url=url_of(settings.host, settings.port),
+        port=settings.port,
+        pid=os.getpid(),
+        began=process_began(os.getpid()) or "unknown",
+        dashboard_url=ray.dashboard_url,
+        token_file=ray.token_file,
+        logs_folder=ray.logs_folder,
+        bundle=settings.bundle,
+        store=settings.store,
+    )
+
+
+def _drain(service: Running, listener: Listener) -> None:
+    """The gate first, so that who still comes is told; then the port is let go of, and then all the rest."""
+    import ray.serve as ray_serve
+
+    from serve.operate.serve_api import ServeApi
+
+    token = Token(value=Path(service.token_file).read_text(encoding="utf-8").strip(), source="")
+    # A service that is broken cannot be drained, but it can be ended.
+    with contextlib.suppress(ClusterError):
+        ServeApi(service.dashboard_url, token).drain(_DRAIN_TIMEOUT_S)
+    listener.close()
+    ray_serve.delete(APPLICATION)
+    ray_serve.shutdown()  # type: ignore[no-untyped-call]

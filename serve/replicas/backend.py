@@ -1,0 +1,276 @@
+"""The backend that stands on Ray Serve: scorers and the keeper behind handles, and none of their faults seen.
+
+Scoring changes nothing, so what a dead scorer had is asked again of another, until the request's time is
+over. Only the keeper writes; a write that it took into its grave is asked again too, marked as a retry,
+so that it is never carried out twice (`serve.replicas.writer_replica`).
+"""
+
+import asyncio
+import contextvars
+import dataclasses
+import logging
+import secrets
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import grpc
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
+
+from dgad.errors import DgadError, UserError
+from dgad.references.domain import Change, DomainSettings, Enrolment, Upload
+from serve.engine.backend import (
+    BusyError,
+    ImageSizeChangedError,
+    Outcome,
+    Query,
+    Recent,
+    Threshold,
+    TimedOutError,
+    UnavailableError,
+)
+from serve.engine.batching import Batcher
+from serve.engine.drift import Seen, seen
+from serve.replicas.metrics import ServiceMetrics
+from serve.settings import ServeSettings
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_MAX_LOSSES = 6
+"""Deaths of whoever had it after which a request is given up: it may be what kills them."""
+_RECENT_TIMEOUT_S = 5.0
+_RETRY_PAUSE_S = 0.5
+_TELL_AFTER_S = 0.5
+_MOST_TOLD = 10_000
+
+
+class Handle(Protocol):
+    """What is used of `ray.serve.handle.DeploymentHandle`."""
+
+    def __getattr__(self, name: str) -> Any:
+        """The method of that name, with `remote`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class WrongSize:
+    """A scorer's answer to an image that was resized for another bundle."""
+
+    image_size_px: int
+
+
+class RayBackend:
+    """`serve.engine.backend.Backend` over handles; belongs to one event loop."""
+
+    def __init__(
+        self,
+        settings: ServeSettings,
+        scorer: Handle,
+        keeper: Handle,
+        metrics: ServiceMetrics | None = None,
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics or ServiceMetrics()
+        self._scorer = scorer
+        self._keeper = keeper
+        self._about: Mapping[str, Any] | None = None
+        self._seen: list[Seen] = []
+        self._telling: asyncio.Task[None] | None = None
+        self._batches = Batcher[Query, Outcome | WrongSize | UserError](
+            self._score_batch,
+            max_size=settings.batch_size,
+            # Two calls for every scorer that there may be: one that it works on, one that it finds then.
+            max_running=2 * settings.max_replicas,
+            is_lost=is_loss,
+            max_losses=_MAX_LOSSES,
+        )
+
+    async def score(self, queries: Sequence[Query]) -> list[Outcome]:
+        """See `Backend`."""
+        waiting = self._batches.num_waiting
+        if waiting and waiting + len(queries) > self._settings.max_queued:
+            raise BusyError(
+                f"{waiting} images wait for a scorer already, and at most {self._settings.max_queued} may:"
+                " try again a little later."
+            )
+        asked = asyncio.ensure_future(self._batches.ask(queries))
+        self._metrics.queue(self._batches.num_waiting)
+        try:
+            answers = await self._in_time(asked, self._settings.request_timeout_s, "scored")
+        finally:
+            self._metrics.queue(self._batches.num_waiting)
+        outcomes: list[Outcome] = []
+        for answer in answers:
+            if isinstance(answer, WrongSize):
+                self._about = None
+                raise ImageSizeChangedError(answer.image_size_px)
+            if isinstance(answer, UserError):
+                raise answer
+            outcomes.append(answer)
+        self._note(queries[0].domain, outcomes)
+        self._metrics.scored(queries[0].domain, [o.verdict for o in outcomes])
+        if self._about is not None and any(o.bundle_id != self._about["bundle_id"] for o in outcomes):
+            self._about = None
+        return outcomes
+
+    async def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
+        """See `Backend`."""
+        change: Change = await self._write("create", domain=domain, settings=settings, by=by)
+        return change
+
+    async def enroll(
+        self, domain: str, uploads: Sequence[Upload], *, by: str, idempotency_key: str | None
+    ) -> Enrolment:
+        """See `Backend`; without a key of the client's it gets one of ours, for retries."""
+        key = idempotency_key or f"retry-{secrets.token_hex(16)}"
+        try:
+            done: Enrolment = await self._write(
+                "enroll", domain=domain, uploads=uploads, by=by, idempotency_key=key
+            )
+        except UserError:
+            self._metrics.enrolment("refused")
+            raise
+        self._metrics.enrolment("repeated" if done.is_repeated else "added" if done.added else "nothing_new")
+        return done
+
+    async def remove(self, domain: str, reference_id: str, *, purge: bool, by: str) -> Change:
+        """See `Backend`."""
+        change: Change = await self._write(
+            "remove", domain=domain, reference_id=reference_id, purge=purge, by=by
+        )
+        return change
+
+    async def rollback(self, domain: str, version: int, *, by: str) -> Change:
+        """See `Backend`."""
+        change: Change = await self._write("rollback", domain=domain, version=version, by=by)
+        return change
+
+    async def delete(self, domain: str, *, by: str) -> Change:
+        """See `Backend`."""
+        change: Change = await self._write("delete", domain=domain, by=by)
+        return change
+
+    async def threshold(self, domain: str, sequence: int) -> Threshold | None:
+        """See `Backend`."""
+        answer = await self._ask_scorer("threshold", domain, sequence)
+        return answer  # type: ignore[no-any-return]
+
+    async def about(self) -> Mapping[str, Any]:
+        """See `Backend`; asked once, and again when answers come from another bundle."""
+        if self._about is None:
+            self._about = await self._ask_scorer("about")
+        return self._about
+
+    async def recent(self, domain: str) -> Recent:
+        """See `Backend`; nothing is known while the keeper is away."""
+        try:
+            answer = await self._in_time(_call(self._keeper, "recent", domain), _RECENT_TIMEOUT_S, "answered")
+        except (DgadError, RayError, RayServeException, grpc.RpcError):
+            return Recent(num_scores=0, is_drifting=False, reason="")
+        return _unwrapped(answer)  # type: ignore[no-any-return]
+
+    def _note(self, domain: str, outcomes: Sequence[Outcome]) -> None:
+        """Tell the keeper what was scored, a moment later together with what comes until then."""
+        self._seen += seen(domain, outcomes)
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.get_running_loop().create_task(
+                self._tell(), context=contextvars.Context()
+            )
+
+    async def _tell(self) -> None:
+        await asyncio.sleep(_TELL_AFTER_S)
+        scores, self._seen = self._seen[-_MOST_TOLD:], []
+        try:
+            async with asyncio.timeout(_RECENT_TIMEOUT_S):
+                await _call(self._keeper, "saw", scores)
+        except (TimeoutError, RayError, RayServeException, grpc.RpcError):
+            logger.warning("the keeper did not hear of %d scores", len(scores))
+
+    async def _score_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | WrongSize | UserError]:
+        return await _call(self._scorer, "score", list(queries))  # type: ignore[no-any-return]
+
+    async def _ask_scorer(self, method: str, *arguments: Any) -> Any:
+        answer = await self._in_time(
+            self._until_it_lives(self._scorer, method, *arguments),
+            self._settings.request_timeout_s,
+            "answered",
+        )
+        return _unwrapped(answer)
+
+    async def _write(self, action: str, **arguments: Any) -> Any:
+        # Not cancelled with the request: what was begun is carried out, and asking again is safe.
+        writing = asyncio.ensure_future(self._until_it_lives(self._keeper, "write", action, arguments))
+        writing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        timeout_s = self._settings.enrolment_timeout_s
+        return _unwrapped(await self._in_time(asyncio.shield(writing), timeout_s, "carried out"))
+
+    async def _until_it_lives(self, handle: Handle, method: str, *arguments: Any) -> Any:
+        options: dict[str, Any] = {}
+        for num_losses in range(_MAX_LOSSES + 1):
+            try:
+                return await _call(handle, method, *arguments, **options)
+            except Exception as error:
+                if not is_loss(error) or num_losses == _MAX_LOSSES:
+                    raise
+                logger.warning("asked again after a loss: %s", type(error).__name__)
+            if method == "write":
+                options = {"is_retry": True}
+            await asyncio.sleep(_RETRY_PAUSE_S)
+        raise AssertionError
+
+    async def _in_time(self, work: Any, timeout_s: float, done: str) -> Any:
+        try:
+            return await asyncio.wait_for(work, timeout_s)
+        except TimeoutError:
+            raise TimedOutError(
+                f"It could not be {done} within {timeout_s:g} s: try again, with fewer images at once."
+            ) from None
+        except RayTaskError as error:  # a bug of ours, whose traceback is in the replica's log
+            logger.exception("a replica failed")
+            raise UnavailableError(
+                f"A replica failed at it ({type(error.cause).__name__}); its log says how."
+            ) from None
+        except (RayError, RayServeException, grpc.RpcError) as error:
+            logger.warning("no replica answers: %s", error)
+            raise UnavailableError("No replica answers, not even at another try: try again later.") from None
+
+
+def is_loss(error: BaseException) -> bool:
+    """Whether nobody answered, so that another may be asked; False for what a replica itself raised."""
+    if isinstance(error, RayTaskError | DgadError):
+        return False
+    return isinstance(error, RayError | RayServeException | grpc.RpcError)
+
+
+def _unwrapped(answer: Any) -> Any:
+    if isinstance(answer, UserError):
+        raise answer
+    return answer
+
+
+async def _call(handle: Handle, method: str, *arguments: Any, **options: Any) -> Any:
+    """The answer of a replica, in no request's context; the call is cancelled with the caller."""
+
+    async def ask() -> Any:
+        response = getattr(handle, method).remote(*arguments, **options)
+        try:
+            return await response
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+
+    return await in_own_context(ask())
+
+
+async def in_own_context(work: Coroutine[Any, Any, T]) -> T:
+    """Await it outside of the context of the request that is being answered.
+
+    In that context Serve hands back the answers of other replicas undecoded, taking them for what its
+    proxy wants (`replica_result.py` of Ray 2.60), and ends calls with the request.
+    """
+    task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+    try:
+        return await task
+    except asyncio.CancelledError:
+        task.cancel()
+        raise

@@ -1,0 +1,102 @@
+"""What runs in a scorer's process: one resident model, behind a queue of its own."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from dgad.errors import UserError
+from serve.engine.backend import Outcome, Query, Threshold
+from serve.engine.batching import Batcher
+from serve.logs import log_to_worker
+from serve.replicas.backend import WrongSize
+from serve.replicas.metrics import ServiceMetrics
+from serve.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from serve.engine.scorer import SurfaceScorer
+
+logger = logging.getLogger(__name__)
+
+_UNHEALTHY_AFTER = 3
+"""Batches that failed one after the other by an error of ours, such as a CUDA context that is gone."""
+
+
+class ScorerReplica:
+    """Constructed, it is warm: Serve sends it nothing before."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        log_to_worker()
+        self._metrics = ServiceMetrics()
+        # One thread, since one batch at a time uses all that the machine has.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="score")
+        self._scorer = self._thread.submit(self._loaded, settings).result()
+        self._size_px = int(self._scorer.about["image_size_px"])
+        self._batches = Batcher[Query, Outcome | UserError](
+            self._score, max_size=settings.batch_size, wait_s=settings.batch_wait_ms / 1000
+        )
+        self._num_failures = 0
+
+    def _loaded(self, settings: ServeSettings) -> "SurfaceScorer":
+        import torch
+
+        from serve.engine.scorer import warm_scorer
+
+        torch.set_num_threads(_num_threads(settings))
+        return warm_scorer(settings, self._metrics.state)
+
+    async def score(self, queries: Sequence[Query]) -> list[Outcome | WrongSize | UserError]:
+        """One answer per query, of any domains; in one batch with what other callers have waiting."""
+        if all(q.image.shape[-1] == self._size_px for q in queries):
+            return list(await self._batches.ask(queries))
+        fitting = iter(await self._batches.ask([q for q in queries if q.image.shape[-1] == self._size_px]))
+        wrong = WrongSize(image_size_px=self._size_px)
+        return [next(fitting) if q.image.shape[-1] == self._size_px else wrong for q in queries]
+
+    async def threshold(self, domain: str, sequence: int) -> Threshold | UserError | None:
+        """What decides the domain's verdicts."""
+        try:
+            return await self._in_thread(self._scorer.threshold, domain, sequence)  # type: ignore[no-any-return]
+        except UserError as error:
+            return error
+
+    async def about(self) -> Mapping[str, Any]:
+        """What scores here."""
+        return dict(self._scorer.about)
+
+    async def check_health(self) -> None:
+        """Raises where Serve should replace this replica."""
+        if self._num_failures >= _UNHEALTHY_AFTER:
+            raise RuntimeError(f"The last {self._num_failures} batches failed.")
+
+    async def _score(self, queries: Sequence[Query]) -> Sequence[Outcome | UserError]:
+        began = time.perf_counter()
+        try:
+            answers = await self._in_thread(self._scorer.score, queries)
+        except Exception:
+            self._num_failures += 1
+            logger.exception("a batch failed")
+            raise
+        self._num_failures = 0
+        self._metrics.batch(len(queries), time.perf_counter() - began)
+        return answers  # type: ignore[no-any-return]
+
+    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+
+def _num_threads(settings: ServeSettings) -> int:
+    """Cores for one scorer, where as many as are wanted are spread over all nodes.
+
+    Ray would give it as many as the CPUs that it asks for: one.
+    """
+    import ray
+
+    from cluster.embedded import machine
+
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    num_nodes = max(1, sum(bool(node["Alive"]) for node in nodes))
+    return max(1, machine().num_cpus // math.ceil(settings.replicas / num_nodes))

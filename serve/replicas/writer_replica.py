@@ -1,0 +1,107 @@
+"""What runs in the keeper's process: the one writer of the stores, and the watch over recent scores."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+from dgad.errors import MissingError, UserError
+from dgad.references.domain import Change
+from dgad.references.store import ReferenceStore
+from serve.engine.backend import Recent
+from serve.engine.bundle import local_bundle
+from serve.engine.drift import Seen, Watch
+from serve.logs import log_to_worker
+from serve.replicas.metrics import ServiceMetrics
+from serve.settings import ServeSettings
+
+logger = logging.getLogger(__name__)
+
+Write = Literal["create", "enroll", "remove", "rollback", "delete"]
+
+
+class KeeperReplica:
+    """Constructed, what a killed keeper had begun is finished."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        from serve.engine.store_writer import Writer
+
+        log_to_worker()
+        bundle = local_bundle(settings.bundle)
+        self._writer = Writer(bundle, settings.store, device=settings.device, limits=settings.limits)
+        self._store = ReferenceStore(settings.store)
+        self._watch = Watch()
+        self._metrics = ServiceMetrics(replica="keeper")
+        self._num_references = {d: len(self._store.head(d).references) for d in self._store.domains()}
+        self._count()
+        # One thread: writes of one domain must follow each other, and each uses the whole machine.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write", initializer=_use_all_cores)
+
+    async def write(self, action: Write, arguments: Mapping[str, Any], *, is_retry: bool = False) -> Any:
+        """What the writer answers, or the user's mistake.
+
+        `is_retry`: a keeper died with the same write, which it may have carried out already. An enrolment
+        is known by its idempotency key; the others by what the log says last.
+        """
+        try:
+            if is_retry and (done := self._done(action, arguments)) is not None:
+                return done
+            function = getattr(self._writer, action)
+            answer = await asyncio.get_running_loop().run_in_executor(
+                self._thread, lambda: function(**arguments)
+            )
+        except UserError as error:
+            return error
+        domain = arguments["domain"]
+        if action == "delete":
+            self._watch.forget(domain)
+            self._num_references.pop(domain, None)
+        else:
+            self._num_references[domain] = await asyncio.to_thread(self._current_references, domain)
+        self._count()
+        return answer
+
+    async def recent(self, domain: str) -> Recent:
+        """How the domain's last scores lie in its calibration, since this keeper began."""
+        return self._watch.recent(domain)
+
+    async def saw(self, scores: Sequence[Seen]) -> None:
+        """What an ingress has answered since it last said so."""
+        self._watch.note(scores)
+
+    def _current_references(self, domain: str) -> int:
+        try:
+            return len(self._store.head(domain).references)
+        except MissingError:  # deleted meanwhile
+            return 0
+
+    def _count(self) -> None:
+        self._metrics.store(
+            num_domains=len(self._num_references), num_references=sum(self._num_references.values())
+        )
+
+    def _done(self, action: Write, arguments: Mapping[str, Any]) -> Change | None:
+        log = self._store.log(arguments["domain"])
+        if action in ("create", "enroll") or not log or log[-1].by != arguments["by"]:
+            return None
+        last = log[-1]
+        if action == "delete":
+            return last if last.is_deleted else None
+        if action == "rollback":
+            return last if last.action == "rollback" and last.version == arguments["version"] else None
+        wanted = "purge" if arguments["purge"] else "remove"
+        before = log[-2].references if len(log) > 1 else ()
+        was_there = any(r.id == arguments["reference_id"] for r in before)
+        is_there = any(r.id == arguments["reference_id"] for r in last.references)
+        # A purge may take what no current version holds; then doing it again is refused as missing.
+        return last if last.action == wanted and not is_there and (was_there or wanted == "purge") else None
+
+
+def _use_all_cores() -> None:
+    """In the calling thread; Ray would give it one, since the keeper asks for no CPU."""
+    import torch
+
+    from cluster.embedded import machine
+
+    torch.set_num_threads(machine().num_cpus)

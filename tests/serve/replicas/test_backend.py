@@ -1,0 +1,184 @@
+"""The backend over handles: what dies is asked again, what waits too long is not, nothing is done twice."""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorUnavailableError
+
+from dgad.errors import MissingError
+from dgad.references.domain import Enrolment
+from serve.engine.backend import (
+    BusyError,
+    ImageSizeChangedError,
+    Outcome,
+    Query,
+    Threshold,
+    TimedOutError,
+    UnavailableError,
+)
+from serve.replicas.backend import RayBackend, WrongSize
+from serve.settings import ServeSettings
+from tests.serve.support.surfaces import photographs, query
+
+SETTINGS = ServeSettings(bundle="b", store="s", max_queued=4, batch_size=2, request_timeout_s=2.0)
+
+
+THRESHOLD = Threshold(
+    value=None,
+    false_alarm_rate=None,
+    lowest_rate=None,
+    guarantee="none",
+    scheme="none",
+    num_compared=1,
+    num_calibration=0,
+)
+
+
+def outcome_of(query: Query) -> Outcome:
+    return Outcome(
+        score=float(query.image.mean()),
+        p_value=None,
+        verdict="uncalibrated",
+        threshold=THRESHOLD,
+        levels=(),
+        regions=(),
+        heat=None,
+        heat_low=0.0,
+        heat_high=1.0,
+        version=1,
+        bundle_id="x",
+        num_enrolled=1,
+    )
+
+
+def loss() -> Exception:
+    return ActorUnavailableError("gone", b"0" * 16)
+
+
+class Handle:
+    """A deployment whose methods are functions; an exception among its troubles comes first."""
+
+    def __init__(self, **methods: Callable[..., Any]) -> None:
+        self.methods = methods
+        self.troubles: list[Exception] = []
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.num_cancelled = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return Method(self, name)
+
+
+class Method:
+    def __init__(self, handle: Handle, name: str) -> None:
+        self.handle, self.name = handle, name
+
+    def remote(self, *arguments: Any, **options: Any) -> "Response":
+        self.handle.calls.append((self.name, arguments, options))
+        return Response(self.handle, self.name, arguments)
+
+
+class Response:
+    def __init__(self, handle: Handle, name: str, arguments: tuple[Any, ...]) -> None:
+        self.handle, self.name, self.arguments = handle, name, arguments
+
+    def __await__(self) -> Any:
+        return self._answer().__await__()
+
+    async def _answer(self) -> Any:
+        await asyncio.sleep(0)
+        if self.handle.troubles:
+            raise self.handle.troubles.pop(0)
+        answer = self.handle.methods[self.name](*self.arguments)
+        return await answer if asyncio.iscoroutine(answer) else answer
+
+    def cancel(self) -> None:
+        self.handle.num_cancelled += 1
+
+
+def test_a_lost_scorer_is_not_seen_and_a_mistake_of_the_user_is() -> None:
+    scorer = Handle(score=lambda queries: [outcome_of(q) for q in queries])
+    keeper = Handle(saw=lambda seen: None)
+
+    async def run() -> None:
+        backend = RayBackend(SETTINGS, scorer, keeper)
+        asked = [query("carpet", data) for data in photographs(2)]
+        scorer.troubles = [loss(), loss()]
+        assert len(await backend.score(asked)) == 2
+        assert len(scorer.calls) >= 3
+        scorer.methods["score"] = lambda queries: [MissingError("no such domain")] * len(queries)
+        with pytest.raises(MissingError, match="no such domain"):
+            await backend.score(asked)
+
+    asyncio.run(run())
+
+
+def test_when_nobody_answers_it_says_so() -> None:
+    scorer = Handle()
+
+    async def run() -> None:
+        backend = RayBackend(dataclasses.replace(SETTINGS, request_timeout_s=60.0), scorer, Handle())
+        scorer.troubles = [loss() for _ in range(50)]
+        with pytest.raises(UnavailableError, match="No replica answers"):
+            await backend.score([query("carpet", photographs(1)[0])])
+
+    asyncio.run(run())
+
+
+def test_what_waits_is_bounded_and_ends_in_time() -> None:
+    async def never(queries: Any) -> list[Outcome]:
+        await asyncio.sleep(3600)
+        return []
+
+    scorer = Handle(score=never)
+
+    async def run() -> None:
+        backend = RayBackend(dataclasses.replace(SETTINGS, request_timeout_s=2.0), scorer, Handle())
+        one = [query("carpet", photographs(1)[0])]
+        waiting = [asyncio.create_task(backend.score(one)) for _ in range(6)]
+        await asyncio.sleep(0.05)  # two calls are out, each with one; four wait
+        with pytest.raises(BusyError, match="4 images wait"):
+            await backend.score(one)
+        for task in waiting:
+            with pytest.raises(TimedOutError):
+                await task
+        await asyncio.sleep(0.05)
+        assert scorer.num_cancelled == len(scorer.calls) == 2, "what nobody waits for is cancelled"
+
+    asyncio.run(run())
+
+
+def test_a_write_is_asked_again_as_a_retry_with_the_same_key() -> None:
+    done = Enrolment(version=1, sequence=2, added=(), already_there=())
+    keeper = Handle(write=lambda action, arguments: done)
+
+    async def run() -> None:
+        backend = RayBackend(SETTINGS, Handle(), keeper)
+        keeper.troubles = [loss()]
+        assert await backend.enroll("carpet", [], by="local", idempotency_key=None) == done
+        (_, (_, first), once), (_, (_, second), again) = keeper.calls
+        assert first["idempotency_key"] == second["idempotency_key"] is not None
+        assert (once, again) == ({}, {"is_retry": True})
+
+    asyncio.run(run())
+
+
+def test_a_bundle_for_other_images_is_said_and_asked_for_again() -> None:
+    scorer = Handle(
+        score=lambda queries: [WrongSize(image_size_px=96)] * len(queries),
+        about=lambda: {"bundle_id": "x", "image_size_px": 64},
+    )
+
+    async def run() -> None:
+        backend = RayBackend(SETTINGS, scorer, Handle())
+        await backend.about()
+        await backend.about()
+        with pytest.raises(ImageSizeChangedError) as raised:
+            await backend.score([query("carpet", photographs(1)[0])])
+        assert raised.value.image_size_px == 96
+        await backend.about()
+        assert [name for name, _, _ in scorer.calls] == ["about", "score", "about"]
+
+    asyncio.run(run())

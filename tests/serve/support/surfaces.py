@@ -1,0 +1,74 @@
+"""Bundles and photographs for tests of serving: tiny surfaces, and methods with drawn weights."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dgad.bundle import write_bundle
+from dgad.domains.base import EncodedImage
+from dgad.domains.images import load_encoded
+from dgad.methods import METHODS, parse_method
+from dgad.methods.base import Method
+from dgad.references.domain import Upload
+from serve.engine.backend import Query
+from tests.dgad.methods.surfaces import SIZE, context, surface
+
+SERVABLE = tuple(name for name, method in METHODS.items() if method.traits.servable)
+LABELS = {"comparer": "comparer:untrained"}
+"""Of methods whose default would be trained."""
+WIDTH_PX, HEIGHT_PX = 2 * SIZE, SIZE
+"""Of a photograph: its pixels are not those that are compared."""
+
+
+def fitted(name: str) -> Method:
+    """With drawn weights, and without training."""
+    _, _, settings = parse_method(LABELS.get(name, name))
+    method = METHODS[name](settings, context())
+    method.fit([], seed=0)
+    return method
+
+
+def bundled(folder: Path, name: str = "patch_knn", **settings: Any) -> Path:
+    """A bundle of the method; with other settings it is another bundle."""
+    method = fitted(name)
+    if settings:
+        method = METHODS[name](type(method.settings)(**settings), context())
+        method.fit([], seed=0)
+    write_bundle(folder, method, metrics={}, card="# Test\n", provenance={"training_domains": []})
+    return folder
+
+
+def photographs(count: int, period: int = 12, *, defect: bool = False, seed: int = 0) -> list[bytes]:
+    """PNG files of a striped surface, twice as wide as high."""
+    files = []
+    for image in surface(count, period, defect=defect, seed=seed).images:
+        pixels = np.repeat(image.numpy().transpose(1, 2, 0), 2, axis=1)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
+        files.append(buffer.getvalue())
+    return files
+
+
+def uploads(files: list[bytes]) -> list[Upload]:
+    """As the HTTP layer hands them on."""
+    return [
+        Upload(name=f"part {i}.png", data=data, width_px=WIDTH_PX, height_px=HEIGHT_PX)
+        for i, data in enumerate(files)
+    ]
+
+
+def query(domain: str, data: bytes, *, sequence: int = 0, wants_map: bool = False) -> Query:
+    """As the HTTP layer makes them."""
+    loaded = load_encoded([EncodedImage(path="query.png", read=lambda: data)], SIZE)
+    return Query(
+        domain=domain,
+        sequence=sequence,
+        image=loaded.images[0].numpy(),
+        key=loaded.keys[0],
+        width_px=WIDTH_PX,
+        height_px=HEIGHT_PX,
+        wants_map=wants_map,
+    )

@@ -1,0 +1,59 @@
+"""The dry run's count of fits, against counting by hand."""
+
+import dataclasses
+
+from tune.launch.estimate import Cost, FitCount, count_fits, estimate_s
+from tune.search.workers import Workers
+from tune.spaces.initial_design import opening_design
+from tune.study.cells import cells_of
+from tune.study.settings import Study
+
+FIVE = ("a", "b", "c", "d", "e")
+
+
+def test_a_common_configuration_takes_ten_pair_fits_and_five_for_deploy_instead_of_twenty_five() -> None:
+    study = Study(name="x", trials=1)
+    count = count_fits(study, cells_of(study, FIVE, searched=["comparer"]))
+    beside = 5 + 1 + 1  # untrained on every fold; patch_knn and trivial learn nothing
+    winners = 5 + 1
+    assert count.fits == 10 + 5 + winners + beside
+    assert count.fits_alone == 5 * 4 + 5 + winners + 15
+    assert count.scorings == 5 * 4 + 5 + 5 + 15
+
+
+def test_what_a_cell_s_own_sampler_proposes_is_counted_as_not_shared() -> None:
+    study = Study(name="x", trials=9)
+    cells = cells_of(study, FIVE, searched=["comparer"])
+    design = opening_design("comparer", study.space_settings, seed=0, num_trials=9)
+    untrained = sum(point.settings["num_steps"] == 0 for point in design)
+    assert untrained > 0
+    count = count_fits(study, cells)
+    assert count.fits == (len(design) - untrained) * 15 + untrained + (9 - len(design)) * 25 + 6 + 7
+
+
+def test_a_fixed_method_is_only_refitted_and_seeds_multiply_refits_alone() -> None:
+    study = Study(name="x", methods=("comparer:paper",), seeds=3, folds=("a",))
+    count = count_fits(study, cells_of(study, FIVE, searched=[]))
+    assert count.fits == 3 + 1 + 3 * 3
+    assert count.steps == 4 * 60
+
+
+def test_winners_are_scored_once_more_for_every_number_of_references_and_extra_target() -> None:
+    study = Study(name="x", methods=("comparer:paper",), seeds=3, folds=("a",), reference_counts=("1", "2"))
+    cells = cells_of(study, FIVE, searched=[])
+    beside = 3
+    assert count_fits(study, cells).scorings == 3 * 3 * (1 + beside)
+    extra = dataclasses.replace(study, extra_targets="elsewhere")
+    count = count_fits(extra, cells_of(extra, FIVE, searched=[]), num_extra_targets=2)
+    assert count.scorings == 3 * 3 * (1 + beside) * 3
+    assert count.fits == 3 + 3 + 3 * 3 + 2 * 3  # of each seed on all domains; untrained on each extra target
+
+
+def test_the_estimate_shares_the_work_between_workers() -> None:
+    count = FitCount(fits_alone=10, fits=10, scorings=20, steps=100)
+    cost = Cost(step_s=0.5, fit_overhead_s=1.0, image_s=0.1, scoring_overhead_s=0.5)
+    two = Workers(count=2, threads_each=1, gpus_each=0.0, cache_bytes_each=1)
+    alone = Workers(count=1, threads_each=2, gpus_each=0.0, cache_bytes_each=1)
+    work_s = 10 * 1.0 + 100 * 0.5 + 20 * (0.5 + 30 * 0.1)
+    start_s = 2 * estimate_s(count, cost, 30, two) - estimate_s(count, cost, 30, alone)
+    assert estimate_s(count, cost, 30, alone) - start_s == work_s

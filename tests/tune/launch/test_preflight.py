@@ -1,0 +1,114 @@
+"""What a study refuses before anything is started: one clear sentence each."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dgad.domains import Dataset, Domain, open_dataset
+from dgad.errors import DataError, SettingsError, UserError, WeightsError
+from dgad.features.builtin import Builtin
+from tune.launch.preflight import checked_matrix
+from tune.study.cells import DEPLOY, shown_beside
+from tune.study.settings import Study
+
+STUDY = Study(name="x", num_references="3", image_size_px=64)
+
+
+def _changed(dataset: Dataset, name: str, change: Callable[[Domain], Domain | None]) -> Dataset:
+    domains = dict(dataset.domains)
+    changed = change(domains.pop(name))
+    return dataclasses.replace(dataset, domains=domains | ({name: changed} if changed else {}))
+
+
+def _without_defects(domain: Domain) -> Domain:
+    return dataclasses.replace(domain, samples=tuple(s for s in domain.samples if not s.label))
+
+
+def _without_tests(domain: Domain) -> Domain:
+    return dataclasses.replace(domain, samples=domain.train_normals)
+
+
+def test_good_data_pass(surfaces: Path) -> None:
+    cells = checked_matrix(STUDY, open_dataset(str(surfaces))).cells
+    assert [c.target for c in cells] == ["grid", "tile", "woven", "deploy"]
+
+
+@pytest.mark.parametrize(
+    ("study", "error", "message"),
+    [
+        (dataclasses.replace(STUDY, folds=("wodd",)), DataError, "No domain `wodd`"),
+        (dataclasses.replace(STUDY, num_references="7"), DataError, "at most 6.*got 7"),
+        (dataclasses.replace(STUDY, num_references="0"), DataError, "at least 1, but got 0"),
+        (
+            dataclasses.replace(STUDY, reference_counts=("1", "7")),
+            DataError,
+            "`reference_counts` has 7.*most 6",
+        ),
+        (dataclasses.replace(STUDY, backbone="resnet1"), SettingsError, "name of a timm model"),
+        (dataclasses.replace(STUDY, weights="nowhere.safetensors"), WeightsError, "Use `builtin`.*`none`"),
+    ],
+)
+def test_a_study_that_does_not_fit_the_data_is_refused(
+    surfaces: Path, study: Study, error: type[UserError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        checked_matrix(study, open_dataset(str(surfaces)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda domain: None, "at least 3 domains, but the data has 2"),
+        (_without_defects, "`tile` has no defects"),
+        (_without_tests, "`tile` has no test images"),
+    ],
+)
+def test_data_that_do_not_fit_the_study_are_refused(
+    surfaces: Path, change: Callable[[Domain], Domain | None], message: str
+) -> None:
+    dataset = _changed(open_dataset(str(surfaces)), "tile", change)
+    with pytest.raises(DataError, match=message):
+        checked_matrix(STUDY, dataset)
+
+
+@pytest.mark.parametrize("label", ["trivial", "comparer:untrained"])
+def test_what_learns_nothing_needs_no_defects(surfaces: Path, label: str) -> None:
+    study = dataclasses.replace(STUDY, methods=(label,))
+    dataset = _changed(open_dataset(str(surfaces)), "tile", _without_defects)
+    cells = [c.name for c in checked_matrix(study, dataset).cells if c.target != DEPLOY]
+    assert cells == [f"{label}@grid", f"{label}@woven", f"{label}@tile"]
+
+
+def test_the_builtin_comparer_needs_the_builtin_backbone(surfaces: Path, builtin_weights: Builtin) -> None:
+    study = dataclasses.replace(STUDY, methods=("comparer:builtin",), weights="none")
+    with pytest.raises(SettingsError, match="`weights` must be builtin, but got 'none'"):
+        checked_matrix(study, open_dataset(str(surfaces)))
+    checked_matrix(dataclasses.replace(study, weights="builtin"), open_dataset(str(surfaces)))
+
+
+def test_a_method_that_cannot_be_run_leaves_the_others_to_run(surfaces: Path) -> None:
+    dataset = _changed(open_dataset(str(surfaces)), "tile", _without_defects)
+    study = dataclasses.replace(STUDY, methods=("comparer", "patch_knn"), weights="none")
+    matrix = checked_matrix(study, dataset)
+    assert {c.label for c in matrix.cells} == {"patch_knn"}
+    assert list(matrix.not_applicable) == ["comparer"]
+    assert "`tile` has no defects" in matrix.not_applicable["comparer"]
+
+
+def test_a_method_of_other_features_leaves_the_others_to_run(surfaces: Path) -> None:
+    study = dataclasses.replace(STUDY, methods=("comparer:builtin", "trivial"), weights="none")
+    matrix = checked_matrix(study, open_dataset(str(surfaces)))
+    assert {c.label for c in matrix.cells} == {"trivial"}
+    assert "`weights` must be builtin" in matrix.not_applicable["comparer:builtin"]
+
+
+def test_on_patch_tokens_the_methods_that_need_levels_do_not_apply(surfaces: Path) -> None:
+    study = dataclasses.replace(
+        STUDY, methods=("comparer", "patch_knn:anomalydino"), backbone="test_vit", weights="none"
+    )
+    matrix = checked_matrix(study, open_dataset(str(surfaces)))
+    assert {c.label for c in matrix.cells} == {"patch_knn:anomalydino"}
+    assert "feature maps of one stride only" in matrix.not_applicable["comparer"]
+    assert shown_beside(study) == ("trivial",)

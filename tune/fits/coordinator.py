@@ -1,0 +1,160 @@
+"""The keeper: one named actor per running study on a cluster, which orders its ledger and leases its fits.
+
+An object store has neither locks nor exclusive creation, and those of a network file system are not to be
+relied on. So every worker asks the keeper before it reads labels, and before it computes a fit. Records and
+weights do not pass through it: they are immutable, and every worker writes its own.
+"""
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from dgad.errors import RecordError
+from tune.fits.lease_table import LeaseTable
+from tune.fits.leases import Leases
+from tune.fits.run import Run
+from tune.run_folder.ledger import Entry, Ledger, Purpose
+
+TERM_S = 30.0
+"""How long after its holder's last word a lease ends: a killed worker's fit waits this long at most."""
+RENEW_S = 5.0
+"""How often a holder says that it is still at it."""
+ASK_S = (0.1, 2.0)
+"""First and longest pause between two questions for a lease that another worker holds."""
+_FREE = {"max_restarts": -1, "max_task_retries": -1}
+"""What a keeper that was killed is asked is asked again of the next one: an entry written twice is two reads
+of the same labels, and no breach."""
+
+
+class Keeper:
+    """The actor itself; its state is on the shared storage, but for the leases, which their holders renew."""
+
+    def __init__(self, ledger_location: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ledger = Ledger(ledger_location)
+        self._leases = LeaseTable(term_s=TERM_S, clock=clock)
+
+    def append(
+        self,
+        cell: str,
+        purpose: Purpose,
+        domains: tuple[str, ...],
+        record_id: str | None,
+        detail: dict[str, Any] | None,
+    ) -> Entry:
+        """The next entry of the ledger; it is on the storage when this returns."""
+        return self._ledger.append(cell, purpose, domains=domains, record_id=record_id, detail=detail)
+
+    def acquire(self, fit_id: str, holder: str) -> bool:
+        """Whether `holder` may compute the fit."""
+        return self._leases.acquire(fit_id, holder)
+
+    def renew(self, fit_id: str, holder: str) -> bool:
+        """Hold on to it."""
+        return self._leases.renew(fit_id, holder)
+
+    def release(self, fit_id: str, holder: str) -> None:
+        """It is done."""
+        self._leases.release(fit_id, holder)
+
+
+@contextlib.contextmanager
+def keeper(study: str, ledger_location: str) -> Iterator[str]:
+    """The study's keeper, on the driver's node and gone with it; its name, by which workers find it.
+
+    Raises `RecordError` where the cluster runs the study already.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    name = f"dgad-keeper-{study}"
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    remote = ray.remote(num_cpus=0, **_FREE)(Keeper)
+    try:
+        actor = remote.options(name=name, scheduling_strategy=here).remote(ledger_location)
+    except ValueError:  # Ray's word for a name that is taken
+        raise RecordError(
+            f"The study `{study}` is being run on this cluster already: look with `dgad-tune status {study}`,"
+            " wait for it or stop it."
+        ) from None
+    try:
+        yield name
+    finally:
+        ray.kill(actor)
+
+
+def ledger_of(run: Run) -> Ledger:
+    """The ledger of a study that is being run, written by its keeper where it has one."""
+    return Ledger(run.ledger_location) if run.keeper is None else KeptLedger(run.ledger_location, run.keeper)
+
+
+def leases_of(run: Run) -> Leases | None:
+    """The keeper's leases; None where files do."""
+    return None if run.keeper is None else KeptLeases(run.keeper)
+
+
+class KeptLedger(Ledger):
+    """A ledger whose entries the keeper writes; read straight from the storage."""
+
+    def __init__(self, location: str, keeper_name: str) -> None:
+        super().__init__(location)
+        self._actor = _found(keeper_name)
+
+    def append(
+        self,
+        cell: str,
+        purpose: Purpose,
+        *,
+        domains: Sequence[str] = (),
+        record_id: str | None = None,
+        detail: dict[str, Any] | None = None,
+    ) -> Entry:
+        """Ask the keeper to write the next entry; it is on the storage when this returns."""
+        import ray
+
+        entry: Entry = ray.get(
+            self._actor.append.remote(cell, purpose, tuple(domains), record_id, detail or {})
+        )
+        return entry
+
+
+class KeptLeases:
+    """`Leases` of the keeper, held by this process and renewed for as long as it lives."""
+
+    def __init__(self, keeper_name: str) -> None:
+        self._actor = _found(keeper_name)
+        self._holder = secrets.token_hex(8)
+
+    @contextlib.contextmanager
+    def held(self, fit_id: str) -> Iterator[None]:
+        """Wait until nobody else computes the fit, then hold it."""
+        import ray
+
+        pause_s, longest_s = ASK_S
+        while not ray.get(self._actor.acquire.remote(fit_id, self._holder)):
+            time.sleep(pause_s)
+            pause_s = min(longest_s, 1.5 * pause_s)
+        ended = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(fit_id, ended), daemon=True)
+        renewing.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            renewing.join()
+            ray.get(self._actor.release.remote(fit_id, self._holder))
+
+    def _renew(self, fit_id: str, ended: threading.Event) -> None:
+        import ray
+
+        while not ended.wait(RENEW_S):
+            # A fit that another worker was given meanwhile is finished all the same: both write the same.
+            ray.get(self._actor.renew.remote(fit_id, self._holder))
+
+
+def _found(keeper_name: str) -> Any:
+    import ray
+
+    return ray.get_actor(keeper_name)

@@ -1,0 +1,128 @@
+"""One study being run, as every worker gets it, and the version of the code that its figures depend on."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dgad
+from dgad.features.builtin import INFO_FILE
+from dgad.methods import METHODS
+from dgad.records.record import FitKey, current_versions
+from dgad.settings import from_dict, to_dict
+from dgad.storage import Storage
+from tune.caches.features import CachePlan
+from tune.run_folder.layout import SHARED_FOLDER
+from tune.study.settings import Study
+
+_NOT_DECIDING = (
+    "commands",
+    "pretraining",
+    "references",
+    "report",
+    "bundle.py",
+    "cli.py",
+    "command_line.py",
+    "model_card.py",
+    "records",
+)
+"""The parts of `dgad` whose code decides no fit and no score; what is new decides until it is named here."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One study being run, as every worker gets it."""
+
+    folder: Path
+    """Of the driver, which alone writes there; a local working folder where the study is kept at a URI."""
+    store: str
+    """What workers share: the same folder, or the study's place at a URI."""
+    study: Study
+    data: str
+    """Where the data is: the study's, or the demo's in the run folder."""
+    domains: tuple[str, ...]
+    extra_targets: tuple[str, ...] = ()
+    """Of another data set: scored by winners that were fitted on all of `domains`, and nothing else."""
+    extra_fingerprint: str = ""
+    data_fingerprint: str
+    code_version: str
+    device: str
+    num_threads: int
+    """torch threads per worker."""
+    cache_bytes: int
+    """Bound of each worker's feature cache in memory."""
+    disk_cache: CachePlan | None = None
+    """The feature cache that the workers of a node share, or None."""
+
+    retry_failures_before: str = ""
+    """Fits that failed before this moment (UTC, ISO 8601) are tried again."""
+    keeper: str | None = None
+    """The actor that orders the ledger and leases fits; None where files do, on one machine."""
+
+    @property
+    def ledger_location(self) -> str:
+        """Reads of labels, in order."""
+        return self._place("ledger")
+
+    @property
+    def records_location(self) -> str:
+        """One file per fit and scored domain."""
+        return self._place("records")
+
+    @property
+    def shared_records_location(self) -> str:
+        """Records by content address, for every study beside this one."""
+        return self._beside("records")
+
+    @property
+    def fits_location(self) -> str:
+        """Weights of every fit, for every study beside this one."""
+        return self._beside("fits")
+
+    def _place(self, name: str) -> str:
+        return Storage(self.store).child(name).location
+
+    def _beside(self, name: str) -> str:
+        return Storage(self.store).sibling(SHARED_FOLDER).child(name).location
+
+    @property
+    def journals_folder(self) -> Path:
+        """One Optuna journal per cell."""
+        return self.folder / "optuna"
+
+    def fit_key(
+        self,
+        method: str,
+        settings: Mapping[str, Any],
+        sources: Sequence[str],
+        *,
+        seed: int | None = None,
+        split: str = "all",
+    ) -> FitKey:
+        """The content address of a fit; one that learns nothing is the same for any sources."""
+        chosen = from_dict(METHODS[method].settings_type, settings)
+        learns = METHODS[method].traits_of(chosen).learns
+        return FitKey(
+            method=method,
+            settings=settings,
+            features=to_dict(self.study.features),
+            sources=tuple(sources) if learns else (),
+            data_fingerprint=self.data_fingerprint,
+            seed=self.study.seed if seed is None else seed,
+            code_version=self.code_version,
+            split=split,
+        )
+
+
+def code_version() -> str:
+    """The version and a hash of the code and weights that decide fits and scores: changed ones refit."""
+    root = Path(dgad.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        relative = file.relative_to(root)
+        if relative.parts[0] not in _NOT_DECIDING:
+            digest.update(str(relative).encode() + b"\0" + file.read_bytes())
+    shipped = root / "weights" / INFO_FILE  # names the sums of the weights beside it
+    digest.update(shipped.read_bytes() if shipped.is_file() else b"")
+    return f"{current_versions()['dgad']}+{digest.hexdigest()[:12]}"

@@ -1,0 +1,292 @@
+"""`dgad-tune launch`: check, search, seal, score, bundle, report."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from cluster.connect import ClusterRay
+from cluster.embedded import LocalRay
+from dgad.domains.checks import check_dataset
+from dgad.errors import DataError
+from dgad.records.record import utc_now
+from dgad.report.page import FILE_NAME as REPORT_FILE
+from dgad.report.page import write_report
+from dgad.report.summary import FILE_NAME as SUMMARY_FILE
+from dgad.report.summary import StudySummary, TrialSummary, read_summary
+from tune.caches.data import local_copy
+from tune.fits.coordinator import keeper, ledger_of
+from tune.fits.executor import Workbench
+from tune.fits.run import Run, code_version
+from tune.launch.node_check import probe_nodes
+from tune.launch.preflight import checked_matrix
+from tune.launch.ray_runtime import RayPlace, ray_place
+from tune.launch.request import Request, resolve_study
+from tune.monitoring.launch_log import LogProgress
+from tune.monitoring.progress import LiveProgress, PlainProgress, Progress
+from tune.monitoring.tee import Tee
+from tune.monitoring.trackers import Trackers, check_answers, check_installed
+from tune.results.summarise import summarise
+from tune.run_folder.folder import RunInfo, check_unchanged, data_of, held, keep_data, read_info, write_info
+from tune.run_folder.process import Mark, marked, read_running
+from tune.search.seal import OuterJob, Row, is_done, outer_jobs, seal, used_after_seals
+from tune.search.selection import trial_summaries
+from tune.study.cells import Cell, shown_beside
+from tune.study.data import open_data
+from tune.study.settings import write_study
+
+
+def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
+    """Run a study, or what is left of it; (its folder, its summary)."""
+    started = time.monotonic()
+    check_installed(request.trackers)
+    study, folder, is_begun = resolve_study(request)
+    if is_begun and (done := _finished(folder, retry_failed=request.retry_failed)) is not None:
+        with request.runs.kept_up(study.name, tell=console.print):
+            _see_through(folder, study.name)
+            return folder, done  # the run that finished it may have been killed before it had sent all
+    with ray_place(request) as place, data_of(study, folder) as data:
+        here = local_copy(data, request.disk_cache)  # read several times from now on
+        found = open_data(study, data, request.disk_cache)
+        matrix = checked_matrix(study, found.dataset, found.extra_targets)
+        if not is_begun and study.data is not None:
+            check_images(here, study.layout)
+        if not is_begun and study.extra_targets is not None:
+            check_images(local_copy(study.extra_targets, request.disk_cache), None)
+        info = RunInfo(
+            data_fingerprint=found.fingerprint(),
+            code_version=code_version(),
+            command=request.command,
+            extra_targets=found.extra_targets,
+            extra_fingerprint=found.extra_fingerprint(),
+        )
+        if is_begun and (before := read_info(folder)) is not None:
+            check_unchanged(before, info, study.name, data)
+            info = before
+        check_answers(request.trackers, study.name)
+        run = Run(
+            folder=folder.absolute(),
+            store=request.runs.store(study.name),
+            study=study,
+            data=data,
+            domains=found.domains,
+            extra_targets=found.extra_targets,
+            extra_fingerprint=info.extra_fingerprint,
+            data_fingerprint=info.data_fingerprint,
+            code_version=info.code_version,
+            device=place.device,
+            num_threads=place.workers.threads_each,
+            cache_bytes=place.workers.cache_bytes_each,
+            disk_cache=request.disk_cache,
+            retry_failures_before=utc_now() if request.retry_failed else "",
+        )
+        if place.cluster is not None:
+            console.print(f"{probe_nodes(run)} nodes see the data, the storage and this code.")
+        with (
+            held(folder, study.name),
+            request.runs.kept_up(study.name, tell=console.print) as mirror,
+            marked(folder) as mark,
+        ):
+            write_study(folder, study)
+            write_info(folder, info)
+            run = dataclasses.replace(run, data=keep_data(data, study, run.folder))
+            with contextlib.ExitStack() as stack:
+                try:
+                    run, rows, errors = _search_and_score(
+                        request, run, matrix.cells, place, mark, console, stack
+                    )
+                finally:
+                    info = dataclasses.replace(info, wall_s=info.wall_s + time.monotonic() - started)
+                    write_info(folder, info)
+                if mirror is not None:
+                    mirror.bring_results()
+                summary = summarise(
+                    run,
+                    info,
+                    rows,
+                    Workbench(dataclasses.replace(run, device=place.own_device)),
+                    errors,
+                    num_requests=_num_requests(run, rows),
+                    not_applicable=matrix.not_applicable,
+                )
+            write_report(folder)
+    return folder, summary
+
+
+def _search_and_score(
+    request: Request,
+    run: Run,
+    cells: Sequence[Cell],
+    place: RayPlace,
+    mark: Mark,
+    console: Console,
+    stack: contextlib.ExitStack,
+) -> tuple[Run, tuple[Row, ...], dict[str, str]]:
+    """Everything between the checks and the summary; what must live until then is left in `stack`."""
+    with _progress(cells, console) as shown:
+        mark.log.line(f"Run begins: {request.command}")
+        progress: Progress = Tee(shown, LogProgress(mark.log, shown.board))
+        ray_running: contextlib.AbstractContextManager[LocalRay | ClusterRay] = place.running()
+        if place.cluster is not None or request.runs.is_remote:
+            ray_running = contextlib.nullcontext(stack.enter_context(ray_running))
+            run = dataclasses.replace(
+                run, keeper=stack.enter_context(keeper(run.study.name, run.ledger_location))
+            )
+        again = _open_cells(run, cells, progress) if request.retry_failed else ()
+        rows, errors = _work(
+            run, cells, place, ray_running, progress, mark, request.trackers, retry_failed=again
+        )
+    return run, rows, errors
+
+
+def check_images(place: str, layout: str | None) -> None:
+    """Raise `DataError` for data that `dgad domains check` calls fatal, hours before a fit would meet it."""
+    fatal = [p for p in check_dataset(place, layout=layout).problems if p.severity == "fatal"]
+    if fatal:
+        more = f" ({len(fatal) - 1} more such problems)" if len(fatal) > 1 else ""
+        raise DataError(
+            f"{fatal[0].path} {fatal[0].message}{more}; `dgad domains check {place}` lists every problem."
+        )
+
+
+def _see_through(folder: Path, name: str) -> None:
+    """What a run that was killed after it had written the summary left undone: the report, and its mark."""
+    if read_running(folder) is not None or not (folder / REPORT_FILE).is_file():
+        with held(folder, name), marked(folder):
+            write_report(folder)
+
+
+def _finished(folder: Path, *, retry_failed: bool) -> StudySummary | None:
+    """The summary of a study that has nothing left to do, or None."""
+    if not (folder / SUMMARY_FILE).is_file():
+        return None
+    summary = read_summary(folder)
+    failed = [t for c in summary.cells for t in c.trials if t.status == "failed"]
+    return None if any(c.error for c in summary.cells) or (retry_failed and failed) else summary
+
+
+def _open_cells(run: Run, cells: Sequence[Cell], progress: Progress) -> tuple[str, ...]:
+    """The cells whose failed trials may be tried again.
+
+    One that has a winner keeps it: its target has been looked at since, so its choice is over.
+    """
+    chosen = {e.cell for e in ledger_of(run).entries() if e.purpose == "seal" and e.detail}
+    again = tuple(c.name for c in _searched(cells) if c.name not in chosen)
+    closed = sum(
+        t.status == "failed" for name, ts in _trials(run, cells).items() if name in chosen for t in ts
+    )
+    kept = f" {closed} failed trials stay: their cells have chosen since." if closed else ""
+    progress.phase(f"Trying again what failed; {len(again)} cells are still open.{kept}")
+    return again
+
+
+def _work(
+    run: Run,
+    cells: Sequence[Cell],
+    place: RayPlace,
+    ray_running: contextlib.AbstractContextManager[LocalRay | ClusterRay],
+    progress: Progress,
+    mark: Mark,
+    trackers: Trackers,
+    *,
+    retry_failed: Sequence[str] = (),
+) -> tuple[tuple[Row, ...], dict[str, str]]:
+    """Search, seal, refit and score what is left; (rows, why a row has no result by its name)."""
+    from tune.monitoring.prometheus import StudyMetrics
+    from tune.search.experiment import search  # Ray takes seconds to import, and is not always needed
+    from tune.search.refit import run_outer
+    from tune.search.searcher import MatrixSearcher
+
+    searcher = MatrixSearcher(
+        cells,
+        run.journals_folder,
+        spaces=run.study.space_settings,
+        seed=run.study.seed,
+        sampler=run.study.sampler,
+        early_stopping=run.study.early_stopping,
+        objectives=run.study.objectives,
+        bounds=run.study.bounds,
+        retry_failed=retry_failed,
+    )
+    for cell_name, trials in searcher.trials().items():
+        progress.board.restore(cell_name, trials)
+    if searcher.num_left == 0:
+        rows, jobs = _seal_and_plan(run, cells, searcher.trials(), place)
+        if not jobs:
+            return rows, {}
+    workers = place.workers
+    with ray_running as ray_there:
+        progress = Tee(progress, StudyMetrics(run.study.name, progress.board))
+        if ray_there.dashboard_url:
+            mark.show_dashboard(ray_there.dashboard_url)
+            progress.phase(f"Ray dashboard: {ray_there.dashboard_url} ({_how_to_enter(ray_there)})")
+        if searcher.num_left > 0:
+            progress.phase(
+                f"Searching {len(_searched(cells))} cells, {searcher.num_left} trials to go,"
+                f" on {workers.count} workers."
+            )
+            search(run, cells, searcher, workers, progress, trackers)
+        rows, jobs = _seal_and_plan(run, cells, searcher.trials(), place)
+        if not jobs:
+            return rows, {}
+        progress.phase(f"Selections sealed; {len(jobs)} refits and scorings to go.")
+        results = run_outer(run, jobs, workers, progress)
+    return rows, {r.job.row.name: r.error for r in results if r.error}
+
+
+def _how_to_enter(ray_there: LocalRay | ClusterRay) -> str:
+    if isinstance(ray_there, LocalRay):
+        return f"it asks for the token in {ray_there.token_file}"
+    return "as the head sees it; it asks for the cluster's token"
+
+
+def _seal_and_plan(
+    run: Run, cells: Sequence[Cell], trials: Mapping[str, tuple[TrialSummary, ...]], place: RayPlace
+) -> tuple[tuple[Row, ...], tuple[OuterJob, ...]]:
+    """Every cell's sealed choice, and the refits that are still to be done."""
+    ledger, bench = ledger_of(run), Workbench(dataclasses.replace(run, device=place.own_device))
+    rows = seal(
+        cells,
+        trials,
+        ledger,
+        objectives=run.study.objectives,
+        bounds=run.study.bounds,
+        beside=shown_beside(run.study),
+        extra_targets=run.extra_targets,
+    )
+    used = used_after_seals(ledger.entries())
+    return rows, tuple(job for job in outer_jobs(run, rows) if not is_done(bench, job, used))
+
+
+def _trials(run: Run, cells: Sequence[Cell]) -> dict[str, tuple[TrialSummary, ...]]:
+    """The finished trials of every searched cell."""
+    from tune.search.searcher import open_study
+
+    return {
+        cell.name: trial_summaries(
+            open_study(run.journals_folder, cell.name, seed=run.study.seed, objectives=run.study.objectives)
+        )
+        for cell in _searched(cells)
+    }
+
+
+def _searched(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    return tuple(c for c in cells if c.num_trials > 0)
+
+
+def _num_requests(run: Run, rows: Sequence[Row]) -> int:
+    """Fits that were asked for, shared or not."""
+    inner = sum(len(t.inner_scores) + (t.status == "failed") for row in rows for t in row.trials)
+    return inner + len(outer_jobs(run, rows))
+
+
+@contextlib.contextmanager
+def _progress(cells: Sequence[Cell], console: Console) -> Iterator[Progress]:
+    if not console.is_terminal:
+        yield PlainProgress(cells, console)
+        return
+    with LiveProgress(cells, console) as live:
+        yield live

@@ -1,0 +1,127 @@
+"""`dgad-tune launch --dry-run`: what a study would take, counted and measured, with nothing started."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from cluster.embedded import Machine, machine
+from dgad.device import resolve_device
+from tune.launch.cluster_estimate import ClusterPlan, cluster_lines
+from tune.launch.estimate import START_S, Cost, FitCount, count_fits, estimate_s, measure
+from tune.launch.preflight import checked_matrix
+from tune.launch.request import Request, resolve_study
+from tune.monitoring.trackers import check_installed
+from tune.run_folder.folder import data_of
+from tune.search.workers import Workers, plan_workers
+from tune.study.cells import Cell
+from tune.study.data import open_data
+from tune.study.settings import Study
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DryRun:
+    """What a study would take."""
+
+    study: Study
+    cells: tuple[Cell, ...]
+    not_applicable: Mapping[str, str]
+    """Why other methods of the study cannot be run on its data, by label."""
+    count: FitCount
+    cost: Cost
+    estimate_s: float
+    machine: Machine
+    workers: Workers
+    device: str
+    is_begun: bool
+    """Some of it may be done already: the study exists."""
+
+    @property
+    def work_s(self) -> float:
+        """Seconds of work, all on one worker."""
+        return (self.estimate_s - START_S) * self.workers.count
+
+
+def plan(request: Request) -> DryRun:
+    """Count and measure; starts nothing and leaves nothing behind."""
+    check_installed(request.trackers)
+    study, folder, is_begun = resolve_study(request)
+    device, offered = resolve_device(request.device), machine()
+    workers = plan_workers(offered, device.type, request.demand)
+    with data_of(study, folder, quick=True) as place:
+        found = open_data(study, place)
+        matrix = checked_matrix(study, found.dataset, found.extra_targets)
+        cells = matrix.cells
+        count = count_fits(study, cells, num_extra_targets=len(found.extra_targets))
+        cost = measure(study, cells, found.dataset, device, workers.threads_each)
+        queries = [len(d.tests) for d in found.dataset.domains.values()]
+    return DryRun(
+        study=study,
+        cells=cells,
+        not_applicable=matrix.not_applicable,
+        count=count,
+        cost=cost,
+        estimate_s=estimate_s(count, cost, sum(queries) / len(queries), workers),
+        machine=offered,
+        workers=workers,
+        device=device.type,
+        is_begun=is_begun,
+    )
+
+
+def print_dry_run(
+    found: DryRun, console: Console, *, as_json: bool, cluster: ClusterPlan | None = None
+) -> None:
+    """What a study would take here, or on a cluster."""
+    values = {
+        "study": found.study.name,
+        "cells": len(found.cells),
+        "trials": sum(c.num_trials for c in found.cells),
+        "not_applicable": dict(found.not_applicable),
+        **dataclasses.asdict(found.count),
+        "step_ms": 1000 * found.cost.step_s,
+        "scoring_ms_per_image": 1000 * found.cost.image_s,
+        "estimate_s": found.estimate_s,
+        "workers": found.workers.count,
+        "device": found.device,
+        "cpus": found.machine.num_cpus,
+        "gpus": found.machine.num_gpus,
+        "free_memory_gib": found.machine.memory_bytes / 1024**3,
+    }
+    if as_json:
+        if cluster is not None:
+            values["cluster"] = {**dataclasses.asdict(cluster), "price": cluster.price}
+        click.echo(json.dumps(values, indent=2))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, text in dry_run_lines(found):
+        table.add_row(name, text)
+    for name, text in cluster_lines(cluster) if cluster else ():
+        table.add_row(name, text)
+    console.print(table)
+    console.print("Nothing was started or written.", highlight=False)
+
+
+def dry_run_lines(found: DryRun) -> list[tuple[str, str]]:
+    """The same for a reader."""
+    count, cost, machine = found.count, found.cost, found.machine
+    num_trials = sum(c.num_trials for c in found.cells)
+    minutes = max(1, round(found.estimate_s / 60))
+    gib = machine.memory_bytes / 1024**3
+    return [
+        ("study", found.study.name + (" (exists: some of it may be done)" if found.is_begun else "")),
+        ("cells", f"{len(found.cells)}, {num_trials} trials in all"),
+        ("fits", f"{count.fits} at most ({count.fits_alone} without sharing), {count.steps} steps"),
+        ("scorings", str(count.scorings)),
+        ("measured", f"{1000 * cost.step_s:.0f} ms a step, {1000 * cost.image_s:.0f} ms an image"),
+        ("estimate", f"about {minutes} min on {found.workers.count} workers"),
+        (
+            "resources",
+            f"{machine.num_cpus} CPU cores, {machine.num_gpus} GPUs, {gib:.0f} GiB free;"
+            f" device {found.device}",
+        ),
+        *((label, f"not applicable: {reason}") for label, reason in found.not_applicable.items()),
+    ]

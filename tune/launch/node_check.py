@@ -1,0 +1,69 @@
+"""Before any fit: does every node of a cluster see the data, the storage and the same code?"""
+
+from pathlib import Path
+
+from cluster.connect import on_every_node
+from dgad.errors import DataError, DgadError, UserError
+from dgad.storage import Storage, probe
+from tune.fits.run import Run, code_version
+from tune.run_folder.layout import SHARED_FOLDER
+from tune.study.data import open_data
+
+_TIMEOUT_S = 120.0
+
+
+def probe_nodes(run: Run) -> int:
+    """How many nodes see everything; `UserError` names the first that does not, and what it cannot see."""
+    answers = on_every_node(look, run, timeout_s=_TIMEOUT_S)
+    for node, answer in answers.items():
+        if trouble := answer.error or answer.value:
+            raise DataError(f"The node {node.address} cannot take part: {trouble}")
+    return len(answers)
+
+
+def look(run: Run) -> str:
+    """What this node cannot see, in one sentence; nothing where it sees all."""
+    try:
+        _check_code(run)
+        probe(Storage(run.store).sibling(SHARED_FOLDER))
+        _check_data(run)
+        _check_weights(run)
+    except DgadError as error:
+        return str(error)
+    return ""
+
+
+def _check_code(run: Run) -> None:
+    own = code_version()
+    if own != run.code_version:
+        raise UserError(
+            f"it runs dgad {own}, but the study {run.code_version}: let `dgad-tune launch --cluster` or"
+            " `--address` ship the code, or install one version everywhere."
+        )
+
+
+def _check_data(run: Run) -> None:
+    if run.study.data is None:  # the demo's is made where the study is kept
+        if not Storage(run.store).is_local:
+            raise DataError(
+                "the demo's data is a folder of the host that runs the study: give --data, or --runs in a"
+                " folder that all hosts share."
+            )
+        return
+    try:
+        seen = open_data(run.study, run.data, run.disk_cache)
+        found = (seen.fingerprint(), seen.extra_fingerprint())
+    except DataError as error:
+        raise DataError(
+            f"{error} Every host must see the data at {run.data}: put it on a shared file system, or pack it"
+            " to a URI with `dgad domains pack`."
+        ) from None
+    if found != (run.data_fingerprint, run.extra_fingerprint):
+        place = run.data if found[0] != run.data_fingerprint else run.study.extra_targets
+        raise DataError(f"the data it sees at {place} is not the study's: bring its copy up to date.")
+
+
+def _check_weights(run: Run) -> None:
+    weights = run.study.weights
+    if "/" in weights and not Path(weights).is_file():
+        raise DataError(f"it has no file {weights}: put the backbone's weights where every host sees them.")

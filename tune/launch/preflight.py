@@ -1,0 +1,154 @@
+"""Everything that would fail later, refused before anything is started or written."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from dgad.domains import Dataset, Domain
+from dgad.errors import DataError, SettingsError, UserError
+from dgad.evaluation.scoring import check_queries, count_references, parse_num_references
+from dgad.features.cache import FeatureCache
+from dgad.methods import METHODS, parse_method
+from dgad.methods.base import Context
+from dgad.settings import from_dict
+from dgad.training.halves import halves
+from tune.spaces.initial_design import is_searched, opening_design
+from tune.study.cells import DEPLOY, Cell, InnerFold, cells_of, check_domains, check_num_sources, shown_beside
+from tune.study.objectives import NEEDS_MASKS
+from tune.study.settings import Study
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Matrix:
+    """The cells of a study that can be run on its data, and why those of other methods cannot."""
+
+    cells: tuple[Cell, ...]
+    not_applicable: Mapping[str, str]
+    """By the label of the method."""
+
+
+def checked_matrix(study: Study, dataset: Dataset, extra_targets: Sequence[str] = ()) -> Matrix:
+    """The study's cells, checked; `UserError` where no method of the study can be run on this data.
+
+    `extra_targets` are the domains of the data set that are not the study's own.
+    """
+    domains = tuple(name for name in dataset.domains if name not in extra_targets)
+    own = dataclasses.replace(dataset, domains={name: dataset.domains[name] for name in domains})
+    for name in study.folds:
+        own.domain(name)
+    check_domains(domains, study.protocol)
+    if DEPLOY in extra_targets:
+        raise DataError(f"A domain cannot be called `{DEPLOY}`, the name of the cell that makes the bundle.")
+    searched = [
+        label for label in study.methods if ":" not in label and is_searched(label, study.space_settings)
+    ]
+    cells = cells_of(study, domains, searched)
+    _check_references(study, dataset, cells, extra_targets)
+    reasons: dict[str, UserError] = {}
+    for cell in cells:
+        try:
+            check_num_sources(cell)
+            _check_cell(cell, dataset)
+            _check_objectives(cell, study, dataset)
+            _check_settings(cell, study)
+        except UserError as error:
+            reasons.setdefault(cell.label, error)
+    left = tuple(c for c in cells if c.label not in reasons)
+    if not left:
+        raise next(iter(reasons.values()))
+    _build_each(study, left)
+    return Matrix(cells=left, not_applicable={label: str(error) for label, error in reasons.items()})
+
+
+def _check_references(
+    study: Study, dataset: Dataset, cells: Sequence[Cell], extra_targets: Sequence[str]
+) -> None:
+    """Every domain that is ever scored has queries and enough references."""
+    wanted = parse_num_references(study.num_references)
+    targets = {c.target for c in cells if c.target != DEPLOY} | set(extra_targets)
+    for name in sorted(targets):
+        for count in study.reference_counts:
+            try:
+                num_normals = len(dataset.domain(name).train_normals)
+                count_references(name, num_normals, parse_num_references(count))
+            except DataError as error:
+                raise DataError(f"`reference_counts` has {count}: {error}") from None
+    scored = targets | {f.target for c in cells if c.num_trials for f in c.folds}
+    for name in sorted(scored):
+        domain = dataset.domain(name)
+        count_references(name, len(domain.train_normals), wanted)
+        check_queries(domain)
+
+
+def _check_cell(cell: Cell, dataset: Dataset) -> None:
+    if cell.traits.needs_defects:
+        for name in cell.sources:
+            _check_source(dataset.domain(name), cell)
+    if cell.num_trials and not any(_has_both_classes(_judging(f, dataset)) for f in cell.folds):
+        names = ", ".join(f.target for f in cell.folds)
+        raise DataError(
+            f"The settings of {cell.name} cannot be judged: none of {names} has"
+            f" both good and defective test images{' to hold back' * (cell.folds[0].split == 'half')}."
+        )
+
+
+def _judging(fold: InnerFold, dataset: Dataset) -> Domain:
+    """What judges a configuration."""
+    domain = dataset.domain(fold.target)
+    return halves(domain)[1] if fold.split == "half" else domain
+
+
+def _check_objectives(cell: Cell, study: Study, dataset: Dataset) -> None:
+    """Raise `UserError` where a figure that the study asks for can never be had."""
+    by_mask = [name for name in study.figures if name in NEEDS_MASKS]
+    if not by_mask or not cell.num_trials:
+        return
+    if not cell.traits.gives_pixels:
+        raise SettingsError(
+            f"`{cell.method}` scores whole images, so it cannot be searched for {by_mask[0]}: leave it out of"
+            " `methods`, or choose by image_auroc."
+        )
+    if not any(s.mask for f in cell.folds for s in _judging(f, dataset).tests):
+        raise DataError(
+            f"{by_mask[0]} needs masks of defects, but none of {', '.join(f.target for f in cell.folds)} has"
+            " one: choose by image_auroc."
+        )
+
+
+def _check_source(domain: Domain, cell: Cell) -> None:
+    if not any(s.label for s in domain.tests):
+        raise DataError(
+            f"Domain `{domain.name}` has no defects among its test images, so `{cell.method}` cannot learn"
+            f" from it as a source of {cell.name}: add labelled defects, or leave the domain out of the data."
+        )
+    num_normal = sum(not s.label for s in domain.samples)
+    if num_normal < 2:
+        raise DataError(
+            f"Domain `{domain.name}` has {num_normal} normal image(s); a source needs at least 2."
+        )
+
+
+def _has_both_classes(domain: Domain) -> bool:
+    return len({s.label for s in domain.tests}) == 2
+
+
+def _first_settings(label: str, study: Study) -> Any:
+    name, _, settings = parse_method(label)
+    if ":" in label:
+        return settings
+    design = opening_design(name, study.space_settings, seed=study.seed, num_trials=1)
+    return from_dict(METHODS[name].settings_type, design[0].settings)
+
+
+def _check_settings(cell: Cell, study: Study) -> None:
+    """Raise `UserError` where the method cannot be had on the study's features."""
+    METHODS[cell.method].check_features(_first_settings(cell.label, study), study.features)
+
+
+def _build_each(study: Study, cells: Sequence[Cell]) -> None:
+    """Build each method once, as its first fit will: the backbone and its weights are to be had."""
+    context = Context(features=study.features, device=torch.device("cpu"), cache=FeatureCache(max_bytes=0))
+    for label in sorted({c.label for c in cells} | set(shown_beside(study))):
+        METHODS[parse_method(label)[0]](_first_settings(label, study), context)

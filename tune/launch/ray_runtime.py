@@ -1,0 +1,67 @@
+"""Where a study's fits run: this machine, or the Ray that this process has been connected to."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+from cluster.connect import ClusterRay, connected_ray
+from cluster.embedded import LocalRay, Machine, embedded_ray, machine
+from dgad.device import resolve_device
+from tune.launch.request import Request
+from tune.search.workers import Workers, plan_cluster_workers, plan_workers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RayPlace:
+    """Planned, and on a cluster already connected."""
+
+    workers: Workers
+    device: str
+    """Of the workers."""
+    own_device: str
+    """Of this process, which on a cluster may run on a host without a GPU."""
+    num_gpus: int
+    cluster: ClusterRay | None
+    """None on this machine alone."""
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[LocalRay | ClusterRay]:
+        """Ray, begun in this process unless it is a cluster's."""
+        if self.cluster is not None:
+            yield self.cluster
+            return
+        num_gpus = self.num_gpus if self.workers.gpus_each else 0
+        with embedded_ray(
+            num_cpus=self.workers.count * self.workers.cpus_each, num_gpus=num_gpus
+        ) as ray_here:
+            yield ray_here
+
+
+@contextlib.contextmanager
+def ray_place(request: Request) -> Iterator[RayPlace]:
+    """The place that a request names; `SettingsError` where no trial fits it, or where no Ray is."""
+    if request.address is None:
+        device, offered = resolve_device(request.device), machine()
+        yield RayPlace(
+            workers=plan_workers(offered, device.type, request.demand),
+            device=str(device),
+            own_device=str(device),
+            num_gpus=offered.num_gpus,
+            cluster=None,
+        )
+        return
+    with connected_ray(request.address) as cluster:
+        nodes = [
+            Machine(num_cpus=n.num_cpus, num_gpus=n.num_gpus, memory_bytes=n.memory_bytes)
+            for n in cluster.nodes
+            if n.is_alive
+        ]
+        has_gpus = any(n.num_gpus for n in nodes)
+        device_there = request.device if request.device != "auto" else "cuda" if has_gpus else "cpu"
+        yield RayPlace(
+            workers=plan_cluster_workers(nodes, device_there, request.demand),
+            device=device_there,
+            own_device=str(resolve_device("auto" if has_gpus else "cpu")),
+            num_gpus=sum(n.num_gpus for n in nodes),
+            cluster=cluster,
+        )

@@ -1,0 +1,90 @@
+"""A search's figures for Prometheus, through Ray: `ray_` and the names below, on every node's metrics port.
+
+They are kept in the driver: what a trial's own process counts may never be asked for before it ends.
+"""
+
+from ray.util.metrics import Counter, Gauge, Histogram
+
+from tune.monitoring.progress import Board, FitEnd, TrialEnd
+
+CELL_BEST = "dgad_cell_best_inner_score"
+CELL_PLANNED = "dgad_cell_trials_planned"
+TRIALS = "dgad_trials_total"
+FITS = "dgad_fits_total"
+FIT_SECONDS = "dgad_fit_seconds"
+REFITS_DONE = "dgad_refits_done"
+REFITS_PLANNED = "dgad_refits_planned"
+
+EXPORTED = frozenset(
+    f"ray_{name}"
+    for name in (
+        CELL_BEST,
+        CELL_PLANNED,
+        TRIALS,
+        FITS,
+        *(f"{FIT_SECONDS}_{part}" for part in ("bucket", "count", "sum")),
+        REFITS_DONE,
+        REFITS_PLANNED,
+    )
+)
+"""Every series as Prometheus has it."""
+
+_BOUNDARIES_S = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0]
+
+
+class StudyMetrics:
+    """Hears what the search tells; the board belongs to the display, which hears it first."""
+
+    def __init__(self, study: str, board: Board) -> None:
+        """To be made when Ray runs; begins with what earlier runs of the study have finished."""
+        self.board = board
+        self._best = Gauge(CELL_BEST, "Best mean of a cell over its inner folds", ("study", "cell"))
+        self._planned = Gauge(CELL_PLANNED, "Trials a cell will have", ("study", "cell"))
+        self._trials = Counter(TRIALS, "Trials that ended, by how", ("study", "cell", "status"))
+        self._fits = Counter(FITS, "Fits asked for in this run, by outcome", ("study", "outcome"))
+        self._fit_s = Histogram(FIT_SECONDS, "Seconds of a computed fit", _BOUNDARIES_S, ("study",))
+        self._refits_done = Gauge(REFITS_DONE, "Refits and scorings done in this run", ("study",))
+        self._refits_planned = Gauge(REFITS_PLANNED, "Refits and scorings of this run", ("study",))
+        for metric in (
+            self._best,
+            self._planned,
+            self._trials,
+            self._fits,
+            self._fit_s,
+            self._refits_done,
+            self._refits_planned,
+        ):
+            metric.set_default_tags({"study": study})
+        for cell, progress in board.cells.items():
+            complete = progress.done - progress.stopped - progress.failed
+            self._planned.set(progress.planned, {"cell": cell})
+            self._best.set(progress.best, {"cell": cell})
+            self._count(cell, "complete", complete)
+            self._count(cell, "stopped", progress.stopped)
+            self._count(cell, "failed", progress.failed)
+
+    def phase(self, text: str) -> None:
+        """No figure."""
+
+    def trial_begun(self, cell: str, number: int, fold: str) -> None:
+        """No figure."""
+
+    def trial_ended(self, cell: str, number: int, end: TrialEnd) -> None:
+        """One more trial, and perhaps a new best."""
+        self._count(cell, end.status, 1)
+        self._best.set(self.board.cells[cell].best, {"cell": cell})
+
+    def fit_ended(self, fit: FitEnd) -> None:
+        """One more fit, and what it took where it was computed."""
+        self._fits.inc(1, {"outcome": fit.outcome})
+        if fit.fit_s is not None:
+            self._fit_s.observe(fit.fit_s)
+
+    def job_ended(self, done: int, total: int, text: str) -> None:
+        """One more refit."""
+        self._refits_done.set(done)
+        self._refits_planned.set(total)
+
+    def _count(self, cell: str, status: str, number: int) -> None:
+        if number > 0:  # Ray's counters refuse to stay where they are
+            self._trials.inc(number, {"cell": cell, "status": status})

@@ -1,0 +1,104 @@
+"""`dgad-tune launch --cluster FILE | --address URL`: bring up, ship, submit, follow, and come back to it."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from cluster.checks.cluster_file import Finding, TrialDemand, check_cluster
+from cluster.file.config_file import read_cluster_file
+from dgad.errors import ClusterError, SettingsError
+from tune.launch.request import Request
+from tune.remote.session import Remote, ask, check_shared, reached, submit
+from tune.remote.target import ClusterPlace
+from tune.remote.watch import down
+from tune.study.settings import study_from
+
+_EXIT_CODES = {"succeeded": 0, "stopped": 130}
+_USER_ERROR, _OUR_ERROR = 2, 1
+
+
+def launch_remote(
+    place: ClusterPlace,
+    request: Request,
+    console: Console,
+    *,
+    detach: bool,
+    down_after: Path | None,
+    as_json: bool,
+) -> int:
+    """Send the study there and follow it; the exit code of what it came to, 0 once detached.
+
+    A study of this name that runs there already is followed, not sent again. `down_after` names where
+    results are brought before the cluster is taken down.
+    """
+    runs = request.runs.location
+    check_shared(request)
+    name = study_from(request.given_study()).name
+    check_file(place, request, console)
+
+    def tell(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    with reached(place, tell=tell, may_begin=True) as remote:
+        job = remote.jobs.state(name)
+        if job is not None and not job.has_ended:
+            tell(f"The study `{name}` runs there already.")
+        else:
+            submit(remote, request)
+        tell(f"Job {name}. Ray dashboard: {remote.dashboard_url} (it asks for your Ray token)")
+        again = f"dgad-tune logs {name} -f {place.option}"
+        if detach:
+            tell(f"Sent. To watch: {again}")
+            return 0
+        try:
+            for line in remote.jobs.follow(name):
+                console.out(line.rstrip("\n"), highlight=False)
+        except KeyboardInterrupt:
+            tell(
+                f"Detached; the study goes on. To watch: {again}\nTo stop it: dgad-tune stop {name}"
+                f" {place.option}"
+            )
+            return 0
+        code = _outcome(remote, name, runs, as_json=as_json)
+    if down_after is not None:
+        if code != 0:
+            tell(f"The study did not finish, so the cluster stays up: dgad-tune down {place.option}")
+            return code
+        left = down(place, (name,), down_after, force=False, tell=tell)
+        for survivor in left:
+            tell(f"Still there: {survivor.host}: {survivor.what}")
+        return _OUR_ERROR if left else code
+    return code
+
+
+def check_file(place: ClusterPlace, request: Request, console: Console) -> None:
+    """Raise `SettingsError` for a cluster file that would not do, with all that is wrong with it."""
+    if place.file is None:
+        return
+    demand = TrialDemand(cpus=request.demand.cpus_per_trial or 1, gpus=request.demand.gpus_per_trial or 0.0)
+    findings = check_cluster(read_cluster_file(place.file), demand)
+    errors = [f for f in findings if f.severity == "error"]
+    if errors:
+        raise SettingsError("\n".join(told(place.file, f) for f in errors))
+    for finding in findings:
+        if finding.severity == "warning":
+            console.print(
+                f"Warning: {told(place.file, finding)}", markup=False, highlight=False, soft_wrap=True
+            )
+
+
+def told(file: Path, finding: Finding) -> str:
+    """One line."""
+    return f"{file}{f', line {finding.line}' if finding.line else ''}: {finding.message}"
+
+
+def _outcome(remote: Remote, name: str, runs: str, *, as_json: bool) -> int:
+    job = remote.jobs.state(name)
+    if job is None:
+        raise ClusterError(f"The job of `{name}` has gone from the cluster; its results are in {runs}.")
+    if job.status == "succeeded" and as_json:
+        click.echo(ask(remote, job, ["launch", "--name", name, "--json"], runs).rstrip())
+    if job.status in _EXIT_CODES:
+        return _EXIT_CODES[job.status]
+    return _USER_ERROR if job.exit_code == _USER_ERROR else _OUR_ERROR

@@ -1,0 +1,156 @@
+"""A study on another Ray: sent there as a job, followed, found again by its name.
+
+The job's id is the study's name, its working directory is the code of this very installation, and its
+metadata says where it keeps its results, so that any terminal that reaches the cluster finds all of it.
+"""
+
+import contextlib
+import dataclasses
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from cluster.file.config_file import read_cluster_file
+from cluster.hosts.lifecycle import bring_up, find_head
+from cluster.hosts.tunnel import tunnel
+from cluster.jobs.jobs import Jobs, JobState
+from cluster.jobs.ship import packed_code
+from cluster.tokens import read_token
+from dgad.errors import SettingsError
+from dgad.storage import without_credentials
+from tune.caches.features import GIB
+from tune.launch.request import Request
+from tune.remote.target import ClusterPlace
+from tune.spaces.narrowing import to_plain
+from tune.study.settings import FILE_NAME, study_from
+
+RUNS_KEY, PYTHON_KEY = "dgad_runs", "dgad_python"
+"""What a job's metadata says: where the study is kept, and the interpreter that runs it."""
+_ANSWER_TIMEOUT_S = 120.0
+_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Remote:
+    """A cluster whose dashboard answers."""
+
+    jobs: Jobs
+    dashboard_url: str
+    """On this machine, while this command runs."""
+    python: str
+
+
+@contextlib.contextmanager
+def reached(place: ClusterPlace, *, tell: Callable[[str], None], may_begin: bool = False) -> Iterator[Remote]:
+    """The cluster, by a tunnel where its file says how; with `may_begin` it is brought up if it is down."""
+    token = read_token()
+    if place.file is None:
+        assert place.address is not None
+        url = place.address.rstrip("/")
+        yield Remote(jobs=Jobs(url, token), dashboard_url=url, python=place.python or "python")
+        return
+    file = read_cluster_file(place.file)
+    head = bring_up(file, tell=tell) if may_begin else find_head(file)
+    if head is None:
+        raise SettingsError(
+            f"The cluster `{file.name}` of {place.file} is not up: `dgad-tune launch --cluster {place.file}`"
+            " brings it up."
+        )
+    with tunnel(head.remote, head.address, port=head.dashboard_port) as url:
+        yield Remote(jobs=Jobs(url, token), dashboard_url=url, python=place.python or file.interpreter)
+
+
+def check_shared(request: Request) -> None:
+    """Raise `SettingsError` for a place that hosts of a cluster could not share, or that tells a secret.
+
+    It will stand on the command line of the job, which everybody on the head can read.
+    """
+    given = request.given_study()
+    places = {
+        "--runs": request.runs.location,
+        "--data": given.get("data"),
+        "--extra-targets": given.get("extra_targets"),
+        "--mlflow": request.trackers.mlflow_uri,
+    }
+    for option, place in places.items():
+        if place is None:
+            continue
+        shown = without_credentials(place)
+        if shown != place:
+            raise SettingsError(
+                f"{option} {shown} was given with credentials, which others would see: set them where the"
+                " hosts' own tools look, such as AWS_ACCESS_KEY_ID or the machine's role."
+            )
+        if option != "--mlflow" and "://" not in place and not Path(place).is_absolute():
+            raise SettingsError(
+                f"{option} {place} is a folder of this machine: name a folder that every host of the cluster"
+                f" sees by the same absolute path, or a URI such as s3://bucket/{option.removeprefix('--')}."
+            )
+
+
+def submit(remote: Remote, request: Request) -> str:
+    """Send the study; its name, which is the job's id. `SettingsError` where one of that name runs there."""
+    given = request.given_study()
+    name, runs = study_from(given).name, request.runs.location
+    options = ["--study", FILE_NAME, "--name", name, "--runs", runs, "--address", "auto"]
+    entrypoint = _command(remote.python, ["launch", *options, *_flags(request)])
+    with shipped(given) as folder:
+        remote.jobs.submit(
+            name,
+            entrypoint,
+            folder,
+            metadata={RUNS_KEY: runs, PYTHON_KEY: remote.python},
+            env=_ENVIRONMENT,
+        )
+    return name
+
+
+@contextlib.contextmanager
+def shipped(given: Mapping[str, object] | None = None) -> Iterator[Path]:
+    """The code of this installation, and the study's settings, as a job's working directory."""
+    extra = {FILE_NAME: _as_yaml(given)} if given is not None else {}
+    with tempfile.TemporaryDirectory(prefix="dgad-ship-") as temporary:
+        yield packed_code(Path(temporary) / "code", extra=extra)
+
+
+def ask(remote: Remote, job: JobState | None, arguments: Sequence[str], runs: str | None) -> str:
+    """What `dgad-tune ARGUMENTS` prints on the head, for the place where the job keeps its results."""
+    place = runs or (job.metadata.get(RUNS_KEY) if job else None)
+    if place is None:
+        raise SettingsError("Nothing of this name was sent here: name where it is kept with --runs.")
+    python = (job.metadata.get(PYTHON_KEY) if job else None) or remote.python
+    with shipped() as folder:
+        command = _command(python, [*arguments, "--runs", place])
+        return remote.jobs.run(command, folder, timeout_s=_ANSWER_TIMEOUT_S)
+
+
+def _command(python: str, arguments: Sequence[str]) -> str:
+    # The interpreter is a shell word of the cluster file, which may begin with ~.
+    return f"{python} -m tune.cli {shlex.join(arguments)}"
+
+
+def _flags(request: Request) -> list[str]:
+    """What of the request is not part of the study."""
+    demand, cache, trackers = request.demand, request.disk_cache, request.trackers
+    values = {
+        "--device": request.device,
+        "--workers": demand.workers,
+        "--cpus-per-trial": demand.cpus_per_trial,
+        "--gpus-per-trial": demand.gpus_per_trial,
+        "--cache": cache and cache.folder,
+        "--cache-gib": cache.max_bytes / GIB if cache else 0,
+        "--mlflow": trackers.mlflow_uri,
+    }
+    switches = {"--retry-failed": request.retry_failed, "--tensorboard": trackers.tensorboard}
+    flags = [text for name, value in values.items() if value is not None for text in (name, str(value))]
+    return [*flags, *(name for name, is_on in switches.items() if is_on)]
+
+
+def _as_yaml(given: Mapping[str, object]) -> bytes:
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in given.items() if k != "spaces"}
+    if given.get("spaces"):
+        plain["spaces"] = to_plain(given["spaces"])  # type: ignore[arg-type]
+    return yaml.safe_dump(plain, sort_keys=False).encode()

@@ -1,0 +1,174 @@
+"""`status | logs | stop | list | down` of studies that run on another Ray: found by name through its jobs."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cluster.file.config_file import ClusterFile, read_cluster_file
+from cluster.hosts.leftovers import Survivor
+from cluster.hosts.lifecycle import find_head, living, take_down
+from cluster.jobs.jobs import JobState
+from dgad.errors import ClusterError, SettingsError, UnreachableError
+from dgad.settings import from_dict
+from tune.commands.watch import print_status
+from tune.remote.fetch_results import fetch_results
+from tune.remote.session import RUNS_KEY, Remote, ask, reached
+from tune.remote.target import ClusterPlace
+from tune.run_folder.status import StudyStatus
+
+_STOP_TIMEOUT_S = 90.0
+"""A job gets 60 s to end by itself."""
+
+
+def remote_status(place: ClusterPlace, name: str, runs: str | None, *, as_json: bool) -> None:
+    """Print what `dgad-tune status` says on the head, and what the cluster says of the job."""
+    with reached(place, tell=_silent) as remote:
+        job = remote.jobs.state(name)
+        _known(remote, job, name, runs, place)
+        values = json.loads(ask(remote, job, ["status", name, "--json"], runs))
+    if as_json:
+        click.echo(json.dumps({**values, "job": _plain(job)}, indent=2))
+        return
+    click.echo(_job_line(job))
+    known = {field.name for field in dataclasses.fields(StudyStatus)}
+    print_status(
+        from_dict(StudyStatus, {k: v for k, v in values.items() if k in known}),
+        dashboard=place.address or f"dgad-tune cluster dashboard {place.file}",
+        again=place.option,
+    )
+
+
+def remote_logs(place: ClusterPlace, name: str, *, follow: bool) -> Iterator[str]:
+    """What the study's job printed; with `follow` until it ends."""
+    with reached(place, tell=_silent) as remote:
+        _known(remote, remote.jobs.state(name), name, None, place)
+        if follow:
+            yield from remote.jobs.follow(name)
+        else:
+            yield remote.jobs.log(name)
+
+
+def remote_stop(place: ClusterPlace, name: str, timeout_s: float) -> str:
+    """Stop the job; everything finished is kept."""
+    with reached(place, tell=_silent) as remote:
+        job = remote.jobs.state(name)
+        _known(remote, job, name, None, place)
+        assert job is not None
+        if job.has_ended:
+            raise SettingsError(f"The study `{name}` is not running: its job is {job.status}.")
+        if not remote.jobs.stop(name, timeout_s):
+            raise ClusterError(
+                f"The study `{name}` was told to stop, but still runs after {timeout_s:g} s: look again."
+            )
+        return (
+            f"Stopped; everything finished is kept in {job.metadata.get(RUNS_KEY)}. To go on:"
+            f" dgad-tune launch --name {name} --runs {job.metadata.get(RUNS_KEY)} {place.option}"
+        )
+
+
+def remote_list(place: ClusterPlace, runs: str | None, *, as_json: bool) -> str:
+    """Every study that was sent to the cluster, and what is kept where they are."""
+    with reached(place, tell=_silent) as remote:
+        jobs = remote.jobs.jobs(RUNS_KEY)
+        places = [runs] if runs else sorted({j.metadata[RUNS_KEY] for j in jobs})
+        if as_json:
+            studies = [
+                s for p in places for s in json.loads(ask(remote, None, ["list", "--json"], p))["studies"]
+            ]
+            return json.dumps({"studies": studies, "jobs": [_plain(j) for j in jobs]}, indent=2)
+        if not places:
+            return f"No study was sent to this cluster; `dgad-tune launch {place.option}` sends one."
+        told = [f"{p}\n{ask(remote, None, ['list'], p).rstrip()}" for p in places]
+        return "\n".join([*map(_job_line, jobs), *told])
+
+
+def down(
+    place: ClusterPlace,
+    names: tuple[str, ...],
+    results: Path,
+    *,
+    force: bool,
+    tell: Callable[[str], None],
+) -> tuple[Survivor, ...]:
+    """Bring results here, stop every host, and look what still lives."""
+    if place.file is None:
+        raise SettingsError(
+            "--address names a Ray that somebody else began: stop it there, or name its --cluster."
+        )
+    file = read_cluster_file(place.file)
+    if _answers(file, force=force, tell=tell):
+        with reached(place, tell=tell) as remote:
+            jobs = remote.jobs.jobs(RUNS_KEY)
+            running = [j.name for j in jobs if not j.has_ended]
+            if running and not force:
+                raise SettingsError(
+                    f"{', '.join(running)} still runs on this cluster: wait, stop it with `dgad-tune stop"
+                    f" {running[0]} {place.option}`, or give --force, which loses nothing that is finished."
+                )
+            for name in running:
+                tell(f"Stopping {name}.")
+                remote.jobs.stop(name, _STOP_TIMEOUT_S)
+            for job in jobs:
+                if not names or job.name in names:
+                    fetch_results(file, job.metadata[RUNS_KEY], job.name, results, tell=tell)
+    return take_down(file, tell=tell)
+
+
+def _answers(file: ClusterFile, *, force: bool, tell: Callable[[str], None]) -> bool:
+    """Whether the head can be asked for results; `SettingsError` where taking it down could lose some."""
+    try:
+        if find_head(file) is not None:
+            return True
+        # Hosts that stand there keep their disks; a provider's machines end with theirs.
+        could_lose = not file.standing_hosts and bool(living(file))
+        why = f"Ray does not run on the head of {file.name}"
+    except UnreachableError as error:
+        could_lose, why = True, str(error).rstrip(".")
+    if could_lose and not force:
+        raise SettingsError(
+            f"{why}, so nothing that lies on its disk can be brought here first: mend that, or take the"
+            " cluster down without it by --force."
+        )
+    tell(f"{why}: no results are brought from it.")
+    return False
+
+
+def _known(remote: Remote, job: JobState | None, name: str, runs: str | None, place: ClusterPlace) -> None:
+    if job is None and runs is None:
+        known = ", ".join(j.name for j in remote.jobs.jobs(RUNS_KEY)) or "none"
+        raise SettingsError(
+            f"No study `{name}` was sent to this cluster since it is up (there: {known}); for one of before"
+            f" name where it is kept with --runs, or go on with `dgad-tune launch --name {name}"
+            f" {place.option}`."
+        )
+
+
+def _job_line(job: JobState | None) -> str:
+    if job is None:
+        return "Job: none since the cluster is up"
+    began = f", begun {job.started:%Y-%m-%d %H:%M:%S} UTC" if job.started else ""
+    ended = f", ended {job.ended:%H:%M:%S}" if job.ended else ""
+    why = f" ({' '.join(job.message.split())[:300]})" if job.status == "failed" else ""
+    return f"Job {job.submission_id}: {job.status}{why}{began}{ended}"
+
+
+def _plain(job: JobState | None) -> dict[str, Any] | None:
+    if job is None:
+        return None
+    return {
+        "name": job.name,
+        "status": job.status,
+        "message": job.message,
+        "job_id": job.submission_id,
+        "started_at": job.started.isoformat() if job.started else None,
+        "ended_at": job.ended.isoformat() if job.ended else None,
+        "runs": job.metadata.get(RUNS_KEY),
+    }
+
+
+def _silent(text: str) -> None:
+    """Nobody is waiting for a cluster to come up."""

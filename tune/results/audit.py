@@ -1,0 +1,204 @@
+"""`dgad-tune audit`: did any cell see a label of its target before its choice was sealed?
+
+The ledger says what was read and when; records, fits and Optuna journals say what was done with it. Each is
+checked against the others, so that a read that was never entered shows as well as one that came too early.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from dgad.errors import RecordError
+from dgad.records.record import Record, RecordStore
+from tune.fits.store import FitStore
+from tune.quiet import quiet_optuna
+from tune.run_folder.folder import read_info
+from tune.run_folder.journals import journal_cells
+from tune.run_folder.layout import SHARED_FOLDER
+from tune.run_folder.ledger import Entry, Ledger, leaks
+from tune.search.searcher import open_study
+from tune.search.selection import SCORES, trial_summaries
+from tune.study.cells import DEPLOY
+from tune.study.objectives import value_of
+from tune.study.protocols import protocol_of
+from tune.study.settings import Study, read_study
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Audit:
+    """What was looked at, and what was found."""
+
+    num_entries: int
+    num_records: int
+    num_cells: int
+    num_unseen_fits: int
+    """Fits in the ledger that neither a record nor the fit store knows any more."""
+    oracles: tuple[str, ...]
+    """Cells that chose on their target, as their protocol says."""
+    breaches: tuple[str, ...]
+    """One sentence each; none is a clean audit."""
+
+
+def audit(folder: Path) -> Audit:
+    """Check a run folder; `RecordError` where the ledger or a record is missing or damaged."""
+    quiet_optuna()
+    entries = Ledger(folder / "ledger").entries()
+    if not entries:
+        raise RecordError(f"{folder} has no ledger: nothing has been fitted or judged in it.")
+    study = read_study(folder)
+    if study is None:
+        raise RecordError(f"{folder} has no study.yaml: it is no study of dgad-tune.")
+    records = {r.record_id: r for r in RecordStore(folder / "records").records()}
+    trained_on = _training_domains(entries, records.values(), folder)
+    found = [*leaks(entries)]
+    found += _reads(entries, records)
+    found += _fits(entries, trained_on)
+    found += _references(records.values())
+    found += _splits(records.values())
+    found += _extra_targets(entries, info.extra_targets if (info := read_info(folder)) else ())
+    found += _journals(entries, records, folder / "optuna", study)
+    cells = {e.cell for e in entries}
+    used = {str(e.detail.get("fit")) for e in entries if e.purpose == "fit"}
+    return Audit(
+        num_entries=len(entries),
+        num_records=len(records),
+        num_cells=len(cells),
+        num_unseen_fits=len(used - trained_on.keys()),
+        oracles=tuple(sorted(c for c in cells if protocol_of(c) == "oracle")),
+        breaches=tuple(found),
+    )
+
+
+def _target(cell: str) -> str:
+    return cell.rpartition("@")[2]
+
+
+def _training_domains(
+    entries: Sequence[Entry], records: Iterable[Record], folder: Path
+) -> dict[str, tuple[str, ...]]:
+    """What every fit was trained on, by its id: as its records say, else as the fit store does."""
+    known = {r.fit.id: r.fit.sources for r in records}
+    store = FitStore(folder.parent / SHARED_FOLDER / "fits")
+    for entry in entries:
+        fit_id = str(entry.detail.get("fit"))
+        if entry.purpose == "fit" and fit_id not in known and (about := store.about(fit_id)) is not None:
+            known[fit_id] = tuple(about["key"]["sources"])
+    return known
+
+
+def _reads(entries: Sequence[Entry], records: Mapping[str, Record]) -> Iterator[str]:
+    """Every read names a record that is there, tells its domain, and knows nothing of the cell's target."""
+    sealed: dict[str, Mapping[str, Any]] = {}
+    for entry in entries:
+        place = f"Entry {entry.sequence}: {entry.cell}"
+        if entry.purpose == "seal":
+            sealed[entry.cell] = entry.detail
+        if entry.record_id is None:
+            continue
+        record = records.get(entry.record_id)
+        if record is None:
+            if entry.purpose == "objective":
+                yield f"{place} was judged by record {entry.record_id}, which is missing."
+            continue  # an outer read that broke off before it was scored
+        target = _target(entry.cell)
+        if (record.target,) != entry.domains:
+            yield f"{place} says it read {', '.join(entry.domains)}, but the record is of {record.target}."
+        if target in record.fit.sources:
+            yield f"{place} used record {record.record_id}, whose fit was trained on the cell's target."
+        if entry.purpose == "objective" and record.target == target and protocol_of(entry.cell) != "oracle":
+            yield f"{place} was judged by its own target, in record {record.record_id}."
+        chosen = sealed.get(entry.cell, {}).get("settings")
+        if entry.purpose == "outer" and chosen is not None and chosen != dict(record.fit.settings):
+            yield f"{place} was scored with other settings than those it had sealed."
+
+
+def _fits(entries: Sequence[Entry], trained_on: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """A fit was trained on the domains that the ledger says, the cell's target not among them."""
+    for entry in entries:
+        fit_id = str(entry.detail.get("fit"))
+        if entry.purpose != "fit" or fit_id not in trained_on:
+            continue  # broke off before it was stored
+        sources = trained_on[fit_id]
+        place = f"Entry {entry.sequence}: {entry.cell}"
+        if sources != entry.domains:
+            yield f"{place} says its fit knows {entry.domains}, but it was trained on {sources}."
+        if _target(entry.cell) in sources:
+            yield f"{place} used a fit that was trained on its target."
+
+
+def _references(records: Iterable[Record]) -> Iterator[str]:
+    """References are train normals of the scored domain, and none of them is a query."""
+    for record in records:
+        wrong = [r for r in record.reference_ids if not r.startswith(f"{record.target}/train/good/")]
+        if wrong:
+            yield f"Record {record.record_id} has the reference {wrong[0]}, no train normal of its target."
+        both = set(record.reference_ids) & set(record.sample_ids)
+        if both:
+            yield f"Record {record.record_id} has {min(both)} both as reference and as query."
+
+
+def _splits(records: Iterable[Record]) -> Iterator[str]:
+    """No fit is judged by images that it was trained on."""
+    for record in records:
+        if record.target in record.fit.sources and record.fit.split != "half":
+            yield f"Record {record.record_id} scores images of {record.target} that its fit was trained on."
+
+
+def _extra_targets(entries: Sequence[Entry], extra_targets: Collection[str]) -> Iterator[str]:
+    """Another data set's labels are read by winners of `deploy` alone, as they were sealed there."""
+    sealed = {e.cell: e.detail.get("settings") for e in entries if e.purpose == "seal" and e.detail}
+    for entry in entries:
+        place = f"Entry {entry.sequence}: {entry.cell}"
+        read = sorted(set(entry.domains) & set(extra_targets))
+        if read and (entry.purpose != "outer" or _target(entry.cell) not in read):
+            yield f"{place} used labels of {read[0]}, on which winners may only be scored."
+    for cell, settings in sealed.items():
+        label, _, target = cell.rpartition("@")
+        chosen = sealed.get(f"{label}@{DEPLOY}")
+        if target in extra_targets and chosen is not None and settings != chosen:
+            yield f"{cell} is sealed with other settings than {label}@{DEPLOY}."
+
+
+def _early_stops(cell: str, journal: optuna.Study) -> Iterator[str]:
+    """What an early-stopping rule was told are the running means of the trial's own inner folds."""
+    for trial in journal.get_trials(deepcopy=False):
+        scores = list(json.loads(trial.user_attrs.get(SCORES, "{}")).values())
+        if not scores:
+            continue  # failed or left behind: nothing of it was chosen from
+        for step, value in trial.intermediate_values.items():
+            known = [s for s in scores[:step] if s is not None]
+            if step > len(scores) or not known or not math.isclose(value, sum(known) / len(known)):
+                yield (
+                    f"Trial {trial.number} of {cell} told its early-stopping rule {value:.4g} at fold {step},"
+                    " which its inner folds do not account for."
+                )
+
+
+def _journals(
+    entries: Sequence[Entry], records: Mapping[str, Record], journals: Path, study: Study
+) -> Iterator[str]:
+    """Whatever a sampler was told rests on a read that the ledger has, with the value of its record."""
+    first = study.objectives[0]
+    read: dict[tuple[str, str], set[float]] = {}
+    for entry in entries:
+        if entry.purpose == "objective" and entry.record_id in records:
+            record = records[entry.record_id]
+            value = value_of(record, first)
+            if value is not None:
+                read.setdefault((entry.cell, record.target), set()).add(value)
+    for cell in journal_cells(journals):
+        target = _target(cell)
+        peeks = protocol_of(cell) == "oracle"
+        journal = open_study(journals, cell, seed=0, objectives=study.objectives)
+        yield from _early_stops(cell, journal)
+        for trial in trial_summaries(journal):
+            for domain, value in trial.inner_scores.items():
+                if domain == target and target != DEPLOY and not peeks:
+                    yield f"Trial {trial.number} of {cell} told its sampler a value of its target."
+                elif value is not None and value not in read.get((cell, domain), set()):
+                    yield f"Trial {trial.number} of {cell} has a value on {domain} that no read accounts for."

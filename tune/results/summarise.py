@@ -1,0 +1,229 @@
+"""What a finished search leaves behind: the bundle, `summary.json` and the report."""
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dgad.bundle import read_bundle, write_bundle
+from dgad.errors import UserError
+from dgad.evaluation.frechet import DomainDistances
+from dgad.model_card import model_card
+from dgad.records.record import Record, current_versions
+from dgad.report.summary import FILE_NAME as SUMMARY_FILE
+from dgad.report.summary import (
+    BundleSummary,
+    CellSummary,
+    StudySummary,
+    labelled,
+    read_summary,
+    write_summary,
+)
+from dgad.report.tables import leaderboard, outer_records, read_named_records
+from dgad.settings import to_dict
+from tune.fits.coordinator import ledger_of
+from tune.fits.executor import Workbench
+from tune.fits.run import Run
+from tune.fits.store import FitStore
+from tune.results.distances import distances_of
+from tune.results.importance import importance
+from tune.run_folder.folder import RunInfo
+from tune.run_folder.journals import load_journal
+from tune.run_folder.ledger import Ledger
+from tune.search.seal import Row
+from tune.search.selection import front, why_none
+from tune.study.cells import DEPLOY, bundled_label
+
+BUNDLE_FOLDER = "bundle"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FitsOf:
+    """The fits that a study uses."""
+
+    computed: int
+    """By the study itself."""
+    elsewhere: int
+    """By another study beside it, and read."""
+
+
+def count_fits_of(ledger: Ledger, fits: FitStore, study: str) -> FitsOf:
+    """Who computed the fits that the ledger names."""
+    used = {str(e.detail.get("fit")) for e in ledger.entries() if e.purpose == "fit"}
+    known = [about for fit_id in used if (about := fits.about(fit_id)) is not None]
+    computed = sum(about.get("study") == study for about in known)
+    return FitsOf(computed=computed, elsewhere=len(known) - computed)
+
+
+def summarise(
+    run: Run,
+    info: RunInfo,
+    rows: Sequence[Row],
+    workbench: Workbench,
+    errors: Mapping[str, str],
+    *,
+    num_requests: int,
+    not_applicable: Mapping[str, str],
+) -> StudySummary:
+    """Write the bundle and `summary.json`. `errors` tells why a row gave no result, by its name."""
+    study = run.study
+    cells = tuple(_cell_summary(row, run, workbench, errors) for row in rows)
+    kept = read_summary(run.folder).distances if (run.folder / SUMMARY_FILE).is_file() else None
+    count = count_fits_of(ledger_of(run), workbench.fits, study.name)
+    summary = StudySummary(
+        name=study.name,
+        protocol=study.protocol[0],
+        data_location=run.data,
+        data_fingerprint=run.data_fingerprint,
+        domains=run.domains,
+        methods=study.methods,
+        seeds=study.fit_seeds,
+        trials_per_cell=study.trials,
+        objectives=study.objectives,
+        constraints=study.constraints,
+        num_references=study.num_references,
+        features=to_dict(study.features),
+        command=info.command,
+        started_at=info.started_at,
+        wall_s=info.wall_s,
+        versions=current_versions(),
+        device=run.device,
+        cells=cells,
+        fits_computed=count.computed,
+        fits_reused=max(0, num_requests - count.computed),
+        fits_elsewhere=count.elsewhere,
+        not_applicable=dict(not_applicable),
+        distances=kept or _distances(run, device=workbench.run.device),
+        extra_location=study.extra_targets or "",
+        extra_fingerprint=run.extra_fingerprint,
+        extra_targets=run.extra_targets,
+        bundle=None,
+    )
+    bundled = bundled_label(study)
+    deploy = next((r for r in rows if (r.label, r.target) == (bundled, DEPLOY)), None)
+    if deploy is not None and deploy.selection is not None and deploy.name not in errors:
+        bundle = _write_bundle(run, deploy, summary, workbench)
+        summary = dataclasses.replace(summary, bundle=bundle)
+    write_summary(run.folder, summary)
+    return summary
+
+
+def result_records(summary: StudySummary, workbench: Workbench) -> tuple[Record, ...]:
+    """The records behind the leaderboard."""
+    return outer_records(summary, read_named_records(summary, workbench.records))
+
+
+def command_line() -> str:
+    """The command as typed, with the program's bare name."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _cell_summary(row: Row, run: Run, workbench: Workbench, errors: Mapping[str, str]) -> CellSummary:
+    selection = row.selection
+    keys = []
+    if selection is not None and row.target != DEPLOY:
+        keys = [
+            run.fit_key(row.method, selection.settings, row.sources, seed=seed)
+            for seed in run.study.fit_seeds
+        ]
+    return CellSummary(
+        method=row.label,
+        target=row.target,
+        protocol=row.protocol,
+        selected=selection.settings if selection else {},
+        inner_score=selection.inner_score if selection else None,
+        trials=row.trials,
+        record_ids=tuple(workbench.record_id(key, row.target) for key in keys),
+        more_record_ids={
+            count: tuple(workbench.record_id(key, row.target, count) for key in keys)
+            for count in run.study.reference_counts
+            if keys
+        },
+        front=front(row.trials, run.study.objectives, run.study.bounds),
+        importance=_importance(row, run),
+        error=errors.get(row.name) or (None if selection else _why_none(row, run)),
+    )
+
+
+def _why_none(row: Row, run: Run) -> str:
+    if row.target in run.extra_targets:
+        return f"`{DEPLOY}` has no winner to be scored on it"
+    return why_none(row.trials, run.study.bounds)
+
+
+def _distances(run: Run, *, device: str) -> DomainDistances | None:
+    """None where they cannot be had: a study that is otherwise done does not fail by them."""
+    try:
+        return distances_of(run, device=device)
+    except UserError as error:
+        print(f"Distances between domains are left out: {error}", file=sys.stderr)
+        return None
+
+
+def _importance(row: Row, run: Run) -> dict[str, float]:
+    if not row.trials:
+        return {}
+    journal = load_journal(run.journals_folder, row.name)
+    return {} if journal is None else importance(journal, seed=run.study.seed)
+
+
+def _write_bundle(run: Run, row: Row, summary: StudySummary, workbench: Workbench) -> BundleSummary:
+    assert row.selection is not None
+    key = run.fit_key(row.method, row.selection.settings, row.sources)
+    method, fit_s = workbench.fitted(key)
+    records = result_records(summary, workbench)
+    label = labelled(row.label, row.protocol)
+    own = [r for r in records if r.label == label and r.status == "ok"]
+    targets = _metrics_by_target(own)
+    comparison = {r.label: r.mean.value if r.mean else None for r in leaderboard(records)}
+    expected = comparison.get(label)
+    num_references = max((r.num_references for r in own), default=0)
+    write_bundle(
+        run.folder / BUNDLE_FOLDER,
+        method,
+        metrics={
+            "protocol": row.protocol,
+            "expected_image_auroc": expected,
+            "by_target": targets,
+            "comparison": comparison,
+        },
+        card=model_card(
+            method,
+            label=row.label,
+            training_domains=key.sources,
+            num_references=num_references,
+            protocol=row.protocol,
+            targets=targets,
+            comparison=comparison,
+        ),
+        provenance={
+            "training_domains": list(key.sources),
+            "study": run.study.name,
+            "fit": key.id,
+            "fit_s": fit_s,
+            "seed": key.seed,
+            "data_fingerprint": run.data_fingerprint,
+            "code_version": run.code_version,
+        },
+    )
+    bundle = read_bundle(run.folder / BUNDLE_FOLDER)
+    return BundleSummary(
+        path=BUNDLE_FOLDER,
+        bundle_id=bundle.bundle_id,
+        method=row.label,
+        expected_image_auroc=expected,
+        was_trained=bool(key.sources),
+    )
+
+
+def _metrics_by_target(records: Sequence[Record]) -> dict[str, dict[str, float | None]]:
+    """Metrics of one method by target, averaged over seeds."""
+    found: dict[str, dict[str, float | None]] = {}
+    for target in sorted({r.target for r in records}):
+        rows = [to_dict(r.metrics) for r in records if r.target == target]
+        found[target] = {}
+        for name in rows[0]:
+            values = [row[name] for row in rows if row[name] is not None]
+            found[target][name] = sum(values) / len(values) if values else None
+    return found

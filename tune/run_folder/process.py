@@ -1,0 +1,191 @@
+"""Who runs a study right now, and how its last run ended: two small files in the run folder.
+
+`.running.json` names the process that holds the folder; a killed process leaves it behind, so whoever reads
+it asks the system whether that very process, and not another one with its number, is still there.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from dgad.errors import RecordError, SettingsError
+from dgad.files import write_atomic
+from dgad.records.record import utc_now
+from dgad.settings import from_dict, to_dict
+from tune.monitoring.launch_log import LaunchLog
+
+RUNNING_FILE = ".running.json"
+ENDED_FILE = ".ended.json"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+Outcome = Literal["finished", "interrupted", "failed"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Running:
+    """The process that runs a study."""
+
+    pid: int
+    born: str
+    """What tells this process from a later one with its number."""
+    host: str
+    started_at: str
+    """UTC, ISO 8601."""
+    dashboard_url: str | None = None
+    """None before Ray has started."""
+    format_version: int = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """How the last run of a study ended, where it could still say so."""
+
+    outcome: Outcome
+    error: str
+    """Why it failed, or nothing."""
+    at: str
+    """UTC, ISO 8601."""
+    format_version: int = 1
+
+
+class Mark:
+    """The word of the running process that it is here."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = LaunchLog(folder)
+        pid = os.getpid()
+        self._folder = folder
+        self._running = Running(
+            pid=pid, born=birth_of(pid) or "", host=socket.gethostname(), started_at=utc_now()
+        )
+
+    def show_dashboard(self, url: str) -> None:
+        """Ray has started."""
+        self._running = dataclasses.replace(self._running, dashboard_url=url)
+        self.write()
+
+    def write(self) -> None:
+        """Into the run folder, whole or not at all."""
+        _write(self._folder / RUNNING_FILE, self._running)
+
+
+@contextlib.contextmanager
+def marked(folder: Path) -> Iterator[Mark]:
+    """Say that this process runs the study of `folder`, which it holds; on leaving, how that ended."""
+    mark = Mark(folder)
+    mark.write()
+    outcome: Outcome = "failed"
+    error = told = ""
+    try:
+        yield mark
+        outcome, told = "finished", "Finished."
+    except (KeyboardInterrupt, SystemExit):
+        outcome, told = "interrupted", "Stopped; the same name again goes on."
+        raise
+    except BaseException as raised:
+        error = str(raised) or type(raised).__name__
+        told = f"Failed: {error}"
+        raise
+    finally:
+        mark.log.line(told)
+        # In this order: killed in between, the study counts as interrupted, never as running.
+        _write(folder / ENDED_FILE, Ended(outcome=outcome, error=error, at=utc_now()))
+        (folder / RUNNING_FILE).unlink(missing_ok=True)
+
+
+def read_running(folder: Path) -> Running | None:
+    """Who last said that it runs the study; it may have been killed since."""
+    return _read(folder / RUNNING_FILE, Running)
+
+
+def read_ended(folder: Path) -> Ended | None:
+    """How the last run ended; None before the first end."""
+    return _read(folder / ENDED_FILE, Ended)
+
+
+def is_elsewhere(running: Running) -> bool:
+    """Whether the process is, or was, on another host, which cannot be asked from here."""
+    return running.host != socket.gethostname()
+
+
+def is_alive(running: Running) -> bool:
+    """Whether that very process runs on this host."""
+    return birth_of(running.pid) == running.born
+
+
+def interrupt(running: Running) -> bool:
+    """Send SIGINT to that very process, and to no other; False where it has ended meanwhile."""
+    try:
+        if hasattr(os, "pidfd_open"):
+            with contextlib.suppress(NotImplementedError):
+                return _interrupt_exactly(running)
+        if not is_alive(running):
+            return False
+        os.kill(running.pid, signal.SIGINT)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        raise SettingsError(
+            f"Process {running.pid} belongs to another user: ask them to stop it, or become that user."
+        ) from None
+    return True
+
+
+def birth_of(pid: int) -> str | None:
+    """When a process began, as an opaque text no other process shares; None where none runs.
+
+    One that has ended and whose parent has not asked for its exit status does not run.
+    """
+    try:
+        # The program's name, in brackets, may itself hold spaces and brackets.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None if _BOOT_ID.exists() else _birth_by_ps(pid)
+    is_over = fields[0] in ("Z", "X")
+    return None if is_over else f"{_BOOT_ID.read_text().strip()} {fields[19]}"
+
+
+def _interrupt_exactly(running: Running) -> bool:
+    """By a descriptor, which stays that process's even if its number is given to another meanwhile."""
+    try:
+        descriptor = os.pidfd_open(running.pid)
+    except (ProcessLookupError, PermissionError):
+        raise
+    except OSError:  # a kernel or sandbox without it
+        raise NotImplementedError from None
+    try:
+        if not is_alive(running):
+            return False
+        signal.pidfd_send_signal(descriptor, signal.SIGINT)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _birth_by_ps(pid: int) -> str | None:
+    """On macOS, to the second."""
+    done = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
+    status, _, started = done.stdout.strip().partition(" ")
+    return started.strip() if started and not status.startswith("Z") else None
+
+
+_Kind = TypeVar("_Kind", Running, Ended)
+
+
+def _read(path: Path, kind: type[_Kind]) -> _Kind | None:
+    try:
+        return from_dict(kind, json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, SettingsError) as error:
+        raise RecordError(f"{path} is damaged: {error}; the next run of the study replaces it.") from error
+
+
+def _write(path: Path, value: Any) -> None:
+    write_atomic(path, json.dumps(to_dict(value), indent=2).encode())

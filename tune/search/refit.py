@@ -1,0 +1,152 @@
+"""After the search: winners are refitted and scored on their targets, once, on Ray."""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+
+import ray
+
+from dgad.errors import TrainingError
+from dgad.records.record import FitKey
+from dgad.report.examples import write_examples
+from dgad.report.summary import labelled
+from tune.fits.coordinator import ledger_of
+from tune.fits.executor import Workbench
+from tune.fits.run import Run
+from tune.monitoring.progress import FitEnd, Progress
+from tune.search.seal import OuterJob, Row
+from tune.search.selection import LeakError
+from tune.search.workers import Workers
+from tune.study.cells import DEPLOY
+
+MAX_WORKER_DEATHS = 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class OuterResult:
+    """What became of a job."""
+
+    job: OuterJob
+    record_id: str | None
+    image_auroc: float | None
+    error: str | None
+    fit: FitEnd
+
+
+def run_outer(
+    run: Run, jobs: Sequence[OuterJob], workers: Workers, progress: Progress
+) -> tuple[OuterResult, ...]:
+    """Run the jobs on Ray, in any order; a failed one is a result too."""
+    worker_class = ray.remote(
+        num_cpus=workers.cpus_each,
+        num_gpus=workers.gpus_each,
+        memory=workers.memory_bytes_each or None,
+        max_restarts=MAX_WORKER_DEATHS,
+    )(OuterWorker)
+    left = list(reversed(jobs))
+    actors = [
+        worker_class.options(max_task_retries=MAX_WORKER_DEATHS).remote(run)
+        for _ in range(min(_room(workers), len(jobs)))
+    ]
+    busy = {actor.run.remote(left.pop()): actor for actor in actors}
+    results = []
+    try:
+        while busy:
+            (done, *_), _ = ray.wait(list(busy), num_returns=1)
+            actor = busy.pop(done)
+            result = ray.get(done)
+            if left:
+                busy[actor.run.remote(left.pop())] = actor
+            else:  # where a node was lost, the worker begun again for it may wait for this one's place
+                ray.kill(actor)
+            results.append(result)
+            progress.fit_ended(result.fit)
+            progress.job_ended(len(results), len(jobs), describe(result))
+    except ray.exceptions.RayError as error:
+        raise TrainingError(f"A worker broke off {MAX_WORKER_DEATHS + 1} times: {error}") from error
+    finally:
+        for actor in busy.values():
+            ray.kill(actor)
+    return tuple(results)
+
+
+def _room(workers: Workers) -> int:
+    """Workers that Ray has room for at this moment."""
+    if not workers.is_elastic:
+        return workers.count
+    there = ray.cluster_resources()
+    return max(1, min(int(there.get(name, 0) / each) for name, each in workers.ray_resources.items()))
+
+
+def describe(result: OuterResult) -> str:
+    """One line."""
+    row, seed = result.job.row, result.job.seed
+    if result.error:
+        return f"{row.name} seed {seed} failed: {result.error}"
+    label = labelled(row.label, row.protocol)
+    if row.target == DEPLOY:
+        return f"{label} is ready for the bundle"
+    auroc = "not defined" if result.image_auroc is None else f"{result.image_auroc:.3f}"
+    return f"{label} on {row.target}, seed {seed}: image AUROC {auroc}"
+
+
+class OuterWorker:
+    """A Ray actor that refits and scores; keeps data and frozen features for its lifetime."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._workbench = Workbench(run)
+        self._ledger = ledger_of(run)
+
+    def run(self, job: OuterJob) -> OuterResult:
+        """Refuses a row that is not sealed."""
+        row, bench = job.row, self._workbench
+        if row.selection is None or not self._is_sealed(row):
+            raise LeakError(f"{row.name} is not sealed, so its target must not be looked at.")
+        key = self._run.fit_key(row.method, row.selection.settings, row.sources, seed=job.seed)
+        self._ledger.append(row.name, "fit", domains=key.sources, detail={"fit": key.id})
+        if row.target == DEPLOY:
+            started = time.perf_counter()
+            error = bench.try_fit(key)
+            fit = self._fit_end(key, error, time.perf_counter() - started)
+            return OuterResult(job=job, record_id=None, image_auroc=None, error=error, fit=fit)
+        record_id = bench.record_id(key, row.target)
+        self._ledger.append(row.name, "outer", domains=(row.target,), record_id=record_id)
+        if job.with_examples:
+            record, scores = bench.score(key, row.target, label=row.label, role="outer")
+            if scores is not None:
+                write_examples(bench.store, bench.target(row.target), scores, label=row.label)
+        else:
+            record = bench.record(key, row.target, label=row.label, role="outer")
+        error = record.error
+        for count in self._run.study.reference_counts:
+            more_id = bench.record_id(key, row.target, count)
+            if error or more_id == record_id:
+                continue
+            self._ledger.append(
+                row.name,
+                "outer",
+                domains=(row.target,),
+                record_id=more_id,
+                detail={"num_references": count},
+            )
+            error = bench.record(key, row.target, label=row.label, role="outer", num_references=count).error
+        return OuterResult(
+            job=job,
+            record_id=record.record_id,
+            image_auroc=record.metrics.image_auroc,
+            error=error,
+            fit=self._fit_end(key, record.error, record.fit_s),
+        )
+
+    def _is_sealed(self, row: Row) -> bool:
+        """By the one entry: a worker that read the whole ledger for it would read it for every other too."""
+        seal = None if row.sealed_at is None else self._ledger.entry(row.sealed_at)
+        return seal is not None and (seal.cell, seal.purpose) == (row.name, "seal")
+
+    def _fit_end(self, key: FitKey, error: str | None, fit_s: float | None) -> FitEnd:
+        if error:
+            return FitEnd(outcome="failed")
+        if key.id not in self._workbench.fits.computed:
+            return FitEnd(outcome="shared")
+        return FitEnd(outcome="computed", fit_s=fit_s)

@@ -1,0 +1,54 @@
+"""Ray Tune's events for TensorBoard and MLflow."""
+
+import json
+from typing import Any
+
+from ray.tune import Callback
+
+from tune.monitoring.trackers import Tracking, figures
+from tune.search.searcher import METRIC
+from tune.search.selection import ERROR, SCORES
+
+
+class TrackerCallback(Callback):
+    """Hands each event on, in our words."""
+
+    def __init__(self, tracking: Tracking | None) -> None:
+        self._tracking = tracking
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_tracking": None}  # Ray Tune stores callbacks; open files and connections cannot be
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TrackerCallback":
+        return self
+
+    def setup(
+        self, stop: Any = None, num_samples: Any = None, total_num_samples: Any = None, **i: Any
+    ) -> None:
+        """Before the first trial."""
+        if self._tracking:
+            self._tracking.begin()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial got a worker."""
+        if self._tracking:
+            self._tracking.started(trial.config)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A trial has finished an inner fold."""
+        if self._tracking and SCORES in result:
+            scores = json.loads(result[SCORES])
+            values = figures(scores, result.get(METRIC), int(result["training_iteration"]))
+            self._tracking.scored(trial.config, values)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial ended by itself, with a value or with an error it told."""
+        if self._tracking:
+            self._tracking.ended(trial.config, failed=bool(trial.last_result.get(ERROR)))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's worker broke off too often."""
+        if self._tracking:
+            self._tracking.ended(trial.config, failed=True)

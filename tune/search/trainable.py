@@ -1,0 +1,82 @@
+"""One trial under Ray Tune: a configuration of one cell, one inner fold a step."""
+
+import json
+from typing import Any
+
+from ray import tune as ray_tune
+
+from tune.fits.coordinator import ledger_of
+from tune.fits.executor import Workbench
+from tune.fits.run import Run
+from tune.search.searcher import METRIC
+from tune.search.selection import ERROR, SCORES, VALUES, InnerScore, mean_values, read_inner_score
+from tune.study.cells import Cell
+
+FITS_COMPUTED, FITS_READ, FIT_S, FOLD = "fits_computed", "fits_read", "fit_s", "fold"
+
+
+class CellTrial(ray_tune.Trainable):
+    """Fits on the sources of each inner fold, scores its held-out source, reports the running mean.
+
+    The actor outlives its trials (`reuse_actors`), and with it the data and the frozen features.
+    """
+
+    def setup(self, config: dict[str, Any], *, run: Run, cells: tuple[Cell, ...]) -> None:
+        """Called once per worker."""
+        self._run = run
+        self._cells = {cell.name: cell for cell in cells}
+        self._workbench = Workbench(run)
+        self._ledger = ledger_of(run)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Called instead of `setup` for every further trial."""
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._cell = self._cells[config["cell"]]
+        self._settings = json.loads(config["settings"])
+        self._scores: list[InnerScore] = []
+        self._num_read = 0
+
+    def step(self) -> dict[str, Any]:
+        """One inner fold; the trial ends with the last one, or with the first that fails."""
+        cell, fold = self._cell, self._cell.folds[len(self._scores)]
+        key = self._run.fit_key(cell.method, self._settings, fold.sources, split=fold.split)
+        self._ledger.append(cell.name, "fit", domains=key.sources, detail={"fit": key.id})
+        num_fits = len(self._workbench.fits.computed)
+        record = self._workbench.record(key, fold.target, label=cell.label, role="inner")
+        computed = len(self._workbench.fits.computed) - num_fits
+        if record.status == "failed":
+            error = f"{record.error} (traceback: {record.log})"
+            return self._result(fold.target, done=True, error=error, computed=computed)
+        names = self._run.study.figures
+        self._scores.append(read_inner_score(cell, record, self._ledger, names))
+        done = len(self._scores) == len(cell.folds)
+        fit_s = record.fit_s if computed else None
+        return self._result(fold.target, done=done, error="", computed=computed, fit_s=fit_s)
+
+    def _result(
+        self, fold: str, *, done: bool, error: str, computed: int, fit_s: float | None = None
+    ) -> dict[str, Any]:
+        study = self._run.study
+        means = mean_values(self._scores, study.figures)
+        first = study.objectives[0]
+        return {
+            METRIC: means.get(first, float("nan")),
+            SCORES: json.dumps({s.source: s.values[first] for s in self._scores}),
+            VALUES: json.dumps(means),
+            ERROR: error,
+            FOLD: fold,
+            FITS_COMPUTED: computed,
+            FITS_READ: 1 - computed,
+            FIT_S: fit_s,
+            "done": done,
+        }
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: finished folds are records, and a trial begun again reads them."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing to load."""

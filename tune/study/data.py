@@ -1,0 +1,56 @@
+"""The data of a study: its own domains, and beside them those of another data set that it is tried on."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from dgad.domains import Dataset, open_dataset
+from dgad.domains.base import fingerprint
+from dgad.errors import DataError
+from tune.caches.data import local_copy
+from tune.caches.features import CachePlan
+from tune.study.settings import Study
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class StudyData:
+    """What a study may read."""
+
+    dataset: Dataset
+    """All of it."""
+    domains: tuple[str, ...]
+    """The study's own: trained on, judged by, held out in turn."""
+    extra_targets: tuple[str, ...]
+    """Only ever scored, by winners that were fitted on all of `domains`."""
+
+    def fingerprint(self) -> str:
+        """Of the study's own data: fits depend on no other."""
+        return self._fingerprint(self.domains)
+
+    def extra_fingerprint(self) -> str:
+        """Of the other data set; empty without one."""
+        return self._fingerprint(self.extra_targets) if self.extra_targets else ""
+
+    def _fingerprint(self, names: Sequence[str]) -> str:
+        return fingerprint([s for name in names for s in self.dataset.domains[name].samples])
+
+
+def open_data(study: Study, place: str, cache: CachePlan | None = None) -> StudyData:
+    """Open it by listing alone; `place` is where the study's own data is.
+
+    `DataError` for a domain that is not there, or whose name both data sets have.
+    """
+    own = open_dataset(local_copy(place, cache), layout=study.layout)
+    domains = {name: own.domain(name) for name in sorted(study.domains or own.domains)}
+    extra = {}
+    if study.extra_targets is not None:
+        extra = dict(open_dataset(local_copy(study.extra_targets, cache)).domains)
+    if both := sorted(domains.keys() & extra.keys()):
+        raise DataError(
+            f"{place} and {study.extra_targets} both have a domain `{both[0]}`, but records are told apart by"
+            " that name: rename its folder in one of them."
+        )
+    return StudyData(
+        dataset=dataclasses.replace(own, domains=domains | extra),
+        domains=tuple(domains),
+        extra_targets=tuple(extra),
+    )

@@ -1,0 +1,240 @@
+"""A study's settings: what decides its figures, from options and a YAML file, kept in the run folder."""
+
+import dataclasses
+import re
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dgad.errors import RecordError, SettingsError
+from dgad.evaluation.scoring import parse_num_references
+from dgad.files import write_atomic
+from dgad.methods import parse_method
+from dgad.settings import FeatureSettings, coerce, require, to_dict
+from dgad.yaml_file import check_keys, load_yaml
+from tune.search.samplers import Pruning, SamplerName
+from tune.spaces import SpaceKind, SpaceSettings
+from tune.spaces.checks import check_spaces
+from tune.spaces.narrowing import Narrowing, to_plain
+from tune.spaces.reading import read_spaces
+from tune.study.objectives import Constraint, ObjectiveName, check_objectives, parse_constraint
+from tune.study.protocols import PROTOCOLS, Protocol
+
+FORMAT_VERSION = 1
+FILE_NAME = "study.yaml"
+DEMO_NAME = "demo"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Study:
+    """One search. Where it runs (device, workers) is not part of it, so that it can go on elsewhere."""
+
+    name: str
+    data: str | None = None
+    """A folder or URI; None synthesises the demo's domains into the run folder."""
+    layout: str | None = None
+    """A data layout by name; None finds it."""
+    domains: tuple[str, ...] = ()
+    """Domains of the data that take part; empty is all."""
+    extra_targets: str | None = None
+    """A folder or URI of another data set: nothing is trained on it or chosen by it; winners of a search over
+    all of the study's domains are scored on its domains too."""
+    methods: tuple[str, ...] = ("comparer",)
+    """`name` is searched; `name:preset` is fixed and only evaluated."""
+    folds: tuple[str, ...] = ()
+    """Target domains; empty is all."""
+    protocol: tuple[Protocol, ...] = ("nested",)
+    """How settings are chosen, each way in cells of its own; the first is the study's, the others stand
+    beside it for comparison."""
+    trials: int = 8
+    """Configurations per cell."""
+    sampler: SamplerName = "tpe"
+    """What proposes configurations after the opening design."""
+    early_stopping: Pruning = "median"
+    """The rule by which a cell gives a poor configuration up before its last inner fold."""
+    objectives: tuple[ObjectiveName, ...] = ("image_auroc",)
+    """What a configuration is judged by, each a mean over inner folds. With several the search looks for
+    the Pareto front, and of what lies on it the best in the first is the winner."""
+    constraints: tuple[str, ...] = ()
+    """Bounds like `ms_per_image <= 20` that a winner must keep to."""
+    seeds: int = 1
+    """Fits of each winner, from `seed` upwards; the search itself uses `seed`."""
+    seed: int = 0
+    num_references: str = "10"
+    """A count, `P%` of the target's train normals, or `all`."""
+    reference_counts: tuple[str, ...] = ()
+    """Further numbers of references (as `num_references`) that winners are scored with: a report's curves."""
+    backbone: str = "resnet18"
+    weights: str = "builtin"
+    image_size_px: int = 128
+    space: SpaceKind = "full"
+    """`demo` is a smaller space of quick configurations."""
+    spaces: Mapping[str, Narrowing] = dataclasses.field(default_factory=dict)
+    """What the study narrows, fixes or adds in the space of a method that it searches."""
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        rule = "1 to 64 of a-z, 0-9, _ and -, and begin with a letter or digit"
+        require(_NAME.fullmatch(self.name) is not None, "name", rule, self.name)
+        require(bool(self.methods), "methods", "at least one method", list(self.methods))
+        for label in self.methods:
+            parse_method(label)
+        for method, narrowing in self.spaces.items():
+            if method not in self.methods:
+                place = f"{narrowing.place}: " if narrowing.place else ""
+                raise SettingsError(
+                    f"{place}`spaces.{method}` narrows a method that the study does not search"
+                    f" (`methods` are {', '.join(self.methods)}): add `{method}` to them, or leave it out."
+                )
+        require(bool(self.protocol), "protocol", "one of " + ", ".join(PROTOCOLS), list(self.protocol))
+        check_objectives(self.objectives)
+        for bound in self.constraints:
+            parse_constraint(bound)
+        if len(self.objectives) > 1:
+            rule = "none with several objectives, since no sampler can prune there"
+            require(self.early_stopping == "none", "early_stopping", rule, self.early_stopping)
+        for name, kind in _HINTS.items():
+            if typing.get_origin(kind) is not tuple:
+                continue
+            values = getattr(self, name)
+            require(len(set(values)) == len(values), name, "without repetition", list(values))
+        for name in ("trials", "seeds"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        require(self.seed >= 0, "seed", "at least 0", self.seed)
+        for count in (self.num_references, *self.reference_counts):
+            parse_num_references(count)
+        require(
+            1 <= self.format_version <= FORMAT_VERSION,
+            "format_version",
+            f"at most {FORMAT_VERSION} (update dgad to read a newer study)",
+            self.format_version,
+        )
+        assert self.features  # checks backbone, weights and image size
+
+    @property
+    def features(self) -> FeatureSettings:
+        """What every method of the study shares."""
+        return FeatureSettings(backbone=self.backbone, weights=self.weights, image_size_px=self.image_size_px)
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What is read of every inner fold: the objectives, then what else is bounded."""
+        return tuple(dict.fromkeys((*self.objectives, *(b.name for b in self.bounds))))
+
+    @property
+    def bounds(self) -> tuple[Constraint, ...]:
+        """The constraints, parsed."""
+        return tuple(map(parse_constraint, self.constraints))
+
+    @property
+    def space_settings(self) -> SpaceSettings:
+        """What the study decides of the spaces of its methods."""
+        return SpaceSettings(kind=self.space, features=self.features, narrowings=self.spaces)
+
+    @property
+    def fit_seeds(self) -> tuple[int, ...]:
+        """The seeds winners are fitted with; the first is the search's."""
+        return tuple(range(self.seed, self.seed + self.seeds))
+
+
+DEMO_DEFAULTS: Mapping[str, Any] = {
+    "methods": ("comparer", "comparer:paper"),
+    "space": "demo",
+    "trials": 3,
+    "image_size_px": 96,
+}
+"""What a study without data does differently, unless told."""
+
+_HINTS = typing.get_type_hints(Study)
+
+
+def read_study_file(path: Path) -> dict[str, Any]:
+    """The settings in a YAML study file; `SettingsError` names file and line."""
+    loaded, lines = load_yaml(path)
+    check_keys(loaded, _HINTS, lines, str(path))
+    if "spaces" in loaded:
+        loaded["spaces"] = read_spaces(loaded["spaces"], lines, str(path))
+    return {k: _checked(k, v, f"{path}, line {lines[(k,)]}") for k, v in loaded.items()}
+
+
+def study_from(values: Mapping[str, Any]) -> Study:
+    """A study from given settings and the defaults; without `data` those of the demo."""
+    demo = {} if values.get("data") else DEMO_DEFAULTS
+    checked = {k: _checked(k, v, "") for k, v in values.items() if v is not None}
+    several = {"early_stopping": "none"} if len(checked.get("objectives", ())) > 1 else {}
+    study = Study(**{"name": default_name(values), **demo, **several, **checked})
+    check_spaces(study.space_settings)
+    return study
+
+
+def default_name(values: Mapping[str, Any]) -> str:
+    """The name of a study that was given none: its data folder's, or `demo`."""
+    if values.get("name"):
+        return str(values["name"])
+    if not values.get("data"):
+        return DEMO_NAME
+    last = str(values["data"]).rstrip("/").rsplit("/", 1)[-1].lower()
+    return re.sub(r"[^a-z0-9_-]+", "-", last).strip("-_")[:64] or "study"
+
+
+def write_study(folder: Path, study: Study) -> None:
+    """Write `study.yaml` into the run folder; it can be given to `--study` again."""
+    values = {k: v for k, v in to_dict(study).items() if v is not None and k != "spaces"}
+    if study.spaces:
+        values["spaces"] = to_plain(study.spaces)
+    write_atomic(folder / FILE_NAME, yaml.safe_dump(values, sort_keys=False).encode())
+
+
+def read_study(folder: Path) -> Study | None:
+    """The study of a run folder, or None where there is none."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        return None
+    values = read_study_file(path)
+    if "name" not in values:
+        raise RecordError(f"{path} is damaged: it lacks the study's `name`.")
+    return Study(**values)
+
+
+def check_same(stored: Study, given: Mapping[str, Any], folder: Path) -> None:
+    """Raise `SettingsError` where what was given differs from the study that is resumed."""
+    checked = {k: _checked(k, v, "") for k, v in given.items() if v is not None}
+    dataclasses.replace(stored, **checked)  # a mistake is told as one, not as another study
+    differences = [
+        f"`{key}` is {_shown(kept)} there and {_shown(value)} here"
+        for key, value in checked.items()
+        if (kept := getattr(stored, key)) != value
+    ]
+    if differences:
+        raise SettingsError(
+            f"The study `{stored.name}` in {folder} was started with other settings"
+            f" ({'; '.join(differences)}): leave them out to resume it, or choose another --name."
+        )
+
+
+def _checked(key: str, value: Any, place: str) -> Any:
+    """One setting in its type."""
+    try:
+        if key == "num_references" and isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if typing.get_origin(_HINTS[key]) is tuple and isinstance(value, str):
+            value = (value,)  # a list of one may be written without brackets
+        if key == "reference_counts" and isinstance(value, list | tuple):
+            value = [str(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in value]
+        if key in ("data", "extra_targets") and isinstance(value, str) and "://" not in value:
+            value = str(Path(value).expanduser().absolute())
+        if key == "spaces":
+            return read_spaces(value)
+        return coerce(value, _HINTS[key], key)
+    except SettingsError as error:
+        raise SettingsError(f"{place}: {error}" if place else str(error)) from None
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return yaml.safe_dump(to_plain(value), default_flow_style=True, width=10_000).strip()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
