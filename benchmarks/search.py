@@ -34,7 +34,7 @@ from tune.caches.features import CachePlan
 from tune.fits.executor import Workbench
 from tune.fits.run import Run, code_version
 from tune.fits.store import FitStore
-from tune.launch.preflight import checked_matrix
+from tune.launcher.preflight import checked_matrix
 from tune.monitoring.progress import PlainProgress
 from tune.monitoring.trackers import Trackers
 from tune.results.audit import audit

@@ -18,7 +18,7 @@ from tune.remote.target import ClusterPlace, place_of
 from tune.run_folder.location import DEFAULT, Runs
 
 if TYPE_CHECKING:
-    from tune.launch.request import Request
+    from tune.launcher.request import Request
 
 EXAMPLE = """\b
 Examples:
@@ -146,7 +146,7 @@ def launch_command(
     Everything is kept in RUNS/NAME; stopped or killed, the same command goes on where it was.
     """
     from tune.caches.features import plan_cache  # torch takes seconds to import, and --help needs none of it
-    from tune.launch.request import Request
+    from tune.launcher.request import Request
     from tune.monitoring.trackers import Trackers
     from tune.results.summarise import command_line
     from tune.search.workers import Demand
@@ -178,12 +178,12 @@ def launch_command(
     # With --json the object alone is on standard output. Named now, since others lose it while Ray runs.
     console = Console(stderr=True) if as_json else Console(file=sys.stdout)
     if dry_run:
-        from tune.launch.dry_run import plan, print_dry_run
+        from tune.launcher.dry_run import plan, print_dry_run
 
         if place is None or place.file is None:
             print_dry_run(plan(request), console, as_json=as_json)
             return
-        from tune.launch.cluster_estimate import plan_cluster
+        from tune.launcher.cluster_estimate import plan_cluster
 
         # Measured here, whatever a trial asks of a node there.
         found = plan(dataclasses.replace(request, demand=Demand()))
@@ -208,8 +208,8 @@ def launch_command(
 
 def _launch_here(context: click.Context, request: "Request", console: Console, *, as_json: bool) -> None:
     from tune.commands.results import print_results, results_json
-    from tune.launch import driver as launch
-    from tune.launch.request import resolve_study
+    from tune.launcher import driver as launch
+    from tune.launcher.request import resolve_study
 
     signal.signal(signal.SIGTERM, _interrupt)
     # In the background of a script it may have been ignored, and `dgad-tune stop` sends it.

@@ -8,7 +8,7 @@ from rich.console import Console
 from cluster.checks.cluster_file import Finding, TrialDemand, check_cluster
 from cluster.file.config_file import read_cluster_file
 from dgad.errors import ClusterError, SettingsError
-from tune.launch.request import Request
+from tune.launcher.request import Request
 from tune.remote.session import Remote, ask, check_shared, reached, submit
 from tune.remote.target import ClusterPlace
 from tune.remote.watch import down

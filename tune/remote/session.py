@@ -22,7 +22,7 @@ from cluster.tokens import read_token
 from dgad.errors import SettingsError
 from dgad.storage import without_credentials
 from tune.caches.features import GIB
-from tune.launch.request import Request
+from tune.launcher.request import Request
 from tune.remote.target import ClusterPlace
 from tune.spaces.narrowing import to_plain
 from tune.study.settings import FILE_NAME, study_from

@@ -10,7 +10,7 @@ from dgad.domains import open_dataset
 from dgad.domains.demo import synthesize
 from dgad.errors import DataError
 from tests.tune.conftest import DOMAINS
-from tune.launch.preflight import checked_matrix
+from tune.launcher.preflight import checked_matrix
 from tune.study.cells import DEPLOY
 from tune.study.data import open_data
 from tune.study.settings import Study

@@ -10,7 +10,7 @@ from dgad.domains.base import EncodedImage
 from dgad.report.paper import BTAD, PRINTED, TEXTURES, Counts
 from dgad.settings import to_dict
 from tests.conftest import Run
-from tune.launch.request import Request
+from tune.launcher.request import Request
 from tune.run_folder.location import Runs
 from tune.study import paper as paper_study
 from tune.study.paper import FILE, check_paper_data, is_paper

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from dgad.errors import SettingsError
-from tune.launch.cluster_estimate import cluster_lines, plan_cluster
-from tune.launch.estimate import START_S
+from tune.launcher.cluster_estimate import cluster_lines, plan_cluster
+from tune.launcher.estimate import START_S
 from tune.search.workers import Demand
 
 FILE = """

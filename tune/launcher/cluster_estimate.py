@@ -9,7 +9,7 @@ from cluster.file.config_file import read_cluster_file
 from cluster.file.node_types import NodeType
 from dgad.errors import SettingsError
 from dgad.settings import did_you_mean
-from tune.launch.estimate import START_S
+from tune.launcher.estimate import START_S
 from tune.search.workers import WORKER_BYTES, Demand, plan_workers
 
 

@@ -9,7 +9,7 @@ import pytest
 from dgad.domains import Dataset, Domain, open_dataset
 from dgad.errors import DataError, SettingsError, UserError, WeightsError
 from dgad.features.builtin import Builtin
-from tune.launch.preflight import checked_matrix
+from tune.launcher.preflight import checked_matrix
 from tune.study.cells import DEPLOY, shown_beside
 from tune.study.settings import Study
 

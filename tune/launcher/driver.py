@@ -21,10 +21,10 @@ from tune.caches.data import local_copy
 from tune.fits.coordinator import keeper, ledger_of
 from tune.fits.executor import Workbench
 from tune.fits.run import Run, code_version
-from tune.launch.node_check import probe_nodes
-from tune.launch.preflight import checked_matrix
-from tune.launch.ray_runtime import RayPlace, ray_place
-from tune.launch.request import Request, resolve_study
+from tune.launcher.node_check import probe_nodes
+from tune.launcher.preflight import checked_matrix
+from tune.launcher.ray_runtime import RayPlace, ray_place
+from tune.launcher.request import Request, resolve_study
 from tune.monitoring.launch_log import LogProgress
 from tune.monitoring.progress import LiveProgress, PlainProgress, Progress
 from tune.monitoring.tee import Tee

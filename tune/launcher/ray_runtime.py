@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cluster.connect import ClusterRay, connected_ray
 from cluster.embedded import LocalRay, Machine, embedded_ray, machine
 from dgad.device import resolve_device
-from tune.launch.request import Request
+from tune.launcher.request import Request
 from tune.search.workers import Workers, plan_cluster_workers, plan_workers
 
 

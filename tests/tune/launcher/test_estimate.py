@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tune.launch.estimate import Cost, FitCount, count_fits, estimate_s
+from tune.launcher.estimate import Cost, FitCount, count_fits, estimate_s
 from tune.search.workers import Workers
 from tune.spaces.initial_design import opening_design
 from tune.study.cells import cells_of

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from cluster.embedded import Machine, machine
 from dgad.device import resolve_device
-from tune.launch.cluster_estimate import ClusterPlan, cluster_lines
-from tune.launch.estimate import START_S, Cost, FitCount, count_fits, estimate_s, measure
-from tune.launch.preflight import checked_matrix
-from tune.launch.request import Request, resolve_study
+from tune.launcher.cluster_estimate import ClusterPlan, cluster_lines
+from tune.launcher.estimate import START_S, Cost, FitCount, count_fits, estimate_s, measure
+from tune.launcher.preflight import checked_matrix
+from tune.launcher.request import Request, resolve_study
 from tune.monitoring.trackers import check_installed
 from tune.run_folder.folder import data_of
 from tune.search.workers import Workers, plan_workers
