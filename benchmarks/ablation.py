@@ -21,7 +21,7 @@ from dgad.evaluation.scoring import TargetDomain, load_target
 from dgad.features.builtin import read_builtin
 from dgad.features.cache import FeatureCache
 from dgad.methods.base import Context
-from dgad.records.record import FitKey, Record, canonical_json
+from dgad.records import FitKey, Record, canonical_json
 from dgad.settings import to_dict
 from dgad.training.episodes import SourceDomain, source_from
 

@@ -26,7 +26,8 @@ from dgad.features.cache import FeatureCache
 from dgad.folds import leave_one_out
 from dgad.methods import METHODS
 from dgad.methods.patch_knn import PatchKnnSettings
-from dgad.records.record import FitKey, Record, current_versions
+from dgad.provenance import current_versions
+from dgad.records import FitKey, Record
 from dgad.report.tables import difference, leaderboard
 from dgad.settings import to_dict
 

@@ -22,7 +22,7 @@ from dgad.domains import open_dataset
 from dgad.errors import UserError
 from dgad.evaluation.scoring import parse_num_references
 from dgad.methods import METHODS
-from dgad.records.record import Record
+from dgad.records import Record
 from dgad.report.tables import leaderboard
 
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from dgad.evaluation.frechet import domain_distances
 from dgad.evaluation.metrics import compute_metrics
-from dgad.records.record import FitKey, Record, RecordStore, current_versions
+from dgad.provenance import current_versions
+from dgad.records import FitKey, Record, RecordStore
 from dgad.report.page import FILES_FOLDER, write_report
 from dgad.report.summary import CellSummary, StudySummary, TrialSummary, write_summary
 

@@ -29,7 +29,7 @@ from rich.console import Console
 from cluster.embedded import embedded_ray, machine
 from dgad.domains import open_dataset
 from dgad.domains.demo import synthesize
-from dgad.records.record import FitKey, Record
+from dgad.records import FitKey, Record
 from tune.caches.features import CachePlan
 from tune.fits.executor import Workbench
 from tune.fits.run import Run, code_version

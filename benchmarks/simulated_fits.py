@@ -11,7 +11,7 @@ import torch
 
 from dgad.evaluation.metrics import Metrics
 from dgad.methods import METHODS
-from dgad.records.record import FitKey, Record, RecordStore
+from dgad.records import FitKey, Record, RecordStore
 from dgad.seeds import seed_for
 from dgad.settings import from_dict
 from dgad.storage import Storage

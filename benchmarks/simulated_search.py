@@ -15,7 +15,7 @@ from rich.console import Console
 from simulated_fits import SCORING_S, Luck, NotThereError, SimulatedWorkbench, seconds_of
 from simulation import Clock, Meter
 
-from dgad.records.record import FitKey, Record
+from dgad.records import FitKey, Record
 from tune.fits.coordinator import ASK_S, RENEW_S, Keeper
 from tune.fits.run import Run
 from tune.monitoring.launch_log import LaunchLog, LogProgress

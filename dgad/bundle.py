@@ -20,7 +20,7 @@ from dgad.features.cache import FeatureCache
 from dgad.files import replace_folder_atomic
 from dgad.methods import METHODS
 from dgad.methods.base import Context, Method
-from dgad.records.record import current_versions, utc_now
+from dgad.provenance import current_versions, utc_now
 from dgad.settings import FeatureSettings, from_dict, to_dict
 
 FORMAT_VERSION = 1

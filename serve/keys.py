@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from filelock import FileLock
 
 from dgad.errors import ConflictError, MissingError, SettingsError, StoreError
-from dgad.records.record import utc_now
+from dgad.provenance import utc_now
 from dgad.storage import Storage
 
 Scope = Literal["read", "write"]

@@ -21,7 +21,7 @@ from dgad.pretraining.evaluation import FeatureQuality, feature_quality, held_ou
 from dgad.pretraining.settings import PretrainSettings
 from dgad.pretraining.stream import episodes
 from dgad.pretraining.trainer import Trainer
-from dgad.records.record import current_versions
+from dgad.provenance import current_versions
 from dgad.settings import to_dict
 
 CHECKPOINT = "checkpoint.safetensors"

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dgad.records.record import Record
+from dgad.records import Record
 from dgad.report.summary import StudySummary
 from dgad.report.tables import Difference, best_row, difference, leaderboard
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from scipy import stats
 
 from dgad.evaluation.metrics import f1_threshold
-from dgad.records.record import Record
+from dgad.records import Record
 from dgad.report.kinds import KindRow, kind_rows
 from dgad.report.paper import printed, why_not
 from dgad.report.reference_curves import ReferencePoint, reference_curves

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dgad.evaluation.metrics import f1_threshold, image_auroc
-from dgad.records.record import Record
+from dgad.records import Record
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from dgad.records.record import Record
+from dgad.records import Record
 from dgad.report import plots
 from dgad.report.content import Content
 from dgad.report.exports import ReportTable

@@ -13,7 +13,8 @@ from markupsafe import Markup
 from PIL import Image
 
 from dgad.files import replace_folder_atomic, write_atomic
-from dgad.records.record import Record, RecordStore, utc_now
+from dgad.provenance import utc_now
+from dgad.records import Record, RecordStore
 from dgad.report.content import Content, content
 from dgad.report.examples import read_examples
 from dgad.report.exports import write_tables

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from dgad.records.record import Record
+from dgad.records import Record
 
 
 class Counts(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from dgad.records.record import Record
+from dgad.records import Record
 from dgad.report.summary import StudySummary
 
 METRICS = ("image_auroc", "pixel_auroc")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dgad.records.record import Record
+from dgad.records import Record
 
 Floats = NDArray[np.float64]
 _GRID = np.linspace(0.0, 1.0, 201)

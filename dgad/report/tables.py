@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgad.evaluation.metrics import bootstrap_aurocs, interval
-from dgad.records.record import Record, RecordStore
+from dgad.records import Record, RecordStore
 from dgad.report.summary import CellSummary, StudySummary
 from dgad.seeds import seed_for
 

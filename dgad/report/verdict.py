@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dgad.records.record import Record
+from dgad.records import Record
 from dgad.report.tables import (
     FEWEST_DOMAINS_FOR_A_TEST,
     Difference,

@@ -10,7 +10,7 @@ from ablation import read_results
 
 from dgad.errors import DataError, RecordError, SettingsError
 from dgad.evaluation.metrics import paired_bootstrap_difference
-from dgad.records.record import Record
+from dgad.records import Record
 from dgad.seeds import seed_for
 
 ROWS = "patch_knn:4,patch_knn:4+8+16,comparer:untrained,comparer:builtin,trivial"

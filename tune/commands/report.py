@@ -63,7 +63,7 @@ Example:
 @json_option
 def compare_command(*, first: str, second: str, runs: str | None, as_json: bool) -> None:
     """Hold the studies FIRST and SECOND side by side: differences over the same images, with intervals."""
-    from dgad.records.record import RecordStore  # slow, and --help needs none of it
+    from dgad.records import RecordStore  # slow, and --help needs none of it
     from dgad.report.compare import compare
     from dgad.report.tables import outer_records, read_named_records
     from tune.results.live_summary import summary_now

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dgad.records.record import RecordStore
+from dgad.records import RecordStore
 from dgad.report.page import FILE_NAME as REPORT_FILE
 from dgad.report.summary import StudySummary
 from dgad.report.tables import (

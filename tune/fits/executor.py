@@ -21,7 +21,8 @@ from dgad.evaluation.scoring import (
 from dgad.features.cache import FeatureCache
 from dgad.methods import METHODS
 from dgad.methods.base import Context, Method
-from dgad.records.record import FitKey, Record, RecordStore, record_id_for, utc_now
+from dgad.provenance import utc_now
+from dgad.records import FitKey, Record, RecordStore, record_id_for
 from dgad.settings import from_dict
 from dgad.storage import Storage
 from dgad.training.episodes import SourceDomain, load_source

@@ -9,7 +9,8 @@ from typing import Any
 import dgad
 from dgad.features.builtin import INFO_FILE
 from dgad.methods import METHODS
-from dgad.records.record import FitKey, current_versions
+from dgad.provenance import current_versions
+from dgad.records import FitKey
 from dgad.settings import from_dict, to_dict
 from dgad.storage import Storage
 from tune.caches.features import CachePlan

@@ -18,7 +18,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from dgad.errors import DgadError, RecordError, TrainingError
-from dgad.records.record import FitKey, utc_now
+from dgad.provenance import utc_now
+from dgad.records import FitKey
 from dgad.storage import Storage
 from tune.fits.leases import FileLeases, Leases
 

@@ -12,7 +12,7 @@ from cluster.connect import ClusterRay
 from cluster.embedded import LocalRay
 from dgad.domains.checks import check_dataset
 from dgad.errors import DataError
-from dgad.records.record import utc_now
+from dgad.provenance import utc_now
 from dgad.report.page import FILE_NAME as REPORT_FILE
 from dgad.report.page import write_report
 from dgad.report.summary import FILE_NAME as SUMMARY_FILE

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dgad.records.record import utc_now
+from dgad.provenance import utc_now
 from tune.monitoring.progress import Board, FitEnd, TrialEnd, trial_line
 
 LOG_FILE = "launch.log"

@@ -14,7 +14,7 @@ from typing import Any
 import optuna
 
 from dgad.errors import RecordError
-from dgad.records.record import Record, RecordStore
+from dgad.records import Record, RecordStore
 from tune.fits.store import FitStore
 from tune.quiet import quiet_optuna
 from tune.run_folder.folder import read_info

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dgad.errors import RecordError
-from dgad.records.record import Record, RecordStore, current_versions
+from dgad.provenance import current_versions
+from dgad.records import Record, RecordStore
 from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import CellSummary, StudySummary, read_summary
 from dgad.settings import to_dict

@@ -10,7 +10,8 @@ from dgad.bundle import read_bundle, write_bundle
 from dgad.errors import UserError
 from dgad.evaluation.frechet import DomainDistances
 from dgad.model_card import model_card
-from dgad.records.record import Record, current_versions
+from dgad.provenance import current_versions
+from dgad.records import Record
 from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import (
     BundleSummary,

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from dgad.domains.demo import synthesize
 from dgad.errors import DataError, RecordError, SettingsError
 from dgad.files import check_can_write, replace_folder_atomic, write_atomic
-from dgad.records.record import utc_now
+from dgad.provenance import utc_now
 from dgad.settings import from_dict, to_dict
 from tune.study.settings import FILE_NAME, Study
 

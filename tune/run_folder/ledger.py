@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dgad.errors import RecordError
-from dgad.records.record import utc_now
+from dgad.provenance import utc_now
 from dgad.storage import Storage
 from tune.study.protocols import protocol_of
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from dgad.errors import RecordError, SettingsError
 from dgad.files import write_atomic
-from dgad.records.record import utc_now
+from dgad.provenance import utc_now
 from dgad.settings import from_dict, to_dict
 from tune.monitoring.launch_log import LaunchLog
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import yaml
 
 from dgad.errors import RecordError, SettingsError
-from dgad.records.record import RecordStore
+from dgad.records import RecordStore
 from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import CellSummary, read_summary
 from dgad.report.tables import DEPLOY

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import ray
 
 from dgad.errors import TrainingError
-from dgad.records.record import FitKey
+from dgad.records import FitKey
 from dgad.report.examples import write_examples
 from dgad.report.summary import labelled
 from tune.fits.coordinator import ledger_of

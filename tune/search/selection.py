@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 
 from dgad.errors import DgadError
-from dgad.records.record import Record
+from dgad.records import Record
 from dgad.report.summary import TrialSummary
 from tune.run_folder.ledger import Ledger
 from tune.study.cells import Cell

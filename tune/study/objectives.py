@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from dgad.errors import SettingsError
-from dgad.records.record import Record
+from dgad.records import Record
 from dgad.settings import did_you_mean
 
 ObjectiveName = Literal["image_auroc", "pixel_auroc", "aupro", "ms_per_image"]

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,7 @@ import pytest
 
 from dgad.errors import RecordError, UserError
 from dgad.evaluation.metrics import Metrics
-from dgad.records.record import SCHEMA, FitKey, Record, RecordStore, record_id_for
+from dgad.records import FitKey, Record, RecordStore, record_id_for, table_schema
 
 
 def make_fit(**changes):
@@ -128,7 +127,7 @@ def test_the_table_is_one_arrow_table(tmp_path):
     for seed in range(3):
         store.write(make_record(fit=make_fit(seed=seed)))
     table = store.table()
-    assert table.schema.equals(SCHEMA)
+    assert table.schema.equals(table_schema())
     assert sorted(table["seed"].to_pylist()) == [0, 1, 2]
     assert set(table["record_id"].to_pylist()) == set(store.ids())
 
@@ -205,17 +204,12 @@ def test_a_newer_format_is_refused(tmp_path):
         RecordStore(tmp_path).read("0" * 32)
 
 
-def test_a_record_of_format_version_1_is_read_under_its_name(tmp_path):
-    store = RecordStore(Path(__file__).parent / "version_1")
-    (record_id,) = store.ids()
-    record = store.read(record_id)
-    assert record.record_id == record_id
-    today = make_record(created_at=record.created_at, versions=record.versions, format_version=1)
-    assert record == today
-    assert (record.fit.split, record.log, record.notes) == ("all", None, ())
-    table = store.table()
-    assert table.schema.equals(SCHEMA)
-    assert table.column("split").to_pylist() == ["all"]
+def test_a_record_of_format_version_1_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / f"{'0' * 32}.parquet"
+    older = pa.table({"record_id": ["0" * 32]}).replace_schema_metadata({"dgad_format_version": "1"})
+    pq.write_table(older, path)
+    with pytest.raises(UserError, match="made by a development version of dgad: delete it, and run"):
+        RecordStore(tmp_path).read("0" * 32)
 
 
 def test_other_files_are_not_records(tmp_path):
@@ -236,7 +230,7 @@ def test_wrong_roles_and_ragged_samples_are_refused():
 WRITE_FOREVER = """
 import sys
 from tests.dgad.records.test_record import make_fit, make_record
-from dgad.records.record import RecordStore
+from dgad.records import RecordStore
 store = RecordStore(sys.argv[1])
 seed = int(sys.argv[2])
 while True:

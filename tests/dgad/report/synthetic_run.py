@@ -4,7 +4,7 @@ import numpy as np
 
 from dgad.evaluation.heatmaps import strip_png
 from dgad.evaluation.metrics import compute_metrics
-from dgad.records.record import FitKey, Record, RecordStore
+from dgad.records import FitKey, Record, RecordStore
 from dgad.report.summary import BundleSummary, CellSummary, StudySummary, TrialSummary, write_summary
 
 DOMAINS = ("grid", "leather", "tile", "woven")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dgad.evaluation.metrics import Metrics, paired_bootstrap_difference
-from dgad.records.record import RecordStore
+from dgad.records import RecordStore
 from dgad.report.tables import (
     best_row,
     difference,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dgad.errors import ConflictError, MissingError
-from dgad.records.record import utc_now
+from dgad.provenance import utc_now
 from dgad.references.domain import Change, DomainSettings, Enrolment, Reference, Upload, Version
 from serve.engine.backend import Outcome, Query, Recent, Region, Threshold
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dgad.errors import TrainingError
-from dgad.records.record import FitKey
+from dgad.records import FitKey
 from tune.fits.store import WEIGHTS, FitStore
 
 KEY = FitKey(

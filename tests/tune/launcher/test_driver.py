@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from cluster.embedded import LocalRay
 from dgad.bundle import read_bundle
 from dgad.errors import DataError
-from dgad.records.record import RecordStore
+from dgad.records import RecordStore
 from dgad.report.summary import read_summary
 from tests.tune.conftest import DOMAINS
 from tests.tune.launches import arguments_of, invoke, stamps

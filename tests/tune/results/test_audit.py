@@ -11,7 +11,7 @@ import pytest
 
 from dgad.errors import RecordError
 from dgad.methods import METHODS
-from dgad.records.record import Record, RecordStore
+from dgad.records import Record, RecordStore
 from dgad.settings import to_dict
 from tests.conftest import Run as RunCommand
 from tests.tune.conftest import DOMAINS

@@ -8,7 +8,8 @@ import optuna
 import pytest
 
 from dgad.errors import RecordError
-from dgad.records.record import Record, RecordStore, utc_now
+from dgad.provenance import utc_now
+from dgad.records import Record, RecordStore
 from dgad.report.content import content
 from dgad.report.tables import outer_records
 from tests.conftest import Run

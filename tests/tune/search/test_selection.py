@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dgad.evaluation.metrics import Metrics
-from dgad.records.record import FitKey, Record
+from dgad.records import FitKey, Record
 from dgad.report.summary import TrialSummary
 from tune.run_folder.ledger import Ledger
 from tune.search.selection import (
