@@ -8,34 +8,26 @@ whoever finds none, or a damaged one, makes it from the photographs. No such fil
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
 import safetensors
-import torch
 from safetensors.torch import load as load_bytes
-from safetensors.torch import save as save_bytes
 from torch import Tensor
 
 from dgad.calibration.threshold import Calibration
 from dgad.errors import MissingError, SettingsError, StoreError
 from dgad.methods.base import Enrolled
 from dgad.references.domain import DomainSettings, Reference, check_domain_name
-from dgad.references.enrolled_files import IDS, drop_made_with, drop_oldest, file_name, metadata_of
+from dgad.references.enrolled_encoding import FORMAT_VERSION, decode_enrolled, encode_enrolled
+from dgad.references.enrolled_files import drop_made_with, drop_oldest, file_name, metadata_of
 from dgad.references.log import is_reference_id
 from dgad.references.photographs import Photographs
 from dgad.references.store import ReferenceStore
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 1
-"""Part of every key: a file of another format is one that nobody asks for."""
 NUM_KEPT = 8
 """Files of one domain: two bundles with some versions each to go back to."""
-_SCORES = "calibration.scores"
-_PREFIX = "enrolled."
-_SCALARS = ("scheme", "guarantee", "num_compared", "map_low", "map_high", "map_limit")
 
 
 def enrolled_key(bundle_id: str, references: Sequence[Reference], settings: DomainSettings) -> str:
@@ -68,29 +60,19 @@ class EnrolledStore:
             found = self._open(name)
             if found is None:
                 return None
-            metadata, tensors = found
-            if metadata["sha256"] != _checksum(metadata, tensors):
-                raise ValueError("its checksum differs")
-            values = json.loads(metadata["calibration"])
-            calibration = Calibration(scores=tensors[_SCORES].numpy().astype(np.float64), **values)
-            enrolled = Enrolled(
-                method=metadata["method"],
-                num_references=int(metadata["num_references"]),
-                tensors={n.removeprefix(_PREFIX): t for n, t in tensors.items() if n != _SCORES},
-            )
+            return decode_enrolled(*found)
         except (
             StoreError, safetensors.SafetensorError, SettingsError, OSError, ValueError, KeyError, TypeError
         ) as error:  # fmt: skip
             logger.warning("%s is made again: %s", self._place.path(name), error)
             return None
-        return enrolled, calibration
 
     def save(
         self, domain: str, key: str, enrolled: Enrolled, calibration: Calibration, ids: Sequence[str]
     ) -> None:
         """Keep it, unless one of the photographs it was made with (`ids`) is gone: purged meanwhile."""
         name = _name(domain, key)
-        data = _encode(enrolled, calibration, ids)
+        data = encode_enrolled(enrolled, calibration, ids)
         photographs = Photographs(self._place)
         try:
             self._store.head(domain)
@@ -127,31 +109,3 @@ def _name(domain: str, key: str) -> str:
     if not is_reference_id(key):
         raise MissingError(f"{key[:80]!r} is no key of an enrolled state: it must be 64 hex digits.")
     return file_name(domain, key)
-
-
-def _encode(enrolled: Enrolled, calibration: Calibration, ids: Sequence[str]) -> bytes:
-    tensors = {f"{_PREFIX}{n}": t.detach().cpu().contiguous() for n, t in enrolled.tensors.items()}
-    tensors[_SCORES] = torch.from_numpy(np.array(calibration.scores, dtype=np.float64))
-    values: Mapping[str, Any] = {name: getattr(calibration, name) for name in _SCALARS}
-    metadata = {
-        "format_version": str(FORMAT_VERSION),
-        "method": enrolled.method,
-        "num_references": str(enrolled.num_references),
-        "calibration": json.dumps(values),
-        IDS: json.dumps(sorted(ids)),
-    }
-    metadata["sha256"] = _checksum(metadata, tensors)
-    # Tensors that share memory are written apart.
-    return save_bytes({n: t.clone() for n, t in tensors.items()}, metadata)
-
-
-def _checksum(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the metadata but this entry, and every tensor's name, type, shape and bytes."""
-    total = hashlib.sha256()
-    total.update(json.dumps({k: v for k, v in metadata.items() if k != "sha256"}, sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        total.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        if tensor.numel() > 0:  # torch cannot view an empty one as bytes
-            total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
