@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from ablation import Job, figure, run, tell, weights_identity, weights_name
 
-from dgad.commands.options import read_settings
 from dgad.device import resolve_device
 from dgad.domains import Dataset, open_dataset
 from dgad.errors import SettingsError, UserError
 from dgad.evaluation.experiment import Evaluation, check_evaluation
 from dgad.evaluation.scoring import count_references, parse_num_references
+from dgad.evaluation.settings_file import read_settings
 from dgad.features.cache import FeatureCache
 from dgad.folds import leave_one_out
 from dgad.methods import METHODS

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from dgad.command_line import progress_bars
-from dgad.commands.options import device_option, feature_options, read_settings
+from dgad.commands.options import device_option, feature_options
 from dgad.errors import SettingsError, TrainingError
 
 EXAMPLE = """\b
@@ -71,6 +71,7 @@ def evaluate_command(
     from dgad.domains import open_dataset
     from dgad.evaluation.experiment import Evaluation, Failure, Result, applicable, evaluate
     from dgad.evaluation.scoring import parse_reference_counts
+    from dgad.evaluation.settings_file import read_settings
     from dgad.folds import Fold
     from dgad.methods import METHODS, SHOWN_BESIDE
 

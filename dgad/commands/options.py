@@ -1,26 +1,11 @@
-"""Options that several commands share, and the settings file behind `--settings`."""
+"""Options that several commands share."""
 
-import dataclasses
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from dgad.errors import SettingsError
-from dgad.settings import FeatureSettings, coerce, did_you_mean, from_dict, to_dict
-from dgad.yaml_file import KeyPath, check_keys, load_yaml
-
-_FEATURE_NAMES = tuple(f.name for f in dataclasses.fields(FeatureSettings))
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class SettingsFile:
-    """What `--settings FILE` says: shared features, and methods under labels of their own."""
-
-    features: FeatureSettings
-    variants: Mapping[str, Any]
 
 
 def feature_options(command: F) -> F:
@@ -39,49 +24,3 @@ def device_option(command: F) -> F:
     return click.option("--device", default="auto", show_default=True, help="auto | cpu | cuda | cuda:N")(
         command
     )
-
-
-def read_settings(
-    path: str | None, *, backbone: str | None, weights: str | None, image_size_px: int | None
-) -> SettingsFile:
-    """The settings file, with command-line options over it.
-
-    The file is YAML: `features: {...}` and `methods: {LABEL: {preset: NAME, ...}}`, where LABEL is a
-    method's name or `name:anything`. Raises `SettingsError` naming file and line.
-    """
-    values: Mapping[str, Any] = {}
-    lines: Mapping[KeyPath, int] = {}
-    if path is not None:
-        values, lines = load_yaml(Path(path))
-        check_keys(values, {"features", "methods"}, lines, path)
-    features = dict(coerce(values.get("features") or {}, dict, f"{path}: features"))
-    for key in features:
-        if key not in _FEATURE_NAMES:
-            raise SettingsError(
-                f"{path}, line {lines[('features', str(key))]}: unknown setting `{key}` of features."
-                f"{did_you_mean(str(key), _FEATURE_NAMES)} Allowed: {', '.join(_FEATURE_NAMES)}."
-            )
-    given = {"backbone": backbone, "weights": weights, "image_size_px": image_size_px}
-    features.update({k: v for k, v in given.items() if v is not None})
-    variants = {}
-    for key, own in coerce(values.get("methods") or {}, dict, f"{path}: methods").items():
-        label = str(key)
-        try:
-            variants[label] = settings_for(label, coerce(own or {}, dict, f"methods.{label}"))
-        except SettingsError as error:
-            raise SettingsError(f"{path}, line {lines[('methods', label)]}: {error}") from None
-    return SettingsFile(features=from_dict(FeatureSettings, features, where=""), variants=variants)
-
-
-def settings_for(label: str, own: Mapping[str, Any]) -> Any:
-    """Settings of a label, with `own` values over a preset.
-
-    The preset is the one that `own` names, else the label's own (`comparer:paper`), else the default.
-    """
-    from dgad.methods import METHODS, parse_method  # torch takes seconds to import, and --help needs none
-
-    name, _, suffix = label.partition(":")
-    wanted = own.get("preset", suffix if name in METHODS and suffix in METHODS[name].presets else "")
-    _, _, preset = parse_method(f"{name}:{wanted}")
-    merged = {**to_dict(preset), **{k: v for k, v in own.items() if k != "preset"}}
-    return from_dict(METHODS[name].settings_type, merged, where=f"methods.{label}")
