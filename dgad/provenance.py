@@ -1,9 +1,28 @@
-"""When something was made, and with what: the two facts that records, bundles, fits and ledgers carry."""
+"""When something was made, with which versions and by which code: what stored results say of themselves."""
 
 import datetime
 import functools
+import hashlib
 import importlib.metadata
 import platform
+from pathlib import Path
+
+_NOT_DECIDING = (
+    "__init__.py",
+    "api",
+    "bundle.py",
+    "cli.py",
+    "command_line.py",
+    "commands",
+    "model_card.py",
+    "pretraining",
+    "provenance.py",
+    "records",
+    "references",
+    "report",
+    "user_dirs.py",
+)
+"""The parts of `dgad` whose code decides no fit and no score; what is new decides until it is named here."""
 
 
 def utc_now() -> str:
@@ -20,3 +39,18 @@ def current_versions() -> dict[str, str]:
 def _look_up_versions() -> tuple[tuple[str, str], ...]:
     installed = ((name, importlib.metadata.version(name)) for name in ("dgad", "torch", "timm"))
     return ("python", platform.python_version()), *installed
+
+
+def digest_deciding_code() -> str:
+    """Give 64 hex digits of SHA-256 over the code of `dgad` that decides fits, scores and calibrations."""
+    return _digest_of(Path(__file__).parent)
+
+
+@functools.cache  # some 150 files, and a service asks for every request
+def _digest_of(package: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        relative = file.relative_to(package)
+        if relative.parts[0] not in _NOT_DECIDING:
+            digest.update(str(relative).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()

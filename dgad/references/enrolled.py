@@ -17,6 +17,7 @@ from torch import Tensor
 from dgad.calibration.threshold import Calibration
 from dgad.errors import MissingError, SettingsError, StoreError
 from dgad.methods.base import Enrolled
+from dgad.provenance import digest_deciding_code
 from dgad.references.domain import DomainSettings, Reference, check_domain_name
 from dgad.references.enrolled_encoding import FORMAT_VERSION, decode_enrolled, encode_enrolled
 from dgad.references.enrolled_files import drop_made_with, drop_oldest, file_name, metadata_of
@@ -31,10 +32,15 @@ NUM_KEPT = 8
 
 
 def enrolled_key(bundle_id: str, references: Sequence[Reference], settings: DomainSettings) -> str:
-    """64 hex digits that decide the content: the bundle, the photographs whatever their order, and those
-    settings of the domain that matter."""
+    """Give the 64 hex digits of what decides a state: bundle, photographs, settings of the domain, and code.
+
+    The order of the photographs does not matter, nor does a setting that only decides how scores are read.
+    The code is all that decides scores: a calibration is exact only for queries that are scored as its
+    references were. So after an update of dgad every state is made anew, once, from the photographs.
+    """
     decides = {
         "format_version": FORMAT_VERSION,
+        "code": digest_deciding_code(),
         "bundle_id": bundle_id,
         "references": sorted(r.id for r in references),
         "calibration": settings.calibration,

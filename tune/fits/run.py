@@ -9,26 +9,13 @@ from typing import Any
 import dgad
 from dgad.features.builtin import INFO_FILE
 from dgad.methods import METHODS
-from dgad.provenance import current_versions
+from dgad.provenance import current_versions, digest_deciding_code
 from dgad.records import FitKey
 from dgad.settings import from_dict, to_dict
 from dgad.storage import Storage
 from tune.caches.features import CachePlan
 from tune.run_folder.layout import SHARED_FOLDER
 from tune.study.settings import Study
-
-_NOT_DECIDING = (
-    "commands",
-    "pretraining",
-    "references",
-    "report",
-    "bundle.py",
-    "cli.py",
-    "command_line.py",
-    "model_card.py",
-    "records",
-)
-"""The parts of `dgad` whose code decides no fit and no score; what is new decides until it is named here."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,12 +105,7 @@ class Run:
 
 def code_version() -> str:
     """The version and a hash of the code and weights that decide fits and scores: changed ones refit."""
-    root = Path(dgad.__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(root.rglob("*.py")):
-        relative = file.relative_to(root)
-        if relative.parts[0] not in _NOT_DECIDING:
-            digest.update(str(relative).encode() + b"\0" + file.read_bytes())
-    shipped = root / "weights" / INFO_FILE  # names the sums of the weights beside it
-    digest.update(shipped.read_bytes() if shipped.is_file() else b"")
+    shipped = Path(dgad.__file__).parent / "weights" / INFO_FILE  # names the sums of the weights beside it
+    weights = shipped.read_bytes() if shipped.is_file() else b""
+    digest = hashlib.sha256(digest_deciding_code().encode() + weights)
     return f"{current_versions()['dgad']}+{digest.hexdigest()[:12]}"

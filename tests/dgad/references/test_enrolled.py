@@ -159,6 +159,22 @@ def test_a_key_depends_on_what_decides_the_state_only() -> None:
     assert all(len(key) == 64 for key in others)
 
 
+def test_a_key_depends_on_the_code_that_makes_calibrations(
+    store: ReferenceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    references = store.head("oak").references
+    before = enrolled_key("bundle", references, DomainSettings())
+    save(store, before)
+    monkeypatch.setattr(module, "digest_deciding_code", lambda: "0" * 64)
+    after = enrolled_key("bundle", references, DomainSettings())
+    assert after != before
+    reopened = ReferenceStore(store.location)
+    assert EnrolledStore(reopened).load("oak", after) is None
+    save(reopened, after)
+    assert EnrolledStore(reopened).load("oak", after) is not None
+    assert sorted(names(store)) == sorted([before, after])  # who still runs the code before finds its own
+
+
 def test_keys_and_names_are_no_paths(store: ReferenceStore) -> None:
     enrolled = EnrolledStore(store)
     with pytest.raises(MissingError, match="64 hex digits"):
