@@ -4,7 +4,7 @@ The searcher with its journals, records, fits, ledger, leases, seals and report 
 not: a fit waits in simulated time, and its figure is made up from its settings. Ray is not started, and data
 is not read. Printed are, at checkpoints, the real seconds a fit costs by who spends them, memory, the size of
 the state, and how long a new process takes from its start to its first suggestion after a `kill -9`; then
-what follows the search. `docs/scale.md` has figures and what they mean.
+what follows the search. `docs/guide/scale.md` has figures and what they mean.
 """
 
 import dataclasses

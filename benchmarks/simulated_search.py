@@ -28,7 +28,7 @@ from tune.study.cells import Cell, InnerFold
 
 MAX_WORKER_DEATHS = 2
 _NOTICED_S = 6.0
-"""How long it takes Ray to see that a worker is gone, as measured on three hosts (`docs/log.md`)."""
+"""How long it takes Ray to see that a worker is gone, as measured on three hosts (`docs/lab/log.md`)."""
 _STARTS_S = 10.0
 """How long a worker takes to be there."""
 

@@ -69,7 +69,7 @@ def embedded_ray(
 
     The dashboard listens on loopback only and asks for the token in `token_file`. Workers run at nice +15,
     Ray's default, or where the work is no batch work, at 0: beside two processes that compute in the same
-    terminal or container a service on 2 cores scored 8 images a second at +15 and 83 at 0 (docs/log.md).
+    terminal or container a service on 2 cores scored 8 images a second at +15 and 83 at 0 (docs/lab/log.md).
     """
     if "ray" in sys.modules and any(os.environ.get(k) != v for k, v in _ENVIRONMENT.items()):
         raise RuntimeError("`cluster.embedded.prepare_environment` must be called before Ray is imported.")

@@ -1,7 +1,7 @@
 """Everything about the comparer that a search may choose, as one typed class, and its presets.
 
 The defaults are the preset `robust`; `PAPER` has every equation as printed (Chen et al., 2022). What
-each alternative is for, and what it measured, is in docs/methods.md.
+each alternative is for, and what it measured, is in docs/guide/methods.md.
 """
 
 import dataclasses

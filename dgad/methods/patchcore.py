@@ -2,7 +2,7 @@
 
 Locally averaged patches of two backbone levels, a coreset of them as memory, the distance to the nearest,
 and an image score re-weighted by how crowded the memory is there. Where implementations differ, this is
-anomalib's; `docs/methods.md` lists the points.
+anomalib's; `docs/guide/methods.md` lists the points.
 """
 
 # B queries, R references, S pixels a side, P patches, C channels, K memory patches, A neighbours, Q = B P

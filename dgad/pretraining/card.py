@@ -26,7 +26,7 @@ def weights_card(backbone: str, origin: Mapping[str, Any]) -> str:
         f"On surfaces ({', '.join(origin['held_out_families'])}) and defects"
         f" ({', '.join(origin['held_out_defects'])} beside the others) that were kept out of training,"
         f" `patch_knn` has a mean image AUROC of {quality['image_auroc']:.3f} and a pixel AUROC of"
-        f" {quality['pixel_auroc']:.3f}. Real surfaces are harder: docs/backbone.md.",
+        f" {quality['pixel_auroc']:.3f}. Real surfaces are harder: docs/guide/backbone.md.",
         "## Licence and limits",
         "Apache-2.0, as dgad. The features know textures, not objects; strides coarser than those above are"
         " not part of the weights.",

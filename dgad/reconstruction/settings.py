@@ -1,6 +1,6 @@
 """Everything about the reconstruction family that a search may choose, as typed classes.
 
-What each choice measured is in docs/methods.md.
+What each choice measured is in docs/guide/methods.md.
 """
 
 import dataclasses

@@ -97,7 +97,7 @@ class IngressReplica:
 class ListeningIngress(IngressReplica):
     """One that answers HTTP by itself.
 
-    Serve's proxy would hand it a body in pieces, each by a call of an actor (docs/log.md).
+    Serve's proxy would hand it a body in pieces, each by a call of an actor (docs/lab/log.md).
     """
 
     def __init__(self, settings: ServeSettings, scorer: Any, keeper: Any) -> None:

@@ -1,6 +1,6 @@
 """The environment that every process of a service starts with: guarded, and without Serve's detours.
 
-Measured on 2 cores (docs/log.md): calls between deployments by gRPC instead of by Ray's object store, and
+Measured on 2 cores (docs/lab/log.md): calls between deployments by gRPC instead of by Ray's object store, and
 user code, router and replica in one event loop, save a third of the time that Serve adds to a request.
 
 No HAProxy (`RAY_SERVE_ENABLE_HA_PROXY`): its statistics and metrics listen on every interface whatever

@@ -1,4 +1,4 @@
-"""The study files in docs/search.md, as a user would copy them."""
+"""The study files in docs/guide/search.md, as a user would copy them."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from tune.spaces.initial_design import opening_design
 from tune.study.settings import read_study_file, study_from
 
-PAGE = Path(__file__).parents[3] / "docs" / "search.md"
+PAGE = Path(__file__).parents[3] / "docs" / "guide" / "search.md"
 
 
 def _example(key: str) -> str:
