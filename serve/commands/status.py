@@ -37,7 +37,7 @@ def status_command(place: ServicePlace, as_json: bool) -> None:
         "bundle": settings.bundle,
         "store": settings.store,
         "replicas": state.replicas,
-        "dashboard_url": running.dashboard_url if running else place.address,
+        "dashboard_url": running.dashboard_url if running else place.target and place.target.address,
         "pid": running.pid if running else None,
     }
     if as_json:

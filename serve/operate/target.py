@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cluster.target import cluster_options
-from cluster.tokens import Token, read_token
+from cluster.target import ClusterTarget, cluster_options, connect_to_dashboard
+from cluster.tokens import Token
 from dgad.errors import SettingsError
 from serve.operate.registry import Running, the_service
 
@@ -20,25 +20,24 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ServicePlace:
-    """As a command names it; nothing named: this machine."""
+    """Where a command's service runs: on this machine, or on the Ray of `target`."""
 
-    file: Path | None = None
-    address: str | None = None
+    target: ClusterTarget | None = None
+    """None: this machine."""
     port: int | None = None
     """Of a service on this machine, where several run."""
-    python: str | None = None
 
     @property
     def is_local(self) -> bool:
         """Whether it is what `dgad-serve up` runs here."""
-        return self.file is None and self.address is None
+        return self.target is None
 
     @property
     def option(self) -> str:
-        """How a command names it again."""
-        if self.file is not None:
-            return f" --cluster {self.file}"
-        return f" --address {self.address}" if self.address else f" --port {self.port}" if self.port else ""
+        """How a command names it again, with a space in front; empty where nothing need be named."""
+        if self.target is not None:
+            return f" {self.target.option}"
+        return f" --port {self.port}" if self.port else ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,18 +58,19 @@ def place_options(*, local: bool) -> Callable[[Callable[..., Any]], Callable[...
     """Options that name a Ray and, with `local`, a service here by its --port; the command gets `place`."""
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        @cluster_options
+        @cluster_options(has_python=False)
         @functools.wraps(function)
-        def with_place(*args: Any, cluster_file: Path | None, address: str | None, **others: Any) -> Any:
+        def with_place(*args: Any, target: ClusterTarget | None, **others: Any) -> Any:
             port = others.pop("port", None) if local else None
             python = others.pop("python", None)
-            if not local and cluster_file is None and address is None:
+            if not local and target is None:
                 raise SettingsError(
                     "Name the Ray to deploy on with --cluster FILE or --address URL; `dgad-serve up` runs one"
                     " on this machine."
                 )
-            place = ServicePlace(file=cluster_file, address=address, port=port, python=python)
-            return function(*args, place=place, **others)
+            if target is not None:
+                target = dataclasses.replace(target, python=python)
+            return function(*args, place=ServicePlace(target=target, port=port), **others)
 
         if local:
             return click.option("--port", type=int, help="Which one, where several run on this machine.")(
@@ -89,30 +89,13 @@ def reached(place: ServicePlace) -> Iterator[Reached]:
     prepare_serve_environment()
     from serve.operate.serve_api import ServeApi
 
-    if place.is_local:
+    if place.target is None:
         service = the_service(place.port)
         own = Token(value=Path(service.token_file).read_text().strip(), source=service.token_file)
         api = ServeApi(service.dashboard_url, own)
         yield Reached(api=api, url=service.dashboard_url, token=own, python="python", running=service)
         return
-    token = read_token()
-    python = place.python or "python"
-    if place.address is not None:
-        url = place.address.rstrip("/")
-        yield Reached(api=ServeApi(url, token), url=url, token=token, python=python, running=None)
-        return
-    from cluster.file.config_file import read_cluster_file
-    from cluster.hosts.lifecycle import find_head
-    from cluster.hosts.tunnel import tunnel
-
-    assert place.file is not None
-    file = read_cluster_file(place.file)
-    head = find_head(file)
-    if head is None:
-        raise SettingsError(
-            f"The cluster `{file.name}` of {place.file} is not up: bring it up with `ray up {place.file}`"
-            " first."
-        )
-    with tunnel(head.remote, head.address, port=head.dashboard_port) as url:
-        python = place.python or file.interpreter
-        yield Reached(api=ServeApi(url, token), url=url, token=token, python=python, running=None)
+    begin = f"bring it up with `ray up {place.target.file}` first."
+    with connect_to_dashboard(place.target, how_to_start=begin) as there:
+        api = ServeApi(there.url, there.token)
+        yield Reached(api=api, url=there.url, token=there.token, python=there.python, running=None)

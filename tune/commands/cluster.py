@@ -10,6 +10,7 @@ import click
 
 from cluster.checks.findings import Finding, TrialDemand
 from cluster.file.template_files import TEMPLATES, template_text
+from cluster.target import ClusterTarget
 from dgad.errors import SettingsError
 
 INIT_EXAMPLE = "\b\nTemplates:\n" + "".join(f"  {name:<12}{use}\n" for name, use in TEMPLATES.items())
@@ -57,11 +58,10 @@ def init_command(*, name: str, output: Path | None) -> None:
 @click.pass_context
 def dashboard_command(context: click.Context, *, file: Path) -> None:
     """Hold the dashboard of a running cluster on a port of this machine until Ctrl-C."""
-    from cluster.tokens import read_token  # Ray takes seconds to import
-    from tune.remote.session import reached
-    from tune.remote.target import ClusterPlace
+    from cluster.tokens import read_token
+    from tune.remote.session import connect_to_cluster  # Ray takes seconds to import
 
-    with reached(ClusterPlace(file=file), tell=click.echo) as remote:
+    with connect_to_cluster(ClusterTarget(file=file), report=click.echo) as remote:
         token = read_token()
         where = f"the token in {token.source}" if token else "a token, and there is none here"
         said = f"Ray dashboard: {remote.dashboard_url} (it asks for {where}). Ctrl-C ends the tunnel."

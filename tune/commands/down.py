@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
+from cluster.target import ClusterTarget, cluster_options
 from dgad.errors import SettingsError
-from tune.remote.target import ClusterPlace, place_options
 from tune.run_folder.location import DEFAULT
 
 
 @click.command("down", epilog="\b\nExample:\n  dgad-tune down my_surfaces --cluster cluster.yaml\n")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@place_options
+@cluster_options()
 @click.option("--force", is_flag=True, help="Also while a study runs; what it has finished is kept.")
 @click.option(
     "--results",
@@ -22,17 +22,22 @@ from tune.run_folder.location import DEFAULT
 )
 @click.pass_context
 def down_command(
-    context: click.Context, *, names: tuple[str, ...], place: ClusterPlace | None, force: bool, results: Path
+    context: click.Context,
+    *,
+    names: tuple[str, ...],
+    target: ClusterTarget | None,
+    force: bool,
+    results: Path,
 ) -> None:
     """Take a cluster down: bring the results of its studies (or of NAME) here, stop head and workers, look.
 
     Exits 1 where something still lives, and names it.
     """
-    if place is None:
+    if target is None:
         raise SettingsError("Which cluster? Give its file: dgad-tune down --cluster cluster.yaml.")
     from tune.remote.watch import down  # Ray takes seconds to import
 
-    left = down(place, names, results, force=force, tell=click.echo)
+    left = down(target, names, results, force=force, tell=click.echo)
     for survivor in left:
         click.echo(f"Still there: {survivor.host}: {survivor.what}")
     if left:

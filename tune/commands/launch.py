@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from cluster.target import ClusterTarget, declare_cluster_options, target_of
 from dgad.command_line import own_stdout
 from dgad.commands.evaluate import split_names
 from dgad.commands.options import device_option, feature_options
 from dgad.errors import SettingsError
-from tune.remote.target import ClusterPlace, place_of
 from tune.run_folder.location import DEFAULT, Runs
 
 if TYPE_CHECKING:
@@ -83,16 +83,10 @@ Examples:
 )
 @click.option("--tensorboard", is_flag=True, help="Log trials for TensorBoard in RUNS/NAME/tensorboard.")
 @click.option("--mlflow", "mlflow_uri", help="Log trials to MLflow: sqlite:///FILE or a server's address.")
-@click.option(
-    "--cluster",
-    "cluster_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Ray's cluster file: bring that cluster up, or find it up, and run there.",
+@declare_cluster_options(
+    file_help="Ray's cluster file: bring that cluster up, or find it up, and run there.",
+    address_help="Run on a Ray that runs already: its dashboard, http://HOST:8265; on its hosts `auto`.",
 )
-@click.option(
-    "--address", help="Run on a Ray that runs already: its dashboard, http://HOST:8265; on its hosts `auto`."
-)
-@click.option("--python", help="Python on its hosts  [default: beside the `ray` that FILE starts]")
 @click.option("--detach", is_flag=True, help="On a cluster: come back once the study is sent.")
 @click.option("--down-after", is_flag=True, help="Take the cluster down once results are brought here.")
 @click.option(
@@ -159,8 +153,8 @@ def launch_command(
     if folds:
         given["folds"] = () if folds == "all" else split_names(folds)
     is_here = address is not None and not address.startswith(("http://", "https://")) and cluster_file is None
-    place = None if is_here else place_of(cluster_file, address, python)
-    _check_remote_options(place, detach=detach, down_after=down_after, prices=prices)
+    target = None if is_here else target_of(cluster_file, address, python)
+    _check_remote_options(target, detach=detach, down_after=down_after, prices=prices)
     request = Request(
         given=given,
         study_file=study_file,
@@ -180,22 +174,22 @@ def launch_command(
     if dry_run:
         from tune.launcher.dry_run import plan, print_dry_run
 
-        if place is None or place.file is None:
+        if target is None or target.file is None:
             print_dry_run(plan(request), console, as_json=as_json)
             return
         from tune.launcher.cluster_estimate import plan_cluster
 
         # Measured here, whatever a trial asks of a node there.
         found = plan(dataclasses.replace(request, demand=Demand()))
-        on_cluster = plan_cluster(place.file, request.demand, prices, work_s=found.work_s)
+        on_cluster = plan_cluster(target.cluster_file, request.demand, prices, work_s=found.work_s)
         print_dry_run(found, console, as_json=as_json, cluster=on_cluster)
         return
-    if place is not None:
+    if target is not None:
         from tune.remote.launch import launch_remote
 
         context.exit(
             launch_remote(
-                place,
+                target,
                 request,
                 console,
                 detach=detach,
@@ -230,11 +224,11 @@ def _launch_here(context: click.Context, request: "Request", console: Console, *
 
 
 def _check_remote_options(
-    place: ClusterPlace | None, *, detach: bool, down_after: bool, prices: tuple[str, ...]
+    target: ClusterTarget | None, *, detach: bool, down_after: bool, prices: tuple[str, ...]
 ) -> None:
     wanted = {"--detach": detach, "--down-after": down_after, "--price": bool(prices)}
     named = [option for option, is_given in wanted.items() if is_given]
-    if named and (place is None or (place.file is None and named != ["--detach"])):
+    if named and (target is None or (target.file is None and named != ["--detach"])):
         raise SettingsError(f"{named[-1]} is for a study on a cluster: give --cluster FILE too.")
     if detach and down_after:
         raise SettingsError(

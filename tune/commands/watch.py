@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from cluster.target import ClusterTarget, cluster_options
 from dgad.errors import DgadError, SettingsError
 from tune.monitoring.launch_log import LOG_FILE
 from tune.monitoring.progress import clock
-from tune.remote.target import ClusterPlace, place_options
 from tune.run_folder.location import DEFAULT, Runs
 from tune.run_folder.mirror import INTERVAL_S
 from tune.run_folder.process import Running, interrupt, is_alive, is_elsewhere
@@ -33,14 +33,14 @@ json_option = click.option(
 
 @click.command("list", epilog="\b\nExample:\n  dgad-tune list --runs runs\n")
 @runs_option
-@place_options
+@cluster_options()
 @json_option
-def list_command(*, runs: str | None, place: ClusterPlace | None, as_json: bool) -> None:
+def list_command(*, runs: str | None, target: ClusterTarget | None, as_json: bool) -> None:
     """Every study: its state, how far it is, its best mean image AUROC on surfaces held out."""
-    if place is not None:
+    if target is not None:
         from tune.remote.watch import remote_list  # Ray takes seconds to import
 
-        click.echo(remote_list(place, runs, as_json=as_json))
+        click.echo(remote_list(target, runs, as_json=as_json))
         return
     kept = Runs(location=runs or DEFAULT)
     folder = kept.view(*kept.names()) if kept.is_remote else kept.folder
@@ -68,14 +68,14 @@ def list_command(*, runs: str | None, place: ClusterPlace | None, as_json: bool)
 @click.command("status", epilog="\b\nExample:\n  dgad-tune status my_surfaces\n")
 @click.argument("name")
 @runs_option
-@place_options
+@cluster_options()
 @json_option
-def status_command(*, name: str, runs: str | None, place: ClusterPlace | None, as_json: bool) -> None:
+def status_command(*, name: str, runs: str | None, target: ClusterTarget | None, as_json: bool) -> None:
     """How far the study NAME is, cell by cell, and where its dashboard is."""
-    if place is not None:
+    if target is not None:
         from tune.remote.watch import remote_status  # Ray takes seconds to import
 
-        remote_status(place, name, runs, as_json=as_json)
+        remote_status(target, name, runs, as_json=as_json)
         return
     found = status(brought_study(runs, name))
     if as_json:
@@ -90,14 +90,14 @@ def status_command(*, name: str, runs: str | None, place: ClusterPlace | None, a
 @click.argument("name")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the study's run ends; Ctrl-C ends it sooner.")
 @runs_option
-@place_options
+@cluster_options()
 @click.pass_context
 def logs_command(
-    context: click.Context, *, name: str, follow: bool, runs: str | None, place: ClusterPlace | None
+    context: click.Context, *, name: str, follow: bool, runs: str | None, target: ClusterTarget | None
 ) -> None:
     """What launch said of the study NAME: in all its runs, with UTC times; on a cluster in its last job."""
     try:
-        for line in _remote_logs(place, name, follow=follow) if place else _logs(runs, name, follow=follow):
+        for line in _remote_logs(target, name, follow=follow) if target else _logs(runs, name, follow=follow):
             click.echo(line, nl=False)
     except KeyboardInterrupt:
         context.exit(130)
@@ -114,13 +114,13 @@ def logs_command(
     help="Seconds to wait until it has ended.",
 )
 @runs_option
-@place_options
-def stop_command(*, name: str, timeout_s: float, runs: str | None, place: ClusterPlace | None) -> None:
+@cluster_options()
+def stop_command(*, name: str, timeout_s: float, runs: str | None, target: ClusterTarget | None) -> None:
     """Stop the study NAME, as Ctrl-C does; everything finished is kept, and the same name goes on."""
-    if place is not None:
+    if target is not None:
         from tune.remote.watch import remote_stop  # Ray takes seconds to import
 
-        click.echo(remote_stop(place, name, timeout_s))
+        click.echo(remote_stop(target, name, timeout_s))
         return
     folder = brought_study(runs, name)
     again = f"dgad-tune launch --name {name}" + (f" --runs {runs}" if runs else "")
@@ -172,10 +172,10 @@ def _logs(runs: str | None, name: str, *, follow: bool) -> Iterator[str]:
     return log_lines(folder / LOG_FILE, goes_on=goes_on)
 
 
-def _remote_logs(place: ClusterPlace, name: str, *, follow: bool) -> Iterator[str]:
+def _remote_logs(target: ClusterTarget, name: str, *, follow: bool) -> Iterator[str]:
     from tune.remote.watch import remote_logs  # Ray takes seconds to import
 
-    return remote_logs(place, name, follow=follow)
+    return remote_logs(target, name, follow=follow)
 
 
 def log_lines(path: Path, goes_on: Callable[[], bool]) -> Iterator[str]:

@@ -2,10 +2,9 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 from cluster.embedded import Machine
-from cluster.file.config_file import read_cluster_file
+from cluster.file.config_file import ClusterFile
 from cluster.file.node_types import NodeType
 from dgad.errors import SettingsError
 from dgad.settings import did_you_mean
@@ -42,12 +41,12 @@ class ClusterPlan:
         return sum(n.count * (n.price or 0.0) for n in self.nodes) * self.estimate_s / 3600
 
 
-def plan_cluster(path: Path, demand: Demand, prices: Sequence[str], *, work_s: float) -> ClusterPlan:
-    """The plan for the cluster file at `path`; `work_s` is the study's work, all on one worker.
+def plan_cluster(file: ClusterFile, demand: Demand, prices: Sequence[str], *, work_s: float) -> ClusterPlan:
+    """The plan for the cluster of `file`; `work_s` is the study's work, all on one worker.
 
     Raises `SettingsError` for a price that is none, or of a kind of node that the file does not have.
     """
-    types = read_cluster_file(path).node_types
+    types = file.node_types
     by_name = _prices(prices, [t.name for t in types])
     nodes = tuple(
         NodePlan(

@@ -6,11 +6,10 @@ import click
 from rich.console import Console
 
 from cluster.checks.cluster_file import Finding, TrialDemand, check_cluster
-from cluster.file.config_file import read_cluster_file
+from cluster.target import ClusterTarget
 from dgad.errors import ClusterError, SettingsError
 from tune.launcher.request import Request
-from tune.remote.session import Remote, ask, check_shared, reached, submit
-from tune.remote.target import ClusterPlace
+from tune.remote.session import Remote, ask, check_shared, connect_to_cluster, submit
 from tune.remote.watch import down
 from tune.study.settings import study_from
 
@@ -19,7 +18,7 @@ _USER_ERROR, _OUR_ERROR = 2, 1
 
 
 def launch_remote(
-    place: ClusterPlace,
+    target: ClusterTarget,
     request: Request,
     console: Console,
     *,
@@ -35,19 +34,19 @@ def launch_remote(
     runs = request.runs.location
     check_shared(request)
     name = study_from(request.given_study()).name
-    check_file(place, request, console)
+    check_file(target, request, console)
 
     def tell(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    with reached(place, tell=tell, may_begin=True) as remote:
+    with connect_to_cluster(target, report=tell, starts_it=True) as remote:
         job = remote.jobs.state(name)
         if job is not None and not job.has_ended:
             tell(f"The study `{name}` runs there already.")
         else:
             submit(remote, request)
         tell(f"Job {name}. Ray dashboard: {remote.dashboard_url} (it asks for your Ray token)")
-        again = f"dgad-tune logs {name} -f {place.option}"
+        again = f"dgad-tune logs {name} -f {target.option}"
         if detach:
             tell(f"Sent. To watch: {again}")
             return 0
@@ -57,34 +56,34 @@ def launch_remote(
         except KeyboardInterrupt:
             tell(
                 f"Detached; the study goes on. To watch: {again}\nTo stop it: dgad-tune stop {name}"
-                f" {place.option}"
+                f" {target.option}"
             )
             return 0
         code = _outcome(remote, name, runs, as_json=as_json)
     if down_after is not None:
         if code != 0:
-            tell(f"The study did not finish, so the cluster stays up: dgad-tune down {place.option}")
+            tell(f"The study did not finish, so the cluster stays up: dgad-tune down {target.option}")
             return code
-        left = down(place, (name,), down_after, force=False, tell=tell)
+        left = down(target, (name,), down_after, force=False, tell=tell)
         for survivor in left:
             tell(f"Still there: {survivor.host}: {survivor.what}")
         return _OUR_ERROR if left else code
     return code
 
 
-def check_file(place: ClusterPlace, request: Request, console: Console) -> None:
+def check_file(target: ClusterTarget, request: Request, console: Console) -> None:
     """Raise `SettingsError` for a cluster file that would not do, with all that is wrong with it."""
-    if place.file is None:
+    if target.file is None:
         return
     demand = TrialDemand(cpus=request.demand.cpus_per_trial or 1, gpus=request.demand.gpus_per_trial or 0.0)
-    findings = check_cluster(read_cluster_file(place.file), demand)
+    findings = check_cluster(target.cluster_file, demand)
     errors = [f for f in findings if f.severity == "error"]
     if errors:
-        raise SettingsError("\n".join(told(place.file, f) for f in errors))
+        raise SettingsError("\n".join(told(target.file, f) for f in errors))
     for finding in findings:
         if finding.severity == "warning":
             console.print(
-                f"Warning: {told(place.file, finding)}", markup=False, highlight=False, soft_wrap=True
+                f"Warning: {told(target.file, finding)}", markup=False, highlight=False, soft_wrap=True
             )
 
 

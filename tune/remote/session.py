@@ -6,6 +6,7 @@ metadata says where it keeps its results, so that any terminal that reaches the 
 
 import contextlib
 import dataclasses
+import functools
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,17 +14,14 @@ from pathlib import Path
 
 import yaml
 
-from cluster.file.config_file import read_cluster_file
-from cluster.hosts.lifecycle import bring_up, find_head
-from cluster.hosts.tunnel import tunnel
+from cluster.hosts.lifecycle import bring_up
 from cluster.jobs.jobs import Jobs, JobState
 from cluster.jobs.ship import packed_code
-from cluster.tokens import read_token
+from cluster.target import ClusterTarget, connect_to_dashboard
 from dgad.errors import SettingsError
 from dgad.storage import without_credentials
 from tune.caches.features import GIB
 from tune.launcher.request import Request
-from tune.remote.target import ClusterPlace
 from tune.spaces.narrowing import to_plain
 from tune.study.settings import FILE_NAME, study_from
 
@@ -44,23 +42,17 @@ class Remote:
 
 
 @contextlib.contextmanager
-def reached(place: ClusterPlace, *, tell: Callable[[str], None], may_begin: bool = False) -> Iterator[Remote]:
-    """The cluster, by a tunnel where its file says how; with `may_begin` it is brought up if it is down."""
-    token = read_token()
-    if place.file is None:
-        assert place.address is not None
-        url = place.address.rstrip("/")
-        yield Remote(jobs=Jobs(url, token), dashboard_url=url, python=place.python or "python")
-        return
-    file = read_cluster_file(place.file)
-    head = bring_up(file, tell=tell) if may_begin else find_head(file)
-    if head is None:
-        raise SettingsError(
-            f"The cluster `{file.name}` of {place.file} is not up: `dgad-tune launch --cluster {place.file}`"
-            " brings it up."
-        )
-    with tunnel(head.remote, head.address, port=head.dashboard_port) as url:
-        yield Remote(jobs=Jobs(url, token), dashboard_url=url, python=place.python or file.interpreter)
+def connect_to_cluster(
+    target: ClusterTarget, *, report: Callable[[str], None], starts_it: bool = False
+) -> Iterator[Remote]:
+    """Connect to the cluster's Jobs API; with `starts_it` a cluster that is down is brought up first.
+
+    Raises `SettingsError` where it is down and `starts_it` is not given.
+    """
+    begin = f"`dgad-tune launch --cluster {target.file}` brings it up."
+    find = functools.partial(bring_up, tell=report) if starts_it else None
+    with connect_to_dashboard(target, how_to_start=begin, find_head=find) as there:
+        yield Remote(jobs=Jobs(there.url, there.token), dashboard_url=there.url, python=there.python)
 
 
 def check_shared(request: Request) -> None:

@@ -8,27 +8,27 @@ from typing import Any
 
 import click
 
-from cluster.file.config_file import ClusterFile, read_cluster_file
+from cluster.file.config_file import ClusterFile
 from cluster.hosts.leftovers import Survivor
 from cluster.hosts.lifecycle import find_head, living, take_down
 from cluster.jobs.jobs import JobState
+from cluster.target import ClusterTarget
 from dgad.errors import ClusterError, SettingsError, UnreachableError
 from dgad.settings import from_dict
 from tune.commands.watch import print_status
 from tune.remote.fetch_results import fetch_results
-from tune.remote.session import RUNS_KEY, Remote, ask, reached
-from tune.remote.target import ClusterPlace
+from tune.remote.session import RUNS_KEY, Remote, ask, connect_to_cluster
 from tune.run_folder.status import StudyStatus
 
 _STOP_TIMEOUT_S = 90.0
 """A job gets 60 s to end by itself."""
 
 
-def remote_status(place: ClusterPlace, name: str, runs: str | None, *, as_json: bool) -> None:
+def remote_status(target: ClusterTarget, name: str, runs: str | None, *, as_json: bool) -> None:
     """Print what `dgad-tune status` says on the head, and what the cluster says of the job."""
-    with reached(place, tell=_silent) as remote:
+    with connect_to_cluster(target, report=_silent) as remote:
         job = remote.jobs.state(name)
-        _known(remote, job, name, runs, place)
+        _known(remote, job, name, runs, target)
         values = json.loads(ask(remote, job, ["status", name, "--json"], runs))
     if as_json:
         click.echo(json.dumps({**values, "job": _plain(job)}, indent=2))
@@ -37,26 +37,26 @@ def remote_status(place: ClusterPlace, name: str, runs: str | None, *, as_json: 
     known = {field.name for field in dataclasses.fields(StudyStatus)}
     print_status(
         from_dict(StudyStatus, {k: v for k, v in values.items() if k in known}),
-        dashboard=place.address or f"dgad-tune cluster dashboard {place.file}",
-        again=place.option,
+        dashboard=target.address or f"dgad-tune cluster dashboard {target.file}",
+        again=target.option,
     )
 
 
-def remote_logs(place: ClusterPlace, name: str, *, follow: bool) -> Iterator[str]:
+def remote_logs(target: ClusterTarget, name: str, *, follow: bool) -> Iterator[str]:
     """What the study's job printed; with `follow` until it ends."""
-    with reached(place, tell=_silent) as remote:
-        _known(remote, remote.jobs.state(name), name, None, place)
+    with connect_to_cluster(target, report=_silent) as remote:
+        _known(remote, remote.jobs.state(name), name, None, target)
         if follow:
             yield from remote.jobs.follow(name)
         else:
             yield remote.jobs.log(name)
 
 
-def remote_stop(place: ClusterPlace, name: str, timeout_s: float) -> str:
+def remote_stop(target: ClusterTarget, name: str, timeout_s: float) -> str:
     """Stop the job; everything finished is kept."""
-    with reached(place, tell=_silent) as remote:
+    with connect_to_cluster(target, report=_silent) as remote:
         job = remote.jobs.state(name)
-        _known(remote, job, name, None, place)
+        _known(remote, job, name, None, target)
         assert job is not None
         if job.has_ended:
             raise SettingsError(f"The study `{name}` is not running: its job is {job.status}.")
@@ -66,13 +66,13 @@ def remote_stop(place: ClusterPlace, name: str, timeout_s: float) -> str:
             )
         return (
             f"Stopped; everything finished is kept in {job.metadata.get(RUNS_KEY)}. To go on:"
-            f" dgad-tune launch --name {name} --runs {job.metadata.get(RUNS_KEY)} {place.option}"
+            f" dgad-tune launch --name {name} --runs {job.metadata.get(RUNS_KEY)} {target.option}"
         )
 
 
-def remote_list(place: ClusterPlace, runs: str | None, *, as_json: bool) -> str:
+def remote_list(target: ClusterTarget, runs: str | None, *, as_json: bool) -> str:
     """Every study that was sent to the cluster, and what is kept where they are."""
-    with reached(place, tell=_silent) as remote:
+    with connect_to_cluster(target, report=_silent) as remote:
         jobs = remote.jobs.jobs(RUNS_KEY)
         places = [runs] if runs else sorted({j.metadata[RUNS_KEY] for j in jobs})
         if as_json:
@@ -81,13 +81,13 @@ def remote_list(place: ClusterPlace, runs: str | None, *, as_json: bool) -> str:
             ]
             return json.dumps({"studies": studies, "jobs": [_plain(j) for j in jobs]}, indent=2)
         if not places:
-            return f"No study was sent to this cluster; `dgad-tune launch {place.option}` sends one."
+            return f"No study was sent to this cluster; `dgad-tune launch {target.option}` sends one."
         told = [f"{p}\n{ask(remote, None, ['list'], p).rstrip()}" for p in places]
         return "\n".join([*map(_job_line, jobs), *told])
 
 
 def down(
-    place: ClusterPlace,
+    target: ClusterTarget,
     names: tuple[str, ...],
     results: Path,
     *,
@@ -95,19 +95,19 @@ def down(
     tell: Callable[[str], None],
 ) -> tuple[Survivor, ...]:
     """Bring results here, stop every host, and look what still lives."""
-    if place.file is None:
+    if target.file is None:
         raise SettingsError(
             "--address names a Ray that somebody else began: stop it there, or name its --cluster."
         )
-    file = read_cluster_file(place.file)
+    file = target.cluster_file
     if _answers(file, force=force, tell=tell):
-        with reached(place, tell=tell) as remote:
+        with connect_to_cluster(target, report=tell) as remote:
             jobs = remote.jobs.jobs(RUNS_KEY)
             running = [j.name for j in jobs if not j.has_ended]
             if running and not force:
                 raise SettingsError(
                     f"{', '.join(running)} still runs on this cluster: wait, stop it with `dgad-tune stop"
-                    f" {running[0]} {place.option}`, or give --force, which loses nothing that is finished."
+                    f" {running[0]} {target.option}`, or give --force, which loses nothing that is finished."
                 )
             for name in running:
                 tell(f"Stopping {name}.")
@@ -137,13 +137,13 @@ def _answers(file: ClusterFile, *, force: bool, tell: Callable[[str], None]) -> 
     return False
 
 
-def _known(remote: Remote, job: JobState | None, name: str, runs: str | None, place: ClusterPlace) -> None:
+def _known(remote: Remote, job: JobState | None, name: str, runs: str | None, target: ClusterTarget) -> None:
     if job is None and runs is None:
         known = ", ".join(j.name for j in remote.jobs.jobs(RUNS_KEY)) or "none"
         raise SettingsError(
             f"No study `{name}` was sent to this cluster since it is up (there: {known}); for one of before"
             f" name where it is kept with --runs, or go on with `dgad-tune launch --name {name}"
-            f" {place.option}`."
+            f" {target.option}`."
         )
 
 

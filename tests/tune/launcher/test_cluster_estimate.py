@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.file.config_file import ClusterFile, read_cluster_file
 from dgad.errors import SettingsError
 from tune.launcher.cluster_estimate import cluster_lines, plan_cluster
 from tune.launcher.estimate import START_S
@@ -22,12 +23,12 @@ head_node_type: head
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path: Path) -> ClusterFile:
     (tmp_path / "cluster.yaml").write_text(FILE)
-    return tmp_path / "cluster.yaml"
+    return read_cluster_file(tmp_path / "cluster.yaml")
 
 
-def test_nodes_trials_hours_and_cost_are_told(file: Path) -> None:
+def test_nodes_trials_hours_and_cost_are_told(file: ClusterFile) -> None:
     plan = plan_cluster(file, Demand(), ["head=0.10", "gpu=1.50"], work_s=32 * 3600)
     assert [(n.name, n.count, n.trials_each) for n in plan.nodes] == [("head", 1, 0), ("gpu", 4, 8)]
     assert plan.workers == 32
@@ -38,7 +39,7 @@ def test_nodes_trials_hours_and_cost_are_told(file: Path) -> None:
     assert "cost: about 6.1" in text
 
 
-def test_a_missing_price_gives_no_cost_and_an_asked_number_bounds_the_workers(file: Path) -> None:
+def test_a_missing_price_gives_no_cost_and_an_asked_number_bounds_the_workers(file: ClusterFile) -> None:
     plan = plan_cluster(file, Demand(workers=5), ["gpu=1"], work_s=100)
     assert plan.price is None
     assert plan.workers == 5
@@ -54,6 +55,6 @@ def test_a_missing_price_gives_no_cost_and_an_asked_number_bounds_the_workers(fi
         ("gpus=1", "--price names `gpus`, but the cluster file has the node types head, gpu"),
     ],
 )
-def test_a_price_that_is_none_is_refused(file: Path, price: str, message: str) -> None:
+def test_a_price_that_is_none_is_refused(file: ClusterFile, price: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         plan_cluster(file, Demand(), [price], work_s=1)

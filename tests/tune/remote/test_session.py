@@ -5,38 +5,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from dgad.errors import SettingsError, UserError
+import tune.remote.session
+import tune.remote.watch
+from cluster.file import config_file
+from cluster.hosts import lifecycle
+from cluster.ssh import Remote
+from dgad.errors import ClusterError, SettingsError, UserError
+from tests.cluster.support.cluster_files import filled_template, furnish_home, write
 from tune.cli import cli
-from tune.remote.target import place_of
 
 
 def _invoke(*arguments: str) -> Result:
     return CliRunner().invoke(cli, arguments)
-
-
-def test_a_place_is_a_file_or_a_dashboard_and_names_itself_again() -> None:
-    file = place_of(Path("cluster.yaml"), None, None)
-    url = place_of(None, "http://127.0.0.1:8265", "python3.11")
-    assert file is not None
-    assert file.option == "--cluster cluster.yaml"
-    assert url is not None
-    assert url.option == "--address http://127.0.0.1:8265"
-    assert place_of(None, None, None) is None
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ((Path("c.yaml"), "http://x", None), "name two clusters"),
-        ((None, None, "python"), "--python is for a cluster"),
-        ((None, "10.0.0.1:6379", None), "must be the URL of a Ray dashboard.*got '10.0.0.1:6379'"),
-    ],
-)
-def test_a_place_that_is_none_is_refused(
-    given: tuple[Path | None, str | None, str | None], message: str
-) -> None:
-    with pytest.raises(SettingsError, match=message):
-        place_of(*given)
 
 
 ADDRESS = ("--address", "http://127.0.0.1:9")
@@ -91,3 +71,54 @@ def test_a_dashboard_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatc
     done = _invoke("status", "x", *ADDRESS)
     assert isinstance(done.exception, UserError), done.output
     assert "http://127.0.0.1:9" in str(done.exception)
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every cluster file that is read and validated, as often as it is."""
+    read: list[Path] = []
+    real = config_file.load_yaml
+
+    def load_yaml(path: Path) -> object:
+        read.append(path)
+        return real(path)
+
+    monkeypatch.setattr(config_file, "load_yaml", load_yaml)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "t")
+    return read
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "home"
+    furnish_home(home)
+    monkeypatch.setenv("HOME", str(home))
+    return write(tmp_path / "cluster.yaml", filled_template("on-prem"))
+
+
+def test_launch_reads_the_cluster_file_once(
+    readings: list[Path], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bring_up(file: object, *, tell: object) -> None:
+        raise ClusterError("no host here")
+
+    monkeypatch.setattr(tune.remote.session, "bring_up", bring_up)
+    done = _invoke("launch", "--cluster", str(file), "--runs", "/r", "--data", "/d")
+    assert str(done.exception) == "no host here", done.output
+    assert readings == [file]
+
+
+def test_down_reads_the_cluster_file_once(
+    readings: list[Path], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = lifecycle.Head(
+        address="127.0.0.1",
+        dashboard_port=8265,
+        remote=Remote(user=None, key=None, proxy_command=None, known_hosts=file),
+    )
+    monkeypatch.setattr(tune.remote.watch, "find_head", lambda file: head)
+    monkeypatch.setattr(lifecycle, "find_head", lambda file: None)
+    done = _invoke("down", "--cluster", str(file))
+    assert isinstance(done.exception, SettingsError)
+    assert f"of {file} is not up: `dgad-tune launch --cluster {file}` brings it up." in str(done.exception)
+    assert readings == [file]
