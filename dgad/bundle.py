@@ -9,19 +9,18 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import safetensors
-import safetensors.torch
-import torch
+from typing import TYPE_CHECKING, Any
 
 from dgad.errors import BundleError, SettingsError
-from dgad.features.cache import FeatureCache
 from dgad.files import replace_folder_atomic
-from dgad.methods import METHODS
-from dgad.methods.base import Context, Method
 from dgad.provenance import current_versions, utc_now
 from dgad.settings import FeatureSettings, from_dict, to_dict
+
+if TYPE_CHECKING:  # torch takes seconds to import, and looking into a bundle needs none of it
+    import torch
+
+    from dgad.features.cache import FeatureCache
+    from dgad.methods.base import Method
 
 FORMAT_VERSION = 1
 DESCRIPTION_FILE = "bundle.json"
@@ -53,7 +52,7 @@ class BundleInfo:
 
 def write_bundle(
     path: Path | str,
-    method: Method,
+    method: "Method",
     *,
     metrics: Mapping[str, Any],
     card: str,
@@ -63,6 +62,8 @@ def write_bundle(
 
     `provenance` must name the `training_domains`; the rest of it and `metrics` are any JSON.
     """
+    import safetensors.torch
+
     folder = Path(path)
     check_destination(folder)
     if not method.traits.servable:
@@ -138,8 +139,15 @@ def _read(folder: Path) -> tuple[BundleInfo, bytes]:
     return info, contents[WEIGHTS_FILE]
 
 
-def load_method(path: Path | str, device: torch.device, cache: FeatureCache | None = None) -> Method:
+def load_method(path: Path | str, device: "torch.device", cache: "FeatureCache | None" = None) -> "Method":
     """The bundled method, ready to enrol and score; nothing is fetched, every weight is in the bundle."""
+    import safetensors
+    import safetensors.torch
+
+    from dgad.features.cache import FeatureCache
+    from dgad.methods import METHODS
+    from dgad.methods.base import Context
+
     info, weights = _read(Path(path))
     if info.method not in METHODS:
         raise BundleError(

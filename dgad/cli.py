@@ -2,31 +2,28 @@
 
 import click
 
-from dgad.command_line import run_group
-from dgad.commands.bundle import bundle
-from dgad.commands.domains import domains
-from dgad.commands.evaluate import evaluate_command
-from dgad.commands.pretrain import pretrain_command
-from dgad.commands.score import score_command
+from dgad.command_line import LazyCommands, run_group
 
-EXAMPLE = """\b
+_EXAMPLE = """\b
 Example:
   dgad domains synthesize demo
   dgad evaluate --data demo --target woven
 """
+_COMMANDS = LazyCommands(
+    {
+        "bundle": "dgad.commands.bundle:bundle",
+        "domains": "dgad.commands.domains:domains",
+        "evaluate": "dgad.commands.evaluate:evaluate_command",
+        "pretrain": "dgad.commands.pretrain:pretrain_command",
+        "score": "dgad.commands.score:score_command",
+    }
+)
 
 
-@click.group(epilog=EXAMPLE, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(epilog=_EXAMPLE, context_settings={"help_option_names": ["-h", "--help"]}, commands=_COMMANDS)
 @click.version_option(package_name="dgad")
 def cli() -> None:
     """Compare textured surfaces with their normal references, on surfaces never trained on."""
-
-
-cli.add_command(domains)
-cli.add_command(evaluate_command)
-cli.add_command(score_command)
-cli.add_command(bundle)
-cli.add_command(pretrain_command)
 
 
 def main() -> None:

@@ -4,9 +4,10 @@
 """
 
 import contextlib
+import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import TextIO
 
 import click
@@ -45,6 +46,34 @@ def run_group(group: click.Group) -> None:
         click.echo(f"Error: {error.filename} cannot be read or written: {reason}.", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+class LazyCommands(MutableMapping[str, click.Command]):
+    """The commands of a click group, each imported when it is first asked for: the others cost nothing."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        """Name where each command is found, as `package.module:attribute`, by the name users call it by."""
+        self._places = dict(places)
+        self._loaded: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._loaded:
+            module, _, attribute = self._places[name].partition(":")
+            self._loaded[name] = getattr(importlib.import_module(module), attribute)
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        self._places.pop(name, None)
+        self._loaded.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places | self._loaded)
+
+    def __len__(self) -> int:
+        return len(self._places | self._loaded)
 
 
 @contextlib.contextmanager
