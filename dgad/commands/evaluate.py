@@ -1,8 +1,5 @@
 """`dgad evaluate`: fit methods on sources, score an unseen target, print one table."""
 
-import dataclasses
-import json
-
 import click
 from rich.console import Console
 
@@ -66,63 +63,39 @@ def evaluate_command(
 ) -> None:
     """Train methods on source domains and score a target domain they have never seen."""
     # torch takes seconds to import, and --help needs none of it
-    from dgad.commands.evaluate_tables import curve_tables, result_table, results_json
-    from dgad.device import resolve_device
-    from dgad.domains import open_dataset
-    from dgad.evaluation.experiment import Evaluation, Failure, Result, applicable, evaluate
+    from dgad.api.evaluation import evaluate
+    from dgad.commands.evaluate_tables import curve_tables, result_table
     from dgad.evaluation.scoring import parse_reference_counts
     from dgad.evaluation.settings_file import read_settings
-    from dgad.folds import Fold
-    from dgad.methods import METHODS, SHOWN_BESIDE
 
-    if num_seeds < 1:
-        raise SettingsError(f"`seeds` must be at least 1, but got {num_seeds}.")
-    if seed < 0:
-        raise SettingsError(f"`seed` must be at least 0, but got {seed}.")
     settings = read_settings(settings_file, backbone=backbone, weights=weights, image_size_px=image_size_px)
-    where = resolve_device(device)
-    dataset = open_dataset(data)
-    dataset.domain(target)
-    chosen = tuple(d for d in dataset.domains if d != target)
-    if sources is not None:
-        chosen = split_names(sources) if sources.strip() else ()
-    shipped = ("comparer:builtin",) if settings.features.weights == "builtin" else ()
-    if methods is None:
-        labels: tuple[str, ...] = (*shipped, "comparer", *SHOWN_BESIDE)
-    elif methods == "all":
-        labels = (*shipped, *METHODS, *settings.variants)
-    else:
-        labels = split_names(methods)
-    fold = Fold(target=target, sources=chosen)
-    evaluation = Evaluation(
-        fold=fold,
-        labels=tuple(dict.fromkeys(labels)),
-        num_references=parse_reference_counts(num_references),
-        seeds=tuple(range(seed, seed + num_seeds)),
-        features=settings.features,
-        variants=settings.variants,
-    )
-    absent: dict[str, str] = {}
-    if methods == "all":  # who names a method is told why it cannot be had; who asks for all gets the rest
-        possible, absent = applicable(dataset, evaluation)
-        evaluation = dataclasses.replace(evaluation, labels=possible)
+    chosen = None if sources is None else split_names(sources) if sources.strip() else ()
     with progress_bars(enabled=not as_json) as progress:
-        outcomes = list(evaluate(dataset, evaluation, device=where, compiled=compiled, progress=progress))
-    results = [o for o in outcomes if isinstance(o, Result)]
-    failures = [o for o in outcomes if isinstance(o, Failure)]
+        table = evaluate(
+            data,
+            target=target,
+            sources=chosen,
+            methods=methods if methods in (None, "all") else split_names(methods),
+            num_references=parse_reference_counts(num_references),
+            seed=seed,
+            num_seeds=num_seeds,
+            settings=settings,
+            device=device,
+            compiled=compiled,
+            progress=progress,
+        )
     if as_json:
-        click.echo(json.dumps(results_json(results, absent, failures, fold), indent=2, allow_nan=False))
+        click.echo(table.to_json())
     else:
         console = Console(soft_wrap=True)
         if not console.is_terminal:  # in a pipe rich assumes 80 columns and would cut names and figures
             console = Console(soft_wrap=True, width=160)
-        several = len({r.num_references for r in results}) > 1
-        for table in curve_tables(results, fold) if several else [result_table(results, fold)]:
-            console.print(table)
-        for label, reason in absent.items():
+        for shown in curve_tables(table) if table.has_several_counts else [result_table(table)]:
+            console.print(shown)
+        for label, reason in table.not_applicable.items():
             console.print(f"{label}: not applicable: {reason}", markup=False, highlight=False)
-    if failures:
-        raise TrainingError(" ".join(f.message for f in failures))
+    if table.failed:
+        raise TrainingError(" ".join(failure.message for failure in table.failed))
 
 
 def split_names(text: str) -> tuple[str, ...]:

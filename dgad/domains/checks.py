@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -42,7 +43,7 @@ class CheckResult:
 
 
 def check_dataset(
-    location: str,
+    location: str | os.PathLike[str],
     *,
     layout: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -51,6 +52,7 @@ def check_dataset(
 
     Raises `DataError` where there is no data set at all.
     """
+    location = os.fspath(location)
     dataset = open_dataset(location, layout=layout)
     problems = list(LAYOUTS[dataset.layout].strays(location))
     samples = [s for d in dataset.domains.values() for s in d.samples]

@@ -77,7 +77,11 @@ def decode_image(data: bytes, path: str, limits: DecodeLimits = DEFAULT_LIMITS) 
 
     Grey of 16 or 32 bits is scaled by its type's full range, floats are taken as 0 to 1; alpha is dropped.
     """
-    image = _open(data, path, limits, is_to_be_read=True)
+    return upright_rgb(_open(data, path, limits, is_to_be_read=True), path)
+
+
+def upright_rgb(image: Image.Image, path: str) -> Image.Image:
+    """An opened image as upright 8-bit RGB, as `decode_image` gives it; `image` itself is turned in place."""
     try:
         ImageOps.exif_transpose(image, in_place=True)
         if image.mode.startswith(("I", "F")):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Mapping
 
 from dgad.domains.base import Dataset
@@ -46,7 +47,7 @@ LAYOUTS: Mapping[str, Layout] = {
 """Tried in this order; `folder` takes whatever resembles a tree, and says what was expected."""
 
 
-def open_dataset(location: str, *, layout: str | None = None) -> Dataset:
+def open_dataset(location: str | os.PathLike[str], *, layout: str | None = None) -> Dataset:
     """The data set at a folder or URI, by listing alone; finds the layout itself unless it is named.
 
     Raises `DataError` where there is no data set, saying what was expected.
@@ -54,6 +55,7 @@ def open_dataset(location: str, *, layout: str | None = None) -> Dataset:
     if layout is not None and layout not in LAYOUTS:
         hint = did_you_mean(layout, LAYOUTS)
         raise DataError(f"`layout` must be one of {', '.join(LAYOUTS)}, but got {layout!r}.{hint}")
+    location = os.fspath(location)
     place = resolve(location)
     if not place.is_local:
         if layout not in (None, "parquet"):

@@ -53,6 +53,33 @@ def read_settings(
     return SettingsFile(features=from_dict(FeatureSettings, features, where=""), variants=variants)
 
 
+def settings_from(values: Mapping[str, Any]) -> SettingsFile:
+    """The same settings from a mapping with the keys of the file.
+
+    Args:
+        values: `features` and `methods`, as the file has them; either may be missing.
+
+    Raises:
+        SettingsError: A key or a setting is unknown, of the wrong type or out of range.
+    """
+    allowed = ("features", "methods")
+    for key in values:
+        if key not in allowed:
+            hint = did_you_mean(str(key), allowed)
+            raise SettingsError(
+                f"`settings` has the unknown key `{key}`.{hint} Allowed: {', '.join(allowed)}."
+            )
+    own = coerce(values.get("methods") or {}, dict, "methods")
+    given = coerce(values.get("features") or {}, dict, "features")
+    return SettingsFile(
+        features=from_dict(FeatureSettings, given, where="features"),
+        variants={
+            str(label): settings_for(str(label), coerce(each or {}, dict, f"methods.{label}"))
+            for label, each in own.items()
+        },
+    )
+
+
 def settings_for(label: str, own: Mapping[str, Any]) -> Any:
     """Settings of a label, with `own` values over a preset.
 

@@ -195,7 +195,7 @@ def test_the_shipped_comparer_stands_first_where_it_can_be_had(
         asked.append(evaluation.labels)
         return []
 
-    monkeypatch.setattr("dgad.evaluation.experiment.evaluate", evaluate)
+    monkeypatch.setattr("dgad.api.evaluation.run_evaluation", evaluate)
     assert run("evaluate", "--data", demo_data, "--target", "wood", "--weights", weights).returncode == 0
     assert asked[0][0] == first
     assert asked[0][-2:] == ("patch_knn", "trivial")

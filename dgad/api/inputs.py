@@ -1,0 +1,174 @@
+"""Images as callers have them, files, folders, arrays and PIL images in any mixture, as methods take them."""
+
+# N images, H x W pixels of one, S pixels a side of what methods take
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from dgad.domains.decoding import decode_image, read_file, upright_rgb
+from dgad.domains.image_paths import expand_image_paths
+from dgad.domains.image_set import ImageSet
+from dgad.domains.images import shrunk
+from dgad.errors import DataError, ImageError
+from dgad.references.duplicates import fingerprint
+
+ImageLike = str | os.PathLike[str] | NDArray[np.uint8] | Image.Image
+"""One image: a file (or a folder of them), an array of shape (H, W, 3) or (H, W), a PIL image."""
+Images = ImageLike | Iterable[ImageLike]
+"""One or many; an array of shape (N, H, W, 3) is N images."""
+
+_EXPECTED = "a path, a uint8 array of shape (H, W, 3) or (H, W), or a PIL image"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class InputImage:
+    """One image that was named or handed over, not yet decoded."""
+
+    name: str
+    """Its path, or where it stood among what was handed over: `images[3]`."""
+    read: Callable[[], tuple[Image.Image, str]]
+    """The upright RGB image, and the SHA-256 (hex) of the file's bytes or of the pixels."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DecodedImages:
+    """Images decoded and resized, with what only the originals tell."""
+
+    images: ImageSet
+    """N images of S px a side."""
+    ids: tuple[str, ...]
+    """64 hex digits each."""
+    sizes_px: tuple[tuple[int, int], ...]
+    """(width, height) of each original."""
+    fingerprints: tuple[bytes, ...]
+    """Of each, for finding near duplicates; empty unless asked for."""
+
+
+def list_inputs(images: Images, what: str) -> tuple[InputImage, ...]:
+    """Everything that was handed over, folders as the image files in them.
+
+    Args:
+        images: One image or many, see `Images`.
+        what: What a message calls them: `references` or `images`.
+
+    Raises:
+        DataError: There is no such file or folder, or something else was handed over; the message names it.
+    """
+    if isinstance(images, str | os.PathLike | Image.Image):
+        return tuple(_listed(images, what))
+    if isinstance(images, np.ndarray) and images.ndim in (2, 3):
+        return tuple(_listed(images, what))
+    try:
+        each = enumerate(images)
+    except TypeError:
+        raise DataError(
+            f"`{what}` must be {_EXPECTED}, or a list of these, but got {type(images).__name__}."
+        ) from None
+    return tuple(found for index, image in each for found in _listed(image, f"{what}[{index}]"))
+
+
+def decode_inputs(
+    inputs: Sequence[InputImage], image_size_px: int, *, with_fingerprints: bool = False
+) -> DecodedImages:
+    """Decode and resize images one at a time: only the small ones are held together.
+
+    Args:
+        inputs: What `list_inputs` found.
+        image_size_px: S.
+        with_fingerprints: Also make what finds near duplicates.
+
+    Raises:
+        ImageError: A file cannot be read or decoded; the message names it.
+    """
+    images_N3SS = np.empty((len(inputs), 3, image_size_px, image_size_px), dtype=np.uint8)
+    ids, sizes, fingerprints = [], [], []
+    for index, given in enumerate(inputs):
+        image, content_id = given.read()
+        images_N3SS[index] = shrunk(image, image_size_px)
+        ids.append(content_id)
+        sizes.append(image.size)
+        if with_fingerprints:
+            fingerprints.append(fingerprint(image))
+    keys = tuple(f"{i}-{image_size_px}" for i in ids)
+    return DecodedImages(
+        images=ImageSet(images=torch.from_numpy(images_N3SS), keys=keys),
+        ids=tuple(ids),
+        sizes_px=tuple(sizes),
+        fingerprints=tuple(fingerprints),
+    )
+
+
+def _listed(image: object, name: str) -> list[InputImage]:
+    if isinstance(image, str | os.PathLike):
+        path = os.fspath(image)
+        return [_file(p) for p in expand_image_paths((str(path),))]
+    if isinstance(image, Image.Image):
+        return [_pil_image(image, name)]
+    if isinstance(image, np.ndarray):
+        return [_array(image, name)]
+    raise DataError(f"`{name}` must be {_EXPECTED}, but got {type(image).__name__}.")
+
+
+def _file(path: str) -> InputImage:
+    def read() -> tuple[Image.Image, str]:
+        data = read_file(path)
+        return decode_image(data, path), hashlib.sha256(data).hexdigest()
+
+    return InputImage(name=path, read=read)
+
+
+def _pil_image(image: Image.Image, name: str) -> InputImage:
+    def read() -> tuple[Image.Image, str]:
+        own = image.copy()  # turned upright in place, and the caller's stays as it is
+        own.format = image.format  # tells what the numbers of wide grey images mean
+        if own.width * own.height == 0:
+            raise ImageError(f"`{name}` has no pixels; leave it out.")
+        upright = upright_rgb(own, f"`{name}`")
+        return upright, _pixel_id(np.asarray(upright))
+
+    return InputImage(name=name, read=read)
+
+
+def _array(pixels: NDArray[np.uint8], name: str) -> InputImage:
+    is_image = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
+    if pixels.dtype != np.uint8:
+        raise DataError(
+            f"`{name}` must be a uint8 array (0 to 255), but got {pixels.dtype}: scale it to 0 to 255 and"
+            " take `.astype(np.uint8)`."
+        )
+    if not is_image or pixels.size == 0:
+        raise DataError(
+            f"`{name}` must be an array of shape (H, W, 3) or (H, W), but got {pixels.shape}"
+            f"{_shape_hint(pixels)}."
+        )
+
+    def read() -> tuple[Image.Image, str]:
+        image = Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")
+        return image, _pixel_id(np.asarray(image))
+
+    return InputImage(name=name, read=read)
+
+
+def _shape_hint(pixels: NDArray[np.uint8]) -> str:
+    if pixels.size == 0:
+        return ""
+    if pixels.ndim == 3 and pixels.shape[0] == 3:
+        return ": take `.transpose(1, 2, 0)`"
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        return ": leave alpha out with `[..., :3]`"
+    if pixels.ndim == 3:
+        return ": hand grey images over as a list"
+    return ""
+
+
+def _pixel_id(pixels: NDArray[np.uint8]) -> str:
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
