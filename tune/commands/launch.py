@@ -12,9 +12,9 @@ from rich.console import Console
 
 from cluster.target import ClusterTarget, declare_cluster_options, target_of
 from dgad.command_line import own_stdout
-from dgad.commands.evaluate import split_names
-from dgad.commands.options import device_option, feature_options
+from dgad.commands.options import device_option
 from dgad.errors import SettingsError
+from tune.commands.study_options import settings_given, study_options
 from tune.run_folder.location import DEFAULT, Runs
 
 if TYPE_CHECKING:
@@ -32,40 +32,19 @@ Examples:
 
 
 @click.command("launch", epilog=EXAMPLE)
-@click.option("--data", help="Folder or URI of a data set  [default: a synthetic demo]")
-@click.option("--extra-targets", help="Folder or URI of another data set, for winners to be scored on only")
-@click.option("--layout", help="Layout of the data  [default: found out]")
+@study_options
 @click.option(
     "--study",
     "study_file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="YAML file of study settings, or `paper`, the one that ships; options given here win.",
 )
-@click.option("--name", help="Name of the study; an existing one is resumed  [default: the data's]")
 @click.option(
     "--runs",
     default=DEFAULT,
     show_default=True,
     help="Where studies are kept: a folder, or a URI such as s3://bucket/runs.",
 )
-@click.option("--methods", help="Comma-separated NAME (searched) or NAME:PRESET (fixed)  [default: comparer]")
-@click.option("--folds", help="Comma-separated target domains, or all  [default: all]")
-@click.option(
-    "--protocol",
-    help="How settings are chosen: nested, source-validation, oracle; several stand side by side"
-    "  [default: nested]",
-)
-@click.option(
-    "--objectives",
-    help="image_auroc, pixel_auroc, aupro, ms_per_image: with several the Pareto front is searched, the"
-    " first picks the winner  [default: image_auroc]",
-)
-@click.option("--constraint", "constraints", multiple=True, help="A bound such as 'ms_per_image <= 20'")
-@click.option("--trials", type=int, help="Configurations per cell  [default: 8; demo: 3]")
-@click.option("--seeds", type=int, help="Fits of each winner, with as many seeds  [default: 1]")
-@click.option("--seed", type=int, help="First seed  [default: 0]")
-@click.option("--num-references", help="N, P% of a target's normals, or all  [default: 10]")
-@feature_options
 @device_option
 @click.option("--workers", type=int, help="Fits side by side  [default: 1 a core, 4 a GPU]")
 @click.option("--cpus-per-trial", type=int, help="Cores and threads of each fit  [default: shared evenly]")
@@ -127,13 +106,8 @@ def launch_command(
     prices: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
-    methods: str | None,
-    folds: str | None,
-    protocol: str | None,
-    objectives: str | None,
-    constraints: tuple[str, ...],
     retry_failed: bool,
-    **options: Any,
+    **study_settings: Any,
 ) -> None:
     """Search settings by inner folds only, score each held-out domain once, bundle and report.
 
@@ -146,17 +120,11 @@ def launch_command(
     from tune.search.workers import Demand
     from tune.study.paper import check_paper_data, is_paper
 
-    given = dict(options)
-    for name, text in {"methods": methods, "protocol": protocol, "objectives": objectives}.items():
-        given[name] = split_names(text) if text else None
-    given["constraints"] = constraints or None
-    if folds:
-        given["folds"] = () if folds == "all" else split_names(folds)
     is_here = address is not None and not address.startswith(("http://", "https://")) and cluster_file is None
     target = None if is_here else target_of(cluster_file, address, python)
     _check_remote_options(target, detach=detach, down_after=down_after, prices=prices)
     request = Request(
-        given=given,
+        given=settings_given(study_settings),
         study_file=study_file,
         runs=Runs(location=runs),
         device=device,

@@ -33,49 +33,58 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 class Study:
     """One search. Where it runs (device, workers) is not part of it, so that it can go on elsewhere."""
 
+    # These docstrings are the help of the options of `dgad-tune launch` too (tune/commands/study_options.py).
+
     name: str
+    """Name of the study, and of its run folder: an existing one is resumed. By default the data's."""
     data: str | None = None
-    """A folder or URI; None synthesises the demo's domains into the run folder."""
+    """Folder or URI of a data set. By default the demo's domains are synthesised into the run folder."""
     layout: str | None = None
-    """A data layout by name; None finds it."""
+    """Layout of the data, by name. By default it is found out."""
     domains: tuple[str, ...] = ()
-    """Domains of the data that take part; empty is all."""
+    """Domains of the data that take part. By default all."""
     extra_targets: str | None = None
-    """A folder or URI of another data set: nothing is trained on it or chosen by it; winners of a search over
+    """Folder or URI of another data set: nothing is trained on it or chosen by it; winners of a search over
     all of the study's domains are scored on its domains too."""
     methods: tuple[str, ...] = ("comparer",)
-    """`name` is searched; `name:preset` is fixed and only evaluated."""
+    """Methods to compare: NAME is searched; NAME:PRESET is fixed and only evaluated."""
     folds: tuple[str, ...] = ()
-    """Target domains; empty is all."""
+    """Target domains. By default all."""
     protocol: tuple[Protocol, ...] = ("nested",)
-    """How settings are chosen, each way in cells of its own; the first is the study's, the others stand
+    """How settings are chosen, each way in cells of its own: the first is the study's, the others stand
     beside it for comparison."""
     trials: int = 8
     """Configurations per cell."""
     sampler: SamplerName = "tpe"
-    """What proposes configurations after the opening design."""
+    """What proposes configurations after the initial design."""
     early_stopping: Pruning = "median"
-    """The rule by which a cell gives a poor configuration up before its last inner fold."""
+    """The rule by which a cell gives a poor configuration up before its last inner fold; `none` with several
+    objectives."""
     objectives: tuple[ObjectiveName, ...] = ("image_auroc",)
-    """What a configuration is judged by, each a mean over inner folds. With several the search looks for
-    the Pareto front, and of what lies on it the best in the first is the winner."""
+    """What a configuration is judged by, each a mean over inner folds. With several the Pareto front is
+    searched, and of what lies on it the best in the first is the winner."""
     constraints: tuple[str, ...] = ()
-    """Bounds like `ms_per_image <= 20` that a winner must keep to."""
+    """A bound that a winner must keep to, such as `ms_per_image <= 20`."""
     seeds: int = 1
-    """Fits of each winner, from `seed` upwards; the search itself uses `seed`."""
+    """Fits of each winner, with as many seeds from the first upwards; the search itself uses the first."""
     seed: int = 0
+    """The first seed."""
     num_references: str = "10"
-    """A count, `P%` of the target's train normals, or `all`."""
+    """References of each target: N, P% of its train normals, or `all`."""
     reference_counts: tuple[str, ...] = ()
-    """Further numbers of references (as `num_references`) that winners are scored with: a report's curves."""
+    """Further numbers of references that winners are scored with, for the curves of a report."""
     backbone: str = "resnet18"
+    """Any timm model that gives a pyramid of feature maps."""
     weights: str = "builtin"
+    """The backbone's weights: builtin, none (random), timm (fetched from the hub), or FILE.safetensors."""
     image_size_px: int = 128
+    """Pixels a side that images are brought to."""
     space: SpaceKind = "full"
-    """`demo` is a smaller space of quick configurations."""
+    """Search space of each method; `demo` is a smaller one of quick configurations."""
     spaces: Mapping[str, Narrowing] = dataclasses.field(default_factory=dict)
     """What the study narrows, fixes or adds in the space of a method that it searches."""
     format_version: int = FORMAT_VERSION
+    """Format of the study file."""
 
     def __post_init__(self) -> None:
         rule = "1 to 64 of a-z, 0-9, _ and -, and begin with a letter or digit"
