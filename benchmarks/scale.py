@@ -28,8 +28,8 @@ from simulated_fits import Luck
 from simulated_search import SimulatedSearch
 from simulation import Meter, resident_bytes, size_of
 
+from tune.run_folder.folder import write_study
 from tune.run_folder.layout import SHARED_FOLDER
-from tune.study.settings import write_study
 
 CHECKPOINTS = (1_000, 2_000, 5_000, 10_000)
 PARTS: Mapping[str, tuple[str, ...]] = {

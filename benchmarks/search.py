@@ -38,13 +38,15 @@ from tune.launcher.preflight import checked_matrix
 from tune.monitoring.progress import PlainProgress
 from tune.monitoring.trackers import Trackers
 from tune.results.audit import audit
+from tune.run_folder.folder import write_study
+from tune.run_folder.layout import SCORES_KEY, VALUES_KEY
 from tune.run_folder.ledger import Ledger
 from tune.search.seal import outer_jobs, seal
 from tune.search.searcher import METRIC, MatrixSearcher, open_study
-from tune.search.selection import SCORES, VALUES, mean_values, read_inner_score, trial_summaries
+from tune.search.selection import mean_values, read_inner_score, trial_summaries
 from tune.search.workers import Demand, plan_workers
 from tune.study.cells import DEPLOY, Cell
-from tune.study.settings import Study, study_from, write_study
+from tune.study.settings import Study, study_from
 
 DOMAINS = ("grid", "tile", "woven", "wood", "leather")
 GIB = 1024**3
@@ -131,8 +133,8 @@ def search_here(run: Run, cells: Sequence[Cell], bench: Workbench) -> list[float
             means = mean_values(scores, run.study.figures)
             result = {
                 METRIC: means["image_auroc"],
-                SCORES: json.dumps({s.source: s.values["image_auroc"] for s in scores}),
-                VALUES: json.dumps(means),
+                SCORES_KEY: json.dumps({s.source: s.values["image_auroc"] for s in scores}),
+                VALUES_KEY: json.dumps(means),
                 "error": "",
                 "done": len(scores) == len(cell.folds),
             }

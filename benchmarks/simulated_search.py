@@ -18,12 +18,14 @@ from simulation import Clock, Meter
 from dgad.records import FitKey, Record
 from tune.fits.coordinator import ASK_S, RENEW_S, Keeper
 from tune.fits.run import Run
-from tune.monitoring.launch_log import LaunchLog, LogProgress
+from tune.monitoring.launch_log import LogProgress
 from tune.monitoring.progress import FitEnd, PlainProgress, Progress, TrialEnd
 from tune.monitoring.tee import Tee
+from tune.run_folder.layout import ERROR_KEY, SCORES_KEY, VALUES_KEY
 from tune.run_folder.ledger import Entry, Ledger, Purpose
+from tune.run_folder.process import LaunchLog
 from tune.search.searcher import METRIC, MatrixSearcher
-from tune.search.selection import ERROR, SCORES, VALUES, mean_values, read_inner_score
+from tune.search.selection import mean_values, read_inner_score
 from tune.study.cells import Cell, InnerFold
 
 MAX_WORKER_DEATHS = 2
@@ -161,9 +163,9 @@ class SimulatedSearch:
             means = mean_values(scores, names)
             result = {
                 METRIC: means[names[0]],
-                SCORES: json.dumps({s.source: s.values[names[0]] for s in scores}),
-                VALUES: json.dumps(means),
-                ERROR: "",
+                SCORES_KEY: json.dumps({s.source: s.values[names[0]] for s in scores}),
+                VALUES_KEY: json.dumps(means),
+                ERROR_KEY: "",
                 "done": len(scores) == len(cell.folds),
             }
             outcome = "shared" if len(self.computed) == num_computed else "computed"
@@ -179,7 +181,7 @@ class SimulatedSearch:
         return True
 
     def _tell(self, task: Task, result: dict[str, Any], duration_s: float) -> None:
-        cell, num_folds = self.cells[task.config["cell"]], len(json.loads(result.get(SCORES, "{}")))
+        cell, num_folds = self.cells[task.config["cell"]], len(json.loads(result.get(SCORES_KEY, "{}")))
         stopped = bool(result) and num_folds < len(cell.folds)
         self.counts["trials"] += 1
         self.counts["stopped"] += stopped

@@ -13,9 +13,9 @@ from simulated_fits import Luck, auroc_of, seconds_of
 from simulated_search import SimulatedSearch
 from simulation import Clock, Meter
 
+from tune.run_folder.folder import write_study
 from tune.search.searcher import open_study
 from tune.search.selection import trial_summaries
-from tune.study.settings import write_study
 
 OPTIONS = Options(fits=60, workers=6, cells=6, death_rate=0.15)
 

@@ -18,8 +18,7 @@ from pyarrow import fs
 from dgad.domains.locations import Location, resolve
 from dgad.errors import DataError
 from dgad.files import is_temporary, replace_folder_atomic
-from tune.caches.features import CachePlan
-from tune.caches.user_folder import features_folder
+from tune.caches.features import CachePlan, features_folder
 
 FOLDER_NAME = "data"
 _CHUNK_BYTES = 16 * 1024**2

@@ -8,7 +8,7 @@ from pathlib import Path
 from dgad.features.disk_cache import DiskFeatureCache
 from dgad.files import check_can_write
 from dgad.settings import require
-from tune.caches.user_folder import features_folder
+from dgad.user_dirs import user_cache_folder
 
 GIB = 1024**3
 
@@ -31,6 +31,12 @@ def plan_cache(folder: Path | None, gib: float) -> CachePlan | None:
         check_can_write(folder)
         folder = folder.absolute()
     return CachePlan(folder=folder, max_bytes=max(1, round(gib * GIB)))
+
+
+def features_folder() -> Path | None:
+    """The folder where features of frozen backbones are kept; None for a user without a home."""
+    own = user_cache_folder()
+    return own / "features" if own else None
 
 
 def open_cache(plan: CachePlan, *, code_version: str, device: str) -> DiskFeatureCache | None:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tune.commands.watch import brought_study, json_option, runs_option
+from tune.run_folder.layout import RECORDS_FOLDER
 
 if TYPE_CHECKING:
     from dgad.report.tables import Difference
@@ -74,7 +75,7 @@ def compare_command(*, first: str, second: str, runs: str | None, as_json: bool)
         summary, note = summary_now(folder)
         if note:
             click.echo(f"{name}: {note}", err=as_json)
-        named = read_named_records(summary, RecordStore(folder / "records"))
+        named = read_named_records(summary, RecordStore(folder / RECORDS_FOLDER))
         sides.append((summary, outer_records(summary, named)))
     (summary_a, records_a), (summary_b, records_b) = sides
     found = compare(summary_a, records_a, summary_b, records_b, names=(first, second))

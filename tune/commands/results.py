@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from dgad.records import RecordStore
-from dgad.report.page import FILE_NAME as REPORT_FILE
 from dgad.report.summary import StudySummary
 from dgad.report.tables import (
     Estimate,
@@ -24,11 +23,12 @@ from dgad.report.tables import (
 )
 from dgad.settings import to_dict
 from tune.monitoring.progress import clock
+from tune.run_folder.layout import RECORDS_FOLDER, REPORT_FILE
 
 
 def print_results(folder: Path, summary: StudySummary, console: Console) -> None:
     """Image AUROC by method and target, failures, the bundle, and where the report is."""
-    named = read_named_records(summary, RecordStore(folder / "records"))
+    named = read_named_records(summary, RecordStore(folder / RECORDS_FOLDER))
     records = outer_records(summary, named)
     targets = list(dict.fromkeys(c.target for c in summary.cells if c.target in summary.domains))
     console.print()
@@ -111,7 +111,7 @@ def _made(summary: StudySummary) -> str:
 
 def results_json(folder: Path, summary: StudySummary) -> dict[str, Any]:
     """The same for a program."""
-    named = read_named_records(summary, RecordStore(folder / "records"))
+    named = read_named_records(summary, RecordStore(folder / RECORDS_FOLDER))
     extra = leaderboard(extra_records(summary, named))
     return {
         "name": summary.name,

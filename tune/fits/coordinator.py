@@ -24,9 +24,6 @@ RENEW_S = 5.0
 """How often a holder says that it is still at it."""
 ASK_S = (0.1, 2.0)
 """First and longest pause between two questions for a lease that another worker holds."""
-_FREE = {"max_restarts": -1, "max_task_retries": -1}
-"""What a keeper that was killed is asked is asked again of the next one: an entry written twice is two reads
-of the same labels, and no breach."""
 
 
 class Keeper:
@@ -71,7 +68,9 @@ def keeper(study: str, ledger_location: str) -> Iterator[str]:
 
     name = f"dgad-keeper-{study}"
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    remote = ray.remote(num_cpus=0, **_FREE)(Keeper)
+    # What a keeper that was killed is asked is asked again of the next one: an entry written twice is two
+    # reads of the same labels, and no breach.
+    remote: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Keeper)
     try:
         actor = remote.options(name=name, scheduling_strategy=here).remote(ledger_location)
     except ValueError:  # Ray's word for a name that is taken

@@ -31,6 +31,7 @@ from tune.caches.features import open_cache
 from tune.fits.coordinator import leases_of
 from tune.fits.run import Run
 from tune.fits.store import FitStore
+from tune.run_folder.layout import LOGS_FOLDER
 from tune.study.data import open_data
 
 MAX_RETRIES = 2
@@ -69,8 +70,9 @@ class Workbench:
             device=torch.device(run.device),
             cache=FeatureCache(
                 max_bytes=run.cache_bytes,
-                disk=run.disk_cache
-                and open_cache(run.disk_cache, code_version=run.code_version, device=run.device),
+                disk=None
+                if run.disk_cache is None
+                else open_cache(run.disk_cache, code_version=run.code_version, device=run.device),
             ),
         )
 
@@ -195,7 +197,7 @@ class Workbench:
 
     def _log(self, name: str) -> str:
         """Keep the traceback of the exception being handled; where, relative to the run folder."""
-        path = f"logs/{name}.log"
+        path = f"{LOGS_FOLDER}/{name}.log"
         self.store.write(path, f"{utc_now()}\n{traceback.format_exc()}".encode())
         return path
 

@@ -14,7 +14,7 @@ from dgad.records import FitKey
 from dgad.settings import from_dict, to_dict
 from dgad.storage import Storage
 from tune.caches.features import CachePlan
-from tune.run_folder.layout import SHARED_FOLDER
+from tune.run_folder.layout import FITS_FOLDER, JOURNALS_FOLDER, LEDGER_FOLDER, RECORDS_FOLDER, SHARED_FOLDER
 from tune.study.settings import Study
 
 
@@ -51,22 +51,22 @@ class Run:
     @property
     def ledger_location(self) -> str:
         """Reads of labels, in order."""
-        return self._place("ledger")
+        return self._place(LEDGER_FOLDER)
 
     @property
     def records_location(self) -> str:
         """One file per fit and scored domain."""
-        return self._place("records")
+        return self._place(RECORDS_FOLDER)
 
     @property
     def shared_records_location(self) -> str:
         """Records by content address, for every study beside this one."""
-        return self._beside("records")
+        return self._beside(RECORDS_FOLDER)
 
     @property
     def fits_location(self) -> str:
         """Weights of every fit, for every study beside this one."""
-        return self._beside("fits")
+        return self._beside(FITS_FOLDER)
 
     def _place(self, name: str) -> str:
         return Storage(self.store).child(name).location
@@ -77,7 +77,7 @@ class Run:
     @property
     def journals_folder(self) -> Path:
         """One Optuna journal per cell."""
-        return self.folder / "optuna"
+        return self.folder / JOURNALS_FOLDER
 
     def fit_key(
         self,

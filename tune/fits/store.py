@@ -22,11 +22,10 @@ from dgad.provenance import utc_now
 from dgad.records import FitKey
 from dgad.storage import Storage
 from tune.fits.leases import FileLeases, Leases
+from tune.run_folder.layout import FIT_FILE, FIT_LOCKS_FOLDER, FIT_WEIGHTS_FILE
 
 FORMAT_VERSION = 2
 """2 has `weights_sha256`; a fit of version 1 is read without that check."""
-WEIGHTS = "weights.safetensors"
-ABOUT = "fit.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +53,7 @@ class FitStore:
         self._storage = Storage(location)
         if leases is None and not self._storage.is_local:
             raise RecordError(f"Fits at {self._storage.location} are leased by a keeper, and none runs.")
-        self._leases = leases or FileLeases(Path(self._storage.location) / "locks")
+        self._leases = leases or FileLeases(Path(self._storage.location) / FIT_LOCKS_FOLDER)
         self.retry_failures_before = retry_failures_before
         """Failures older than this moment (UTC, ISO 8601) are tried again; empty: none is."""
         self.study = study
@@ -89,15 +88,15 @@ class FitStore:
     def ids(self) -> tuple[str, ...]:
         """The ids of all finished fits, failed ones among them."""
         names = self._storage.sizes(deep=True)
-        return tuple(sorted(n.partition("/")[0] for n in names if n.endswith(f"/{ABOUT}")))
+        return tuple(sorted(n.partition("/")[0] for n in names if n.endswith(f"/{FIT_FILE}")))
 
     def has(self, fit_id: str) -> bool:
         """Whether the fit is finished, or failed."""
-        return self._storage.exists(f"{fit_id}/{ABOUT}")
+        return self._storage.exists(f"{fit_id}/{FIT_FILE}")
 
     def about(self, fit_id: str) -> dict[str, Any] | None:
         """What is known of a fit without its weights; None where it is not there, or damaged."""
-        data = self._storage.read(f"{fit_id}/{ABOUT}")
+        data = self._storage.read(f"{fit_id}/{FIT_FILE}")
         try:
             about: dict[str, Any] | None = None if data is None else json.loads(data)
         except ValueError:
@@ -119,7 +118,7 @@ class FitStore:
                 return None
             if about["status"] == "failed":
                 raise TrainingError(about["error"])
-            data = self._storage.read(f"{key.id}/{WEIGHTS}")
+            data = self._storage.read(f"{key.id}/{FIT_WEIGHTS_FILE}")
             if data is None or about.get("weights_sha256", _sum(data)) != _sum(data):
                 return None
             return StoredFit(state=load(data), fit_s=about["fit_s"], was_stored=True)
@@ -137,8 +136,8 @@ class FitStore:
             "weights_sha256": _sum(data),
             **outcome,
         }
-        self._storage.write(f"{key.id}/{WEIGHTS}", data)
-        self._storage.write(f"{key.id}/{ABOUT}", json.dumps(about, indent=2).encode())
+        self._storage.write(f"{key.id}/{FIT_WEIGHTS_FILE}", data)
+        self._storage.write(f"{key.id}/{FIT_FILE}", json.dumps(about, indent=2).encode())
 
 
 def _sum(data: bytes) -> str:

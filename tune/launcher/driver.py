@@ -13,9 +13,7 @@ from cluster.embedded import LocalRay
 from dgad.domains.checks import check_dataset
 from dgad.errors import DataError
 from dgad.provenance import utc_now
-from dgad.report.page import FILE_NAME as REPORT_FILE
 from dgad.report.page import write_report
-from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import StudySummary, TrialSummary, read_summary
 from tune.caches.data import local_copy
 from tune.fits.coordinator import keeper, ledger_of
@@ -30,13 +28,21 @@ from tune.monitoring.progress import LiveProgress, PlainProgress, Progress
 from tune.monitoring.tee import Tee
 from tune.monitoring.trackers import Trackers, check_answers, check_installed
 from tune.results.summarise import summarise
-from tune.run_folder.folder import RunInfo, check_unchanged, data_of, held, keep_data, read_info, write_info
+from tune.run_folder.demo_data import data_of, keep_data
+from tune.run_folder.folder import (
+    RunInfo,
+    check_unchanged,
+    held,
+    read_info,
+    write_info,
+    write_study,
+)
+from tune.run_folder.layout import REPORT_FILE, SUMMARY_FILE
 from tune.run_folder.process import Mark, marked, read_running
 from tune.search.seal import OuterJob, Row, is_done, outer_jobs, seal, used_after_seals
 from tune.search.selection import trial_summaries
 from tune.study.cells import Cell, shown_beside
 from tune.study.data import open_data
-from tune.study.settings import write_study
 
 
 def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:

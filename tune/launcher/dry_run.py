@@ -15,7 +15,7 @@ from tune.launcher.estimate import START_S, Cost, FitCount, count_fits, estimate
 from tune.launcher.preflight import checked_matrix
 from tune.launcher.request import Request, resolve_study
 from tune.monitoring.trackers import check_installed
-from tune.run_folder.folder import data_of
+from tune.run_folder.demo_data import data_of
 from tune.search.workers import Workers, plan_workers
 from tune.study.cells import Cell
 from tune.study.data import open_data

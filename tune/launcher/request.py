@@ -7,11 +7,17 @@ from typing import Any
 
 from tune.caches.features import CachePlan
 from tune.monitoring.trackers import Trackers
-from tune.run_folder.folder import run_folder
+from tune.run_folder.folder import read_study, run_folder
 from tune.run_folder.location import Runs
 from tune.search.workers import Demand
 from tune.study.paper import is_paper, paper_study
-from tune.study.settings import Study, check_same, default_name, read_study, read_study_file, study_from
+from tune.study.settings import (
+    Study,
+    check_same,
+    default_name,
+    read_study_file,
+    study_from,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

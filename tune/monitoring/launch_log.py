@@ -1,23 +1,7 @@
-"""What a launch said, kept: `launch.log`, plain lines with their time, appended by every run of a study."""
+"""A running search, told to the study's log."""
 
-from pathlib import Path
-
-from dgad.provenance import utc_now
 from tune.monitoring.progress import Board, FitEnd, TrialEnd, trial_line
-
-LOG_FILE = "launch.log"
-
-
-class LaunchLog:
-    """Whole lines, each on disk for readers as soon as it is said."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / LOG_FILE
-
-    def line(self, text: str) -> None:
-        """`TIME TEXT`; a text of several lines becomes one."""
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(f"{utc_now()} {' '.join(text.split())}\n")
+from tune.run_folder.process import LaunchLog
 
 
 class LogProgress:

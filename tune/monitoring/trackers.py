@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from dgad.errors import SettingsError
+from tune.run_folder.layout import TENSORBOARD_FOLDER
 
-TENSORBOARD_FOLDER = "tensorboard"
 _INSTALL = "install it with: pip install 'dgad[watch]'"
 _ENVIRONMENT = {  # a server that is gone must not hold the search up; nobody is told that MLflow is used
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",

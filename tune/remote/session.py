@@ -22,8 +22,9 @@ from dgad.errors import SettingsError
 from dgad.storage import without_credentials
 from tune.caches.features import GIB
 from tune.launcher.request import Request
+from tune.run_folder.layout import STUDY_FILE
 from tune.spaces.narrowing import to_plain
-from tune.study.settings import FILE_NAME, study_from
+from tune.study.settings import study_from
 
 RUNS_KEY, PYTHON_KEY = "dgad_runs", "dgad_python"
 """What a job's metadata says: where the study is kept, and the interpreter that runs it."""
@@ -87,7 +88,7 @@ def submit(remote: Remote, request: Request) -> str:
     """Send the study; its name, which is the job's id. `SettingsError` where one of that name runs there."""
     given = request.given_study()
     name, runs = study_from(given).name, request.runs.location
-    options = ["--study", FILE_NAME, "--name", name, "--runs", runs, "--address", "auto"]
+    options = ["--study", STUDY_FILE, "--name", name, "--runs", runs, "--address", "auto"]
     entrypoint = _command(remote.python, ["launch", *options, *_flags(request)])
     with shipped(given) as folder:
         remote.jobs.submit(
@@ -103,7 +104,7 @@ def submit(remote: Remote, request: Request) -> str:
 @contextlib.contextmanager
 def shipped(given: Mapping[str, object] | None = None) -> Iterator[Path]:
     """The code of this installation, and the study's settings, as a job's working directory."""
-    extra = {FILE_NAME: _as_yaml(given)} if given is not None else {}
+    extra = {STUDY_FILE: _as_yaml(given)} if given is not None else {}
     with tempfile.TemporaryDirectory(prefix="dgad-ship-") as temporary:
         yield packed_code(Path(temporary) / "code", extra=extra)
 

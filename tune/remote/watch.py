@@ -15,7 +15,7 @@ from cluster.jobs.jobs import JobState
 from cluster.target import ClusterTarget
 from dgad.errors import ClusterError, SettingsError, UnreachableError
 from dgad.settings import from_dict
-from tune.commands.watch import print_status
+from tune.monitoring.status_view import print_status
 from tune.remote.fetch_results import fetch_results
 from tune.remote.session import RUNS_KEY, Remote, ask, connect_to_cluster
 from tune.run_folder.status import StudyStatus

@@ -17,16 +17,23 @@ from dgad.errors import RecordError
 from dgad.records import Record, RecordStore
 from tune.fits.store import FitStore
 from tune.quiet import quiet_optuna
-from tune.run_folder.folder import read_info
+from tune.run_folder.folder import read_info, read_study
 from tune.run_folder.journals import journal_cells
-from tune.run_folder.layout import SHARED_FOLDER
+from tune.run_folder.layout import (
+    FITS_FOLDER,
+    JOURNALS_FOLDER,
+    LEDGER_FOLDER,
+    RECORDS_FOLDER,
+    SCORES_KEY,
+    SHARED_FOLDER,
+)
 from tune.run_folder.ledger import Entry, Ledger, leaks
 from tune.search.searcher import open_study
-from tune.search.selection import SCORES, trial_summaries
+from tune.search.selection import trial_summaries
+from tune.study.cell_id import protocol_of
 from tune.study.cells import DEPLOY
 from tune.study.objectives import value_of
-from tune.study.protocols import protocol_of
-from tune.study.settings import Study, read_study
+from tune.study.settings import Study
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,13 +54,13 @@ class Audit:
 def audit(folder: Path) -> Audit:
     """Check a run folder; `RecordError` where the ledger or a record is missing or damaged."""
     quiet_optuna()
-    entries = Ledger(folder / "ledger").entries()
+    entries = Ledger(folder / LEDGER_FOLDER).entries()
     if not entries:
         raise RecordError(f"{folder} has no ledger: nothing has been fitted or judged in it.")
     study = read_study(folder)
     if study is None:
         raise RecordError(f"{folder} has no study.yaml: it is no study of dgad-tune.")
-    records = {r.record_id: r for r in RecordStore(folder / "records").records()}
+    records = {r.record_id: r for r in RecordStore(folder / RECORDS_FOLDER).records()}
     trained_on = _training_domains(entries, records.values(), folder)
     found = [*leaks(entries)]
     found += _reads(entries, records)
@@ -61,7 +68,7 @@ def audit(folder: Path) -> Audit:
     found += _references(records.values())
     found += _splits(records.values())
     found += _extra_targets(entries, info.extra_targets if (info := read_info(folder)) else ())
-    found += _journals(entries, records, folder / "optuna", study)
+    found += _journals(entries, records, folder / JOURNALS_FOLDER, study)
     cells = {e.cell for e in entries}
     used = {str(e.detail.get("fit")) for e in entries if e.purpose == "fit"}
     return Audit(
@@ -83,7 +90,7 @@ def _training_domains(
 ) -> dict[str, tuple[str, ...]]:
     """What every fit was trained on, by its id: as its records say, else as the fit store does."""
     known = {r.fit.id: r.fit.sources for r in records}
-    store = FitStore(folder.parent / SHARED_FOLDER / "fits")
+    store = FitStore(folder.parent / SHARED_FOLDER / FITS_FOLDER)
     for entry in entries:
         fit_id = str(entry.detail.get("fit"))
         if entry.purpose == "fit" and fit_id not in known and (about := store.about(fit_id)) is not None:
@@ -167,7 +174,7 @@ def _extra_targets(entries: Sequence[Entry], extra_targets: Collection[str]) -> 
 def _early_stops(cell: str, journal: optuna.Study) -> Iterator[str]:
     """What an early-stopping rule was told are the running means of the trial's own inner folds."""
     for trial in journal.get_trials(deepcopy=False):
-        scores = list(json.loads(trial.user_attrs.get(SCORES, "{}")).values())
+        scores = list(json.loads(trial.user_attrs.get(SCORES_KEY, "{}")).values())
         if not scores:
             continue  # failed or left behind: nothing of it was chosen from
         for step, value in trial.intermediate_values.items():
@@ -186,8 +193,8 @@ def _journals(
     first = study.objectives[0]
     read: dict[tuple[str, str], set[float]] = {}
     for entry in entries:
-        if entry.purpose == "objective" and entry.record_id in records:
-            record = records[entry.record_id]
+        record = records.get(entry.record_id or "")
+        if entry.purpose == "objective" and record is not None:
             value = value_of(record, first)
             if value is not None:
                 read.setdefault((entry.cell, record.target), set()).add(value)

@@ -8,17 +8,17 @@ from typing import Any
 from dgad.errors import RecordError
 from dgad.provenance import current_versions
 from dgad.records import Record, RecordStore
-from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import CellSummary, StudySummary, read_summary
 from dgad.settings import to_dict
 from tune.results.importance import importance
-from tune.run_folder.folder import RunInfo, read_info
+from tune.run_folder.folder import RunInfo, read_info, read_study
 from tune.run_folder.journals import journal_cells, load_journal
+from tune.run_folder.layout import JOURNALS_FOLDER, LEDGER_FOLDER, RECORDS_FOLDER, SUMMARY_FILE
 from tune.run_folder.process import read_ended
 from tune.run_folder.status import StudyStatus, status
 from tune.search.selection import front, trial_summaries
 from tune.study.cells import DEPLOY
-from tune.study.settings import Study, read_study
+from tune.study.settings import Study
 
 Entries = Sequence[Mapping[str, Any]]
 """Of the ledger, as its files hold them: one that grows may be listed with a gap, which `Ledger` refuses."""
@@ -37,9 +37,9 @@ def summary_now(folder: Path) -> tuple[StudySummary, str]:
     study, info = read_study(folder), read_info(folder)
     if study is None or info is None:
         raise RecordError(f"{folder} holds no study that has begun: there is nothing to report yet.")
-    ledger = [json.loads(path.read_bytes()) for path in sorted((folder / "ledger").glob("*.json"))]
-    records = {r.record_id: r for r in RecordStore(folder / "records").records()}
-    searched = {name: _searched(folder, name, study) for name in journal_cells(folder / "optuna")}
+    ledger = [json.loads(path.read_bytes()) for path in sorted((folder / LEDGER_FOLDER).glob("*.json"))]
+    records = {r.record_id: r for r in RecordStore(folder / RECORDS_FOLDER).records()}
+    searched = {name: _searched(folder, name, study) for name in journal_cells(folder / JOURNALS_FOLDER)}
     names = dict.fromkeys([*searched, *(e["cell"] for e in ledger if e["purpose"] == "seal")])
     cells = tuple(
         _cell(name, searched.get(name, {}), [e for e in ledger if e["cell"] == name], records)
@@ -95,7 +95,7 @@ def _domains(cells: Sequence[CellSummary], records: Iterable[Record], info: RunI
 
 def _searched(folder: Path, name: str, study: Study) -> dict[str, Any]:
     """What a cell's journal tells of its search."""
-    journal = load_journal(folder / "optuna", name)
+    journal = load_journal(folder / JOURNALS_FOLDER, name)
     if journal is None:
         return {}
     trials = trial_summaries(journal)

@@ -12,7 +12,6 @@ from dgad.evaluation.frechet import DomainDistances
 from dgad.model_card import model_card
 from dgad.provenance import current_versions
 from dgad.records import Record
-from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import (
     BundleSummary,
     CellSummary,
@@ -31,12 +30,11 @@ from tune.results.distances import distances_of
 from tune.results.importance import importance
 from tune.run_folder.folder import RunInfo
 from tune.run_folder.journals import load_journal
+from tune.run_folder.layout import BUNDLE_FOLDER, SUMMARY_FILE
 from tune.run_folder.ledger import Ledger
 from tune.search.seal import Row
 from tune.search.selection import front, why_none
 from tune.study.cells import DEPLOY, bundled_label
-
-BUNDLE_FOLDER = "bundle"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,36 +3,19 @@
 import contextlib
 import dataclasses
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+import yaml
 from filelock import FileLock, Timeout
 
-from dgad.domains.demo import synthesize
 from dgad.errors import DataError, RecordError, SettingsError
-from dgad.files import check_can_write, replace_folder_atomic, write_atomic
+from dgad.files import check_can_write, write_atomic
 from dgad.provenance import utc_now
 from dgad.settings import from_dict, to_dict
-from tune.study.settings import FILE_NAME, Study
-
-INFO_FILE = "run.json"
-DATA_FOLDER = "data"
-DEMO_DOMAINS = ("grid", "leather", "marble", "wood")
-
-
-class Counts(NamedTuple):
-    """Images per synthetic domain."""
-
-    train: int
-    good: int
-    defective: int
-
-
-DEMO_COUNTS = Counts(train=20, good=16, defective=16)
-QUICK_COUNTS = Counts(train=12, good=8, defective=8)
+from tune.run_folder.layout import INFO_FILE, LOCK_FILE, STUDY_FILE
+from tune.spaces.narrowing import to_plain
+from tune.study.settings import Study, read_study_file
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,49 +43,9 @@ def run_folder(runs: Path, name: str) -> Path:
     is_free = not folder.exists() or (
         folder.is_dir() and all(p.name.startswith(".") for p in folder.iterdir())
     )
-    if not is_free and not (folder / FILE_NAME).is_file():
+    if not is_free and not (folder / STUDY_FILE).is_file():
         raise SettingsError(f"{folder} exists and is no study of dgad-tune: choose another --name or --runs.")
     return folder
-
-
-@contextlib.contextmanager
-def data_of(study: Study, folder: Path, *, quick: bool = False) -> Iterator[str]:
-    """Where the study's data is; the demo's is made in a temporary folder unless it is in `folder`.
-
-    `quick` makes only as many images as an estimate needs.
-    """
-    if study.data is not None:
-        yield study.data
-        return
-    for name in study.folds:
-        if name not in DEMO_DOMAINS:
-            raise DataError(f"The demo has no domain `{name}`; it has: {', '.join(DEMO_DOMAINS)}.")
-    made = folder / DATA_FOLDER
-    if made.is_dir():
-        yield str(made)
-        return
-    with tempfile.TemporaryDirectory(prefix="dgad-demo-") as temporary:
-        place = Path(temporary) / DATA_FOLDER
-        counts = QUICK_COUNTS if quick else DEMO_COUNTS
-        synthesize(
-            place,
-            seed=study.seed,
-            domains=DEMO_DOMAINS,
-            num_train=counts.train,
-            num_good=counts.good,
-            num_defective=counts.defective,
-            image_size_px=study.image_size_px,
-        )
-        yield str(place)
-
-
-def keep_data(place: str, study: Study, folder: Path) -> str:
-    """Bring the demo's data into the run folder; other data stays where it is."""
-    made = folder / DATA_FOLDER
-    if study.data is None and not made.is_dir():
-        with replace_folder_atomic(made) as temporary:
-            shutil.copytree(place, temporary, dirs_exist_ok=True)
-    return study.data or str(made)
 
 
 @contextlib.contextmanager
@@ -110,7 +53,7 @@ def held(folder: Path, name: str) -> Iterator[None]:
     """The folder, for this process alone; `RecordError` while another one runs the same study."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ".lock", timeout=2):
+        with FileLock(folder / LOCK_FILE, timeout=2):
             yield
     except Timeout:
         raise RecordError(
@@ -148,3 +91,22 @@ def read_info(folder: Path) -> RunInfo | None:
 def write_info(folder: Path, info: RunInfo) -> None:
     """Remember it."""
     write_atomic(folder / INFO_FILE, json.dumps(to_dict(info), indent=2).encode())
+
+
+def write_study(folder: Path, study: Study) -> None:
+    """Write `study.yaml` into the run folder; it can be given to `--study` again."""
+    values = {k: v for k, v in to_dict(study).items() if v is not None and k != "spaces"}
+    if study.spaces:
+        values["spaces"] = to_plain(study.spaces)
+    write_atomic(folder / STUDY_FILE, yaml.safe_dump(values, sort_keys=False).encode())
+
+
+def read_study(folder: Path) -> Study | None:
+    """The study of a run folder, or None where there is none."""
+    path = folder / STUDY_FILE
+    if not path.exists():
+        return None
+    values = read_study_file(path)
+    if "name" not in values:
+        raise RecordError(f"{path} is damaged: it lacks the study's `name`.")
+    return Study(**values)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote
 
+from tune.run_folder.layout import ERROR_KEY, RETRY_OF_KEY, SCORES_KEY
+
 if TYPE_CHECKING:
     import optuna
 
@@ -47,13 +49,13 @@ def read_trials(journals: Path) -> Iterator[tuple[str, tuple[TrialState, ...]]]:
         found = []
         for study in storage.get_all_studies():
             trials = storage.get_all_trials(study._study_id, deepcopy=False)
-            tried_again = {t.user_attrs.get("retry_of") for t in trials}
+            tried_again = {t.user_attrs.get(RETRY_OF_KEY) for t in trials}
             for trial in trials:
-                error = trial.user_attrs.get("error")
+                error = trial.user_attrs.get(ERROR_KEY)
                 is_left = trial.state == OptunaState.FAIL and not error
                 if trial.state not in states or is_left or trial.number in tried_again:
                     continue
-                num_scores = len(json.loads(trial.user_attrs.get("inner_scores", "{}")))
+                num_scores = len(json.loads(trial.user_attrs.get(SCORES_KEY, "{}")))
                 found.append(
                     TrialState(
                         state=states[trial.state],

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from dgad.errors import RecordError
 from dgad.provenance import utc_now
 from dgad.storage import Storage
-from tune.study.protocols import protocol_of
+from tune.study.cell_id import protocol_of
 
 FORMAT_VERSION = 1
 Purpose = Literal["fit", "objective", "seal", "outer", "report"]

@@ -8,12 +8,11 @@ store lacks, and mirrored.
 import contextlib
 import dataclasses
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dgad.storage import Storage
-from tune.caches.user_folder import user_folder
+from dgad.user_dirs import temporary_user_folder, user_cache_folder
 from tune.run_folder.mirror import Mirror, pull, studies_at
 
 DEFAULT = "runs"
@@ -64,7 +63,7 @@ class Runs:
         return self._cached("views")
 
     def _cached(self, kind: str) -> Path:
-        cache = user_folder() or Path(tempfile.gettempdir()) / "dgad"
+        cache = user_cache_folder() or temporary_user_folder()
         return cache / kind / hashlib.sha256(self.location.encode()).hexdigest()[:16]
 
     @contextlib.contextmanager

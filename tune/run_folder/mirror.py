@@ -14,27 +14,43 @@ from pathlib import Path
 from dgad.errors import DgadError
 from dgad.files import is_temporary, write_atomic
 from dgad.storage import Storage
-from tune.run_folder.layout import SHARED_FOLDER
-from tune.run_folder.process import ENDED_FILE, RUNNING_FILE
+from tune.run_folder.layout import (
+    BUNDLE_FOLDER,
+    DATA_FOLDER,
+    ENDED_FILE,
+    EXAMPLES_FOLDER,
+    FIT_FILE,
+    FITS_FOLDER,
+    JOURNALS_FOLDER,
+    LEDGER_FOLDER,
+    LOG_FILE,
+    LOGS_FOLDER,
+    RAY_FOLDER,
+    RECORDS_FOLDER,
+    REPORT_FILE,
+    REPORT_FOLDER,
+    RUNNING_FILE,
+    SHARED_FOLDER,
+    STUDY_FILE,
+)
 
 INTERVAL_S = 5.0
-_WORKERS_WRITE = ("records", "ledger", "examples", "logs")
-_GROW = ("optuna", "launch.log")
-_LARGE = ("bundle", "report.html", "report")
-_STAY_HERE = ("data", "ray")
+_WORKERS_WRITE = (RECORDS_FOLDER, LEDGER_FOLDER, EXAMPLES_FOLDER, LOGS_FOLDER)
+_GROW = (JOURNALS_FOLDER, LOG_FILE)
+_LARGE = (BUNDLE_FOLDER, REPORT_FILE, REPORT_FOLDER)
+_STAY_HERE = (DATA_FOLDER, RAY_FOLDER)
 _MARKS = (RUNNING_FILE, ENDED_FILE)
-_STUDY_FILE = "study.yaml"
 
 
 def studies_at(runs: Storage) -> tuple[str, ...]:
     """The names of the studies kept in a place."""
-    return tuple(name for name in runs.folders() if runs.exists(f"{name}/{_STUDY_FILE}"))
+    return tuple(name for name in runs.folders() if runs.exists(f"{name}/{STUDY_FILE}"))
 
 
 def pull(store: Storage, folder: Path) -> None:
     """Bring the study here, but for its weights; nothing where there is none."""
     there = store.sizes(deep=True)
-    if _STUDY_FILE not in there:
+    if STUDY_FILE not in there:
         return
     _bring(store, folder, [name for name, size in there.items() if _is_wanted(name, size, folder)])
     for mark in _MARKS:
@@ -141,9 +157,9 @@ def _bring(store: Storage, folder: Path, names: Sequence[str]) -> None:
 def _bring_fits(store: Storage, folder: Path) -> None:
     """What is known of the fits that the ledger names, without their weights, beside the study as there."""
     fits = set()
-    for path in (folder / "ledger").glob("*.json"):
+    for path in (folder / LEDGER_FOLDER).glob("*.json"):
         entry = json.loads(path.read_bytes())
         if entry.get("purpose") == "fit":
-            fits.add(f"fits/{entry['detail']['fit']}/fit.json")
+            fits.add(f"{FITS_FOLDER}/{entry['detail']['fit']}/{FIT_FILE}")
     shared = folder.parent / SHARED_FOLDER
     _bring(store.sibling(SHARED_FOLDER), shared, [name for name in fits if not (shared / name).is_file()])

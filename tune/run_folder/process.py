@@ -19,10 +19,8 @@ from dgad.errors import RecordError, SettingsError
 from dgad.files import write_atomic
 from dgad.provenance import utc_now
 from dgad.settings import from_dict, to_dict
-from tune.monitoring.launch_log import LaunchLog
+from tune.run_folder.layout import ENDED_FILE, LOG_FILE, RUNNING_FILE
 
-RUNNING_FILE = ".running.json"
-ENDED_FILE = ".ended.json"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 Outcome = Literal["finished", "interrupted", "failed"]
 
@@ -52,6 +50,21 @@ class Ended:
     at: str
     """UTC, ISO 8601."""
     format_version: int = 1
+
+
+class LaunchLog:
+    """`launch.log`: lines with their time, appended by every run of a study.
+
+    Each is whole, and on disk for readers as soon as it is said.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LOG_FILE
+
+    def line(self, text: str) -> None:
+        """`TIME TEXT`; a text of several lines becomes one."""
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(f"{utc_now()} {' '.join(text.split())}\n")
 
 
 class Mark:

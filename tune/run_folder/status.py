@@ -15,14 +15,22 @@ import yaml
 
 from dgad.errors import RecordError, SettingsError
 from dgad.records import RecordStore
-from dgad.report.summary import FILE_NAME as SUMMARY_FILE
 from dgad.report.summary import CellSummary, read_summary
 from dgad.report.tables import DEPLOY
 from tune.run_folder.journals import TrialState, read_trials
-from tune.run_folder.layout import SHARED_FOLDER
+from tune.run_folder.layout import (
+    FIT_FILE,
+    FITS_FOLDER,
+    INFO_FILE,
+    JOURNALS_FOLDER,
+    LEDGER_FOLDER,
+    RECORDS_FOLDER,
+    SHARED_FOLDER,
+    STUDY_FILE,
+    SUMMARY_FILE,
+)
 from tune.run_folder.process import Running, is_alive, is_elsewhere, read_ended, read_running
 
-STUDY_FILE, INFO_FILE = "study.yaml", "run.json"
 State = Literal["running", "interrupted", "finished", "failed"]
 
 
@@ -121,7 +129,7 @@ def status(folder: Path) -> StudyStatus:
     """All of it; `RecordError` where a file is damaged."""
     state, reason, process = state_of(folder)
     plan, info = _mapping(folder / STUDY_FILE), _mapping(folder / INFO_FILE)
-    trials = dict(read_trials(folder / "optuna"))
+    trials = dict(read_trials(folder / JOURNALS_FOLDER))
     num_trials = int(plan.get("trials", 0))
     cells = tuple(
         _cell_status(name, found, num_trials, is_running=process is not None)
@@ -195,11 +203,11 @@ def _ledger_entries(folder: Path) -> list[Mapping[str, Any]]:
 
     One that grows may be listed with a gap, so it is not read by `Ledger`, which takes that for damage.
     """
-    return [json.loads(path.read_bytes()) for path in sorted((folder / "ledger").glob("*.json"))]
+    return [json.loads(path.read_bytes()) for path in sorted((folder / LEDGER_FOLDER).glob("*.json"))]
 
 
 def _fit_file(folder: Path, fit: str) -> Path:
-    return folder.parent / SHARED_FOLDER / "fits" / fit / "fit.json"
+    return folder.parent / SHARED_FOLDER / FITS_FOLDER / fit / FIT_FILE
 
 
 def _refits(folder: Path, entries: Sequence[Mapping[str, Any]], num_seeds: int) -> tuple[int, int]:
@@ -216,7 +224,7 @@ def _refits(folder: Path, entries: Sequence[Mapping[str, Any]], num_seeds: int) 
                 planned += 1 if is_deploy else num_seeds
         elif purpose == "outer":
             is_first = not entry["detail"]  # with further numbers of references the same job goes on
-            if is_first and (folder / "records" / f"{entry['record_id']}.parquet").is_file():
+            if is_first and (folder / RECORDS_FOLDER / f"{entry['record_id']}.parquet").is_file():
                 done.add((cell, entry["record_id"]))
         elif purpose == "fit" and is_deploy and cell in sealed:
             fit = entry["detail"]["fit"]
@@ -241,7 +249,7 @@ def _fit_counts(folder: Path, entries: Sequence[Mapping[str, Any]], asked: int) 
 
 def _mean_auroc(folder: Path, cells: Sequence[CellSummary]) -> float | None:
     """Mean over targets of the mean over seeds; None unless every target has one."""
-    store = RecordStore(folder / "records")
+    store = RecordStore(folder / RECORDS_FOLDER)
     targets = []
     for cell in cells:
         records = [store.read(record_id) for record_id in cell.record_ids]

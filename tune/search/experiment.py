@@ -14,9 +14,9 @@ from tune.fits.run import Run
 from tune.monitoring.progress import FitEnd, Progress, TrialEnd
 from tune.monitoring.trackers import Trackers, Tracking, make_loggers
 from tune.quiet import quiet_ray
+from tune.run_folder.layout import ERROR_KEY, RAY_FOLDER, SCORES_KEY
 from tune.search.scheduler import CellScheduler
 from tune.search.searcher import METRIC, MatrixSearcher
-from tune.search.selection import ERROR, SCORES
 from tune.search.tracker_callback import TrackerCallback
 from tune.search.trainable import FIT_S, FITS_COMPUTED, FOLD, CellTrial
 from tune.search.workers import Workers
@@ -55,7 +55,7 @@ def search(
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(_MIN_AHEAD, workers.count))
     quiet_ray()
     # Ray Tune's own bookkeeping is of no use to us: what matters is in records and journals.
-    scratch = run.folder / "ray"
+    scratch = run.folder / RAY_FOLDER
     shutil.rmtree(scratch, ignore_errors=True)
     tracking = Tracking(make_loggers(trackers, run.folder, run.study.name), run.folder, tell=progress.phase)
     trainable = ray_tune.with_parameters(CellTrial, run=run, cells=tuple(cells))
@@ -128,7 +128,7 @@ class _ProgressCallback(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial ended by itself, with a value or with an error it told."""
-        self._end(trial, str(trial.last_result.get(ERROR, "")))
+        self._end(trial, str(trial.last_result.get(ERROR_KEY, "")))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's worker broke off too often."""
@@ -140,7 +140,7 @@ class _ProgressCallback(Callback):
         value = trial.last_result.get(METRIC)
         usable = not error and value is not None and value == value
         cell = trial.config["cell"]
-        num_folds = len(json.loads(trial.last_result.get(SCORES, "{}")))
+        num_folds = len(json.loads(trial.last_result.get(SCORES_KEY, "{}")))
         end = TrialEnd(
             value=float(value) if usable else None,
             error=error or ("" if usable else "no inner fold has both classes"),
@@ -151,7 +151,7 @@ class _ProgressCallback(Callback):
 
 
 def _fit_end(result: dict[str, Any]) -> FitEnd:
-    if result.get(ERROR):
+    if result.get(ERROR_KEY):
         return FitEnd(outcome="failed")
     return FitEnd(outcome="computed" if result.get(FITS_COMPUTED) else "shared", fit_s=result.get(FIT_S))
 

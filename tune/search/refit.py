@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import ray
 
@@ -37,10 +38,11 @@ def run_outer(
     run: Run, jobs: Sequence[OuterJob], workers: Workers, progress: Progress
 ) -> tuple[OuterResult, ...]:
     """Run the jobs on Ray, in any order; a failed one is a result too."""
-    worker_class = ray.remote(
+    # Typed as plain: Ray takes `None` for no memory, and its stubs do not know methods of such an actor.
+    worker_class: Any = ray.remote(
         num_cpus=workers.cpus_each,
         num_gpus=workers.gpus_each,
-        memory=workers.memory_bytes_each or None,
+        memory=workers.memory_bytes_each or None,  # type: ignore[arg-type]
         max_restarts=MAX_WORKER_DEATHS,
     )(OuterWorker)
     left = list(reversed(jobs))
@@ -74,7 +76,7 @@ def _room(workers: Workers) -> int:
     """Workers that Ray has room for at this moment."""
     if not workers.is_elastic:
         return workers.count
-    there = ray.cluster_resources()
+    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return max(1, min(int(there.get(name, 0) / each) for name, each in workers.ray_resources.items()))
 
 

@@ -2,13 +2,12 @@
 
 import itertools
 from collections.abc import Callable, Container, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-SamplerName = Literal["tpe", "random", "nsga2"]
-Pruning = Literal["median", "asha", "none"]
+from tune.study.settings import Pruning, SamplerName
 
 NUM_BEFORE_STOPPING = 3
 """Configurations of a cell that `median` sees through before it stops any."""

@@ -19,14 +19,24 @@ from dgad.report.summary import TrialSummary
 from dgad.seeds import seed_for
 from tune.quiet import quiet_optuna
 from tune.run_folder.journals import journal_path
+from tune.run_folder.layout import (
+    ERROR_KEY,
+    ORIGIN_KEY,
+    POINT_KEY,
+    RETRY_OF_KEY,
+    SCORES_KEY,
+    SETTINGS_KEY,
+    VALUES_KEY,
+)
 from tune.search.journal_backend import JournalFile
-from tune.search.samplers import Pruning, SamplerName, make_pruner, make_sampler
-from tune.search.selection import ERROR, RETRY_OF, SCORES, VALUES, is_interrupted, retried, trial_summaries
+from tune.search.samplers import make_pruner, make_sampler
+from tune.search.selection import is_interrupted, retried, trial_summaries
 from tune.spaces import SpaceSettings, space_for
 from tune.spaces.base import complete_settings
 from tune.spaces.initial_design import OpeningPoint, opening_design
 from tune.study.cells import Cell
 from tune.study.objectives import DIRECTIONS, Constraint
+from tune.study.settings import Pruning, SamplerName
 
 METRIC = "inner_score"
 """Mean of the first objective over a cell's inner folds: what trials report and the search maximises."""
@@ -97,7 +107,7 @@ class MatrixSearcher(Searcher):
         """The finished trials of every searched cell; its journals are not read again for them."""
         return {name: trial_summaries(study) for name, study in self._studies.items()}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # or FINISHED
         """The next configuration for the cell that has had the fewest, or FINISHED."""
         open_cells = [c for c in self._cells.values() if self._dealt[c.name] < c.num_trials]
         if not open_cells:
@@ -108,9 +118,9 @@ class MatrixSearcher(Searcher):
             trial = self._studies[cell.name].ask()
             chosen = space_for(cell.method, self._spaces)(trial)
             # A preset keeps also the settings that the space does not ask for.
-            kept = trial.user_attrs.get("settings")
+            kept = trial.user_attrs.get(SETTINGS_KEY)
             settings = json.loads(kept) if kept else complete_settings(cell.method, chosen)
-            trial.set_user_attr("settings", json.dumps(settings))
+            trial.set_user_attr(SETTINGS_KEY, json.dumps(settings))
         self._running[trial_id] = (cell.name, trial)
         # As JSON: Ray Tune would read meaning into nested mappings and lists.
         return {"cell": cell.name, "number": trial.number, "settings": json.dumps(settings)}
@@ -122,11 +132,11 @@ class MatrixSearcher(Searcher):
         """
         name, trial = self._running[trial_id]
         value = result.get(METRIC)
-        if result.get("done") or result.get(ERROR) or value is None or value != value:
+        if result.get("done") or result.get(ERROR_KEY) or value is None or value != value:
             return False
         if len(self._objectives) > 1:
             return False  # Optuna has no pruning with several objectives
-        num_folds = len(json.loads(result[SCORES]))
+        num_folds = len(json.loads(result[SCORES_KEY]))
         if num_folds <= self._reported.get(trial_id, 0):
             return False  # begun again after its worker died
         self._reported[trial_id] = num_folds
@@ -152,16 +162,16 @@ class MatrixSearcher(Searcher):
         self, trial_id: str, name: str, trial: optuna.Trial, result: Mapping[str, Any], error: bool
     ) -> None:
         value = result.get(METRIC)
-        message = str(result.get(ERROR, "")) or ("its worker broke off" if error else "")
+        message = str(result.get(ERROR_KEY, "")) or ("its worker broke off" if error else "")
         usable = value is not None and value == value
         if not message and not usable:
             message = "no inner fold has both normal and abnormal images"
-        means = json.loads(result.get(VALUES, "{}"))
+        means = json.loads(result.get(VALUES_KEY, "{}"))
         lacking = [f for f in self._figures if f not in means]
         if not message and lacking:
             message = f"no inner fold gives {' or '.join(lacking)}"
-        trial.set_user_attr(SCORES, result.get(SCORES, "{}"))
-        trial.set_user_attr(VALUES, json.dumps(means))
+        trial.set_user_attr(SCORES_KEY, result.get(SCORES_KEY, "{}"))
+        trial.set_user_attr(VALUES_KEY, json.dumps(means))
         for bound in self._bounds:
             if bound.name in means:  # samplers prefer what keeps to the bounds
                 trial.set_constraint(str(bound), bound.excess(means[bound.name]))
@@ -172,7 +182,7 @@ class MatrixSearcher(Searcher):
         elif value is not None and not message:
             self._studies[name].tell(trial, [means[objective] for objective in self._objectives])
         else:
-            trial.set_user_attr(ERROR, message)
+            trial.set_user_attr(ERROR_KEY, message)
             self._studies[name].tell(trial, state=TrialState.FAIL)
 
     def save(self, checkpoint_path: str) -> None:
@@ -222,10 +232,14 @@ def _has_study(storage: JournalStorage, name: str) -> bool:
 
 def _open(study: optuna.Study, design: Sequence[OpeningPoint]) -> None:
     """Queue the opening design once, also if an earlier attempt broke off half-way."""
-    known = {t.user_attrs.get("point") for t in study.get_trials(deepcopy=False)}
+    known = {t.user_attrs.get(POINT_KEY) for t in study.get_trials(deepcopy=False)}
     for number, point in enumerate(design):
         if number not in known:
-            attributes = {"point": number, "origin": point.origin, "settings": json.dumps(point.settings)}
+            attributes = {
+                POINT_KEY: number,
+                ORIGIN_KEY: point.origin,
+                SETTINGS_KEY: json.dumps(point.settings),
+            }
             study.enqueue_trial(point.params, user_attrs=attributes)
 
 
@@ -244,8 +258,8 @@ def _ask_again(study: optuna.Study) -> None:
     superseded = retried(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
         if not is_interrupted(trial) and trial.number not in superseded:
-            kept = {k: v for k, v in trial.user_attrs.items() if k not in (ERROR, SCORES, VALUES)}
-            study.enqueue_trial(trial.params, user_attrs={**kept, RETRY_OF: trial.number})
+            kept = {k: v for k, v in trial.user_attrs.items() if k not in (ERROR_KEY, SCORES_KEY, VALUES_KEY)}
+            study.enqueue_trial(trial.params, user_attrs={**kept, RETRY_OF_KEY: trial.number})
 
 
 def _num_counted(study: optuna.Study) -> int:

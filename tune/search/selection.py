@@ -11,19 +11,10 @@ import optuna
 from dgad.errors import DgadError
 from dgad.records import Record
 from dgad.report.summary import TrialSummary
+from tune.run_folder.layout import ERROR_KEY, RETRY_OF_KEY, SCORES_KEY, SETTINGS_KEY, VALUES_KEY
 from tune.run_folder.ledger import Ledger
 from tune.study.cells import Cell
 from tune.study.objectives import DIRECTIONS, Constraint, pareto_front, value_of
-
-SCORES = "inner_scores"
-"""JSON of the first objective by inner fold: a user attribute of a finished trial."""
-VALUES = "values"
-"""JSON of the mean of every figure over the inner folds: a user attribute of a finished trial."""
-ERROR = "error"
-"""Why a trial failed: a user attribute of every failed one."""
-RETRY_OF = "retry_of"
-"""The number of the failed trial that a trial repeats: a user attribute."""
-
 
 STATUS = {optuna.trial.TrialState.COMPLETE: "complete", optuna.trial.TrialState.PRUNED: "stopped"}
 """Of trials that have a value; a stopped one's is the mean over the folds it finished."""
@@ -137,13 +128,13 @@ def why_none(trials: Sequence[TrialSummary], bounds: Sequence[Constraint]) -> st
 
 def is_interrupted(trial: optuna.trial.FrozenTrial) -> bool:
     """Whether a stopped run left the trial behind; it was then asked for again."""
-    return trial.state == optuna.trial.TrialState.FAIL and not trial.user_attrs.get(ERROR)
+    return trial.state == optuna.trial.TrialState.FAIL and not trial.user_attrs.get(ERROR_KEY)
 
 
 def retried(study: optuna.Study) -> frozenset[int]:
     """The numbers of failed trials that were asked for again: the later attempt stands for them."""
     trials = study.get_trials(deepcopy=False)
-    return frozenset(t.user_attrs[RETRY_OF] for t in trials if RETRY_OF in t.user_attrs)
+    return frozenset(t.user_attrs[RETRY_OF_KEY] for t in trials if RETRY_OF_KEY in t.user_attrs)
 
 
 def trial_summaries(study: optuna.Study) -> tuple[TrialSummary, ...]:
@@ -154,18 +145,18 @@ def trial_summaries(study: optuna.Study) -> tuple[TrialSummary, ...]:
         if not trial.state.is_finished() or is_interrupted(trial) or trial.number in superseded:
             continue
         duration = trial.duration
-        values = json.loads(trial.user_attrs.get(VALUES, "{}"))
-        scores = json.loads(trial.user_attrs.get(SCORES, "{}"))
+        values = json.loads(trial.user_attrs.get(VALUES_KEY, "{}"))
+        scores = json.loads(trial.user_attrs.get(SCORES_KEY, "{}"))
         has_value = trial.state in STATUS
         found.append(
             TrialSummary(
                 number=trial.number,
-                settings=json.loads(trial.user_attrs["settings"]),
+                settings=json.loads(trial.user_attrs[SETTINGS_KEY]),
                 value=_first_value(trial) if has_value else None,
                 inner_scores=scores,
                 status=STATUS.get(trial.state, "failed"),
                 duration_s=duration.total_seconds() if duration else 0.0,
-                error=trial.user_attrs.get(ERROR),
+                error=trial.user_attrs.get(ERROR_KEY),
                 values=values if has_value else {},
             )
         )

@@ -6,8 +6,8 @@ from typing import Any
 from ray.tune import Callback
 
 from tune.monitoring.trackers import Tracking, figures
+from tune.run_folder.layout import ERROR_KEY, SCORES_KEY
 from tune.search.searcher import METRIC
-from tune.search.selection import ERROR, SCORES
 
 
 class TrackerCallback(Callback):
@@ -38,15 +38,15 @@ class TrackerCallback(Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A trial has finished an inner fold."""
-        if self._tracking and SCORES in result:
-            scores = json.loads(result[SCORES])
+        if self._tracking and SCORES_KEY in result:
+            scores = json.loads(result[SCORES_KEY])
             values = figures(scores, result.get(METRIC), int(result["training_iteration"]))
             self._tracking.scored(trial.config, values)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial ended by itself, with a value or with an error it told."""
         if self._tracking:
-            self._tracking.ended(trial.config, failed=bool(trial.last_result.get(ERROR)))
+            self._tracking.ended(trial.config, failed=bool(trial.last_result.get(ERROR_KEY)))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's worker broke off too often."""

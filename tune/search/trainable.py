@@ -8,8 +8,9 @@ from ray import tune as ray_tune
 from tune.fits.coordinator import ledger_of
 from tune.fits.executor import Workbench
 from tune.fits.run import Run
+from tune.run_folder.layout import ERROR_KEY, SCORES_KEY, VALUES_KEY
 from tune.search.searcher import METRIC
-from tune.search.selection import ERROR, SCORES, VALUES, InnerScore, mean_values, read_inner_score
+from tune.search.selection import InnerScore, mean_values, read_inner_score
 from tune.study.cells import Cell
 
 FITS_COMPUTED, FITS_READ, FIT_S, FOLD = "fits_computed", "fits_read", "fit_s", "fold"
@@ -21,7 +22,9 @@ class CellTrial(ray_tune.Trainable):
     The actor outlives its trials (`reuse_actors`), and with it the data and the frozen features.
     """
 
-    def setup(self, config: dict[str, Any], *, run: Run, cells: tuple[Cell, ...]) -> None:
+    def setup(  # type: ignore[override]  # `with_parameters` adds the two
+        self, config: dict[str, Any], *, run: Run, cells: tuple[Cell, ...]
+    ) -> None:
         """Called once per worker."""
         self._run = run
         self._cells = {cell.name: cell for cell in cells}
@@ -65,9 +68,9 @@ class CellTrial(ray_tune.Trainable):
         first = study.objectives[0]
         return {
             METRIC: means.get(first, float("nan")),
-            SCORES: json.dumps({s.source: s.values[first] for s in self._scores}),
-            VALUES: json.dumps(means),
-            ERROR: error,
+            SCORES_KEY: json.dumps({s.source: s.values[first] for s in self._scores}),
+            VALUES_KEY: json.dumps(means),
+            ERROR_KEY: error,
             FOLD: fold,
             FITS_COMPUTED: computed,
             FITS_READ: 1 - computed,

@@ -12,7 +12,7 @@ from dgad.methods.base import Traits
 from dgad.report.summary import labelled
 from dgad.settings import from_dict
 from tune.spaces.initial_design import fixed_settings
-from tune.study.protocols import Protocol
+from tune.study.cell_id import Protocol
 from tune.study.settings import Study
 
 DEPLOY = "deploy"

@@ -12,7 +12,7 @@ from dgad.settings import did_you_mean
 ObjectiveName = Literal["image_auroc", "pixel_auroc", "aupro", "ms_per_image"]
 """Each a mean over inner folds."""
 
-DIRECTIONS: Mapping[str, str] = {
+DIRECTIONS: Mapping[str, Literal["minimize", "maximize"]] = {
     "image_auroc": "maximize",
     "pixel_auroc": "maximize",
     "aupro": "maximize",

@@ -5,27 +5,26 @@ import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
-from dgad.errors import RecordError, SettingsError
+from dgad.errors import SettingsError
 from dgad.evaluation.scoring import parse_num_references
-from dgad.files import write_atomic
 from dgad.methods import parse_method
-from dgad.settings import FeatureSettings, coerce, require, to_dict
+from dgad.settings import FeatureSettings, coerce, require
 from dgad.yaml_file import check_keys, load_yaml
-from tune.search.samplers import Pruning, SamplerName
 from tune.spaces import SpaceKind, SpaceSettings
 from tune.spaces.checks import check_spaces
 from tune.spaces.narrowing import Narrowing, to_plain
 from tune.spaces.reading import read_spaces
+from tune.study.cell_id import PROTOCOLS, Protocol
 from tune.study.objectives import Constraint, ObjectiveName, check_objectives, parse_constraint
-from tune.study.protocols import PROTOCOLS, Protocol
 
 FORMAT_VERSION = 1
-FILE_NAME = "study.yaml"
 DEMO_NAME = "demo"
+SamplerName = Literal["tpe", "random", "nsga2"]
+Pruning = Literal["median", "asha", "none"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -188,25 +187,6 @@ def default_name(values: Mapping[str, Any]) -> str:
         return DEMO_NAME
     last = str(values["data"]).rstrip("/").rsplit("/", 1)[-1].lower()
     return re.sub(r"[^a-z0-9_-]+", "-", last).strip("-_")[:64] or "study"
-
-
-def write_study(folder: Path, study: Study) -> None:
-    """Write `study.yaml` into the run folder; it can be given to `--study` again."""
-    values = {k: v for k, v in to_dict(study).items() if v is not None and k != "spaces"}
-    if study.spaces:
-        values["spaces"] = to_plain(study.spaces)
-    write_atomic(folder / FILE_NAME, yaml.safe_dump(values, sort_keys=False).encode())
-
-
-def read_study(folder: Path) -> Study | None:
-    """The study of a run folder, or None where there is none."""
-    path = folder / FILE_NAME
-    if not path.exists():
-        return None
-    values = read_study_file(path)
-    if "name" not in values:
-        raise RecordError(f"{path} is damaged: it lacks the study's `name`.")
-    return Study(**values)
 
 
 def check_same(stored: Study, given: Mapping[str, Any], folder: Path) -> None:

@@ -12,8 +12,7 @@ from dgad.methods import METHODS
 from dgad.settings import to_dict
 from tests.conftest import Run as Call
 from tests.tune.helpers import run_on
-from tune.caches.features import CachePlan, open_cache, plan_cache
-from tune.caches.user_folder import features_folder
+from tune.caches.features import CachePlan, features_folder, open_cache, plan_cache
 from tune.fits.executor import Workbench
 from tune.fits.run import Run
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tune.run_folder.process import RUNNING_FILE, read_running
+from tune.run_folder.layout import RUNNING_FILE
+from tune.run_folder.process import read_running
 from tune.run_folder.status import status
 
 pytestmark = [

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from dgad.errors import TrainingError
 from dgad.records import FitKey
-from tune.fits.store import WEIGHTS, FitStore
+from tune.fits.store import FitStore
+from tune.run_folder.layout import FIT_WEIGHTS_FILE
 
 KEY = FitKey(
     method="comparer",
@@ -94,6 +95,6 @@ def test_a_failed_fit_is_not_tried_again_but_a_passing_error_is(tmp_path: Path) 
 def test_damaged_weights_are_computed_afresh(tmp_path: Path) -> None:
     store = FitStore(tmp_path)
     store.get(KEY, lambda: {"w": torch.ones(2)})
-    (tmp_path / KEY.id / WEIGHTS).write_bytes(b"rubbish")
+    (tmp_path / KEY.id / FIT_WEIGHTS_FILE).write_bytes(b"rubbish")
     assert not store.get(KEY, lambda: {"w": torch.ones(2)}).was_stored
     assert store.get(KEY, _never).was_stored

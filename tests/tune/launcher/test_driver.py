@@ -22,8 +22,9 @@ from tests.tune.launches import arguments_of, invoke, stamps
 from tests.tune.study.test_data import btad_like
 from tune.cli import cli, main
 from tune.results.audit import audit
+from tune.run_folder.layout import RUNNING_FILE
 from tune.run_folder.ledger import Ledger, leaks
-from tune.run_folder.process import RUNNING_FILE, Running
+from tune.run_folder.process import Running
 from tune.run_folder.status import status
 
 NUM_FITS = 3 * 2 + 3 * 2  # pairs and deploy folds, for two configurations of the opening design

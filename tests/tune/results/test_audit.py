@@ -19,14 +19,15 @@ from tests.tune.helpers import run_on
 from tune.fits.executor import Workbench
 from tune.fits.run import Run
 from tune.results.audit import audit
+from tune.run_folder.folder import write_study
 from tune.run_folder.journals import journal_path
+from tune.run_folder.layout import SCORES_KEY, VALUES_KEY
 from tune.run_folder.ledger import Ledger
 from tune.search.refit import OuterWorker
 from tune.search.seal import OuterJob, seal
 from tune.search.searcher import METRIC, MatrixSearcher, open_study
-from tune.search.selection import SCORES, VALUES, mean_values, read_inner_score, trial_summaries
+from tune.search.selection import mean_values, read_inner_score, trial_summaries
 from tune.study.cells import Cell, cells_of
-from tune.study.settings import write_study
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +48,8 @@ def honest(surfaces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         means = mean_values(scores, study.figures)
         result = {
             METRIC: means["image_auroc"],
-            SCORES: json.dumps({s.source: s.values["image_auroc"] for s in scores}),
-            VALUES: json.dumps(means),
+            SCORES_KEY: json.dumps({s.source: s.values["image_auroc"] for s in scores}),
+            VALUES_KEY: json.dumps(means),
         }
         searcher.on_trial_complete(f"t{number}", {**result, "error": "", "done": True})
         number += 1
@@ -116,7 +117,7 @@ def plant_in_scheduler(folder: Path) -> None:
     study = open_study(folder / "optuna", "patch_knn@grid", seed=0)
     trial = study.ask()
     trial.set_user_attr("settings", "{}")
-    trial.set_user_attr(SCORES, json.dumps({"tile": 0.5}))
+    trial.set_user_attr(SCORES_KEY, json.dumps({"tile": 0.5}))
     trial.report((_target_record(folder).metrics.image_auroc or 0.0) - 0.25, step=1)
     study.tell(trial, state=optuna.trial.TrialState.PRUNED)
 

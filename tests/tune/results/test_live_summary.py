@@ -15,10 +15,10 @@ from dgad.report.tables import outer_records
 from tests.conftest import Run
 from tests.dgad.report.synthetic_run import DOMAINS, make_record, make_records, make_run, make_summary
 from tune.results.live_summary import summary_now
+from tune.run_folder.layout import ENDED_FILE, SCORES_KEY
 from tune.run_folder.ledger import Ledger
-from tune.run_folder.process import ENDED_FILE, Ended, Mark
+from tune.run_folder.process import Ended, Mark
 from tune.search.searcher import open_study
-from tune.search.selection import SCORES
 
 SETTINGS = {"learning_rate": 0.001}
 
@@ -29,7 +29,7 @@ def _trials(folder: Path, cell: str, values: list[float]) -> None:
         trial = study.ask()
         trial.suggest_float("learning_rate", 0, 1)
         trial.set_user_attr("settings", json.dumps(SETTINGS))
-        trial.set_user_attr(SCORES, json.dumps({"leather": value}))
+        trial.set_user_attr(SCORES_KEY, json.dumps({"leather": value}))
         study.tell(trial, value)
     study.ask()
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from dgad.errors import RecordError
-from tune.monitoring.launch_log import LOG_FILE
+from tune.run_folder.layout import LOG_FILE, RUNNING_FILE
 from tune.run_folder.process import (
-    RUNNING_FILE,
     Running,
     birth_of,
     interrupt,

@@ -13,12 +13,18 @@ from dgad.report.summary import CellSummary, StudySummary, write_summary
 from tests.conftest import Run
 from tune.commands.watch import log_lines
 from tune.run_folder.journals import journal_path
-from tune.run_folder.layout import SHARED_FOLDER
+from tune.run_folder.layout import (
+    ENDED_FILE,
+    ERROR_KEY,
+    RETRY_OF_KEY,
+    RUNNING_FILE,
+    SCORES_KEY,
+    SHARED_FOLDER,
+)
 from tune.run_folder.ledger import Ledger
-from tune.run_folder.process import ENDED_FILE, RUNNING_FILE, Ended, Mark, read_running
+from tune.run_folder.process import Ended, Mark, read_running
 from tune.run_folder.status import state_of, status
 from tune.search.searcher import open_study
-from tune.search.selection import ERROR, RETRY_OF, SCORES
 
 CELL = "comparer:paper@wood, oak"  # a name that a file cannot have as it is
 
@@ -38,17 +44,17 @@ def _journal(folder: Path) -> optuna.Study:
     and was tried again, which runs."""
     study = open_study(folder / "optuna", CELL, seed=0)
     complete, stopped, left, failed, tried = (study.ask() for _ in range(5))
-    complete.set_user_attr(SCORES, json.dumps({"a": 0.5, "b": 1.0}))
+    complete.set_user_attr(SCORES_KEY, json.dumps({"a": 0.5, "b": 1.0}))
     study.tell(complete, 0.75)
-    stopped.set_user_attr(SCORES, json.dumps({"a": 0.9}))
+    stopped.set_user_attr(SCORES_KEY, json.dumps({"a": 0.9}))
     stopped.report(0.9, step=1)
     study.tell(stopped, state=optuna.trial.TrialState.PRUNED)
     study.tell(left, state=optuna.trial.TrialState.FAIL)
-    failed.set_user_attr(ERROR, "the loss became nan")
+    failed.set_user_attr(ERROR_KEY, "the loss became nan")
     study.tell(failed, state=optuna.trial.TrialState.FAIL)
-    tried.set_user_attr(ERROR, "the disk was full")
+    tried.set_user_attr(ERROR_KEY, "the disk was full")
     study.tell(tried, state=optuna.trial.TrialState.FAIL)
-    study.enqueue_trial({}, user_attrs={RETRY_OF: tried.number})
+    study.enqueue_trial({}, user_attrs={RETRY_OF_KEY: tried.number})
     study.ask()
     study.enqueue_trial({})
     return study

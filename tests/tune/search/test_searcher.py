@@ -20,9 +20,10 @@ from optuna.trial import TrialState
 from dgad.methods import METHODS
 from dgad.report.summary import TrialSummary
 from dgad.settings import FeatureSettings, to_dict
+from tune.run_folder.layout import SCORES_KEY, VALUES_KEY
 from tune.search.samplers import Pruning, SamplerName
 from tune.search.searcher import METRIC, MatrixSearcher, journal_path, open_study
-from tune.search.selection import SCORES, VALUES, select, trial_summaries
+from tune.search.selection import select, trial_summaries
 from tune.spaces import SpaceSettings
 from tune.spaces.initial_design import opening_design
 from tune.spaces.reading import read_spaces
@@ -49,8 +50,8 @@ def _answer(config: dict[str, Any]) -> dict[str, Any]:
     value = (hash(config["settings"]) % 997) / 997
     return {
         METRIC: value,
-        SCORES: json.dumps({"b": value}),
-        VALUES: json.dumps({"image_auroc": value}),
+        SCORES_KEY: json.dumps({"b": value}),
+        VALUES_KEY: json.dumps({"image_auroc": value}),
         "error": "",
     }
 
@@ -134,7 +135,7 @@ def test_a_failed_trial_counts_and_keeps_its_cause(tmp_path: Path) -> None:
     cells = _cells(1)[:1]
     searcher = _searcher(tmp_path, cells)
     searcher.suggest("t")
-    searcher.on_trial_complete("t", {METRIC: float("nan"), SCORES: "{}", "error": "the loss became nan"})
+    searcher.on_trial_complete("t", {METRIC: float("nan"), SCORES_KEY: "{}", "error": "the loss became nan"})
     assert searcher.suggest("u") == MatrixSearcher.FINISHED
     (trial,) = trial_summaries(open_study(tmp_path, cells[0].name, seed=0))
     assert (trial.status, trial.value, trial.error) == ("failed", None, "the loss became nan")
@@ -189,7 +190,7 @@ def _folds(searcher: MatrixSearcher, trial_id: str, values: list[float]) -> int:
         seen = {str(i): v for i, v in enumerate(values[:number])}
         mean = sum(seen.values()) / number
         means = json.dumps({"image_auroc": mean})
-        result = {METRIC: mean, SCORES: json.dumps(seen), VALUES: means, "error": ""}
+        result = {METRIC: mean, SCORES_KEY: json.dumps(seen), VALUES_KEY: means, "error": ""}
         done = number == len(values)
         if done or searcher.should_stop(trial_id, result):
             searcher.on_trial_complete(trial_id, {**result, "done": True})
@@ -238,7 +239,7 @@ def test_a_fold_seen_again_after_a_workers_death_is_reported_once(tmp_path: Path
     searcher = _stopping_searcher(tmp_path, "median")
     config = searcher.suggest("t")
     assert isinstance(config, dict)
-    result = {METRIC: 0.5, SCORES: json.dumps({"b": 0.5}), "error": ""}
+    result = {METRIC: 0.5, SCORES_KEY: json.dumps({"b": 0.5}), "error": ""}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not searcher.should_stop("t", result)
@@ -290,7 +291,12 @@ def _tell(
     config = searcher.suggest(trial_id)
     assert isinstance(config, dict)
     first = values.get("image_auroc", float("nan"))
-    result = {METRIC: first, SCORES: json.dumps({"b": first}), VALUES: json.dumps(values), "error": error}
+    result = {
+        METRIC: first,
+        SCORES_KEY: json.dumps({"b": first}),
+        VALUES_KEY: json.dumps(values),
+        "error": error,
+    }
     searcher.on_trial_complete(trial_id, {**result, "done": True})
     return config
 

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from dgad.errors import RecordError, SettingsError
-from tune.study.settings import Study, check_same, read_study, read_study_file, study_from, write_study
+from tune.run_folder.folder import read_study, write_study
+from tune.study.settings import (
+    Study,
+    check_same,
+    read_study_file,
+    study_from,
+)
 
 
 def test_an_unknown_key_is_named_with_its_line_and_the_near_miss(tmp_path: Path) -> None:
