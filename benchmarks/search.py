@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from cluster.embedded import embedded_ray, machine
+from cluster.embedded import inspect_machine, start_embedded_ray
 from dgad.domains import open_dataset
 from dgad.domains.demo import synthesize
 from dgad.records import FitKey, Record
@@ -192,7 +192,7 @@ def search_on_ray(run: Run, cells: Sequence[Cell], num_workers: int) -> tuple[fl
     """(wall seconds of the search, seconds that its trials worked); Ray is running already."""
     from tune.search.experiment import search
 
-    planned = plan_workers(machine(), "cpu", Demand(workers=num_workers))
+    planned = plan_workers(inspect_machine(), "cpu", Demand(workers=num_workers))
     workers = dataclasses.replace(planned, threads_each=run.num_threads)
     searcher = searcher_of(run, cells)
     worked: list[float] = []
@@ -225,7 +225,7 @@ def overhead(data: Path, folder: Path, trials: int) -> None:
         }
     )
     everything = Arm(name="all", shares=True, caches=True)
-    with embedded_ray(num_cpus=2, dashboard=False):
+    with start_embedded_ray(num_cpus=2, dashboard=False):
         run = run_in(folder / "overhead", study, data=data, arm=everything)
         cells = cells_in(study, data)
         wall_s, worked_s = search_on_ray(run, cells, 2)
@@ -240,7 +240,7 @@ def overhead(data: Path, folder: Path, trials: int) -> None:
 def efficiency(data: Path, folder: Path, trials: int) -> None:
     """The same fits on one worker and on two, one thread each."""
     walls = {}
-    with embedded_ray(num_cpus=2, dashboard=False):
+    with start_embedded_ray(num_cpus=2, dashboard=False):
         for count in (1, 2):
             study = study_from(
                 {

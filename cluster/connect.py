@@ -14,7 +14,7 @@ from cluster.embedded import prepare_environment
 from cluster.tokens import Token, read_token
 from dgad.errors import ClusterError, SettingsError, UnreachableError
 
-NAMESPACE = "dgad"
+_NAMESPACE = "dgad"
 _ANSWER_TIMEOUT_S = 10.0
 _HEAD = "node:__internal_head__"
 
@@ -46,7 +46,7 @@ class ClusterRay:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Result(Generic[_T]):
+class NodeResult(Generic[_T]):
     """What a function gave on one node: `value`, or why it gave none in one line."""
 
     value: _T | None
@@ -54,7 +54,7 @@ class Result(Generic[_T]):
 
 
 @contextlib.contextmanager
-def connected_ray(address: str) -> Iterator[ClusterRay]:
+def connect_to_ray(address: str) -> Iterator[ClusterRay]:
     """Connect to the Ray at `address` (HOST:PORT of its GCS, or `auto`: the one this job runs on).
 
     Inside a job its code, environment and files hold for every task and actor. Raises `UnreachableError`
@@ -73,7 +73,7 @@ def connected_ray(address: str) -> Iterator[ClusterRay]:
     on_terminate = signal.getsignal(signal.SIGTERM)
     try:
         context = ray.init(
-            address=wanted, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR
+            address=wanted, namespace=_NAMESPACE, log_to_driver=False, logging_level=logging.ERROR
         )
     except AuthenticationError:
         raise _refused(wanted, token) from None
@@ -93,12 +93,14 @@ def connected_ray(address: str) -> Iterator[ClusterRay]:
         ray.shutdown()
 
 
-def live_nodes() -> tuple[Node, ...]:
+def list_live_nodes() -> tuple[Node, ...]:
     """The nodes that are alive now, the head first."""
     return tuple(node for node in _nodes() if node.is_alive)
 
 
-def on_every_node(function: Callable[..., _T], *args: Any, timeout_s: float) -> Mapping[Node, Result[_T]]:
+def call_on_every_node(
+    function: Callable[..., _T], *args: Any, timeout_s: float
+) -> Mapping[Node, NodeResult[_T]]:
     """Call `function` once on every live node, at the same time, and wait for all of them.
 
     It takes no resources there, so busy nodes answer too.
@@ -111,34 +113,35 @@ def on_every_node(function: Callable[..., _T], *args: Any, timeout_s: float) -> 
         node: remote.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False)
         ).remote(*args)
-        for node in live_nodes()
+        for node in list_live_nodes()
     }
     deadline = time.monotonic() + timeout_s
-    results: dict[Node, Result[_T]] = {}
+    results: dict[Node, NodeResult[_T]] = {}
     for node, reference in asked.items():
         results[node] = _result(reference, deadline, timeout_s)
     return results
 
 
-def _result(reference: Any, deadline: float, timeout_s: float) -> Result[Any]:
+def _result(reference: Any, deadline: float, timeout_s: float) -> NodeResult[Any]:
     import ray
     from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
     try:
-        return Result(value=ray.get(reference, timeout=max(0.0, deadline - time.monotonic())), error=None)
+        return NodeResult(value=ray.get(reference, timeout=max(0.0, deadline - time.monotonic())), error=None)
     except GetTimeoutError:
         ray.cancel(reference, force=True)
-        return Result(value=None, error=f"no answer within {timeout_s:g} s")
+        return NodeResult(value=None, error=f"no answer within {timeout_s:g} s")
     except RayTaskError as error:  # raised by the function
-        return Result(value=None, error=_joined(f"{type(error.cause).__name__}: {error.cause}"))
+        return NodeResult(value=None, error=_joined(f"{type(error.cause).__name__}: {error.cause}"))
     except RayError as error:  # the worker, its environment or its node failed
-        return Result(value=None, error=_joined(f"{type(error).__name__}: {error}"))
+        return NodeResult(value=None, error=_joined(f"{type(error).__name__}: {error}"))
 
 
 def _nodes() -> tuple[Node, ...]:
     import ray
 
-    return tuple(sorted(map(_node, ray.nodes()), key=lambda n: (not n.is_head, n.address, n.node_id)))
+    entries: list[Mapping[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return tuple(sorted(map(_node, entries), key=lambda n: (not n.is_head, n.address, n.node_id)))
 
 
 def _node(entry: Mapping[str, Any]) -> Node:
@@ -160,11 +163,14 @@ def _check_answers(address: str, token: Token | None) -> None:
     import ray
     from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 
+    requests: Any = gcs_service_pb2  # generated code, which no checker can see into
+    services: Any = gcs_service_pb2_grpc
+
     headers = [("authorization", token.authorization)] if token else []
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
-            reply = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel).CheckAlive(
-                gcs_service_pb2.CheckAliveRequest(), timeout=_ANSWER_TIMEOUT_S, metadata=headers
+            reply = services.NodeInfoGcsServiceStub(channel).CheckAlive(
+                requests.CheckAliveRequest(), timeout=_ANSWER_TIMEOUT_S, metadata=headers
             )
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAUTHENTICATED:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class LocalRay:
     num_gpus: int
 
 
-def machine() -> Machine:
+def inspect_machine() -> Machine:
     """CPU cores this process may use, GPUs and free memory; starts nothing."""
     return Machine(num_cpus=_usable_cpus(), num_gpus=_visible_gpus(), memory_bytes=_free_memory_bytes())
 
@@ -57,7 +57,7 @@ def prepare_environment() -> None:
 
 
 @contextlib.contextmanager
-def embedded_ray(
+def start_embedded_ray(
     *,
     num_cpus: int,
     num_gpus: int = 0,
@@ -104,11 +104,12 @@ def embedded_ray(
 def _describe(dashboard_address: str | None, num_gpus: int, session: str | None = None) -> LocalRay:
     import ray
 
+    resources: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return LocalRay(
         dashboard_url=f"http://{dashboard_address}" if dashboard_address else None,
         token_file=os.environ.get("RAY_AUTH_TOKEN_PATH", str(Path.home() / ".ray" / "auth_token")),
         logs_folder=str(Path(session) / "logs") if session else None,
-        num_cpus=int(ray.cluster_resources().get("CPU", 0)),
+        num_cpus=int(resources.get("CPU", 0)),
         num_gpus=num_gpus,
     )
 

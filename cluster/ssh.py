@@ -22,7 +22,7 @@ class Answer:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Remote:
+class SshAccess:
     """How ssh gets to the hosts of one cluster; never asks for a password."""
 
     user: str | None
@@ -102,7 +102,7 @@ class Remote:
         )
 
 
-def state_folder(cluster_name: str) -> Path:
+def state_folder_of(cluster_name: str) -> Path:
     """Where this user's logs and known host keys of a cluster are kept; not made here."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "dgad" / "clusters" / re.sub(r"[^\w.-]", "_", cluster_name)

@@ -144,5 +144,5 @@ def connect_to_dashboard(
     head = (find_head or lifecycle.find_head)(file)
     if head is None:
         raise SettingsError(f"The cluster `{file.name}` of {target.file} is not up: {how_to_start}")
-    with tunnel.tunnel(head.remote, head.address, port=head.dashboard_port) as url:
+    with tunnel.open_tunnel(head.ssh, head.address, port=head.dashboard_port) as url:
         yield Dashboard(url=url, token=token, python=target.python or file.interpreter)

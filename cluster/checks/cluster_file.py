@@ -23,7 +23,7 @@ _SETUP_KEYS = ("setup_commands", "head_setup_commands", "worker_setup_commands")
 
 def check_cluster(file: ClusterFile, demand: TrialDemand) -> tuple[Finding, ...]:
     """Everything found, errors first; the schema held already, or the file could not have been read."""
-    empty = unfilled(file.values, file.lines)
+    empty = find_placeholders(file.values, file.lines)
     # A place that is not filled in yet is one mistake, not several.
     lines = {finding.line for finding in empty}
     rest = [
@@ -34,7 +34,7 @@ def check_cluster(file: ClusterFile, demand: TrialDemand) -> tuple[Finding, ...]
         *_check_ignored(file),
         *_name_unverifiable(file),
     ]
-    return ordered([*empty, *(f for f in rest if f.line is None or f.line not in lines)])
+    return sort_findings([*empty, *(f for f in rest if f.line is None or f.line not in lines)])
 
 
 def has_errors(findings: Sequence[Finding]) -> bool:
@@ -42,25 +42,25 @@ def has_errors(findings: Sequence[Finding]) -> bool:
     return any(f.severity == "error" for f in findings)
 
 
-def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def sort_findings(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Errors, then warnings, then what cannot be verified, each by line."""
     ranks = {"error": 0, "warning": 1, "unverified": 2}
     return tuple(sorted(findings, key=lambda f: (ranks[f.severity], f.line or 0)))
 
 
-def unfilled(values: Any, lines: Mapping[KeyPath, int]) -> tuple[Finding, ...]:
+def find_placeholders(values: Any, lines: Mapping[KeyPath, int]) -> tuple[Finding, ...]:
     """Placeholders of a template, such as <HEAD_IP>, that are still there; each place once."""
     # A value that came by a YAML alias stands at several paths, but in one line.
-    return tuple(dict.fromkeys(_unfilled(values, lines, ())))
+    return tuple(dict.fromkeys(_walk_placeholders(values, lines, ())))
 
 
-def _unfilled(values: Any, lines: Mapping[KeyPath, int], at: KeyPath) -> Iterator[Finding]:
+def _walk_placeholders(values: Any, lines: Mapping[KeyPath, int], at: KeyPath) -> Iterator[Finding]:
     if isinstance(values, Mapping):
         for key, value in values.items():
-            yield from _unfilled(value, lines, (*at, str(key)))
+            yield from _walk_placeholders(value, lines, (*at, str(key)))
     elif isinstance(values, list):
         for index, value in enumerate(values):
-            yield from _unfilled(value, lines, (*at, str(index)))
+            yield from _walk_placeholders(value, lines, (*at, str(index)))
     # What a merge key (<<) brought has no line of its own, and is told where it stands.
     elif isinstance(values, str) and at in lines:
         for name in _PLACEHOLDER.findall(values):
@@ -68,7 +68,7 @@ def _unfilled(values: Any, lines: Mapping[KeyPath, int], at: KeyPath) -> Iterato
             yield Finding(severity="error", message=message, line=line_at(lines, at))
 
 
-def trial_findings(
+def check_trial_fits(
     demand: TrialDemand, types: Sequence[NodeType], line_of: Mapping[str, int | None]
 ) -> Iterator[Finding]:
     """Whether a trial fits a host of the kinds given, of which the head is one."""
@@ -99,7 +99,7 @@ def trial_findings(
     yield Finding(severity="error", message=message, line=line_of[largest.name])
 
 
-def version_findings(named: Sequence[tuple[str, int | None]], where: str) -> Iterator[Finding]:
+def check_versions(named: Sequence[tuple[str, int | None]], where: str) -> Iterator[Finding]:
     """Whether each version of Ray that is named, with its line, is the one installed here."""
     installed = importlib.metadata.version("ray")
     for version, line in named:
@@ -111,7 +111,7 @@ def version_findings(named: Sequence[tuple[str, int | None]], where: str) -> Ite
         yield Finding(severity="unverified", message=message)
 
 
-def versions_in(text: str) -> list[str]:
+def find_versions(text: str) -> list[str]:
     """The versions of Ray that a setup command or the name of an image asks for."""
     return [pip or image for pip, image in _NAMED_VERSION.findall(text)]
 
@@ -123,7 +123,7 @@ def _amount(offer: float | None) -> str:
 def _check_trial(file: ClusterFile, demand: TrialDemand) -> Iterator[Finding]:
     types = [t for t in file.node_types if t.is_head or t.max_workers > 0]
     key = "provider" if file.provider == "local" else "available_node_types"
-    yield from trial_findings(demand, types, {t.name: file.line(key, t.name) for t in types})
+    yield from check_trial_fits(demand, types, {t.name: file.line(key, t.name) for t in types})
 
 
 def _check_version(file: ClusterFile) -> Iterator[Finding]:
@@ -139,8 +139,8 @@ def _check_version(file: ClusterFile) -> Iterator[Finding]:
     if file.provider != "local" and "setup_commands" not in file.values:
         message = "`setup_commands` is missing, and Ray's default installs an unreleased version of Ray."
         yield Finding(severity="error", message=f"{message} Write it out, or `setup_commands: []`.")
-    named = [(version, line) for text, line in texts for version in versions_in(text)]
-    yield from version_findings(named, "setup command or image")
+    named = [(version, line) for text, line in texts for version in find_versions(text)]
+    yield from check_versions(named, "setup command or image")
 
 
 def _check_mounts(file: ClusterFile) -> Iterator[Finding]:

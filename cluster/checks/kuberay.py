@@ -8,13 +8,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.checks.cluster_file import ordered, trial_findings, unfilled, version_findings, versions_in
+from cluster.checks.cluster_file import (
+    check_trial_fits,
+    check_versions,
+    find_placeholders,
+    find_versions,
+    sort_findings,
+)
 from cluster.checks.findings import Finding, TrialDemand
 from cluster.file.node_types import NodeType
 from dgad.errors import SettingsError
 from dgad.yaml_file import KeyPath, line_at, load_yaml
 
-CLUSTER_KEYS = {"RayJob": "rayClusterSpec", "RayService": "rayClusterConfig"}
+_CLUSTER_KEYS = {"RayJob": "rayClusterSpec", "RayService": "rayClusterConfig"}
 """Where each kind keeps its cluster, below `spec`."""
 _SECRET_SINCE = "KubeRay 1.6"
 
@@ -33,14 +39,14 @@ class KubeRayFile:
         return str(self.values["kind"])
 
     @property
-    def at(self) -> tuple[str, str]:
+    def cluster_path(self) -> tuple[str, str]:
         """The path of the cluster in it."""
-        return "spec", CLUSTER_KEYS[self.kind]
+        return "spec", _CLUSTER_KEYS[self.kind]
 
     @property
     def cluster(self) -> Mapping[str, Any]:
         """The cluster's own specification."""
-        found: Mapping[str, Any] = self.values["spec"][CLUSTER_KEYS[self.kind]]
+        found: Mapping[str, Any] = self.values["spec"][_CLUSTER_KEYS[self.kind]]
         return found
 
     @property
@@ -48,8 +54,8 @@ class KubeRayFile:
         """The path and the values of the head's group and of each group of workers."""
         workers = self.cluster.get("workerGroupSpecs") or ()
         return (
-            ((*self.at, "headGroupSpec"), self.cluster["headGroupSpec"]),
-            *(((*self.at, "workerGroupSpecs", str(i)), group) for i, group in enumerate(workers)),
+            ((*self.cluster_path, "headGroupSpec"), self.cluster["headGroupSpec"]),
+            *(((*self.cluster_path, "workerGroupSpecs", str(i)), group) for i, group in enumerate(workers)),
         )
 
     def line(self, *path: object) -> int:
@@ -75,12 +81,12 @@ def read_kuberay_file(path: Path) -> KubeRayFile:
     version, kind = values.get("apiVersion"), values.get("kind")
     if version != "ray.io/v1":
         raise refuse(f"`apiVersion` must be ray.io/v1, but is {version!r}.", "apiVersion")
-    if kind not in CLUSTER_KEYS:
-        raise refuse(f"`kind` must be one of {', '.join(CLUSTER_KEYS)}, but is {kind!r}.", "kind")
+    if kind not in _CLUSTER_KEYS:
+        raise refuse(f"`kind` must be one of {', '.join(_CLUSTER_KEYS)}, but is {kind!r}.", "kind")
     file = KubeRayFile(path=path, values=values, lines=lines)
     at: tuple[str, ...] = ()
     inner: Any = values
-    for key in (*file.at, "headGroupSpec"):
+    for key in (*file.cluster_path, "headGroupSpec"):
         if not isinstance(inner, Mapping) or not isinstance(inner.get(key), Mapping):
             raise refuse(f"`{'.'.join((*at, key))}` is missing, or no mapping.", *at, key)
         at, inner = (*at, key), inner[key]
@@ -92,7 +98,7 @@ def read_kuberay_file(path: Path) -> KubeRayFile:
 
 def check_kuberay(file: KubeRayFile, demand: TrialDemand) -> tuple[Finding, ...]:
     """Everything found, errors first."""
-    empty = unfilled(file.values, file.lines)
+    empty = find_placeholders(file.values, file.lines)
     lines = {finding.line for finding in empty}
     rest = [
         *_check_token(file),
@@ -103,7 +109,7 @@ def check_kuberay(file: KubeRayFile, demand: TrialDemand) -> tuple[Finding, ...]
     ]
     if file.kind == "RayJob":
         rest += _check_trial(file, demand)
-    return ordered([*empty, *(f for f in rest if f.line is None or f.line not in lines)])
+    return sort_findings([*empty, *(f for f in rest if f.line is None or f.line not in lines)])
 
 
 def _containers(group: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -125,15 +131,16 @@ def _check_token(file: KubeRayFile) -> Iterator[Finding]:
     ):
         message = (
             f"Token auth is not on, and whoever reaches the cluster could run code on it: write `authOptions:"
-            f" {{mode: token, secretName: NAME}}` below `{'.'.join(file.at)}` ({_SECRET_SINCE} or newer)."
+            f" {{mode: token, secretName: NAME}}` below `{'.'.join(file.cluster_path)}`"
+            f" ({_SECRET_SINCE} or newer)."
         )
-        yield Finding(severity="error", message=message, line=file.line(*file.at, "authOptions"))
+        yield Finding(severity="error", message=message, line=file.line(*file.cluster_path, "authOptions"))
     elif options.get("mode") == "token" and not options.get("secretName"):
         message = (
             "Without a `secretName` the operator makes a new token for each cluster: you read it from the"
             " Secret of the cluster's name."
         )
-        yield Finding(severity="warning", message=message, line=file.line(*file.at, "authOptions"))
+        yield Finding(severity="warning", message=message, line=file.line(*file.cluster_path, "authOptions"))
     for (where, _), environment in zip(file.groups, by_hand, strict=True):
         if environment.get("RAY_AUTH_TOKEN"):
             message = (
@@ -171,17 +178,17 @@ def _check_usage(file: KubeRayFile) -> Iterator[Finding]:
 def _check_versions(file: KubeRayFile) -> Iterator[Finding]:
     named = []
     if "rayVersion" in file.cluster:
-        named.append((str(file.cluster["rayVersion"]), file.line(*file.at, "rayVersion")))
+        named.append((str(file.cluster["rayVersion"]), file.line(*file.cluster_path, "rayVersion")))
     elif file.cluster.get("authOptions"):
         message = (
             "With `authOptions` the operator wants a `rayVersion` of 2.52.0 or newer, and there is none."
         )
-        yield Finding(severity="error", message=message, line=file.line(*file.at))
+        yield Finding(severity="error", message=message, line=file.line(*file.cluster_path))
     for where, group in file.groups:
         at = (*where, "template", "spec", "containers", "0", "image")
         image = str(_containers(group)[0].get("image", ""))
-        named += [(version, file.line(*at)) for version in versions_in(image)]
-    yield from version_findings(named, "`rayVersion` or image")
+        named += [(version, file.line(*at)) for version in find_versions(image)]
+    yield from check_versions(named, "`rayVersion` or image")
 
 
 def _check_trial(file: KubeRayFile, demand: TrialDemand) -> Iterator[Finding]:
@@ -202,7 +209,7 @@ def _check_trial(file: KubeRayFile, demand: TrialDemand) -> Iterator[Finding]:
             ),
             file.line(*where),
         )
-    yield from trial_findings(
+    yield from check_trial_fits(
         demand, [t for t, _ in types.values()], {n: line for n, (_, line) in types.items()}
     )
 
@@ -239,9 +246,12 @@ def _name_unverifiable(file: KubeRayFile) -> Iterator[Finding]:
         ),
         (
             "That the Secrets and volumes it names exist, and that every pod reaches the data and the runs.",
-            file.at,
+            file.cluster_path,
         ),
-        ("That the image exists and holds dgad, and that the cluster has room for its pods.", file.at),
+        (
+            "That the image exists and holds dgad, and that the cluster has room for its pods.",
+            file.cluster_path,
+        ),
     )
     for message, at in unverified:
         yield Finding(severity="unverified", message=message, line=file.line(*at))

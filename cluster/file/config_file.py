@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from cluster.file.node_types import NodeType, standing_hosts, started_hosts
-from cluster.file.schema import DETECTS_RESOURCES, known_providers, provider_defaults, validate
-from cluster.file.start_commands import StartCommand, start_commands
-from cluster.ssh import Remote, state_folder
+from cluster.file.node_types import NodeType, list_standing_types, list_started_types
+from cluster.file.schema import DETECTS_RESOURCES, list_providers, read_provider_defaults, validate
+from cluster.file.start_commands import StartCommand, find_start_commands
+from cluster.ssh import SshAccess, state_folder_of
 from dgad.errors import SettingsError
 from dgad.settings import did_you_mean
 from dgad.yaml_file import KeyPath, line_at, load_yaml
@@ -78,8 +78,10 @@ class ClusterFile:
         """Every kind of host, the head's first."""
         if self.provider == "local":
             fewest = int(self.values.get("min_workers", self.max_workers))
-            return standing_hosts(min_workers=min(fewest, self.max_workers), max_workers=self.max_workers)
-        return started_hosts(
+            return list_standing_types(
+                min_workers=min(fewest, self.max_workers), max_workers=self.max_workers
+            )
+        return list_started_types(
             self.get("available_node_types"),
             head=self.head_node_type,
             max_workers=self.most_workers,
@@ -124,13 +126,13 @@ class ClusterFile:
         return (self.get("auth") or {}).get("ssh_proxy_command")
 
     @property
-    def remote(self) -> Remote:
+    def ssh(self) -> SshAccess:
         """How ssh gets to its hosts."""
-        return Remote(
+        return SshAccess(
             user=self.ssh_user,
             key=self.ssh_private_key,
             proxy_command=self.ssh_proxy_command,
-            known_hosts=state_folder(self.name) / "known_hosts",
+            known_hosts=state_folder_of(self.name) / "known_hosts",
         )
 
     @property
@@ -142,7 +144,9 @@ class ClusterFile:
     def start_commands(self, role: Role) -> tuple[StartCommand, ...]:
         """Every `ray start` of the head or of a worker; none where a script hides it."""
         key = f"{role}_start_ray_commands"
-        return start_commands((text, self.line(key, index)) for index, text in enumerate(self.get(key) or ()))
+        return find_start_commands(
+            (text, self.line(key, index)) for index, text in enumerate(self.get(key) or ())
+        )
 
     def container_environment(self, role: Role) -> dict[str, str]:
         """The variables that `docker` sets in every container of the role."""
@@ -199,13 +203,13 @@ def read_cluster_file(path: Path) -> ClusterFile:
         )
     validate(values, lines, path)
     provider = values["provider"]["type"]
-    known = known_providers()
+    known = list_providers()
     if provider not in known:
         raise SettingsError(
             f"{path}, line {line_at(lines, ('provider', 'type'))}: unknown provider `{provider}`."
             f"{did_you_mean(provider, known)} Ray knows {', '.join(known)}."
         )
-    file = ClusterFile(path=path, values=values, lines=lines, defaults=provider_defaults(provider))
+    file = ClusterFile(path=path, values=values, lines=lines, defaults=read_provider_defaults(provider))
     _require_what_the_launcher_does(file)
     return file
 

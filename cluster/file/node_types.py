@@ -25,7 +25,7 @@ class NodeType:
         return None if self.resources is None or self.detects_rest else 0.0
 
 
-def standing_hosts(*, min_workers: int, max_workers: int) -> tuple[NodeType, ...]:
+def list_standing_types(*, min_workers: int, max_workers: int) -> tuple[NodeType, ...]:
     """The head and the workers of provider `local`, of which the file says no resources."""
     return tuple(
         NodeType(
@@ -41,7 +41,7 @@ def standing_hosts(*, min_workers: int, max_workers: int) -> tuple[NodeType, ...
     )
 
 
-def started_hosts(
+def list_started_types(
     types: Mapping[str, Mapping[str, Any]], *, head: str | None, max_workers: int, detects: bool
 ) -> tuple[NodeType, ...]:
     """The file's `available_node_types`, the head's first.

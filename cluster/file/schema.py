@@ -30,7 +30,7 @@ _TYPES = {
 _WITHOUT_DEFAULTS = ("external", "fake_multinode", "fake_multinode_docker")
 
 
-def autoscaler_folder() -> Path:
+def find_autoscaler_folder() -> Path:
     """Where the installed Ray keeps its schema and its providers' defaults; Ray is not imported."""
     spec = importlib.util.find_spec("ray")
     if spec is None or not spec.submodule_search_locations:
@@ -38,15 +38,15 @@ def autoscaler_folder() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "autoscaler"
 
 
-def known_providers() -> tuple[str, ...]:
+def list_providers() -> tuple[str, ...]:
     """The provider types that `ray up` of the installed Ray knows."""
-    with_defaults = {path.parent.name for path in autoscaler_folder().glob("*/defaults.yaml")}
+    with_defaults = {path.parent.name for path in find_autoscaler_folder().glob("*/defaults.yaml")}
     return tuple(sorted(with_defaults | set(_WITHOUT_DEFAULTS)))
 
 
-def provider_defaults(provider: str) -> dict[str, Any]:
+def read_provider_defaults(provider: str) -> dict[str, Any]:
     """What Ray takes for each top-level key that a file of this provider leaves out."""
-    path = autoscaler_folder() / provider / "defaults.yaml"
+    path = find_autoscaler_folder() / provider / "defaults.yaml"
     return dict(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
@@ -64,7 +64,7 @@ def validate(values: Mapping[str, Any], lines: Mapping[KeyPath, int], path: Path
 
 @functools.cache
 def _validator() -> jsonschema.Draft7Validator:
-    schema = json.loads((autoscaler_folder() / "ray-schema.json").read_text(encoding="utf-8"))
+    schema = json.loads((find_autoscaler_folder() / "ray-schema.json").read_text(encoding="utf-8"))
     return jsonschema.Draft7Validator(schema)
 
 

@@ -32,7 +32,7 @@ class StartCommand:
         return "head" in self.options
 
 
-def start_commands(shell_lines: Iterable[tuple[str, int | None]]) -> tuple[StartCommand, ...]:
+def find_start_commands(shell_lines: Iterable[tuple[str, int | None]]) -> tuple[StartCommand, ...]:
     """Every `ray start` in the shell lines, each given with its line in the file.
 
     Raises `SettingsError` for a quotation that is not closed.

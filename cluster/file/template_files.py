@@ -17,7 +17,7 @@ TEMPLATES: dict[str, str] = {
 """What each is for."""
 
 
-def template_text(name: str) -> str:
+def render_template(name: str) -> str:
     """A template for the Ray and the Python that run here; what the user must fill in is left.
 
     Raises `SettingsError` for a name that is not in `TEMPLATES`.

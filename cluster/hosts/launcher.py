@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster.file.config_file import ClusterFile
-from cluster.ssh import Remote, state_folder
+from cluster.ssh import SshAccess, state_folder_of
 from dgad.errors import ClusterError
 
 _TELL_EVERY_S = 30.0
@@ -30,14 +30,14 @@ class StartedNode:
     """None while it has none yet."""
 
 
-def launch(
+def run_launcher(
     file: ClusterFile, action: str, *arguments: str, tell: Callable[[str], None] = lambda text: None
 ) -> None:
     """Run `ray up`, `ray down` or `ray rsync-down` to its end; what it says goes to a log file.
 
     Raises `ClusterError` with its last lines where it fails.
     """
-    log = state_folder(file.name) / f"{action}.log"
+    log = state_folder_of(file.name) / f"{action}.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     tell(f"`ray {action}` runs; it writes to {log}.")
     began = time.monotonic()
@@ -73,7 +73,7 @@ def launch(
         )
 
 
-def started_nodes(file: ClusterFile) -> tuple[tuple[StartedNode, ...], Remote]:
+def list_started_nodes(file: ClusterFile) -> tuple[tuple[StartedNode, ...], SshAccess]:
     """The machines that the file's provider has started and not ended, and how ssh gets to them.
 
     Raises `ClusterError` where the provider cannot be asked.
@@ -101,7 +101,7 @@ def started_nodes(file: ClusterFile) -> tuple[tuple[StartedNode, ...], Remote]:
     answer = json.loads(done.stdout.splitlines()[-1])
     key = answer["ssh_private_key"]
     remote = dataclasses.replace(
-        file.remote, user=answer["ssh_user"], key=Path(key).expanduser() if key else None
+        file.ssh, user=answer["ssh_user"], key=Path(key).expanduser() if key else None
     )
     return tuple(StartedNode(**node) for node in answer["nodes"]), remote
 

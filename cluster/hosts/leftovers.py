@@ -65,12 +65,12 @@ class Survivor:
     """What lives there, or why it could not be asked."""
 
 
-def look(file: ClusterFile) -> tuple[Survivor, ...]:
+def find_survivors(file: ClusterFile) -> tuple[Survivor, ...]:
     """Every standing host of the file on which something of Ray's lives, or that could not be asked."""
     return _on_all(file, file.standing_hosts, stop=False)
 
 
-def stop(file: ClusterFile) -> tuple[Survivor, ...]:
+def stop_ray(file: ClusterFile) -> tuple[Survivor, ...]:
     """End Ray on every standing host, the head first; what lives there afterwards."""
     # The head first: its autoscaler would start the workers again.
     head, workers = file.standing_hosts[:1], file.standing_hosts[1:]
@@ -90,9 +90,9 @@ def _on_one(file: ClusterFile, host: str, *, stop: bool) -> Survivor | None:
         if stop and not file.container_name:
             ray = file.interpreter.removesuffix("python") + "ray"
             # A login shell, for a `ray` that is named bare; what this leaves, the next step ends.
-            file.remote.run(host, f"bash -lc '{ray} stop --grace-period 10'", timeout_s=_STOP_TIMEOUT_S)
+            file.ssh.run(host, f"bash -lc '{ray} stop --grace-period 10'", timeout_s=_STOP_TIMEOUT_S)
         script = _LOOK + (_STOP if stop else "") + _containers(file) + f'living\necho "{_DONE}"\n'
-        answer = file.remote.run(host, "sh -s", timeout_s=_LOOK_TIMEOUT_S, stdin=script)
+        answer = file.ssh.run(host, "sh -s", timeout_s=_LOOK_TIMEOUT_S, stdin=script)
     except ClusterError as error:
         return Survivor(host=host, state="unknown", what=str(error))
     lines = answer.stdout.splitlines()

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from cluster.file.config_file import ClusterFile
 from cluster.hosts import leftovers
-from cluster.hosts.launcher import launch, started_nodes
+from cluster.hosts.launcher import list_started_nodes, run_launcher
 from cluster.hosts.leftovers import Survivor
-from cluster.ssh import Remote
+from cluster.ssh import SshAccess
 from dgad.errors import ClusterError, UnreachableError
 
 Tell = Callable[[str], None]
@@ -36,7 +36,7 @@ class Head:
     """As this machine reaches it."""
     dashboard_port: int
     """On the head's own loopback; the Jobs API answers there too."""
-    remote: Remote
+    ssh: SshAccess
     """How ssh gets there."""
 
 
@@ -45,9 +45,9 @@ def find_head(file: ClusterFile) -> Head | None:
 
     Raises `UnreachableError` where the head's host cannot be asked, `ClusterError` where its provider cannot.
     """
-    remote, address = file.remote, next(iter(file.standing_hosts), None)
+    remote, address = file.ssh, next(iter(file.standing_hosts), None)
     if address is None:
-        nodes, remote = started_nodes(file)
+        nodes, remote = list_started_nodes(file)
         address = next((n.address for n in nodes if n.is_head and n.address), None)
         if address is None:
             return None
@@ -55,7 +55,7 @@ def find_head(file: ClusterFile) -> Head | None:
     answer = remote.run(address, "bash -s", timeout_s=_ASK_TIMEOUT_S, stdin=script)
     if not answer.stdout.rstrip().endswith("success"):
         return None
-    return Head(address=address, dashboard_port=file.dashboard_port, remote=remote)
+    return Head(address=address, dashboard_port=file.dashboard_port, ssh=remote)
 
 
 def bring_up(file: ClusterFile, *, tell: Tell) -> Head:
@@ -67,10 +67,10 @@ def bring_up(file: ClusterFile, *, tell: Tell) -> Head:
         tell(f"The cluster {file.name} runs already; its head is {running.address}.")
         return running
     # Ray's launcher says nothing of a worker that it cannot reach.
-    for survivor in leftovers.look(file):
+    for survivor in leftovers.find_survivors(file):
         if survivor.state == "unknown":
             tell(f"{survivor.host} will not take part: {survivor.what}")
-    launch(file, "up", tell=tell)
+    run_launcher(file, "up", tell=tell)
     deadline = time.monotonic() + _HEAD_TIMEOUT_S
     while (head := find_head(file)) is None:
         if time.monotonic() > deadline:
@@ -93,32 +93,32 @@ def take_down(file: ClusterFile, *, tell: Tell) -> tuple[Survivor, ...]:
         return _living_on_cloud(file)
     head = file.standing_hosts[0]
     try:
-        file.remote.run(head, "true", timeout_s=_ASK_TIMEOUT_S)
+        file.ssh.run(head, "true", timeout_s=_ASK_TIMEOUT_S)
     except UnreachableError as error:  # `ray down` would wait for it for minutes
         tell(f"{error} The workers are stopped without it.")
     else:
         _launch_down(file, tell)
     tell(f"Ray is ended on {len(file.standing_hosts)} hosts, one by one.")
-    leftovers.stop(file)
+    leftovers.stop_ray(file)
     # Once more, now that all were told: a head that lived on may have started a worker again.
-    return leftovers.look(file)
+    return leftovers.find_survivors(file)
 
 
-def living(file: ClusterFile) -> tuple[Survivor, ...]:
+def find_living(file: ClusterFile) -> tuple[Survivor, ...]:
     """What lives of the file's cluster, or may; stops nothing."""
-    return leftovers.look(file) if file.standing_hosts else _living_on_cloud(file)
+    return leftovers.find_survivors(file) if file.standing_hosts else _living_on_cloud(file)
 
 
 def _launch_down(file: ClusterFile, tell: Tell) -> None:
     try:
-        launch(file, "down", tell=tell)
+        run_launcher(file, "down", tell=tell)
     except ClusterError as error:  # not the end: what lives is looked for in any case
         tell(str(error))
 
 
 def _living_on_cloud(file: ClusterFile) -> tuple[Survivor, ...]:
     try:
-        nodes, _ = started_nodes(file)
+        nodes, _ = list_started_nodes(file)
     except ClusterError as error:
         return (Survivor(host=file.name, state="unknown", what=str(error)),)
     return tuple(

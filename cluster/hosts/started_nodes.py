@@ -10,7 +10,7 @@ from typing import Any
 
 
 def main() -> None:
-    """`python -m cluster.started_nodes FILE`; what it prints last is the answer."""
+    """`python -m cluster.hosts.started_nodes FILE`; what it prints last is the answer."""
     import yaml
     from ray.autoscaler import sdk
     from ray.autoscaler._private.providers import _get_node_provider

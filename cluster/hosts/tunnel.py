@@ -10,16 +10,16 @@ import urllib.request
 from collections.abc import Iterator
 from typing import IO
 
-from cluster.ssh import Remote
+from cluster.ssh import SshAccess
 from dgad.errors import ClusterError
 
-DASHBOARD_PORT = 8265
+_DASHBOARD_PORT = 8265
 _NUM_TRIES = 3
 
 
 @contextlib.contextmanager
-def tunnel(
-    remote: Remote, host: str, *, port: int = DASHBOARD_PORT, timeout_s: float = 30.0
+def open_tunnel(
+    remote: SshAccess, host: str, *, port: int = _DASHBOARD_PORT, timeout_s: float = 30.0
 ) -> Iterator[str]:
     """The URL here behind which `port` of the host's own loopback answers HTTP; closed on leaving.
 
@@ -52,7 +52,7 @@ def tunnel(
 
 
 def _start(
-    remote: Remote, host: str, local_port: int, port: int, complaints: IO[str]
+    remote: SshAccess, host: str, local_port: int, port: int, complaints: IO[str]
 ) -> subprocess.Popen[bytes]:
     forward = ("-o", "ExitOnForwardFailure=yes", "-L", f"127.0.0.1:{local_port}:127.0.0.1:{port}")
     try:

@@ -34,13 +34,13 @@ _TALKATIVE = (
 _NO_PROXY: dict[str, None] = {"http": None, "https": None, "all": None}
 
 
-def job_client(url: str, token: Token | None) -> "JobSubmissionClient":
+def connect_job_client(url: str, token: Token | None) -> "JobSubmissionClient":
     """Ray's client for the dashboard at `url`; it has answered once, or `ClusterError` is raised."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(f"The address of a dashboard must be http://HOST:PORT, but got {url!r}.")
     prepare_environment()
-    with readable_errors(url, token):
+    with translate_errors(url, token):
         from ray.job_submission import JobSubmissionClient
 
         proxies = _NO_PROXY if _is_loopback(parts.hostname) else None
@@ -60,7 +60,7 @@ def job_client(url: str, token: Token | None) -> "JobSubmissionClient":
 
 
 @contextlib.contextmanager
-def readable_errors(url: str, token: Token | None) -> Iterator[None]:
+def translate_errors(url: str, token: Token | None) -> Iterator[None]:
     """Turn what Ray, requests and aiohttp raise into `ClusterError`: `UnreachableError` without an answer.
 
     Never chained: aiohttp's errors carry the request with its token.

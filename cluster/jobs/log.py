@@ -61,7 +61,7 @@ async def _is_done(task: "asyncio.Task[Any]") -> bool:
     return bool(done)
 
 
-def marked(entrypoint: str, mark: str) -> str:
+def mark_output(entrypoint: str, mark: str) -> str:
     """The command with its standard output between two marks and its standard error after them.
 
     Ray keeps both in one log, with lines of its own; the marks are put together only when they are printed,
@@ -73,7 +73,7 @@ def marked(entrypoint: str, mark: str) -> str:
     return f'e=$(mktemp) && {say}; sh -c {inner} 2>"$e"; r=$?; {say}; cat "$e"; rm -f "$e"; exit $r'
 
 
-def unmarked(log: str, mark: str, submission_id: str, command: str) -> tuple[str, str]:
+def split_output(log: str, mark: str, submission_id: str, command: str) -> tuple[str, str]:
     """Standard output and standard error; all is the latter where the command never began."""
     # Ray writes this without flushing, so it lands anywhere in what the command prints.
     log = log.replace(f"Running entrypoint for job {submission_id}: {command}\n", "", 1)

@@ -21,7 +21,7 @@ _LIMIT_VARIABLE = "RAY_max_grpc_message_size"
 """Ray's own, which raises its limit of 512 MiB."""
 
 
-def packed_code(folder: Path, *, extra: Mapping[str, bytes]) -> Path:
+def pack_code(folder: Path, *, extra: Mapping[str, bytes]) -> Path:
     """Fill the new or empty `folder` with the packages as they are imported here and the `extra` files.
 
     The same code and files give the same package of Ray's, whenever and wherever they are packed, so it is

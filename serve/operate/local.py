@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from cluster.embedded import LocalRay, embedded_ray, machine
+from cluster.embedded import LocalRay, inspect_machine, start_embedded_ray
 from cluster.tokens import Token
 from dgad.errors import ClusterError
 from serve.operate.registry import Running, forget, process_began, remember
@@ -50,11 +50,11 @@ def local_service(
     """The service on an embedded Ray, up when it is given, drained on the way out."""
     settings = dataclasses.replace(settings, port=listener.port, listener=listener.path)
     prepare_serve_environment()
-    here = machine()
+    here = inspect_machine()
     # What Ray counts, not what it may use: during a roll-out both kinds of scorers find room.
     num_cpus = max(here.num_cpus, 2 * settings.max_replicas + 1)
     tell("Starting Ray and the service (some 20 s) ...")
-    with embedded_ray(num_cpus=num_cpus, num_gpus=here.num_gpus, is_batch_work=False) as ray:
+    with start_embedded_ray(num_cpus=num_cpus, num_gpus=here.num_gpus, is_batch_work=False) as ray:
         service = _deployed(settings, bundle_id, ray)
         remember(service)
         try:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster.jobs.client import last_line
-from cluster.jobs.jobs import Jobs
-from cluster.jobs.ship import packed_code
+from cluster.jobs.named_jobs import Jobs
+from cluster.jobs.ship import pack_code
 from dgad.bundle import CONTENT_FILES, MANIFEST_FILE, BundleInfo
 from dgad.errors import ClusterError, SettingsError
 from serve.engine.bundle import checked_bundle, local_bundle
@@ -43,7 +43,7 @@ def pack(folder: Path, bundle: str) -> Path:
     """The code with the bundle beside it, in the new `folder`."""
     source = local_bundle(bundle)
     names = (*CONTENT_FILES, MANIFEST_FILE)
-    return packed_code(
+    return pack_code(
         folder, extra={f"{SHIPPED_BUNDLE}/{name}": (source / name).read_bytes() for name in names}
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.jobs.client import job_client, last_line, readable_errors
+from cluster.jobs.client import connect_job_client, last_line, translate_errors
 from cluster.tokens import Token
 from dgad.errors import ClusterError, SettingsError
 from dgad.settings import from_dict
@@ -44,7 +44,7 @@ class ServeApi:
     def __init__(self, url: str, token: Token | None) -> None:
         self.url = url
         self._token = token
-        self._client: Any = job_client(url, token)
+        self._client: Any = connect_job_client(url, token)
 
     def state(self) -> ServiceState | None:
         """The service as it is now, or None where none is deployed."""
@@ -87,7 +87,7 @@ class ServeApi:
     def upload(self, folder: Path) -> str:
         """URI of a package with the folder's content, which every node can use as `working_dir`."""
         environment = {"working_dir": str(folder)}
-        with readable_errors(self.url, self._token):
+        with translate_errors(self.url, self._token):
             self._client._upload_working_dir_if_needed(environment)
         return environment["working_dir"]
 
@@ -132,7 +132,7 @@ class ServeApi:
 
     def _request(self, method: str, config: Mapping[str, Any] | None = None) -> Any:
         for attempt in range(1, _ATTEMPTS + 1):
-            with readable_errors(self.url, self._token):
+            with translate_errors(self.url, self._token):
                 response = self._client._do_request(method, _PATH, json_data=config)
             if response.status_code < 500 or attempt == _ATTEMPTS:
                 break

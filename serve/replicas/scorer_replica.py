@@ -95,8 +95,8 @@ def _num_threads(settings: ServeSettings) -> int:
     """
     import ray
 
-    from cluster.embedded import machine
+    from cluster.embedded import inspect_machine
 
     nodes = ray.nodes()  # type: ignore[no-untyped-call]
     num_nodes = max(1, sum(bool(node["Alive"]) for node in nodes))
-    return max(1, machine().num_cpus // math.ceil(settings.replicas / num_nodes))
+    return max(1, inspect_machine().num_cpus // math.ceil(settings.replicas / num_nodes))

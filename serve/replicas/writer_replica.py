@@ -102,6 +102,6 @@ def _use_all_cores() -> None:
     """In the calling thread; Ray would give it one, since the keeper asks for no CPU."""
     import torch
 
-    from cluster.embedded import machine
+    from cluster.embedded import inspect_machine
 
-    torch.set_num_threads(machine().num_cpus)
+    torch.set_num_threads(inspect_machine().num_cpus)

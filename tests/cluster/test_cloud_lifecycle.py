@@ -8,7 +8,7 @@ import yaml
 
 from cluster.file.config_file import read_cluster_file
 from cluster.hosts.leftovers import Survivor
-from cluster.hosts.lifecycle import find_head, living, take_down
+from cluster.hosts.lifecycle import find_head, find_living, take_down
 from dgad.errors import ClusterError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -52,14 +52,14 @@ def cluster_file(tmp_path: Path, machines: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_lives_is_what_the_provider_says(cluster_file: Path, machines: Path) -> None:
-    assert [(s.host, s.state, s.what) for s in living(read_cluster_file(cluster_file))] == [
+    assert [(s.host, s.state, s.what) for s in find_living(read_cluster_file(cluster_file))] == [
         ("127.0.0.1", "alive", "the head i-1 of provider external"),
         ("127.0.0.1", "alive", "the worker i-2 of provider external"),
         ("127.0.0.1", "alive", "the worker i-3 of provider external"),
         ("127.0.0.1", "alive", "the worker i-4 of provider external"),
     ]
     machines.write_text("{}")
-    assert living(read_cluster_file(cluster_file)) == ()
+    assert find_living(read_cluster_file(cluster_file)) == ()
     assert find_head(read_cluster_file(cluster_file)) is None
 
 

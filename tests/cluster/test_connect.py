@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from cluster.connect import connected_ray
+from cluster.connect import connect_to_ray
 from dgad.errors import ClusterError, SettingsError, UnreachableError
 from tests.cluster.support.ray_nodes import RayNodes
 
 DRIVER = """
 import dataclasses, json, os, signal, sys, time
 from dgad.command_line import own_stdout
-from cluster.connect import connected_ray, live_nodes, on_every_node
+from cluster.connect import connect_to_ray, list_live_nodes, call_on_every_node
 
 def where():
     import ray
@@ -41,11 +41,11 @@ def say(value):
     print(json.dumps(value), file=stdout, flush=True)
 
 def told(function, *args, timeout_s=120):
-    results = on_every_node(function, *args, timeout_s=timeout_s)
+    results = call_on_every_node(function, *args, timeout_s=timeout_s)
     say({n.address: [r.value, r.error] for n, r in results.items()})
 
 signal.signal(signal.SIGTERM, lambda *_: print("asked to end", file=stdout, flush=True))
-with own_stdout() as stdout, connected_ray(sys.argv[1]) as running:
+with own_stdout() as stdout, connect_to_ray(sys.argv[1]) as running:
     say([running.dashboard_url, [dataclasses.asdict(n) for n in running.nodes]])
     for line in sys.stdin:
         match line.split():
@@ -53,7 +53,7 @@ with own_stdout() as stdout, connected_ray(sys.argv[1]) as running:
             case ["broken"]: told(broken, "/missing/data")
             case ["slow"]: told(slow_on_head, timeout_s=20)
             case ["dies"]: told(dies)
-            case ["live"]: say([n.address for n in live_nodes()])
+            case ["live"]: say([n.address for n in list_live_nodes()])
             case ["end"]: os.kill(os.getpid(), signal.SIGTERM)
 """
 
@@ -124,7 +124,7 @@ def test_every_node_answers_or_tells_why_and_a_killed_one_is_not_asked(
 
 
 def _join(address: str) -> None:
-    with connected_ray(address):
+    with connect_to_ray(address):
         raise AssertionError("Joined.")
 
 

@@ -10,12 +10,12 @@ import urllib.request
 
 import pytest
 
-from cluster.embedded import machine
+from cluster.embedded import inspect_machine
 
 DRIVER = """
 import os, time
-from cluster.embedded import embedded_ray
-with embedded_ray(num_cpus=2) as running:
+from cluster.embedded import start_embedded_ray
+with start_embedded_ray(num_cpus=2) as running:
     import ray
 
     @ray.remote(num_cpus=1)
@@ -83,6 +83,6 @@ def test_leaving_the_context_ends_ray() -> None:
 
 
 def test_machine_counts_what_this_process_may_use() -> None:
-    found = machine()
+    found = inspect_machine()
     assert 1 <= found.num_cpus <= (os.cpu_count() or 1)
     assert found.memory_bytes > 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.embedded import LocalRay, embedded_ray
+from cluster.embedded import LocalRay, start_embedded_ray
 from dgad.domains.demo import synthesize
 
 DOMAINS = ("grid", "tile", "woven")
@@ -23,5 +23,5 @@ def surfaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def running_ray() -> Iterator[LocalRay]:
     """Ray with two CPUs; commands under test find it running and leave it."""
-    with embedded_ray(num_cpus=2, dashboard=False) as running:
+    with start_embedded_ray(num_cpus=2, dashboard=False) as running:
         yield running

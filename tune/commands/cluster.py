@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cluster.checks.findings import Finding, TrialDemand
-from cluster.file.template_files import TEMPLATES, template_text
+from cluster.file.template_files import TEMPLATES, render_template
 from cluster.target import ClusterTarget
 from dgad.errors import SettingsError
 
@@ -41,7 +41,7 @@ def cluster_group() -> None:
 )
 def init_command(*, name: str, output: Path | None) -> None:
     """Write the template NAME, commented, with places to fill in; a file that is there is kept."""
-    text = template_text(name)
+    text = render_template(name)
     path = output or Path(f"{name}.yaml")
     try:
         with path.open("x", encoding="utf-8") as file:

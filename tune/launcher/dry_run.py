@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from cluster.embedded import Machine, machine
+from cluster.embedded import Machine, inspect_machine
 from dgad.device import resolve_device
 from tune.launcher.cluster_estimate import ClusterPlan, cluster_lines
 from tune.launcher.estimate import START_S, Cost, FitCount, count_fits, estimate_s, measure
@@ -49,7 +49,7 @@ def plan(request: Request) -> DryRun:
     """Count and measure; starts nothing and leaves nothing behind."""
     check_installed(request.trackers)
     study, folder, is_begun = resolve_study(request)
-    device, offered = resolve_device(request.device), machine()
+    device, offered = resolve_device(request.device), inspect_machine()
     workers = plan_workers(offered, device.type, request.demand)
     with data_of(study, folder, quick=True) as place:
         found = open_data(study, place)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cluster.connect import on_every_node
+from cluster.connect import call_on_every_node
 from dgad.errors import DataError, DgadError, UserError
 from dgad.storage import Storage, probe
 from tune.fits.run import Run, code_version
@@ -14,7 +14,7 @@ _TIMEOUT_S = 120.0
 
 def probe_nodes(run: Run) -> int:
     """How many nodes see everything; `UserError` names the first that does not, and what it cannot see."""
-    answers = on_every_node(look, run, timeout_s=_TIMEOUT_S)
+    answers = call_on_every_node(look, run, timeout_s=_TIMEOUT_S)
     for node, answer in answers.items():
         if trouble := answer.error or answer.value:
             raise DataError(f"The node {node.address} cannot take part: {trouble}")

@@ -4,8 +4,8 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 
-from cluster.connect import ClusterRay, connected_ray
-from cluster.embedded import LocalRay, Machine, embedded_ray, machine
+from cluster.connect import ClusterRay, connect_to_ray
+from cluster.embedded import LocalRay, Machine, inspect_machine, start_embedded_ray
 from dgad.device import resolve_device
 from tune.launcher.request import Request
 from tune.search.workers import Workers, plan_cluster_workers, plan_workers
@@ -31,7 +31,7 @@ class RayPlace:
             yield self.cluster
             return
         num_gpus = self.num_gpus if self.workers.gpus_each else 0
-        with embedded_ray(
+        with start_embedded_ray(
             num_cpus=self.workers.count * self.workers.cpus_each, num_gpus=num_gpus
         ) as ray_here:
             yield ray_here
@@ -41,7 +41,7 @@ class RayPlace:
 def ray_place(request: Request) -> Iterator[RayPlace]:
     """The place that a request names; `SettingsError` where no trial fits it, or where no Ray is."""
     if request.address is None:
-        device, offered = resolve_device(request.device), machine()
+        device, offered = resolve_device(request.device), inspect_machine()
         yield RayPlace(
             workers=plan_workers(offered, device.type, request.demand),
             device=str(device),
@@ -50,7 +50,7 @@ def ray_place(request: Request) -> Iterator[RayPlace]:
             cluster=None,
         )
         return
-    with connected_ray(request.address) as cluster:
+    with connect_to_ray(request.address) as cluster:
         nodes = [
             Machine(num_cpus=n.num_cpus, num_gpus=n.num_gpus, memory_bytes=n.memory_bytes)
             for n in cluster.nodes

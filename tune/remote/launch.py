@@ -40,7 +40,7 @@ def launch_remote(
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     with connect_to_cluster(target, report=tell, starts_it=True) as remote:
-        job = remote.jobs.state(name)
+        job = remote.jobs.find(name)
         if job is not None and not job.has_ended:
             tell(f"The study `{name}` runs there already.")
         else:
@@ -93,7 +93,7 @@ def told(file: Path, finding: Finding) -> str:
 
 
 def _outcome(remote: Remote, name: str, runs: str, *, as_json: bool) -> int:
-    job = remote.jobs.state(name)
+    job = remote.jobs.find(name)
     if job is None:
         raise ClusterError(f"The job of `{name}` has gone from the cluster; its results are in {runs}.")
     if job.status == "succeeded" and as_json:

@@ -15,8 +15,8 @@ from pathlib import Path
 import yaml
 
 from cluster.hosts.lifecycle import bring_up
-from cluster.jobs.jobs import Jobs, JobState
-from cluster.jobs.ship import packed_code
+from cluster.jobs.named_jobs import Jobs, JobState
+from cluster.jobs.ship import pack_code
 from cluster.target import ClusterTarget, connect_to_dashboard
 from dgad.errors import SettingsError
 from dgad.storage import without_credentials
@@ -106,7 +106,7 @@ def shipped(given: Mapping[str, object] | None = None) -> Iterator[Path]:
     """The code of this installation, and the study's settings, as a job's working directory."""
     extra = {STUDY_FILE: _as_yaml(given)} if given is not None else {}
     with tempfile.TemporaryDirectory(prefix="dgad-ship-") as temporary:
-        yield packed_code(Path(temporary) / "code", extra=extra)
+        yield pack_code(Path(temporary) / "code", extra=extra)
 
 
 def ask(remote: Remote, job: JobState | None, arguments: Sequence[str], runs: str | None) -> str:

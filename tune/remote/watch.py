@@ -10,8 +10,8 @@ import click
 
 from cluster.file.config_file import ClusterFile
 from cluster.hosts.leftovers import Survivor
-from cluster.hosts.lifecycle import find_head, living, take_down
-from cluster.jobs.jobs import JobState
+from cluster.hosts.lifecycle import find_head, find_living, take_down
+from cluster.jobs.named_jobs import JobState
 from cluster.target import ClusterTarget
 from dgad.errors import ClusterError, SettingsError, UnreachableError
 from dgad.settings import from_dict
@@ -27,7 +27,7 @@ _STOP_TIMEOUT_S = 90.0
 def remote_status(target: ClusterTarget, name: str, runs: str | None, *, as_json: bool) -> None:
     """Print what `dgad-tune status` says on the head, and what the cluster says of the job."""
     with connect_to_cluster(target, report=_silent) as remote:
-        job = remote.jobs.state(name)
+        job = remote.jobs.find(name)
         _known(remote, job, name, runs, target)
         values = json.loads(ask(remote, job, ["status", name, "--json"], runs))
     if as_json:
@@ -45,17 +45,17 @@ def remote_status(target: ClusterTarget, name: str, runs: str | None, *, as_json
 def remote_logs(target: ClusterTarget, name: str, *, follow: bool) -> Iterator[str]:
     """What the study's job printed; with `follow` until it ends."""
     with connect_to_cluster(target, report=_silent) as remote:
-        _known(remote, remote.jobs.state(name), name, None, target)
+        _known(remote, remote.jobs.find(name), name, None, target)
         if follow:
             yield from remote.jobs.follow(name)
         else:
-            yield remote.jobs.log(name)
+            yield remote.jobs.read_log(name)
 
 
 def remote_stop(target: ClusterTarget, name: str, timeout_s: float) -> str:
     """Stop the job; everything finished is kept."""
     with connect_to_cluster(target, report=_silent) as remote:
-        job = remote.jobs.state(name)
+        job = remote.jobs.find(name)
         _known(remote, job, name, None, target)
         assert job is not None
         if job.has_ended:
@@ -73,7 +73,7 @@ def remote_stop(target: ClusterTarget, name: str, timeout_s: float) -> str:
 def remote_list(target: ClusterTarget, runs: str | None, *, as_json: bool) -> str:
     """Every study that was sent to the cluster, and what is kept where they are."""
     with connect_to_cluster(target, report=_silent) as remote:
-        jobs = remote.jobs.jobs(RUNS_KEY)
+        jobs = remote.jobs.list_jobs(RUNS_KEY)
         places = [runs] if runs else sorted({j.metadata[RUNS_KEY] for j in jobs})
         if as_json:
             studies = [
@@ -102,7 +102,7 @@ def down(
     file = target.cluster_file
     if _answers(file, force=force, tell=tell):
         with connect_to_cluster(target, report=tell) as remote:
-            jobs = remote.jobs.jobs(RUNS_KEY)
+            jobs = remote.jobs.list_jobs(RUNS_KEY)
             running = [j.name for j in jobs if not j.has_ended]
             if running and not force:
                 raise SettingsError(
@@ -124,7 +124,7 @@ def _answers(file: ClusterFile, *, force: bool, tell: Callable[[str], None]) -> 
         if find_head(file) is not None:
             return True
         # Hosts that stand there keep their disks; a provider's machines end with theirs.
-        could_lose = not file.standing_hosts and bool(living(file))
+        could_lose = not file.standing_hosts and bool(find_living(file))
         why = f"Ray does not run on the head of {file.name}"
     except UnreachableError as error:
         could_lose, why = True, str(error).rstrip(".")
@@ -139,7 +139,7 @@ def _answers(file: ClusterFile, *, force: bool, tell: Callable[[str], None]) -> 
 
 def _known(remote: Remote, job: JobState | None, name: str, runs: str | None, target: ClusterTarget) -> None:
     if job is None and runs is None:
-        known = ", ".join(j.name for j in remote.jobs.jobs(RUNS_KEY)) or "none"
+        known = ", ".join(j.name for j in remote.jobs.list_jobs(RUNS_KEY)) or "none"
         raise SettingsError(
             f"No study `{name}` was sent to this cluster since it is up (there: {known}); for one of before"
             f" name where it is kept with --runs, or go on with `dgad-tune launch --name {name}"
@@ -150,8 +150,8 @@ def _known(remote: Remote, job: JobState | None, name: str, runs: str | None, ta
 def _job_line(job: JobState | None) -> str:
     if job is None:
         return "Job: none since the cluster is up"
-    began = f", begun {job.started:%Y-%m-%d %H:%M:%S} UTC" if job.started else ""
-    ended = f", ended {job.ended:%H:%M:%S}" if job.ended else ""
+    began = f", begun {job.started_at:%Y-%m-%d %H:%M:%S} UTC" if job.started_at else ""
+    ended = f", ended {job.ended_at:%H:%M:%S}" if job.ended_at else ""
     why = f" ({' '.join(job.message.split())[:300]})" if job.status == "failed" else ""
     return f"Job {job.submission_id}: {job.status}{why}{began}{ended}"
 
@@ -164,8 +164,8 @@ def _plain(job: JobState | None) -> dict[str, Any] | None:
         "status": job.status,
         "message": job.message,
         "job_id": job.submission_id,
-        "started_at": job.started.isoformat() if job.started else None,
-        "ended_at": job.ended.isoformat() if job.ended else None,
+        "started_at": job.started_at.isoformat() if job.started_at else None,
+        "ended_at": job.ended_at.isoformat() if job.ended_at else None,
         "runs": job.metadata.get(RUNS_KEY),
     }
 

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.checks.cluster_file import Finding, TrialDemand, check_cluster, has_errors
 from cluster.file.config_file import read_cluster_file
-from cluster.file.schema import autoscaler_folder
+from cluster.file.schema import find_autoscaler_folder
 from dgad.errors import SettingsError
 from tests.cluster.file.test_config_file import CLOUD
 from tests.cluster.support.cluster_files import SOUND, write
@@ -143,7 +143,7 @@ def test_start_commands_that_are_left_out_are_rays_own_and_open(tmp_path: Path, 
 
 @pytest.mark.parametrize("provider", ["aws", "gcp", "azure"])
 def test_rays_own_files_are_found_open(home: Path, provider: str) -> None:
-    path = autoscaler_folder() / provider / "defaults.yaml"
+    path = find_autoscaler_folder() / provider / "defaults.yaml"
     findings = check_cluster(read_cluster_file(path), TrialDemand())
     text = path.read_text()
     by_message = {f.message: f.line for f in findings if f.severity == "error"}

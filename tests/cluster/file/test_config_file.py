@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from cluster.file.config_file import ClusterFile, read_cluster_file
-from cluster.file.schema import autoscaler_folder, known_providers
+from cluster.file.schema import find_autoscaler_folder, list_providers
 from dgad.errors import SettingsError
 from tests.cluster.support.cluster_files import SOUND, write
 
@@ -244,7 +244,7 @@ def test_legacy_keys_that_ray_drops_are_let_pass(tmp_path: Path, legacy: str) ->
 
 @pytest.mark.parametrize("provider", ["aws", "azure", "gcp"])
 def test_rays_own_files_are_read(provider: str) -> None:
-    path = autoscaler_folder() / provider / "defaults.yaml"
+    path = find_autoscaler_folder() / provider / "defaults.yaml"
     file = read_cluster_file(path)
     assert file.provider == provider
     assert file.node_types[0].is_head
@@ -255,7 +255,7 @@ def test_every_provider_of_rays_launcher_is_known() -> None:
     from ray.autoscaler._private.providers import _NODE_PROVIDERS
 
     # Two are for Ray's own use; of aliyun its wheel lacks the defaults, without which `ray up` breaks off.
-    assert set(known_providers()) == set(_NODE_PROVIDERS) - {"kuberay", "readonly", "aliyun"}
+    assert set(list_providers()) == set(_NODE_PROVIDERS) - {"kuberay", "readonly", "aliyun"}
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@
 
 import pytest
 
-from cluster.file.start_commands import StartCommand, start_commands
+from cluster.file.start_commands import StartCommand, find_start_commands
 from dgad.errors import SettingsError
 
 
 def _only(text: str) -> StartCommand:
-    (command,) = start_commands([(text, 7)])
+    (command,) = find_start_commands([(text, 7)])
     assert command.line == 7
     return command
 
@@ -40,7 +40,7 @@ def test_a_variable_counts_for_what_follows_it_and_for_its_own_command_only() ->
     assert _only("A=1; ray start").environment == {"A": "1"}
     assert _only("A=1 true; ray start").environment == {}
     assert _only("ray start; export A=1").environment == {}
-    first, second = start_commands([("export A=1; ray start", 1), ("ray start", 2)])
+    first, second = find_start_commands([("export A=1; ray start", 1), ("ray start", 2)])
     assert (first.environment, second.environment) == ({"A": "1"}, {})
 
 
@@ -59,9 +59,9 @@ def test_options_with_and_without_an_equals_sign_and_flags() -> None:
     "text", ["ray stop", "echo ray start", "bash start.sh", "", "array start", "ray status"]
 )
 def test_what_starts_no_ray_is_not_taken_for_it(text: str) -> None:
-    assert start_commands([(text, 1)]) == ()
+    assert find_start_commands([(text, 1)]) == ()
 
 
 def test_a_quotation_that_is_not_closed_is_told_with_its_line() -> None:
     with pytest.raises(SettingsError, match="shell command in line 7 cannot be read: No closing quotation"):
-        start_commands([("ray start 'x", 7)])
+        find_start_commands([("ray start 'x", 7)])

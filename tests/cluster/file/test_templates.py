@@ -14,7 +14,7 @@ from cluster.checks.cluster_file import check_cluster
 from cluster.checks.findings import Finding, TrialDemand
 from cluster.checks.kuberay import check_kuberay, read_kuberay_file
 from cluster.file.config_file import read_cluster_file
-from cluster.file.template_files import TEMPLATES, template_text
+from cluster.file.template_files import TEMPLATES, render_template
 from dgad.errors import SettingsError
 from dgad.settings import from_dict
 from serve.settings import ServeSettings
@@ -47,7 +47,7 @@ def test_filled_in_nothing_is_wrong_with_it(tmp_path: Path, home: Path, name: st
 def test_each_place_that_is_not_filled_in_is_told_once_with_its_line(
     tmp_path: Path, home: Path, name: str
 ) -> None:
-    text = template_text(name)
+    text = render_template(name)
     places = {
         (number, found)
         for number, line in enumerate(text.splitlines(), 1)
@@ -65,7 +65,7 @@ def test_each_place_that_is_not_filled_in_is_told_once_with_its_line(
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_it_names_the_ray_that_is_installed_and_no_lookalike_of_a_placeholder_is_left(name: str) -> None:
-    text = template_text(name)
+    text = render_template(name)
     assert importlib.metadata.version("ray") in text
     assert "{{" not in text
 
@@ -119,4 +119,4 @@ def test_the_service_of_a_rayservice_is_one_that_serve_takes() -> None:
 
 def test_an_unknown_template() -> None:
     with pytest.raises(SettingsError, match=r"There is no template `on-perm`\. Did you mean `on-prem`\?"):
-        template_text("on-perm")
+        render_template("on-perm")

@@ -13,9 +13,9 @@ import pytest
 
 from cluster.file.config_file import read_cluster_file
 from cluster.hosts.leftovers import Survivor
-from cluster.hosts.lifecycle import bring_up, find_head, living, take_down
-from cluster.hosts.tunnel import tunnel
-from cluster.ssh import Remote
+from cluster.hosts.lifecycle import bring_up, find_head, find_living, take_down
+from cluster.hosts.tunnel import open_tunnel
+from cluster.ssh import SshAccess
 from dgad.errors import ClusterError, UnreachableError
 from tests.cluster.support.hosts import Hosts, permitted, three_hosts
 
@@ -34,8 +34,8 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
 
 
 @pytest.fixture
-def remote(hosts: Hosts) -> Remote:
-    return Remote(
+def remote(hosts: Hosts) -> SshAccess:
+    return SshAccess(
         user=hosts.user, key=hosts.ssh_key, proxy_command=None, known_hosts=hosts.folder / "known_hosts"
     )
 
@@ -70,21 +70,21 @@ def _wait_for(condition: Callable[[], bool], timeout_s: float) -> None:
 
 
 @needs_hosts
-def test_hosts_without_ray_have_no_head_and_nothing_lives(hosts: Hosts, remote: Remote) -> None:
+def test_hosts_without_ray_have_no_head_and_nothing_lives(hosts: Hosts, remote: SshAccess) -> None:
     assert find_head(read_cluster_file(hosts.cluster_file)) is None
-    assert living(read_cluster_file(hosts.cluster_file)) == ()
+    assert find_living(read_cluster_file(hosts.cluster_file)) == ()
     with (
         pytest.raises(ClusterError, match=r"Nothing answers on port 8265 of 10\.77\.\d+\.11"),
-        tunnel(remote, hosts.addresses[0], timeout_s=2.0),
+        open_tunnel(remote, hosts.addresses[0], timeout_s=2.0),
     ):
         pass
 
 
 @needs_hosts
-def test_ssh_says_why_a_host_cannot_be_used(hosts: Hosts, remote: Remote, tmp_path: Path) -> None:
+def test_ssh_says_why_a_host_cannot_be_used(hosts: Hosts, remote: SshAccess, tmp_path: Path) -> None:
     assert remote.run(hosts.addresses[0], "hostname; exit 3", timeout_s=120).returncode == 3
     assert remote.run(hosts.addresses[0], "cat", timeout_s=120, stdin="secret").stdout == "secret"
-    stranger = Remote(
+    stranger = SshAccess(
         user="nobody", key=hosts.ssh_key, proxy_command=None, known_hosts=tmp_path / "with space" / "known"
     )
     with pytest.raises(UnreachableError, match=r"does not let user nobody in with the key .*/key"):
@@ -108,16 +108,16 @@ def test_ssh_says_why_a_host_cannot_be_used(hosts: Hosts, remote: Remote, tmp_pa
 
 
 @needs_hosts
-def test_a_tunnel_ends_with_whoever_opened_it_even_killed(hosts: Hosts, remote: Remote) -> None:
+def test_a_tunnel_ends_with_whoever_opened_it_even_killed(hosts: Hosts, remote: SshAccess) -> None:
     hosts.ssh(1, f"nohup {sys.executable} -m http.server 8265 --bind 127.0.0.1 >/dev/null 2>&1 &")
     program = f"""
 import time
 from pathlib import Path
-from cluster.ssh import Remote
-from cluster.hosts.tunnel import tunnel
-remote = Remote(user="root", key=Path({str(remote.key)!r}), proxy_command=None,
+from cluster.ssh import SshAccess
+from cluster.hosts.tunnel import open_tunnel
+remote = SshAccess(user="root", key=Path({str(remote.key)!r}), proxy_command=None,
     known_hosts=Path({str(remote.known_hosts)!r}))
-with tunnel(remote, {hosts.addresses[1]!r}) as url:
+with open_tunnel(remote, {hosts.addresses[1]!r}) as url:
     print(url, flush=True)
     time.sleep(600)
 """
@@ -154,7 +154,7 @@ def test_up_guarded_found_again_and_down_with_nothing_left(hosts: Hosts) -> None
     assert (head.address, head.dashboard_port) == (hosts.addresses[0], 8265)
     assert "is up; its head is" in told[-1]
 
-    with tunnel(head.remote, head.address, port=head.dashboard_port) as url:
+    with open_tunnel(head.ssh, head.address, port=head.dashboard_port) as url:
         assert url.startswith("http://127.0.0.1:")
         _wait_for(lambda: _nodes_alive(url, token) == set(hosts.addresses), timeout_s=300)
         assert _get(f"{url}/api/jobs/", None)[0] == 401
@@ -192,7 +192,7 @@ def test_up_guarded_found_again_and_down_with_nothing_left(hosts: Hosts) -> None
     assert "cannot be reached by ssh" in survivors[0].what
     assert find_head(read_cluster_file(hosts.cluster_file)) is None
     hosts.ssh(1, "RAY_RAYLET_PID=1 nohup sleep 4321 >/dev/null 2>&1 &")  # what a trial may leave behind
-    assert Survivor(host=hosts.addresses[1], state="alive", what="job") in living(
+    assert Survivor(host=hosts.addresses[1], state="alive", what="job") in find_living(
         read_cluster_file(hosts.cluster_file)
     )
     assert take_down(read_cluster_file(hosts.cluster_file), tell=told.append) == ()

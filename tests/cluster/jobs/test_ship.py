@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import dgad
-from cluster.jobs.jobs import Jobs
-from cluster.jobs.ship import PACKAGES, packed_code
+from cluster.jobs.named_jobs import Jobs
+from cluster.jobs.ship import PACKAGES, pack_code
 from cluster.tokens import Token
 from dgad.errors import ClusterError, SettingsError
 from tests.cluster.support.older_install import OLDER
@@ -20,7 +20,7 @@ from tests.cluster.support.ray_nodes import RayNodes
 PROBE = """
 import importlib.metadata, importlib.util, json, os, sys
 from pathlib import Path
-from cluster.connect import connected_ray, on_every_node
+from cluster.connect import connect_to_ray, call_on_every_node
 
 def found():
     files = [importlib.util.find_spec(p).origin for p in ("cluster", "dgad", "serve", "tune")]
@@ -39,9 +39,9 @@ def trial(config):
 
 os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
 driver = running()
-with connected_ray("auto") as connected:
+with connect_to_ray("auto") as connected:
     from ray import tune as ray_tune
-    results = on_every_node(found, timeout_s=300)
+    results = call_on_every_node(found, timeout_s=300)
     # A node's own address is a resource there, so this trial runs on the one that is not the head.
     other = connected.nodes[1].address
     fitted = ray_tune.Tuner(
@@ -67,7 +67,7 @@ def test_shipped_code_goes_before_an_installed_one_on_driver_workers_and_trials(
     assert jobs.run(f'{python} -c "{installed}"', None, timeout_s=300) == f"{OLDER} {OLDER}\n"
 
     extra = {"study.yaml": b"name: shipped", "probe.py": PROBE.encode()}
-    packed = packed_code(tmp_path / "code", extra=extra)
+    packed = pack_code(tmp_path / "code", extra=extra)
     output = jobs.run(f"{python} -m probe {tmp_path / 'results'}", packed, timeout_s=500)
     told = json.loads(output.partition("FOUND")[2])
     folder = told["driver"][0]
@@ -80,9 +80,9 @@ def test_shipped_code_goes_before_an_installed_one_on_driver_workers_and_trials(
 def test_the_same_code_is_the_same_package_and_runs_alone(tmp_path: Path) -> None:
     from ray._private.runtime_env.packaging import get_uri_for_directory
 
-    first = packed_code(tmp_path / "first", extra={"study.yaml": b"seed: 1"})
-    same = packed_code(tmp_path / "same", extra={"study.yaml": b"seed: 1"})
-    other = packed_code(tmp_path / "other", extra={"study.yaml": b"seed: 2"})
+    first = pack_code(tmp_path / "first", extra={"study.yaml": b"seed: 1"})
+    same = pack_code(tmp_path / "same", extra={"study.yaml": b"seed: 1"})
+    other = pack_code(tmp_path / "other", extra={"study.yaml": b"seed: 2"})
     uris = [get_uri_for_directory(str(folder), include_gitignore=True) for folder in (first, same, other)]
     assert uris[0] == uris[1] != uris[2]
 
@@ -95,7 +95,7 @@ def test_the_same_code_is_the_same_package_and_runs_alone(tmp_path: Path) -> Non
     assert sorted(f.name for f in first.iterdir() if f.is_dir() and "." not in f.name) == sorted(PACKAGES)
 
     # Packed again from the copy alone, as from an installed wheel: nothing is missing, and it is the same.
-    script = "import sys; from pathlib import Path; from cluster.jobs.ship import packed_code as p\n"
+    script = "import sys; from pathlib import Path; from cluster.jobs.ship import pack_code as p\n"
     script += "import cluster.jobs.ship as ship; print(ship.__file__); p(Path(sys.argv[1]), extra={})"
     copied = tmp_path / "copied"
     done = subprocess.run(
@@ -118,11 +118,11 @@ def test_what_cannot_be_shipped_is_refused(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("keep")
     with pytest.raises(SettingsError, match="new or empty folder"):
-        packed_code(tmp_path / "full", extra={})
+        pack_code(tmp_path / "full", extra={})
     for name in ("/etc/passwd", "../up.yaml", "tune/cli.py", ".env", ""):
         with pytest.raises(SettingsError, match="outside of dgad, tune, serve, cluster"):
-            packed_code(tmp_path / "new", extra={name: b""})
+            pack_code(tmp_path / "new", extra={name: b""})
     monkeypatch.setenv("RAY_max_grpc_message_size", str(3 * 1024**2))
     with pytest.raises(ClusterError, match=r"Ray takes 3\.0 MiB: the largest file is big\.bin \(6\.5 MiB\)"):
-        packed_code(tmp_path / "new", extra={"big.bin": bytes(13 * 1024**2 // 2)})
+        pack_code(tmp_path / "new", extra={"big.bin": bytes(13 * 1024**2 // 2)})
     assert not (tmp_path / "new").exists()

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from cluster.file.template_files import template_text
+from cluster.file.template_files import render_template
 
 SOUND = """\
 cluster_name: small
@@ -67,7 +67,7 @@ def write(path: Path, text: str) -> Path:
 def filled_template(name: str) -> str:
     """A template with everything put in that its comments ask for."""
     lines = []
-    for line in template_text(name).splitlines():
+    for line in render_template(name).splitlines():
         comment = line.lstrip().startswith("#")
         lines.append(line if comment else re.sub(r"<([A-Z_]+)>", lambda m: FILLED[m[1]], line))
     return "\n".join(lines) + "\n"

@@ -6,7 +6,7 @@ import types
 from importlib.resources import files
 from typing import Any
 
-from cluster.embedded import embedded_ray
+from cluster.embedded import start_embedded_ray
 from serve.replicas.metrics import EXPORTED, MAX_DOMAINS, ServiceMetrics
 from tests.prometheus import asked_for, scraped, value_of
 
@@ -85,7 +85,7 @@ def test_every_panel_asks_for_metrics_that_there_are() -> None:
 
 
 def test_a_service_is_seen_on_the_metrics_port() -> None:
-    with embedded_ray(num_cpus=1, dashboard=False):
+    with start_embedded_ray(num_cpus=1, dashboard=False):
         _tell_all(ServiceMetrics(replica="r1"))
         text = scraped("ray_dgad_serve_enrolled_states_total", "ray_dgad_serve_queue_images")
     assert value_of(text, "ray_dgad_serve_requests_total", method="POST", status="200") == 2

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cluster.embedded import machine
+from cluster.embedded import inspect_machine
 from serve.replicas.writer_replica import KeeperReplica
 from serve.settings import ServeSettings
 from tests.serve.support.surfaces import bundled
@@ -19,6 +19,6 @@ def test_the_writing_thread_has_all_cores_whatever_the_process_was_given(
     torch.set_num_threads(1)
     try:
         keeper = KeeperReplica(ServeSettings(bundle=str(bundled(tmp_path / "b")), store=str(tmp_path / "s")))
-        assert keeper._thread.submit(torch.get_num_threads).result() == machine().num_cpus
+        assert keeper._thread.submit(torch.get_num_threads).result() == inspect_machine().num_cpus
     finally:
         torch.set_num_threads(before)

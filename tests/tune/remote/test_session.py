@@ -9,7 +9,7 @@ import tune.remote.session
 import tune.remote.watch
 from cluster.file import config_file
 from cluster.hosts import lifecycle
-from cluster.ssh import Remote
+from cluster.ssh import SshAccess
 from dgad.errors import ClusterError, SettingsError, UserError
 from tests.cluster.support.cluster_files import filled_template, furnish_home, write
 from tune.cli import cli
@@ -114,7 +114,7 @@ def test_down_reads_the_cluster_file_once(
     head = lifecycle.Head(
         address="127.0.0.1",
         dashboard_port=8265,
-        remote=Remote(user=None, key=None, proxy_command=None, known_hosts=file),
+        ssh=SshAccess(user=None, key=None, proxy_command=None, known_hosts=file),
     )
     monkeypatch.setattr(tune.remote.watch, "find_head", lambda file: head)
     monkeypatch.setattr(lifecycle, "find_head", lambda file: None)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.jobs.jobs import AlreadyRunning, Jobs
+from cluster.jobs.named_jobs import AlreadyRunning, Jobs
 from cluster.tokens import Token, read_token
 from dgad.errors import ClusterError, SettingsError, UnreachableError
 from tests.cluster.support.ray_nodes import RayNodes
@@ -36,7 +36,7 @@ def _wait_for(jobs: Jobs, name: str, line: str) -> None:
     for text in jobs.follow(name):
         if text == line:
             return
-    raise AssertionError(f"{name} ended without {line!r}: {jobs.log(name)}")
+    raise AssertionError(f"{name} ended without {line!r}: {jobs.read_log(name)}")
 
 
 def test_a_job_runs_in_its_folder_under_its_name_and_again_as_soon_as_it_has_ended(
@@ -54,22 +54,22 @@ def test_a_job_runs_in_its_folder_under_its_name_and_again_as_soon_as_it_has_end
             env={"GREETING": f"hello {attempt}", "STATUS": str(status)},
         )
         lines = list(jobs.follow("again"))
-        state = jobs.state("again")
+        state = jobs.find("again")
         assert state is not None
         # Ray writes this line unflushed, so it lands anywhere in what the command prints.
         rays_own = f"Running entrypoint for job {state.submission_id}: {command}\n"
         assert "".join(lines).replace(rays_own, "", 1).endswith(f"shipped\nhello {attempt}\n")
-        assert "".join(lines) == jobs.log("again")
+        assert "".join(lines) == jobs.read_log("again")
         assert state.has_ended
         assert (state.status, state.exit_code) == (("failed", 3) if status else ("succeeded", 0))
         assert state.submission_id == ("again" if attempt == 1 else "again.2")
         assert state.entrypoint == command
-        assert state.started is not None
-        assert state.ended is not None
-        assert state.started < state.ended
-        assert abs(state.ended.timestamp() - time.time()) < 60
-    assert [job.submission_id for job in jobs.jobs("kind")] == ["again.2"]
-    assert jobs.jobs("other") == ()
+        assert state.started_at is not None
+        assert state.ended_at is not None
+        assert state.started_at < state.ended_at
+        assert abs(state.ended_at.timestamp() - time.time()) < 60
+    assert [job.submission_id for job in jobs.list_jobs("kind")] == ["again.2"]
+    assert jobs.list_jobs("other") == ()
 
 
 def test_a_running_name_is_refused_and_a_stopped_job_has_time_to_end(jobs: Jobs) -> None:
@@ -80,12 +80,12 @@ def test_a_running_name_is_refused_and_a_stopped_job_has_time_to_end(jobs: Jobs)
         jobs.submit("busy", "echo second", None, metadata={}, env={})
     assert not jobs.stop("busy", timeout_s=0.5)
     assert jobs.stop("busy", timeout_s=120)
-    state = jobs.state("busy")
+    state = jobs.find("busy")
     assert state is not None
     assert state.status == "stopped"
-    assert jobs.log("busy").endswith("ending\nended\n")  # Ray by itself would have killed it after 3 s
+    assert jobs.read_log("busy").endswith("ending\nended\n")  # Ray by itself would have killed it after 3 s
     assert jobs.stop("busy", timeout_s=1)
-    assert "second" not in jobs.log("busy")
+    assert "second" not in jobs.read_log("busy")
 
 
 class Tunnel:
@@ -163,7 +163,7 @@ def test_a_log_is_followed_through_a_dropped_tunnel_without_a_line_twice(
 
 FOLLOW = """
 import sys
-from cluster.jobs.jobs import Jobs, read_token
+from cluster.jobs.named_jobs import Jobs, read_token
 try:
     for line in Jobs(sys.argv[1], read_token()).follow("deaf"):
         print(line, end="", flush=True)
@@ -196,7 +196,7 @@ def test_whoever_follows_may_leave_and_a_job_that_will_not_end_is_killed(
     with pytest.raises(UnreachableError, match="is the cluster up"):
         list(lines)
 
-    state = jobs.state("deaf")
+    state = jobs.find("deaf")
     assert state is not None
     assert state.status == "running"
     assert jobs.stop("deaf", timeout_s=120)  # its `sleep` has 300 s to go
@@ -209,7 +209,7 @@ def test_a_helper_job_gives_its_standard_output_alone(jobs: Jobs) -> None:
     with pytest.raises(ClusterError, match=r"`sleep 100` at .* has not ended within 2 s"):
         jobs.run("sleep 100", None, timeout_s=2)
     with pytest.raises(ClusterError, match="No job `dgad-none`") as refused:
-        jobs.log("dgad-none")
+        jobs.read_log("dgad-none")
     assert "dgad-" not in str(refused.value).partition("there are:")[2]
 
 
@@ -222,21 +222,21 @@ def test_bytes_that_are_no_text_are_told_of(jobs: Jobs) -> None:
 def test_whoever_is_refused_reads_why_and_no_token(two_nodes: RayNodes) -> None:
     wrong = Token(value="0123456789abcdef" * 4, source="RAY_AUTH_TOKEN")
     with pytest.raises(ClusterError, match="does not take the token from RAY_AUTH_TOKEN") as refused:
-        Jobs(two_nodes.url, wrong).state("any")
+        Jobs(two_nodes.url, wrong).find("any")
     assert wrong.value not in "".join(traceback.format_exception(refused.value)) + repr(wrong)
     with pytest.raises(ClusterError, match="asks for a token, and there is none here"):
-        Jobs(two_nodes.url, None).state("any")
+        Jobs(two_nodes.url, None).find("any")
 
 
 def test_an_address_without_a_dashboard_is_told(two_nodes: RayNodes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         dead = taken.getsockname()[1]
     with pytest.raises(UnreachableError, match=f"No answer from a Ray dashboard at http://127.0.0.1:{dead}"):
-        Jobs(f"http://127.0.0.1:{dead}", None).state("any")
+        Jobs(f"http://127.0.0.1:{dead}", None).find("any")
     with pytest.raises(ClusterError):  # the port of the GCS, which speaks something else
-        Jobs(f"http://{two_nodes.address}", None).state("any")
+        Jobs(f"http://{two_nodes.address}", None).find("any")
     with pytest.raises(SettingsError, match="must be http://HOST:PORT"):
-        Jobs(two_nodes.address, None).state("any")
+        Jobs(two_nodes.address, None).find("any")
 
 
 class OldDashboard(http.server.BaseHTTPRequestHandler):
@@ -262,7 +262,7 @@ def test_an_older_ray_and_another_server_are_told() -> None:
         server.RequestHandlerClass = http.server.SimpleHTTPRequestHandler
         OldDashboard.log_message(server)
         with pytest.raises(ClusterError, match="is no Ray dashboard"):
-            Jobs(url, None).state("any")
+            Jobs(url, None).find("any")
         server.shutdown()
 
 
@@ -271,7 +271,7 @@ def test_neither_the_environments_address_nor_its_proxy_is_asked(
 ) -> None:
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert Jobs(two_nodes.url, _token(two_nodes)).state("none of that name") is None
+    assert Jobs(two_nodes.url, _token(two_nodes)).find("none of that name") is None
     assert os.environ["RAY_ADDRESS"] == "http://127.0.0.1:9"
 
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.jobs.client import check_version, job_client, last_line, readable_errors
-from cluster.jobs.log import Tail, marked, unmarked
+from cluster.jobs.client import check_version, connect_job_client, last_line, translate_errors
+from cluster.jobs.log import Tail, mark_output, split_output
 from cluster.tokens import Token, read_token
 from dgad.errors import ClusterError, UnreachableError
 
@@ -51,9 +51,9 @@ class JobState:
     """pending, running, stopped, succeeded or failed."""
     message: str
     exit_code: int | None
-    started: datetime.datetime | None
+    started_at: datetime.datetime | None
     """UTC, by the clock of the head."""
-    ended: datetime.datetime | None
+    ended_at: datetime.datetime | None
     """UTC, by the clock of the head."""
     metadata: Mapping[str, str]
     entrypoint: str
@@ -72,7 +72,7 @@ class Jobs:
         self._token = token
         self._connected: Any = None
 
-    def version(self) -> str:
+    def read_version(self) -> str:
         """Ray's version on the cluster; `ClusterError` where it is older than dgad needs."""
         with self._readable():
             return check_version(self.url, self._client.ray_version())
@@ -92,8 +92,8 @@ class Jobs:
         On `stop` it gets SIGTERM and then `stop_grace_s` (Ray's own: 3 s) until SIGKILL. Raises
         `AlreadyRunning` where a job of that name has not ended.
         """
-        self.version()
-        before = self.state(name)
+        self.read_version()
+        before = self.find(name)
         if before is not None and not before.has_ended:
             raise _already_running(before, self.url)
         attempt = 1 if before is None else int(before.metadata[_ATTEMPT_KEY]) + 1
@@ -119,20 +119,20 @@ class Jobs:
                 f"A job `{name}` was started at {self.url} at this very moment by someone else."
             ) from None
 
-    def state(self, name: str) -> JobState | None:
+    def find(self, name: str) -> JobState | None:
         """The latest run of that name, or None where there was none."""
         runs = [job for job in self._all() if job.name == name]
         return max(runs, key=lambda job: int(job.metadata[_ATTEMPT_KEY]), default=None)
 
-    def jobs(self, metadata_key: str) -> tuple[JobState, ...]:
+    def list_jobs(self, metadata_key: str) -> tuple[JobState, ...]:
         """The latest run of every job submitted with that key in its metadata, oldest first."""
         latest: dict[str, JobState] = {}
         for job in sorted(self._all(), key=lambda job: int(job.metadata[_ATTEMPT_KEY])):
             if metadata_key in job.metadata:
                 latest[job.name] = job
-        return tuple(sorted(latest.values(), key=lambda job: (str(job.started), job.name)))
+        return tuple(sorted(latest.values(), key=lambda job: (str(job.started_at), job.name)))
 
-    def log(self, name: str) -> str:
+    def read_log(self, name: str) -> str:
         """What the latest run has printed so far, standard output and error together."""
         return self._log(self._known(name))
 
@@ -191,14 +191,19 @@ class Jobs:
         """
         name, mark = f"dgad-{secrets.token_hex(6)}", secrets.token_hex(8)
         self.submit(
-            name, marked(entrypoint, mark), working_dir, metadata={_HELPER_KEY: ""}, env={}, stop_grace_s=5
+            name,
+            mark_output(entrypoint, mark),
+            working_dir,
+            metadata={_HELPER_KEY: ""},
+            env={},
+            stop_grace_s=5,
         )
         job = self._wait(self._known(name), timeout_s)
         if not job.has_ended:
             with self._readable():
                 self._client.stop_job(job.submission_id)
         self._forget_helpers_before(job)
-        output, errors = unmarked(self._log(job), mark, job.submission_id, job.entrypoint)
+        output, errors = split_output(self._log(job), mark, job.submission_id, job.entrypoint)
         if job.status == "succeeded":
             return output
         how = f"exit status {job.exit_code}" if job.exit_code is not None else last_line(job.message)
@@ -209,11 +214,11 @@ class Jobs:
     @property
     def _client(self) -> Any:
         if self._connected is None:
-            self._connected = job_client(self.url, self._token)
+            self._connected = connect_job_client(self.url, self._token)
         return self._connected
 
     def _readable(self) -> Any:
-        return readable_errors(self.url, self._token)
+        return translate_errors(self.url, self._token)
 
     def _all(self) -> list[JobState]:
         """Every job of ours; those of others carry no name."""
@@ -222,7 +227,7 @@ class Jobs:
         return [_state(d) for d in details if d.submission_id and _NAME_KEY in (d.metadata or {})]
 
     def _known(self, name: str) -> JobState:
-        job = self.state(name)
+        job = self.find(name)
         if job is None:
             names = sorted({j.name for j in self._all() if _HELPER_KEY not in j.metadata})
             raise ClusterError(f"No job `{name}` at {self.url}; there are: {', '.join(names) or 'none'}.")
@@ -255,11 +260,11 @@ class Jobs:
             ) from None
 
     def _forget_helpers_before(self, job: JobState) -> None:
-        if job.ended is None:
+        if job.ended_at is None:
             return
         for other in self._all():
-            if _HELPER_KEY in other.metadata and other.ended is not None:
-                age = job.ended - other.ended  # both by the head's clock
+            if _HELPER_KEY in other.metadata and other.ended_at is not None:
+                age = job.ended_at - other.ended_at  # both by the head's clock
                 if age.total_seconds() > _KEPT_HELPERS_S:
                     with self._readable():
                         self._client.delete_job(other.submission_id)
@@ -273,8 +278,8 @@ def _state(details: Any) -> JobState:
         status=str(details.status.value).lower(),
         message=details.message or "",
         exit_code=details.driver_exit_code,
-        started=_utc(details.start_time),
-        ended=_utc(details.end_time),
+        started_at=_utc(details.start_time),
+        ended_at=_utc(details.end_time),
         metadata=metadata,
         entrypoint=details.entrypoint,
     )
