@@ -1,1 +1,1 @@
-"""Where a study runs: for now Ray embedded in this process."""
+"""A Ray that is not this process's own: its file, its hosts, its jobs; and a Ray embedded here."""

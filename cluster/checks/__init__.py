@@ -1,0 +1,1 @@
+"""What can be known of a cluster file, or a file for Kubernetes, before anything starts."""

@@ -1,0 +1,1 @@
+"""The commands of `dgad-tune`: options in, text or JSON out; what they do lies below."""

@@ -13,33 +13,33 @@ from cluster.file.template_files import TEMPLATES, render_template
 from cluster.target import ClusterTarget
 from dgad.errors import SettingsError
 
-INIT_EXAMPLE = "\b\nTemplates:\n" + "".join(f"  {name:<12}{use}\n" for name, use in TEMPLATES.items())
-INIT_EXAMPLE += "\n\b\nExample:\n  dgad-tune cluster init on-prem --output cluster.yaml\n"
-CHECK_EXAMPLE = """\b
+_INIT_EXAMPLE = "\b\nTemplates:\n" + "".join(f"  {name:<12}{use}\n" for name, use in TEMPLATES.items())
+_INIT_EXAMPLE += "\n\b\nExample:\n  dgad-tune cluster init on-prem --output cluster.yaml\n"
+_CHECK_EXAMPLE = """\b
 Examples:
   dgad-tune cluster check cluster.yaml
   dgad-tune cluster check cluster.yaml --cpus-per-trial 4 --gpus-per-trial 0.25
 """
-GROUP_EXAMPLE = """\b
+_GROUP_EXAMPLE = """\b
 Examples:
   dgad-tune cluster init on-prem --output cluster.yaml
   dgad-tune cluster check cluster.yaml
   dgad-tune cluster dashboard cluster.yaml
 """
-DASHBOARD_EXAMPLE = "\b\nExample:\n  dgad-tune cluster dashboard cluster.yaml\n"
+_DASHBOARD_EXAMPLE = "\b\nExample:\n  dgad-tune cluster dashboard cluster.yaml\n"
 
 
-@click.group("cluster", epilog=GROUP_EXAMPLE)
+@click.group("cluster", epilog=_GROUP_EXAMPLE)
 def cluster_group() -> None:
     """Write and check the file of a cluster, and reach its dashboard."""
 
 
-@cluster_group.command("init", epilog=INIT_EXAMPLE)
+@cluster_group.command("init", epilog=_INIT_EXAMPLE)
 @click.argument("name")
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write  [default: NAME.yaml]"
 )
-def init_command(*, name: str, output: Path | None) -> None:
+def _init_command(*, name: str, output: Path | None) -> None:
     """Write the template NAME, commented, with places to fill in; a file that is there is kept."""
     text = render_template(name)
     path = output or Path(f"{name}.yaml")
@@ -53,10 +53,10 @@ def init_command(*, name: str, output: Path | None) -> None:
     click.echo(f"Wrote {path}. Put in what stands in <ANGLE_BRACKETS>, then: dgad-tune cluster check {path}")
 
 
-@cluster_group.command("dashboard", epilog=DASHBOARD_EXAMPLE)
+@cluster_group.command("dashboard", epilog=_DASHBOARD_EXAMPLE)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.pass_context
-def dashboard_command(context: click.Context, *, file: Path) -> None:
+def _dashboard_command(context: click.Context, *, file: Path) -> None:
     """Hold the dashboard of a running cluster on a port of this machine until Ctrl-C."""
     from cluster.tokens import read_token
     from tune.remote.session import connect_to_cluster  # Ray takes seconds to import
@@ -72,7 +72,7 @@ def dashboard_command(context: click.Context, *, file: Path) -> None:
             context.exit(0)
 
 
-@cluster_group.command("check", epilog=CHECK_EXAMPLE)
+@cluster_group.command("check", epilog=_CHECK_EXAMPLE)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--cpus-per-trial", type=int, default=1, show_default=True, help="Cores of each fit.")
 @click.option(
@@ -80,7 +80,7 @@ def dashboard_command(context: click.Context, *, file: Path) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @click.pass_context
-def check_command(
+def _check_command(
     context: click.Context, *, file: Path, cpus_per_trial: int, gpus_per_trial: float, as_json: bool
 ) -> None:
     """Check FILE before anything starts: schema, keys, token, dashboard, trials; exits 2 on an error.

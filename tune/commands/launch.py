@@ -86,6 +86,7 @@ Examples:
 @click.pass_context
 def launch_command(
     context: click.Context,
+    /,
     *,
     study_file: Path | None,
     runs: str,

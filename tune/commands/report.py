@@ -10,19 +10,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tune.commands.watch import brought_study, json_option, runs_option
+from tune.commands.options import bring_study, json_option, runs_option
 from tune.run_folder.layout import RECORDS_FOLDER
 
 if TYPE_CHECKING:
     from dgad.report.tables import Difference
 
-REPORT_EXAMPLE = """\b
+_REPORT_EXAMPLE = """\b
 Examples:
   dgad-tune report my_surfaces --open     while it runs, too
 """
 
 
-@click.command("report", epilog=REPORT_EXAMPLE)
+@click.command("report", epilog=_REPORT_EXAMPLE)
 @click.argument("name")
 @click.option("--open", "opens", is_flag=True, help="Show the page in the browser.")
 @runs_option
@@ -35,7 +35,7 @@ def report_command(*, name: str, opens: bool, runs: str | None, as_json: bool) -
     from dgad.report.page import FILES_FOLDER, write_report  # slow, and --help needs none of it
     from tune.results.live_summary import summary_now
 
-    folder = brought_study(runs, name)
+    folder = bring_study(runs, name)
     summary, note = summary_now(folder)
     page = write_report(folder, summary, note=note)
     files = folder / FILES_FOLDER
@@ -51,13 +51,13 @@ def report_command(*, name: str, opens: bool, runs: str | None, as_json: bool) -
         click.echo(f"No browser was found here; open {page} yourself.", err=True)
 
 
-COMPARE_EXAMPLE = """\b
+_COMPARE_EXAMPLE = """\b
 Example:
   dgad-tune compare before after
 """
 
 
-@click.command("compare", epilog=COMPARE_EXAMPLE)
+@click.command("compare", epilog=_COMPARE_EXAMPLE)
 @click.argument("first")
 @click.argument("second")
 @runs_option
@@ -71,7 +71,7 @@ def compare_command(*, first: str, second: str, runs: str | None, as_json: bool)
 
     sides = []
     for name in (first, second):
-        folder = brought_study(runs, name)
+        folder = bring_study(runs, name)
         summary, note = summary_now(folder)
         if note:
             click.echo(f"{name}: {note}", err=as_json)

@@ -11,22 +11,15 @@ import click
 
 from cluster.target import ClusterTarget, cluster_options
 from dgad.errors import DgadError, SettingsError
+from tune.commands.options import bring_study, json_option, runs_option
 from tune.monitoring.status_view import print_status, print_studies
 from tune.run_folder.layout import LOG_FILE
 from tune.run_folder.location import DEFAULT, Runs
 from tune.run_folder.mirror import INTERVAL_S
 from tune.run_folder.process import Running, interrupt, is_alive, is_elsewhere
-from tune.run_folder.status import StudyStatus, best_mean, known_studies, state_of, status, study_folder
+from tune.run_folder.status import StudyStatus, best_mean, known_studies, state_of, status
 
 _POLL_S = 0.3
-
-runs_option = click.option(
-    "--runs",
-    help="Where studies are kept: a folder or a URI  [default: runs; on a cluster where they were sent]",
-)
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
-)
 
 
 @click.command("list", epilog="\b\nExample:\n  dgad-tune list --runs runs\n")
@@ -65,7 +58,7 @@ def status_command(*, name: str, runs: str | None, target: ClusterTarget | None,
 
         remote_status(target, name, runs, as_json=as_json)
         return
-    found = status(brought_study(runs, name))
+    found = status(bring_study(runs, name))
     if as_json:
         click.echo(json.dumps(_as_json(found), indent=2))
         return
@@ -110,7 +103,7 @@ def stop_command(*, name: str, timeout_s: float, runs: str | None, target: Clust
 
         click.echo(remote_stop(target, name, timeout_s))
         return
-    folder = brought_study(runs, name)
+    folder = bring_study(runs, name)
     again = f"dgad-tune launch --name {name}" + (f" --runs {runs}" if runs else "")
     process = _process_to_stop(folder, name, again)
     if interrupt(process):
@@ -126,15 +119,8 @@ def stop_command(*, name: str, timeout_s: float, runs: str | None, target: Clust
     click.echo(f"Stopped; everything finished is kept in {folder}. To go on: {again}")
 
 
-def brought_study(runs: str | None, name: str) -> Path:
-    """The folder of a study, up to date with what is at a URI; `SettingsError` lists those there are."""
-    kept = Runs(location=runs or DEFAULT)
-    known = kept.names() if kept.is_remote else ()
-    return study_folder(kept.view(*(n for n in known if n == name)), name, kept.location)
-
-
 def _logs(runs: str | None, name: str, *, follow: bool) -> Iterator[str]:
-    folder, kept = brought_study(runs, name), Runs(location=runs or DEFAULT)
+    folder, kept = bring_study(runs, name), Runs(location=runs or DEFAULT)
 
     def goes_on() -> bool:
         if follow and kept.is_remote:

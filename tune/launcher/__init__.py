@@ -1,0 +1,1 @@
+"""From one call of `dgad-tune launch` to a finished study: checks, estimate, Ray, search, refit, report."""
