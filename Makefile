@@ -1,4 +1,5 @@
 # Two commands: `make launch` and `make test`. Each sets everything up first, in .venv.
+#   make test ARGS="tests/dgad -k bundle"       pytest's own arguments, instead of all
 #   make launch ARGS="--data DIR --name NAME"   search on your own photographs
 #   make launch TORCH_INDEX=URL                 take torch and torchvision from another package index (CPU-only builds)
 #   make launch PYTHON=python3.12 VENV=DIR      another interpreter or environment
@@ -9,11 +10,12 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help launch test check format install clean
+.PHONY: help launch test test-all check format install clean
 
 help:
 	@echo "make launch   search, evaluate and bundle a comparer (demo data; ARGS=\"--data DIR\" for your own)"
-	@echo "make test     run the tests"
+	@echo "make test     run the tests that start no Ray, cluster or browser (some five minutes)"
+	@echo "make test-all run every test (half an hour at most)"
 	@echo "make check    ruff, mypy, import contracts"
 
 install: $(VENV)/.installed
@@ -29,11 +31,16 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 launch: install
 	@$(BIN)/dgad-tune launch $(ARGS)
 
-# Two at once, each on one thread: tests of clusters wait more than they compute. ARGS="-n 0 ..." is one at a time.
-# What is marked `alone` needs both cores, and comes last.
+# Two at once, each on one thread. ARGS="-n 0 ..." is one at a time.
+HEAVY := ray or cluster or browser or slow
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 test: install
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(if $(ARGS),$(ARGS),-m "not alone")
-	@$(if $(ARGS),,OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m alone)
+	@$(PYTEST) -n 2 --dist loadgroup $(if $(ARGS),$(ARGS),-m "not ($(HEAVY))")
+
+# The rest: clusters wait more than they compute, so two at once; what is marked `alone` needs both cores.
+test-all: test
+	@$(PYTEST) -n 2 --dist loadgroup -m "($(HEAVY)) and not alone"
+	@$(PYTEST) -m alone
 
 check: install
 	@$(BIN)/ruff check .

@@ -3,23 +3,45 @@
 import dataclasses
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import pluggy
 import pytest
 
 from dgad.domains.demo import synthesize
 from dgad.features import builtin
 from tests.builtin_weights import drawn
 from tests.cluster.support.cluster_files import furnish_home
+from tests.markers import group_for_workers, install_guard, mark_by_fixtures, refuse_skip_in_ci, run_guarded
 from tests.s3_server import KEYS, S3Server, missing, s3_server
 
 
+def pytest_configure() -> None:
+    install_guard()
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What pytest-xdist keeps on one worker: a file; all tests of clusters, which share hosts and Rays."""
-    for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        item.add_marker(pytest.mark.xdist_group("cluster" if folder == "cluster" else str(item.path)))
+    mark_by_fixtures(items)
+    group_for_workers(items)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    yield from run_guarded(item)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pluggy.Result[pytest.TestReport], None]:
+    outcome = yield
+    refuse_skip_in_ci(outcome.get_result())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report() -> Generator[None, pluggy.Result[pytest.CollectReport], None]:
+    outcome = yield
+    refuse_skip_in_ci(outcome.get_result())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import enrolment_kills
+import pytest
 
 from dgad.references.domain import DomainSettings
 from dgad.references.store import ReferenceStore
 
 
+@pytest.mark.slow
 def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     figures = enrolment_kills.run(tmp_path / "store", kills=8, seed=3, longest_life_s=0.5)
     assert figures.kills == 8

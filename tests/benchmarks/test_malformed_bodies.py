@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "malformed_bodies.py"
 
 
+@pytest.mark.slow
 def test_a_few_of_each_kind() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--count", "17", "--seed", "3", "--examples", "0"],

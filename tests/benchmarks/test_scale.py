@@ -103,6 +103,7 @@ def test_a_clock_keeps_the_order_of_events_and_a_meter_what_they_cost() -> None:
     assert all(s >= 0 for s in meter.wall_s.values())
 
 
+@pytest.mark.slow
 def test_the_command_prints_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scale, "CHECKPOINTS", (10,))
     path = tmp_path / "figures.json"

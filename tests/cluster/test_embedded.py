@@ -61,6 +61,7 @@ def _wait_until_gone(pids: list[int], timeout_s: float) -> list[int]:
     return [p for p in pids if _is_running(p)]
 
 
+@pytest.mark.ray
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="reads process states from /proc")
 def test_the_dashboard_is_guarded_and_busy_workers_do_not_outlive_a_killed_driver() -> None:
     process, url, pids = _start("time.sleep(600)")
@@ -75,6 +76,7 @@ def test_the_dashboard_is_guarded_and_busy_workers_do_not_outlive_a_killed_drive
     assert _wait_until_gone(pids, timeout_s=120) == []
 
 
+@pytest.mark.ray
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="reads process states from /proc")
 def test_leaving_the_context_ends_ray() -> None:
     process, _, pids = _start("pass")

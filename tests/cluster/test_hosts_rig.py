@@ -8,7 +8,10 @@ import pytest
 from tests.cluster.support.hosts import Hosts, down, permitted, three_hosts, up
 
 REASON = permitted()
-pytestmark = pytest.mark.skipif(REASON is not None, reason=f"three hosts cannot be raised: {REASON}")
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(REASON is not None, reason=f"three hosts cannot be raised: {REASON}"),
+]
 
 
 def _links_and_namespaces() -> str:

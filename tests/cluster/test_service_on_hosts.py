@@ -10,7 +10,7 @@ from tests.cluster.support.commands import output_of
 from tests.cluster.support.hosts import Hosts, permitted, three_hosts
 from tests.serve.support.surfaces import bundled, photographs
 
-pytestmark = pytest.mark.skipif(permitted() is not None, reason=permitted() or "")
+pytestmark = [pytest.mark.cluster, pytest.mark.skipif(permitted() is not None, reason=permitted() or "")]
 _ROOT = Path(__file__).parents[2]
 PORT = 8000
 

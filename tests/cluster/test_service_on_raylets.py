@@ -16,6 +16,8 @@ from tests.s3_server import S3Server
 from tests.serve.support.service import load, running_replicas, serve_details, wait_for
 from tests.serve.support.surfaces import bundled, photographs
 
+pytestmark = pytest.mark.cluster
+
 # At nice +15, as Ray has it, a second scorer may get next to nothing beside the tests on the other core, and
 # take minutes to start.
 HOSTS = {"RAY_worker_niceness": "0"}

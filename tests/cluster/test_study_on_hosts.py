@@ -16,7 +16,11 @@ from dgad.domains.demo import synthesize
 from tests.cluster.support.hosts import Hosts, permitted, three_hosts
 
 # Alone: beside other tests two cores are too busy for three hosts, whose raylets give up after 15 s.
-pytestmark = [pytest.mark.skipif(permitted() is not None, reason=permitted() or ""), pytest.mark.alone]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(permitted() is not None, reason=permitted() or ""),
+    pytest.mark.alone,
+]
 _ROOT = Path(__file__).parents[2]
 STUDY = """
 space: demo

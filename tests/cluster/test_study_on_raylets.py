@@ -16,6 +16,8 @@ from dgad.storage import Storage
 from tests.cluster.support.ray_nodes import RayNodes, ray_nodes
 from tests.s3_server import S3Server
 
+pytestmark = pytest.mark.cluster
+
 # At nice +15, as Ray has it, trials may get next to nothing beside other tests.
 HOSTS = {"RAY_worker_niceness": "5"}
 STUDY = """

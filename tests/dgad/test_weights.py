@@ -2,6 +2,7 @@
 
 import importlib.resources
 
+import pytest
 import torch
 
 from dgad.comparer.model import Comparer
@@ -37,6 +38,7 @@ def test_they_say_how_they_were_made() -> None:
         assert words in card
 
 
+@pytest.mark.slow
 def test_they_compare_better_than_random_features_on_families_never_trained_on() -> None:
     targets = held_out_targets(domains_each=1, image_size_px=96, seed=77)
     image, pixel = [], []

@@ -16,6 +16,8 @@ from tests.conftest import Run
 from tests.serve.support.service import Service, load, running_service, wait_for
 from tests.serve.support.surfaces import bundled, photographs
 
+pytestmark = pytest.mark.ray
+
 NORMAL, DEFECT = photographs(24), photographs(1, defect=True, seed=9)[0]
 
 

@@ -12,6 +12,7 @@ file system, the interpreter too, is the machine's. Needs root, `ip`, `unshare`,
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import secrets
@@ -192,6 +193,7 @@ class Hosts:
         return f"dgad{self.number}"
 
 
+@functools.cache
 def permitted() -> str | None:
     """Why this machine cannot raise hosts, in a few words; None where it can."""
     if not sys.platform.startswith("linux"):

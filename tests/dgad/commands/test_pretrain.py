@@ -78,6 +78,7 @@ def test_no_line_is_logged_before_there_is_a_checkpoint_to_go_on_from(
     assert there == [True, True]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     script = (

@@ -359,6 +359,7 @@ def run_compiled(**environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_compiled_equals_eager_and_compiles_twice_whatever_the_sizes() -> None:
     out = run_compiled()
     if "dgad.comparer.tiles|" in out:
@@ -366,6 +367,7 @@ def test_compiled_equals_eager_and_compiles_twice_whatever_the_sizes() -> None:
     assert out.strip() == "graphs 4"  # for each head with an MLP: few references, and many
 
 
+@pytest.mark.slow
 def test_without_a_compiler_eager_takes_over_with_one_warning_that_names_the_cause(tmp_path) -> None:
     out = run_compiled(CXX="/nonexistent", TORCHINDUCTOR_CACHE_DIR=str(tmp_path))
     warnings = [line for line in out.splitlines() if line.startswith("dgad.comparer.tiles|")]

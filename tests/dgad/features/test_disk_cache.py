@@ -152,6 +152,7 @@ def test_a_map_that_would_take_much_of_the_bound_is_not_kept(tmp_path: Path) -> 
     assert files_in(tmp_path) == set()
 
 
+@pytest.mark.slow
 def test_four_writers_at_once_stay_under_the_bound(tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     count, size = 150, 50  # 4 x 150 x 10 kB are 6 times the bound
@@ -189,6 +190,7 @@ def test_files_that_are_not_ours_are_left_alone(tmp_path: Path) -> None:
 # Faults
 
 
+@pytest.mark.slow
 def test_killed_writers_leave_whole_maps_and_their_temporaries_go(tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     bound, num_keys, size = 1024 * MIB, 200, 512  # 1 MiB a map

@@ -63,6 +63,7 @@ def test_a_map_outlives_its_file(tmp_path: Path) -> None:
     assert torch.equal(found, feature)
 
 
+@pytest.mark.slow
 def test_no_changed_bit_ever_gives_another_map(tmp_path: Path) -> None:
     feature = torch.randn(2, 3, 4)
     whole = encode(feature, "key")

@@ -240,6 +240,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_no_half_record(tmp_path):
     generator = random.Random(1)
     for round_ in range(5):

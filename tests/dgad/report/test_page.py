@@ -246,6 +246,7 @@ next();
 </script></body>"""
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH to look at the page")
 def test_a_browser_shows_it_whole_on_a_desk_and_on_a_phone_by_day_and_by_night(tmp_path):
     run = tmp_path / "run"

@@ -23,6 +23,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield running
 
 
+@pytest.mark.slow
 def test_no_request_made_of_the_description_is_answered_500_or_as_it_does_not_say(service: Served) -> None:
     load_all_checks()
     schema = schemathesis.openapi.from_url(f"{service.url}/openapi.json")

@@ -6,6 +6,8 @@ import types
 from importlib.resources import files
 from typing import Any
 
+import pytest
+
 from cluster.embedded import start_embedded_ray
 from serve.replicas.metrics import EXPORTED, MAX_DOMAINS, ServiceMetrics
 from tests.prometheus import asked_for, scraped, value_of
@@ -84,6 +86,7 @@ def test_every_panel_asks_for_metrics_that_there_are() -> None:
     assert names == set(made)
 
 
+@pytest.mark.ray
 def test_a_service_is_seen_on_the_metrics_port() -> None:
     with start_embedded_ray(num_cpus=1, dashboard=False):
         _tell_all(ServiceMetrics(replica="r1"))

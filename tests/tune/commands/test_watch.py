@@ -17,6 +17,7 @@ from tune.run_folder.process import read_running
 from tune.run_folder.status import status
 
 pytestmark = [
+    pytest.mark.ray,
     pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="kills processes as Linux has them"),
     pytest.mark.timeout(1200),
 ]

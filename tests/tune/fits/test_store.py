@@ -42,6 +42,7 @@ def _never() -> Mapping[str, Tensor]:
     raise AssertionError("computed again")
 
 
+@pytest.mark.slow
 def test_two_workers_that_want_one_fit_compute_it_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
     spawn = multiprocessing.get_context("spawn")

@@ -14,6 +14,8 @@ from dgad.report.summary import read_summary
 from tests.tune.launches import arguments_of, fits, invoke, stamps
 from tune.run_folder.ledger import Ledger, leaks
 
+pytestmark = pytest.mark.ray
+
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="reads process states from /proc")
 @pytest.mark.timeout(1200)

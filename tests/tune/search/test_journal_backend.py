@@ -143,6 +143,7 @@ def _write_for_ever(path: Path) -> None:
             _one_trial(study)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_every_event_that_had_ended_is_there_and_it_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     spawn = multiprocessing.get_context("spawn")

@@ -166,6 +166,7 @@ def _run_for_ever(folder: Path) -> None:
     time.sleep(600)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_no_trial_is_lost(tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     process = spawn.Process(target=_run_for_ever, args=(tmp_path,))
