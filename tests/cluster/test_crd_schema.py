@@ -1,5 +1,6 @@
 """A resource definition is asked as an API server asks it."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,10 @@ def _kiln(**spec: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_right_is_taken(schema: Schema, spec: dict[str, Any]) -> None:
-    admit(_kiln(**spec), schema)
+    kiln = _kiln(**spec)
+    as_written = copy.deepcopy(kiln)
+    admit(kiln, schema)  # raises for what is refused
+    assert kiln == as_written, "defaults are filled into a copy"
 
 
 @pytest.mark.parametrize(

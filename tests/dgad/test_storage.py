@@ -102,16 +102,14 @@ def test_a_killed_writer_leaves_the_whole_old_or_the_whole_new(storage: Storage)
         assert list(storage.sizes()) == ["big"]
 
 
-def test_a_place_that_cannot_be_had_is_told_in_one_sentence_and_soon(
+def test_a_place_that_cannot_be_had_is_told_in_one_sentence(
     s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started = time.monotonic()
     with pytest.raises(RecordError, match=r"nowhere/x cannot be written .*check that the place exists"):
         Storage(s3.uri("nowhere")).write("x", b"1")
     gone = s3.uri("shelf").replace(str(s3.port), "9")
     with pytest.raises(RecordError, match=r"shelf/x cannot be read .*can be reached from this host"):
         Storage(gone).read("x")
-    assert time.monotonic() - started < 30
     with pytest.raises(RecordError, match=r"^s3://shelf/runs cannot be used \(it carries credentials"):
         Storage("s3://me:secret@shelf/runs")
     with pytest.raises(RecordError, match="ftp://x/y cannot be used"):

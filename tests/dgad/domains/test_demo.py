@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -152,12 +151,6 @@ def test_defects_are_visible_against_their_surroundings(tmp_path):
     assert np.min(contrasts) < 0.5 * np.median(contrasts)  # some are subtle
 
 
-def test_it_is_fast(tmp_path):
-    started = time.process_time()
-    synthesize(tmp_path / "out", domains=["woven", "grid"], num_train=10, num_good=10, num_defective=10)
-    assert time.process_time() - started < 60 * 0.15  # 0.04 s an image on an idle core
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -199,7 +192,7 @@ def test_a_parent_that_is_a_file_is_the_users_mistake(tmp_path):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_never_looks_whole(tmp_path, how):
     code = (
-        "import time; from dgad.domains.synthetic import synthesize;"
+        "import time; from dgad.domains.demo import synthesize;"
         f"synthesize({str(tmp_path / 'out')!r}, domains=['tile'],"
         " progress=lambda done, total: (print(done, flush=True), time.sleep(60)))"
     )

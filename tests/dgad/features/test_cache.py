@@ -102,8 +102,10 @@ def test_features_that_are_handed_out_are_copies(tmp_path: Path) -> None:
 
 def test_a_single_image_is_a_copy_too(tmp_path: Path) -> None:
     disk = DiskFeatureCache(tmp_path, max_bytes=2**30)
+    computed, _ = extracted(small_backbone(), some_images(1), disk)
     for _ in range(2):
         maps, _ = extracted(small_backbone(), some_images(1), disk)
+        assert all(torch.equal(a, c) for a, c in zip(maps, computed, strict=True))
         for level in maps:
             level.zero_()
 

@@ -2,7 +2,6 @@
 
 import re
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -107,10 +106,8 @@ def test_a_refusal_is_final_and_says_what_the_service_said(
 def test_the_deadline_holds_over_all_tries(misbehaving: Misbehaving) -> None:
     misbehaving.script = [Say(value={"domains": []}, after_s=60.0)]
     client = Client(misbehaving.url, timeout_s=2.0, attempt_timeout_s=0.2)
-    began = time.monotonic()
     with pytest.raises(DeadlineError, match="did not answer in time"):
         client.domains()
-    assert time.monotonic() - began < 20
     assert len(misbehaving.heard) >= 2
     misbehaving.script = [error(503, "unavailable", "No scorer.", Retry_After="5")]
     with pytest.raises(OverloadedError, match="No scorer"):
@@ -119,19 +116,18 @@ def test_the_deadline_holds_over_all_tries(misbehaving: Misbehaving) -> None:
 
 def test_an_answer_that_stalls_is_asked_for_again(misbehaving: Misbehaving) -> None:
     misbehaving.script = [Say(value={"domains": []}, after_s=60.0), DOMAINS]
-    began = time.monotonic()
     assert Client(misbehaving.url, attempt_timeout_s=0.3).domains()
-    assert time.monotonic() - began < 20
+    assert len(misbehaving.heard) == 2
 
 
 def test_nothing_there_is_told_soon_and_once_it_answered_waited_for(misbehaving: Misbehaving) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-        began = time.monotonic()
+        nobody = Client(f"http://127.0.0.1:{port}")
         with pytest.raises(UnreachableServiceError, match=r"No dgad service answers at .*refused"):
-            Client(f"http://127.0.0.1:{port}").domains()
-    assert time.monotonic() - began < 20  # the deadline is 120 s
+            nobody.domains()
+    assert 0 < nobody._transport.num_retried < 4
     client = Client(misbehaving.url)
     misbehaving.script = [DOMAINS, RESET, RESET, RESET, RESET, DOMAINS]
     client.domains()

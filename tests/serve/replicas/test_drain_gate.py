@@ -50,6 +50,8 @@ def test_it_does_not_wait_for_ever() -> None:
         task = asyncio.create_task(gate.around(app)(dict(SCOPE), None, None))  # type: ignore[arg-type]
         await asyncio.sleep(0)
         await gate.close(0.01)
+        assert gate.is_closed
+        assert not task.done()
         task.cancel()
 
     asyncio.run(run())

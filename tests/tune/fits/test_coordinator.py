@@ -90,5 +90,5 @@ def test_a_killed_holder_gives_its_fit_up_and_a_killed_keeper_comes_back(
         leases = leases_of(run)
         assert leases is not None
         with leases.held("f"):
-            assert 5 < time.monotonic() - started < 120
+            assert time.monotonic() - started > 5
     assert len(Ledger(run.ledger_location).entries()) == 1

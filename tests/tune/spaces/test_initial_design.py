@@ -28,11 +28,10 @@ def presets_on(method: str, features: FeatureSettings) -> list[dict[str, Any]]:
     return presets
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"trivial"}))  # which has nothing to choose
 @pytest.mark.parametrize("spaces", [DRAWN, SHIPPED], ids=["none", "builtin"])
 def test_every_preset_lies_in_the_full_space_and_is_tried_exactly(method: str, spaces: SpaceSettings) -> None:
-    if not is_searched(method, spaces):
-        pytest.skip("nothing to choose")
+    assert is_searched(method, spaces)
     presets = presets_on(method, spaces.features)
     design = opening_design(method, spaces, seed=0, num_trials=20)
     assert [point.settings for point in design[: len(presets)]] == presets
