@@ -21,7 +21,7 @@ _MARKERS_OF_FIXTURES = {
     "browser": "browser",
 }
 _NEEDED = (
-    (("gcs_server", "raylet", "embedded_ray"), frozenset({"ray", "cluster"})),
+    (("gcs_server", "raylet", "start_embedded_ray"), frozenset({"ray", "cluster"})),
     (("tune.cli launch", "dgad-tune launch", "serve.cli up", "dgad-serve up"), frozenset({"ray", "cluster"})),
     (("ray.scripts.scripts", "ip netns", "sshd"), frozenset({"cluster"})),
     (("chromium", "google-chrome", "playwright"), frozenset({"browser"})),
