@@ -34,7 +34,7 @@ from tune.caches.features import CachePlan
 from tune.fits.executor import Workbench
 from tune.fits.run import Run, code_version
 from tune.fits.store import FitStore
-from tune.launcher.preflight import checked_matrix
+from tune.launcher.preflight import plan_matrix
 from tune.monitoring.progress import PlainProgress
 from tune.monitoring.trackers import Trackers
 from tune.results.audit import audit
@@ -102,7 +102,7 @@ def run_in(folder: Path, study: Study, *, data: Path, arm: Arm, num_threads: int
 
 def cells_in(study: Study, data: Path) -> tuple[Cell, ...]:
     """Its searched cells, without `deploy`, which has no nested figure."""
-    matrix = checked_matrix(study, open_dataset(str(data)))
+    matrix = plan_matrix(study, open_dataset(str(data)))
     return tuple(c for c in matrix.cells if c.target != DEPLOY and c.num_trials)
 
 

@@ -14,7 +14,7 @@ from cluster.file.config_file import ClusterFile
 from cluster.ssh import SshAccess, state_folder_of
 from dgad.errors import ClusterError
 
-_TELL_EVERY_S = 30.0
+_REPORT_EVERY_S = 30.0
 _NUM_LAST_LINES = 6
 _ASK_TIMEOUT_S = 180.0
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -31,7 +31,7 @@ class StartedNode:
 
 
 def run_launcher(
-    file: ClusterFile, action: str, *arguments: str, tell: Callable[[str], None] = lambda text: None
+    file: ClusterFile, action: str, *arguments: str, report: Callable[[str], None] = lambda text: None
 ) -> None:
     """Run `ray up`, `ray down` or `ray rsync-down` to its end; what it says goes to a log file.
 
@@ -39,7 +39,7 @@ def run_launcher(
     """
     log = state_folder_of(file.name) / f"{action}.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    tell(f"`ray {action}` runs; it writes to {log}.")
+    report(f"`ray {action}` runs; it writes to {log}.")
     began = time.monotonic()
     with open(log, "wb") as out:
         process = subprocess.Popen(
@@ -56,10 +56,10 @@ def run_launcher(
         try:
             while True:
                 try:
-                    returncode = process.wait(timeout=_TELL_EVERY_S)
+                    returncode = process.wait(timeout=_REPORT_EVERY_S)
                     break
                 except subprocess.TimeoutExpired:
-                    tell(f"`ray {action}` still runs after {time.monotonic() - began:.0f} s.")
+                    report(f"`ray {action}` still runs after {time.monotonic() - began:.0f} s.")
         except BaseException:  # Ctrl-C too: not to go on behind the user's back
             process.terminate()
             process.wait()

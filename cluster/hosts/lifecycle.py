@@ -15,7 +15,7 @@ from cluster.hosts.leftovers import Survivor
 from cluster.ssh import SshAccess
 from dgad.errors import ClusterError, UnreachableError
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 _HEAD_TIMEOUT_S = 60.0
 _ASK_TIMEOUT_S = 30.0
@@ -58,19 +58,19 @@ def find_head(file: ClusterFile) -> Head | None:
     return Head(address=address, dashboard_port=file.dashboard_port, ssh=remote)
 
 
-def bring_up(file: ClusterFile, *, tell: Tell) -> Head:
+def bring_up(file: ClusterFile, *, report: Report) -> Head:
     """Bring the file's cluster up, or find it up and leave it as it is; workers may join later.
 
     Raises `UnreachableError` where the head's host cannot be reached, `ClusterError` where `ray up` fails.
     """
     if (running := find_head(file)) is not None:
-        tell(f"The cluster {file.name} runs already; its head is {running.address}.")
+        report(f"The cluster {file.name} runs already; its head is {running.address}.")
         return running
     # Ray's launcher says nothing of a worker that it cannot reach.
     for survivor in leftovers.find_survivors(file):
         if survivor.state == "unknown":
-            tell(f"{survivor.host} will not take part: {survivor.what}")
-    run_launcher(file, "up", tell=tell)
+            report(f"{survivor.host} will not take part: {survivor.what}")
+    run_launcher(file, "up", report=report)
     deadline = time.monotonic() + _HEAD_TIMEOUT_S
     while (head := find_head(file)) is None:
         if time.monotonic() > deadline:
@@ -79,26 +79,26 @@ def bring_up(file: ClusterFile, *, tell: Tell) -> Head:
                 f" {file.dashboard_port} of its own: see `head_start_ray_commands` in {file.path}."
             )
         time.sleep(1.0)
-    tell(f"The cluster {file.name} is up; its head is {head.address}.")
+    report(f"The cluster {file.name} is up; its head is {head.address}.")
     return head
 
 
-def take_down(file: ClusterFile, *, tell: Tell) -> tuple[Survivor, ...]:
+def take_down(file: ClusterFile, *, report: Report) -> tuple[Survivor, ...]:
     """End the file's cluster; what still lives, or may, after looking on every host.
 
     On a cloud it is the provider that is asked. Jobs and files are not looked after here.
     """
     if not file.standing_hosts:
-        _launch_down(file, tell)
+        _launch_down(file, report)
         return _living_on_cloud(file)
     head = file.standing_hosts[0]
     try:
         file.ssh.run(head, "true", timeout_s=_ASK_TIMEOUT_S)
     except UnreachableError as error:  # `ray down` would wait for it for minutes
-        tell(f"{error} The workers are stopped without it.")
+        report(f"{error} The workers are stopped without it.")
     else:
-        _launch_down(file, tell)
-    tell(f"Ray is ended on {len(file.standing_hosts)} hosts, one by one.")
+        _launch_down(file, report)
+    report(f"Ray is ended on {len(file.standing_hosts)} hosts, one by one.")
     leftovers.stop_ray(file)
     # Once more, now that all were told: a head that lived on may have started a worker again.
     return leftovers.find_survivors(file)
@@ -109,11 +109,11 @@ def find_living(file: ClusterFile) -> tuple[Survivor, ...]:
     return leftovers.find_survivors(file) if file.standing_hosts else _living_on_cloud(file)
 
 
-def _launch_down(file: ClusterFile, tell: Tell) -> None:
+def _launch_down(file: ClusterFile, report: Report) -> None:
     try:
-        run_launcher(file, "down", tell=tell)
+        run_launcher(file, "down", report=report)
     except ClusterError as error:  # not the end: what lives is looked for in any case
-        tell(str(error))
+        report(str(error))
 
 
 def _living_on_cloud(file: ClusterFile) -> tuple[Survivor, ...]:

@@ -65,7 +65,7 @@ def test_what_lives_is_what_the_provider_says(cluster_file: Path, machines: Path
 
 def test_what_ray_down_leaves_is_told(cluster_file: Path, machines: Path, tmp_path: Path) -> None:
     told: list[str] = []
-    survivors = take_down(read_cluster_file(cluster_file), tell=told.append)
+    survivors = take_down(read_cluster_file(cluster_file), report=told.append)
     # Ray ends heads and workers, and says that no nodes remain.
     assert survivors == (
         Survivor(host="127.0.0.1", state="alive", what="the worker i-4 of provider external"),
@@ -77,7 +77,7 @@ def test_what_ray_down_leaves_is_told(cluster_file: Path, machines: Path, tmp_pa
 def test_a_provider_that_cannot_be_asked_is_no_success(cluster_file: Path, machines: Path) -> None:
     machines.unlink()
     told: list[str] = []
-    survivors = take_down(read_cluster_file(cluster_file), tell=told.append)
+    survivors = take_down(read_cluster_file(cluster_file), report=told.append)
     assert [(s.host, s.state) for s in survivors] == [("cloud", "unknown")]
     assert "cannot be asked which machines of cloud run (FileNotFoundError" in survivors[0].what
     assert any("`ray down` for the cluster cloud failed (exit 1)" in sentence for sentence in told)

@@ -61,10 +61,10 @@ def _dashboard_command(context: click.Context, *, file: Path) -> None:
     from cluster.tokens import read_token
     from tune.remote.session import connect_to_cluster  # Ray takes seconds to import
 
-    with connect_to_cluster(ClusterTarget(file=file), report=click.echo) as remote:
+    with connect_to_cluster(ClusterTarget(file=file), report=click.echo) as cluster:
         token = read_token()
         where = f"the token in {token.source}" if token else "a token, and there is none here"
-        said = f"Ray dashboard: {remote.dashboard_url} (it asks for {where}). Ctrl-C ends the tunnel."
+        said = f"Ray dashboard: {cluster.dashboard_url} (it asks for {where}). Ctrl-C ends the tunnel."
         try:
             click.echo(said)  # who has read it may press Ctrl-C at once
             threading.Event().wait()

@@ -35,9 +35,9 @@ def down_command(
     """
     if target is None:
         raise SettingsError("Which cluster? Give its file: dgad-tune down --cluster cluster.yaml.")
-    from tune.remote.watch import down  # Ray takes seconds to import
+    from tune.remote.watch import take_cluster_down  # Ray takes seconds to import
 
-    left = down(target, names, results, force=force, tell=click.echo)
+    left = take_cluster_down(target, names, results, force=force, report=click.echo)
     for survivor in left:
         click.echo(f"Still there: {survivor.host}: {survivor.what}")
     if left:

@@ -32,11 +32,11 @@ def print_results(folder: Path, summary: StudySummary, console: Console) -> None
     records = outer_records(summary, named)
     targets = list(dict.fromkeys(c.target for c in summary.cells if c.target in summary.domains))
     console.print()
-    console.print(leaderboard_table(leaderboard(records), targets, "Image AUROC on surfaces held out"))
+    console.print(_leaderboard_table(leaderboard(records), targets, "Image AUROC on surfaces held out"))
     if summary.extra_targets:
         rows = leaderboard(extra_records(summary, named))
         title = f"Image AUROC on another data set, fitted on all {len(summary.domains)} domains"
-        console.print(leaderboard_table(rows, summary.extra_targets, title))
+        console.print(_leaderboard_table(rows, summary.extra_targets, title))
     for cell in summary.cells:
         if cell.error:
             text = f"{cell.label} on {cell.target} failed: {cell.error}"
@@ -130,7 +130,7 @@ def results_json(folder: Path, summary: StudySummary) -> dict[str, Any]:
     }
 
 
-def leaderboard_table(rows: Sequence[LeaderboardRow], targets: Sequence[str], title: str) -> Table:
+def _leaderboard_table(rows: Sequence[LeaderboardRow], targets: Sequence[str], title: str) -> Table:
     """Methods by targets; the interval of the mean is over images."""
     table = Table(title=title, box=None, pad_edge=False, title_justify="left")
     # In a pipe rich assumes 80 columns and would cut labels first.

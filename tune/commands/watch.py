@@ -29,9 +29,9 @@ _POLL_S = 0.3
 def list_command(*, runs: str | None, target: ClusterTarget | None, as_json: bool) -> None:
     """Every study: its state, how far it is, its best mean image AUROC on surfaces held out."""
     if target is not None:
-        from tune.remote.watch import remote_list  # Ray takes seconds to import
+        from tune.remote.watch import describe_remote_studies  # Ray takes seconds to import
 
-        click.echo(remote_list(target, runs, as_json=as_json))
+        click.echo(describe_remote_studies(target, runs, as_json=as_json))
         return
     kept = Runs(location=runs or DEFAULT)
     folder = kept.view(*kept.names()) if kept.is_remote else kept.folder
@@ -54,9 +54,9 @@ def list_command(*, runs: str | None, target: ClusterTarget | None, as_json: boo
 def status_command(*, name: str, runs: str | None, target: ClusterTarget | None, as_json: bool) -> None:
     """How far the study NAME is, cell by cell, and where its dashboard is."""
     if target is not None:
-        from tune.remote.watch import remote_status  # Ray takes seconds to import
+        from tune.remote.watch import print_remote_status  # Ray takes seconds to import
 
-        remote_status(target, name, runs, as_json=as_json)
+        print_remote_status(target, name, runs, as_json=as_json)
         return
     found = status(bring_study(runs, name))
     if as_json:
@@ -99,9 +99,9 @@ def logs_command(
 def stop_command(*, name: str, timeout_s: float, runs: str | None, target: ClusterTarget | None) -> None:
     """Stop the study NAME, as Ctrl-C does; everything finished is kept, and the same name goes on."""
     if target is not None:
-        from tune.remote.watch import remote_stop  # Ray takes seconds to import
+        from tune.remote.watch import stop_remote_study  # Ray takes seconds to import
 
-        click.echo(remote_stop(target, name, timeout_s))
+        click.echo(stop_remote_study(target, name, timeout_s))
         return
     folder = bring_study(runs, name)
     again = f"dgad-tune launch --name {name}" + (f" --runs {runs}" if runs else "")
@@ -132,9 +132,9 @@ def _logs(runs: str | None, name: str, *, follow: bool) -> Iterator[str]:
 
 
 def _remote_logs(target: ClusterTarget, name: str, *, follow: bool) -> Iterator[str]:
-    from tune.remote.watch import remote_logs  # Ray takes seconds to import
+    from tune.remote.watch import read_remote_logs  # Ray takes seconds to import
 
-    return remote_logs(target, name, follow=follow)
+    return read_remote_logs(target, name, follow=follow)
 
 
 def log_lines(path: Path, goes_on: Callable[[], bool]) -> Iterator[str]:

@@ -19,9 +19,9 @@ from tune.caches.data import local_copy
 from tune.fits.coordinator import keeper, ledger_of
 from tune.fits.executor import Workbench
 from tune.fits.run import Run, code_version
-from tune.launcher.node_check import probe_nodes
-from tune.launcher.preflight import checked_matrix
-from tune.launcher.ray_runtime import RayPlace, ray_place
+from tune.launcher.node_check import check_nodes
+from tune.launcher.preflight import plan_matrix
+from tune.launcher.ray_runtime import RayTarget, prepare_ray
 from tune.launcher.request import Request, resolve_study
 from tune.monitoring.launch_log import LogProgress
 from tune.monitoring.progress import LiveProgress, PlainProgress, Progress
@@ -54,14 +54,14 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
         with request.runs.kept_up(study.name, tell=console.print):
             _see_through(folder, study.name)
             return folder, done  # the run that finished it may have been killed before it had sent all
-    with ray_place(request) as place, data_of(study, folder) as data:
+    with prepare_ray(request) as target, data_of(study, folder) as data:
         here = local_copy(data, request.disk_cache)  # read several times from now on
         found = open_data(study, data, request.disk_cache)
-        matrix = checked_matrix(study, found.dataset, found.extra_targets)
+        matrix = plan_matrix(study, found.dataset, found.extra_targets)
         if not is_begun and study.data is not None:
-            check_images(here, study.layout)
+            _check_images(here, study.layout)
         if not is_begun and study.extra_targets is not None:
-            check_images(local_copy(study.extra_targets, request.disk_cache), None)
+            _check_images(local_copy(study.extra_targets, request.disk_cache), None)
         info = RunInfo(
             data_fingerprint=found.fingerprint(),
             code_version=code_version(),
@@ -83,14 +83,14 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
             extra_fingerprint=info.extra_fingerprint,
             data_fingerprint=info.data_fingerprint,
             code_version=info.code_version,
-            device=place.device,
-            num_threads=place.workers.threads_each,
-            cache_bytes=place.workers.cache_bytes_each,
+            device=target.device,
+            num_threads=target.workers.threads_each,
+            cache_bytes=target.workers.cache_bytes_each,
             disk_cache=request.disk_cache,
             retry_failures_before=utc_now() if request.retry_failed else "",
         )
-        if place.cluster is not None:
-            console.print(f"{probe_nodes(run)} nodes see the data, the storage and this code.")
+        if target.cluster is not None:
+            console.print(f"{check_nodes(run)} nodes see the data, the storage and this code.")
         with (
             held(folder, study.name),
             request.runs.kept_up(study.name, tell=console.print) as mirror,
@@ -102,7 +102,7 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
             with contextlib.ExitStack() as stack:
                 try:
                     run, rows, errors = _search_and_score(
-                        request, run, matrix.cells, place, mark, console, stack
+                        request, run, matrix.cells, target, mark, console, stack
                     )
                 finally:
                     info = dataclasses.replace(info, wall_s=info.wall_s + time.monotonic() - started)
@@ -113,7 +113,7 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
                     run,
                     info,
                     rows,
-                    Workbench(dataclasses.replace(run, device=place.own_device)),
+                    Workbench(dataclasses.replace(run, device=target.own_device)),
                     errors,
                     num_requests=_num_requests(run, rows),
                     not_applicable=matrix.not_applicable,
@@ -126,7 +126,7 @@ def _search_and_score(
     request: Request,
     run: Run,
     cells: Sequence[Cell],
-    place: RayPlace,
+    target: RayTarget,
     mark: Mark,
     console: Console,
     stack: contextlib.ExitStack,
@@ -135,20 +135,20 @@ def _search_and_score(
     with _progress(cells, console) as shown:
         mark.log.line(f"Run begins: {request.command}")
         progress: Progress = Tee(shown, LogProgress(mark.log, shown.board))
-        ray_running: contextlib.AbstractContextManager[LocalRay | ClusterRay] = place.running()
-        if place.cluster is not None or request.runs.is_remote:
+        ray_running: contextlib.AbstractContextManager[LocalRay | ClusterRay] = target.start()
+        if target.cluster is not None or request.runs.is_remote:
             ray_running = contextlib.nullcontext(stack.enter_context(ray_running))
             run = dataclasses.replace(
                 run, keeper=stack.enter_context(keeper(run.study.name, run.ledger_location))
             )
         again = _open_cells(run, cells, progress) if request.retry_failed else ()
         rows, errors = _work(
-            run, cells, place, ray_running, progress, mark, request.trackers, retry_failed=again
+            run, cells, target, ray_running, progress, mark, request.trackers, retry_failed=again
         )
     return run, rows, errors
 
 
-def check_images(place: str, layout: str | None) -> None:
+def _check_images(place: str, layout: str | None) -> None:
     """Raise `DataError` for data that `dgad domains check` calls fatal, hours before a fit would meet it."""
     fatal = [p for p in check_dataset(place, layout=layout).problems if p.severity == "fatal"]
     if fatal:
@@ -192,7 +192,7 @@ def _open_cells(run: Run, cells: Sequence[Cell], progress: Progress) -> tuple[st
 def _work(
     run: Run,
     cells: Sequence[Cell],
-    place: RayPlace,
+    target: RayTarget,
     ray_running: contextlib.AbstractContextManager[LocalRay | ClusterRay],
     progress: Progress,
     mark: Mark,
@@ -220,10 +220,10 @@ def _work(
     for cell_name, trials in searcher.trials().items():
         progress.board.restore(cell_name, trials)
     if searcher.num_left == 0:
-        rows, jobs = _seal_and_plan(run, cells, searcher.trials(), place)
+        rows, jobs = _seal_and_plan(run, cells, searcher.trials(), target)
         if not jobs:
             return rows, {}
-    workers = place.workers
+    workers = target.workers
     with ray_running as ray_there:
         progress = Tee(progress, StudyMetrics(run.study.name, progress.board))
         if ray_there.dashboard_url:
@@ -235,7 +235,7 @@ def _work(
                 f" on {workers.count} workers."
             )
             search(run, cells, searcher, workers, progress, trackers)
-        rows, jobs = _seal_and_plan(run, cells, searcher.trials(), place)
+        rows, jobs = _seal_and_plan(run, cells, searcher.trials(), target)
         if not jobs:
             return rows, {}
         progress.phase(f"Selections sealed; {len(jobs)} refits and scorings to go.")
@@ -250,10 +250,10 @@ def _how_to_enter(ray_there: LocalRay | ClusterRay) -> str:
 
 
 def _seal_and_plan(
-    run: Run, cells: Sequence[Cell], trials: Mapping[str, tuple[TrialSummary, ...]], place: RayPlace
+    run: Run, cells: Sequence[Cell], trials: Mapping[str, tuple[TrialSummary, ...]], target: RayTarget
 ) -> tuple[tuple[Row, ...], tuple[OuterJob, ...]]:
     """Every cell's sealed choice, and the refits that are still to be done."""
-    ledger, bench = ledger_of(run), Workbench(dataclasses.replace(run, device=place.own_device))
+    ledger, bench = ledger_of(run), Workbench(dataclasses.replace(run, device=target.own_device))
     rows = seal(
         cells,
         trials,

@@ -12,7 +12,7 @@ from cluster.embedded import Machine, inspect_machine
 from dgad.device import resolve_device
 from tune.launcher.cluster_estimate import ClusterPlan, cluster_lines
 from tune.launcher.estimate import START_S, Cost, FitCount, count_fits, estimate_s, measure
-from tune.launcher.preflight import checked_matrix
+from tune.launcher.preflight import plan_matrix
 from tune.launcher.request import Request, resolve_study
 from tune.monitoring.trackers import check_installed
 from tune.run_folder.demo_data import data_of
@@ -53,7 +53,7 @@ def plan(request: Request) -> DryRun:
     workers = plan_workers(offered, device.type, request.demand)
     with data_of(study, folder, quick=True) as place:
         found = open_data(study, place)
-        matrix = checked_matrix(study, found.dataset, found.extra_targets)
+        matrix = plan_matrix(study, found.dataset, found.extra_targets)
         cells = matrix.cells
         count = count_fits(study, cells, num_extra_targets=len(found.extra_targets))
         cost = measure(study, cells, found.dataset, device, workers.threads_each)
@@ -97,7 +97,7 @@ def print_dry_run(
         click.echo(json.dumps(values, indent=2))
         return
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, text in dry_run_lines(found):
+    for name, text in _dry_run_lines(found):
         table.add_row(name, text)
     for name, text in cluster_lines(cluster) if cluster else ():
         table.add_row(name, text)
@@ -105,7 +105,7 @@ def print_dry_run(
     console.print("Nothing was started or written.", highlight=False)
 
 
-def dry_run_lines(found: DryRun) -> list[tuple[str, str]]:
+def _dry_run_lines(found: DryRun) -> list[tuple[str, str]]:
     """The same for a reader."""
     count, cost, machine = found.count, found.cost, found.machine
     num_trials = sum(c.num_trials for c in found.cells)

@@ -12,16 +12,16 @@ from tune.study.data import open_data
 _TIMEOUT_S = 120.0
 
 
-def probe_nodes(run: Run) -> int:
+def check_nodes(run: Run) -> int:
     """How many nodes see everything; `UserError` names the first that does not, and what it cannot see."""
-    answers = call_on_every_node(look, run, timeout_s=_TIMEOUT_S)
+    answers = call_on_every_node(find_obstacle, run, timeout_s=_TIMEOUT_S)
     for node, answer in answers.items():
         if trouble := answer.error or answer.value:
             raise DataError(f"The node {node.address} cannot take part: {trouble}")
     return len(answers)
 
 
-def look(run: Run) -> str:
+def find_obstacle(run: Run) -> str:
     """What this node cannot see, in one sentence; nothing where it sees all."""
     try:
         _check_code(run)

@@ -29,7 +29,7 @@ class Matrix:
     """By the label of the method."""
 
 
-def checked_matrix(study: Study, dataset: Dataset, extra_targets: Sequence[str] = ()) -> Matrix:
+def plan_matrix(study: Study, dataset: Dataset, extra_targets: Sequence[str] = ()) -> Matrix:
     """The study's cells, checked; `UserError` where no method of the study can be run on this data.
 
     `extra_targets` are the domains of the data set that are not the study's own.

@@ -12,7 +12,7 @@ from tune.search.workers import Workers, plan_cluster_workers, plan_workers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class RayPlace:
+class RayTarget:
     """Planned, and on a cluster already connected."""
 
     workers: Workers
@@ -25,7 +25,7 @@ class RayPlace:
     """None on this machine alone."""
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[LocalRay | ClusterRay]:
+    def start(self) -> Iterator[LocalRay | ClusterRay]:
         """Ray, begun in this process unless it is a cluster's."""
         if self.cluster is not None:
             yield self.cluster
@@ -38,11 +38,11 @@ class RayPlace:
 
 
 @contextlib.contextmanager
-def ray_place(request: Request) -> Iterator[RayPlace]:
+def prepare_ray(request: Request) -> Iterator[RayTarget]:
     """The place that a request names; `SettingsError` where no trial fits it, or where no Ray is."""
     if request.address is None:
         device, offered = resolve_device(request.device), inspect_machine()
-        yield RayPlace(
+        yield RayTarget(
             workers=plan_workers(offered, device.type, request.demand),
             device=str(device),
             own_device=str(device),
@@ -58,7 +58,7 @@ def ray_place(request: Request) -> Iterator[RayPlace]:
         ]
         has_gpus = any(n.num_gpus for n in nodes)
         device_there = request.device if request.device != "auto" else "cuda" if has_gpus else "cpu"
-        yield RayPlace(
+        yield RayTarget(
             workers=plan_cluster_workers(nodes, device_there, request.demand),
             device=device_there,
             own_device=str(resolve_device("auto" if has_gpus else "cpu")),

@@ -12,14 +12,14 @@ from tune.run_folder.folder import read_info
 
 
 def fetch_results(
-    file: ClusterFile, runs: str, name: str, results: Path, *, tell: Callable[[str], None]
+    file: ClusterFile, runs: str, name: str, results: Path, *, report: Callable[[str], None]
 ) -> Path | None:
     """The folder of the study here; None where it is kept at a URI, which outlives the hosts.
 
     Raises `SettingsError` where another study of that name is there already.
     """
     if "://" in runs:
-        tell(f"{name}: kept at {runs}, which outlives the cluster.")
+        report(f"{name}: kept at {runs}, which outlives the cluster.")
         return None
     target = results / name
     with tempfile.TemporaryDirectory(prefix="dgad-fetch-") as temporary:
@@ -33,5 +33,5 @@ def fetch_results(
             )
         # What is there of the same study, from an earlier time, is brought up to date.
         shutil.copytree(brought, target, dirs_exist_ok=True)
-    tell(f"{name}: results are in {target}.")
+    report(f"{name}: results are in {target}.")
     return target

@@ -9,8 +9,8 @@ from cluster.checks.cluster_file import Finding, TrialDemand, check_cluster
 from cluster.target import ClusterTarget
 from dgad.errors import ClusterError, SettingsError
 from tune.launcher.request import Request
-from tune.remote.session import Remote, ask, check_shared, connect_to_cluster, submit
-from tune.remote.watch import down
+from tune.remote.session import ConnectedCluster, check_shared, connect_to_cluster, run_on_head, submit
+from tune.remote.watch import take_cluster_down
 from tune.study.settings import study_from
 
 _EXIT_CODES = {"succeeded": 0, "stopped": 130}
@@ -34,44 +34,44 @@ def launch_remote(
     runs = request.runs.location
     check_shared(request)
     name = study_from(request.given_study()).name
-    check_file(target, request, console)
+    _check_file(target, request, console)
 
-    def tell(text: str) -> None:
+    def report(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    with connect_to_cluster(target, report=tell, starts_it=True) as remote:
-        job = remote.jobs.find(name)
+    with connect_to_cluster(target, report=report, starts_it=True) as cluster:
+        job = cluster.jobs.find(name)
         if job is not None and not job.has_ended:
-            tell(f"The study `{name}` runs there already.")
+            report(f"The study `{name}` runs there already.")
         else:
-            submit(remote, request)
-        tell(f"Job {name}. Ray dashboard: {remote.dashboard_url} (it asks for your Ray token)")
+            submit(cluster, request)
+        report(f"Job {name}. Ray dashboard: {cluster.dashboard_url} (it asks for your Ray token)")
         again = f"dgad-tune logs {name} -f {target.option}"
         if detach:
-            tell(f"Sent. To watch: {again}")
+            report(f"Sent. To watch: {again}")
             return 0
         try:
-            for line in remote.jobs.follow(name):
+            for line in cluster.jobs.follow(name):
                 console.out(line.rstrip("\n"), highlight=False)
         except KeyboardInterrupt:
-            tell(
+            report(
                 f"Detached; the study goes on. To watch: {again}\nTo stop it: dgad-tune stop {name}"
                 f" {target.option}"
             )
             return 0
-        code = _outcome(remote, name, runs, as_json=as_json)
+        code = _outcome(cluster, name, runs, as_json=as_json)
     if down_after is not None:
         if code != 0:
-            tell(f"The study did not finish, so the cluster stays up: dgad-tune down {target.option}")
+            report(f"The study did not finish, so the cluster stays up: dgad-tune down {target.option}")
             return code
-        left = down(target, (name,), down_after, force=False, tell=tell)
+        left = take_cluster_down(target, (name,), down_after, force=False, report=report)
         for survivor in left:
-            tell(f"Still there: {survivor.host}: {survivor.what}")
+            report(f"Still there: {survivor.host}: {survivor.what}")
         return _OUR_ERROR if left else code
     return code
 
 
-def check_file(target: ClusterTarget, request: Request, console: Console) -> None:
+def _check_file(target: ClusterTarget, request: Request, console: Console) -> None:
     """Raise `SettingsError` for a cluster file that would not do, with all that is wrong with it."""
     if target.file is None:
         return
@@ -79,25 +79,28 @@ def check_file(target: ClusterTarget, request: Request, console: Console) -> Non
     findings = check_cluster(target.cluster_file, demand)
     errors = [f for f in findings if f.severity == "error"]
     if errors:
-        raise SettingsError("\n".join(told(target.file, f) for f in errors))
+        raise SettingsError("\n".join(format_finding(target.file, f) for f in errors))
     for finding in findings:
         if finding.severity == "warning":
             console.print(
-                f"Warning: {told(target.file, finding)}", markup=False, highlight=False, soft_wrap=True
+                f"Warning: {format_finding(target.file, finding)}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
 
 
-def told(file: Path, finding: Finding) -> str:
+def format_finding(file: Path, finding: Finding) -> str:
     """One line."""
     return f"{file}{f', line {finding.line}' if finding.line else ''}: {finding.message}"
 
 
-def _outcome(remote: Remote, name: str, runs: str, *, as_json: bool) -> int:
-    job = remote.jobs.find(name)
+def _outcome(cluster: ConnectedCluster, name: str, runs: str, *, as_json: bool) -> int:
+    job = cluster.jobs.find(name)
     if job is None:
         raise ClusterError(f"The job of `{name}` has gone from the cluster; its results are in {runs}.")
     if job.status == "succeeded" and as_json:
-        click.echo(ask(remote, job, ["launch", "--name", name, "--json"], runs).rstrip())
+        click.echo(run_on_head(cluster, job, ["launch", "--name", name, "--json"], runs).rstrip())
     if job.status in _EXIT_CODES:
         return _EXIT_CODES[job.status]
     return _USER_ERROR if job.exit_code == _USER_ERROR else _OUR_ERROR

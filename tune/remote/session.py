@@ -33,7 +33,7 @@ _ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "RAY_AUTH_MODE": "token", "RAY_USAGE_ST
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Remote:
+class ConnectedCluster:
     """A cluster whose dashboard answers."""
 
     jobs: Jobs
@@ -45,15 +45,17 @@ class Remote:
 @contextlib.contextmanager
 def connect_to_cluster(
     target: ClusterTarget, *, report: Callable[[str], None], starts_it: bool = False
-) -> Iterator[Remote]:
+) -> Iterator[ConnectedCluster]:
     """Connect to the cluster's Jobs API; with `starts_it` a cluster that is down is brought up first.
 
     Raises `SettingsError` where it is down and `starts_it` is not given.
     """
     begin = f"`dgad-tune launch --cluster {target.file}` brings it up."
-    find = functools.partial(bring_up, tell=report) if starts_it else None
+    find = functools.partial(bring_up, report=report) if starts_it else None
     with connect_to_dashboard(target, how_to_start=begin, find_head=find) as there:
-        yield Remote(jobs=Jobs(there.url, there.token), dashboard_url=there.url, python=there.python)
+        yield ConnectedCluster(
+            jobs=Jobs(there.url, there.token), dashboard_url=there.url, python=there.python
+        )
 
 
 def check_shared(request: Request) -> None:
@@ -84,40 +86,42 @@ def check_shared(request: Request) -> None:
             )
 
 
-def submit(remote: Remote, request: Request) -> str:
+def submit(cluster: ConnectedCluster, request: Request) -> str:
     """Send the study; its name, which is the job's id. `SettingsError` where one of that name runs there."""
     given = request.given_study()
     name, runs = study_from(given).name, request.runs.location
     options = ["--study", STUDY_FILE, "--name", name, "--runs", runs, "--address", "auto"]
-    entrypoint = _command(remote.python, ["launch", *options, *_flags(request)])
-    with shipped(given) as folder:
-        remote.jobs.submit(
+    entrypoint = _command(cluster.python, ["launch", *options, *_flags(request)])
+    with ship_code(given) as folder:
+        cluster.jobs.submit(
             name,
             entrypoint,
             folder,
-            metadata={RUNS_KEY: runs, PYTHON_KEY: remote.python},
+            metadata={RUNS_KEY: runs, PYTHON_KEY: cluster.python},
             env=_ENVIRONMENT,
         )
     return name
 
 
 @contextlib.contextmanager
-def shipped(given: Mapping[str, object] | None = None) -> Iterator[Path]:
+def ship_code(given: Mapping[str, object] | None = None) -> Iterator[Path]:
     """The code of this installation, and the study's settings, as a job's working directory."""
     extra = {STUDY_FILE: _as_yaml(given)} if given is not None else {}
     with tempfile.TemporaryDirectory(prefix="dgad-ship-") as temporary:
         yield pack_code(Path(temporary) / "code", extra=extra)
 
 
-def ask(remote: Remote, job: JobState | None, arguments: Sequence[str], runs: str | None) -> str:
+def run_on_head(
+    cluster: ConnectedCluster, job: JobState | None, arguments: Sequence[str], runs: str | None
+) -> str:
     """What `dgad-tune ARGUMENTS` prints on the head, for the place where the job keeps its results."""
     place = runs or (job.metadata.get(RUNS_KEY) if job else None)
     if place is None:
         raise SettingsError("Nothing of this name was sent here: name where it is kept with --runs.")
-    python = (job.metadata.get(PYTHON_KEY) if job else None) or remote.python
-    with shipped() as folder:
+    python = (job.metadata.get(PYTHON_KEY) if job else None) or cluster.python
+    with ship_code() as folder:
         command = _command(python, [*arguments, "--runs", place])
-        return remote.jobs.run(command, folder, timeout_s=_ANSWER_TIMEOUT_S)
+        return cluster.jobs.run(command, folder, timeout_s=_ANSWER_TIMEOUT_S)
 
 
 def _command(python: str, arguments: Sequence[str]) -> str:

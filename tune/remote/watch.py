@@ -17,19 +17,19 @@ from dgad.errors import ClusterError, SettingsError, UnreachableError
 from dgad.settings import from_dict
 from tune.monitoring.status_view import print_status
 from tune.remote.fetch_results import fetch_results
-from tune.remote.session import RUNS_KEY, Remote, ask, connect_to_cluster
+from tune.remote.session import RUNS_KEY, ConnectedCluster, connect_to_cluster, run_on_head
 from tune.run_folder.status import StudyStatus
 
 _STOP_TIMEOUT_S = 90.0
 """A job gets 60 s to end by itself."""
 
 
-def remote_status(target: ClusterTarget, name: str, runs: str | None, *, as_json: bool) -> None:
+def print_remote_status(target: ClusterTarget, name: str, runs: str | None, *, as_json: bool) -> None:
     """Print what `dgad-tune status` says on the head, and what the cluster says of the job."""
-    with connect_to_cluster(target, report=_silent) as remote:
-        job = remote.jobs.find(name)
-        _known(remote, job, name, runs, target)
-        values = json.loads(ask(remote, job, ["status", name, "--json"], runs))
+    with connect_to_cluster(target, report=_silent) as cluster:
+        job = cluster.jobs.find(name)
+        _require_known(cluster, job, name, runs, target)
+        values = json.loads(run_on_head(cluster, job, ["status", name, "--json"], runs))
     if as_json:
         click.echo(json.dumps({**values, "job": _plain(job)}, indent=2))
         return
@@ -42,25 +42,25 @@ def remote_status(target: ClusterTarget, name: str, runs: str | None, *, as_json
     )
 
 
-def remote_logs(target: ClusterTarget, name: str, *, follow: bool) -> Iterator[str]:
+def read_remote_logs(target: ClusterTarget, name: str, *, follow: bool) -> Iterator[str]:
     """What the study's job printed; with `follow` until it ends."""
-    with connect_to_cluster(target, report=_silent) as remote:
-        _known(remote, remote.jobs.find(name), name, None, target)
+    with connect_to_cluster(target, report=_silent) as cluster:
+        _require_known(cluster, cluster.jobs.find(name), name, None, target)
         if follow:
-            yield from remote.jobs.follow(name)
+            yield from cluster.jobs.follow(name)
         else:
-            yield remote.jobs.read_log(name)
+            yield cluster.jobs.read_log(name)
 
 
-def remote_stop(target: ClusterTarget, name: str, timeout_s: float) -> str:
+def stop_remote_study(target: ClusterTarget, name: str, timeout_s: float) -> str:
     """Stop the job; everything finished is kept."""
-    with connect_to_cluster(target, report=_silent) as remote:
-        job = remote.jobs.find(name)
-        _known(remote, job, name, None, target)
+    with connect_to_cluster(target, report=_silent) as cluster:
+        job = cluster.jobs.find(name)
+        _require_known(cluster, job, name, None, target)
         assert job is not None
         if job.has_ended:
             raise SettingsError(f"The study `{name}` is not running: its job is {job.status}.")
-        if not remote.jobs.stop(name, timeout_s):
+        if not cluster.jobs.stop(name, timeout_s):
             raise ClusterError(
                 f"The study `{name}` was told to stop, but still runs after {timeout_s:g} s: look again."
             )
@@ -70,29 +70,31 @@ def remote_stop(target: ClusterTarget, name: str, timeout_s: float) -> str:
         )
 
 
-def remote_list(target: ClusterTarget, runs: str | None, *, as_json: bool) -> str:
+def describe_remote_studies(target: ClusterTarget, runs: str | None, *, as_json: bool) -> str:
     """Every study that was sent to the cluster, and what is kept where they are."""
-    with connect_to_cluster(target, report=_silent) as remote:
-        jobs = remote.jobs.list_jobs(RUNS_KEY)
+    with connect_to_cluster(target, report=_silent) as cluster:
+        jobs = cluster.jobs.list_jobs(RUNS_KEY)
         places = [runs] if runs else sorted({j.metadata[RUNS_KEY] for j in jobs})
         if as_json:
             studies = [
-                s for p in places for s in json.loads(ask(remote, None, ["list", "--json"], p))["studies"]
+                s
+                for p in places
+                for s in json.loads(run_on_head(cluster, None, ["list", "--json"], p))["studies"]
             ]
             return json.dumps({"studies": studies, "jobs": [_plain(j) for j in jobs]}, indent=2)
         if not places:
             return f"No study was sent to this cluster; `dgad-tune launch {target.option}` sends one."
-        told = [f"{p}\n{ask(remote, None, ['list'], p).rstrip()}" for p in places]
+        told = [f"{p}\n{run_on_head(cluster, None, ['list'], p).rstrip()}" for p in places]
         return "\n".join([*map(_job_line, jobs), *told])
 
 
-def down(
+def take_cluster_down(
     target: ClusterTarget,
     names: tuple[str, ...],
     results: Path,
     *,
     force: bool,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> tuple[Survivor, ...]:
     """Bring results here, stop every host, and look what still lives."""
     if target.file is None:
@@ -100,9 +102,9 @@ def down(
             "--address names a Ray that somebody else began: stop it there, or name its --cluster."
         )
     file = target.cluster_file
-    if _answers(file, force=force, tell=tell):
-        with connect_to_cluster(target, report=tell) as remote:
-            jobs = remote.jobs.list_jobs(RUNS_KEY)
+    if _answers(file, force=force, report=report):
+        with connect_to_cluster(target, report=report) as cluster:
+            jobs = cluster.jobs.list_jobs(RUNS_KEY)
             running = [j.name for j in jobs if not j.has_ended]
             if running and not force:
                 raise SettingsError(
@@ -110,15 +112,15 @@ def down(
                     f" {running[0]} {target.option}`, or give --force, which loses nothing that is finished."
                 )
             for name in running:
-                tell(f"Stopping {name}.")
-                remote.jobs.stop(name, _STOP_TIMEOUT_S)
+                report(f"Stopping {name}.")
+                cluster.jobs.stop(name, _STOP_TIMEOUT_S)
             for job in jobs:
                 if not names or job.name in names:
-                    fetch_results(file, job.metadata[RUNS_KEY], job.name, results, tell=tell)
-    return take_down(file, tell=tell)
+                    fetch_results(file, job.metadata[RUNS_KEY], job.name, results, report=report)
+    return take_down(file, report=report)
 
 
-def _answers(file: ClusterFile, *, force: bool, tell: Callable[[str], None]) -> bool:
+def _answers(file: ClusterFile, *, force: bool, report: Callable[[str], None]) -> bool:
     """Whether the head can be asked for results; `SettingsError` where taking it down could lose some."""
     try:
         if find_head(file) is not None:
@@ -133,13 +135,15 @@ def _answers(file: ClusterFile, *, force: bool, tell: Callable[[str], None]) -> 
             f"{why}, so nothing that lies on its disk can be brought here first: mend that, or take the"
             " cluster down without it by --force."
         )
-    tell(f"{why}: no results are brought from it.")
+    report(f"{why}: no results are brought from it.")
     return False
 
 
-def _known(remote: Remote, job: JobState | None, name: str, runs: str | None, target: ClusterTarget) -> None:
+def _require_known(
+    cluster: ConnectedCluster, job: JobState | None, name: str, runs: str | None, target: ClusterTarget
+) -> None:
     if job is None and runs is None:
-        known = ", ".join(j.name for j in remote.jobs.list_jobs(RUNS_KEY)) or "none"
+        known = ", ".join(j.name for j in cluster.jobs.list_jobs(RUNS_KEY)) or "none"
         raise SettingsError(
             f"No study `{name}` was sent to this cluster since it is up (there: {known}); for one of before"
             f" name where it is kept with --runs, or go on with `dgad-tune launch --name {name}"

@@ -102,7 +102,7 @@ def test_ssh_says_why_a_host_cannot_be_used(hosts: Hosts, remote: SshAccess, tmp
     why = r"cannot be reached by ssh as user root .*see that it is on"
     try:
         with pytest.raises(UnreachableError, match=why):
-            bring_up(read_cluster_file(hosts.cluster_file), tell=print)
+            bring_up(read_cluster_file(hosts.cluster_file), report=print)
     finally:
         hosts.plug_in(0)
 
@@ -141,7 +141,7 @@ def test_a_failing_ray_up_is_told_with_its_last_words(hosts: Hosts, tmp_path: Pa
     with pytest.raises(
         ClusterError, match=r"`ray up` for the cluster .* failed \(exit 1\).*up\.log, at last: "
     ):
-        bring_up(read_cluster_file(tmp_path / "cluster.yaml"), tell=told.append)
+        bring_up(read_cluster_file(tmp_path / "cluster.yaml"), report=told.append)
     assert len(told) == 1
     assert "/nowhere/ray: No such file" in (Path(told[0].split()[-1].rstrip("."))).read_text()
 
@@ -150,7 +150,7 @@ def test_a_failing_ray_up_is_told_with_its_last_words(hosts: Hosts, tmp_path: Pa
 def test_up_guarded_found_again_and_down_with_nothing_left(hosts: Hosts) -> None:
     token = hosts.token_file.read_text()
     told: list[str] = []
-    head = bring_up(read_cluster_file(hosts.cluster_file), tell=told.append)
+    head = bring_up(read_cluster_file(hosts.cluster_file), report=told.append)
     assert (head.address, head.dashboard_port) == (hosts.addresses[0], 8265)
     assert "is up; its head is" in told[-1]
 
@@ -177,7 +177,7 @@ def test_up_guarded_found_again_and_down_with_nothing_left(hosts: Hosts) -> None
     told.clear()
     gcs = hosts.ssh(0, "grep -l gcs_server /proc/[0-9]*/comm").stdout
     assert gcs != ""
-    again = bring_up(read_cluster_file(hosts.cluster_file), tell=told.append)
+    again = bring_up(read_cluster_file(hosts.cluster_file), report=told.append)
     assert again == head
     assert "runs already" in told[0]
     assert hosts.ssh(0, "grep -l gcs_server /proc/[0-9]*/comm").stdout == gcs
@@ -185,7 +185,7 @@ def test_up_guarded_found_again_and_down_with_nothing_left(hosts: Hosts) -> None
     # A worker that cannot be asked is no success, however much of Ray `ray down` says to have ended.
     hosts.unplug(2)
     try:
-        survivors = take_down(read_cluster_file(hosts.cluster_file), tell=told.append)
+        survivors = take_down(read_cluster_file(hosts.cluster_file), report=told.append)
     finally:
         hosts.plug_in(2)
     assert [(s.host, s.state) for s in survivors] == [(hosts.addresses[2], "unknown")]
@@ -195,7 +195,7 @@ def test_up_guarded_found_again_and_down_with_nothing_left(hosts: Hosts) -> None
     assert Survivor(host=hosts.addresses[1], state="alive", what="job") in find_living(
         read_cluster_file(hosts.cluster_file)
     )
-    assert take_down(read_cluster_file(hosts.cluster_file), tell=told.append) == ()
+    assert take_down(read_cluster_file(hosts.cluster_file), report=told.append) == ()
     for index in range(3):
         left = hosts.ssh(index, "cat /proc/[0-9]*/comm; cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
         for name in ("raylet", "gcs_server", "log_monitor.py", "dashboard", "ray::", "sleep 4321"):

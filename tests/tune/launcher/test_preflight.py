@@ -9,7 +9,7 @@ import pytest
 from dgad.domains import Dataset, Domain, open_dataset
 from dgad.errors import DataError, SettingsError, UserError, WeightsError
 from dgad.features.builtin import Builtin
-from tune.launcher.preflight import checked_matrix
+from tune.launcher.preflight import plan_matrix
 from tune.study.cells import DEPLOY, shown_beside
 from tune.study.settings import Study
 
@@ -31,7 +31,7 @@ def _without_tests(domain: Domain) -> Domain:
 
 
 def test_good_data_pass(surfaces: Path) -> None:
-    cells = checked_matrix(STUDY, open_dataset(str(surfaces))).cells
+    cells = plan_matrix(STUDY, open_dataset(str(surfaces))).cells
     assert [c.target for c in cells] == ["grid", "tile", "woven", "deploy"]
 
 
@@ -54,7 +54,7 @@ def test_a_study_that_does_not_fit_the_data_is_refused(
     surfaces: Path, study: Study, error: type[UserError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        checked_matrix(study, open_dataset(str(surfaces)))
+        plan_matrix(study, open_dataset(str(surfaces)))
 
 
 @pytest.mark.parametrize(
@@ -70,28 +70,28 @@ def test_data_that_do_not_fit_the_study_are_refused(
 ) -> None:
     dataset = _changed(open_dataset(str(surfaces)), "tile", change)
     with pytest.raises(DataError, match=message):
-        checked_matrix(STUDY, dataset)
+        plan_matrix(STUDY, dataset)
 
 
 @pytest.mark.parametrize("label", ["trivial", "comparer:untrained"])
 def test_what_learns_nothing_needs_no_defects(surfaces: Path, label: str) -> None:
     study = dataclasses.replace(STUDY, methods=(label,))
     dataset = _changed(open_dataset(str(surfaces)), "tile", _without_defects)
-    cells = [c.name for c in checked_matrix(study, dataset).cells if c.target != DEPLOY]
+    cells = [c.name for c in plan_matrix(study, dataset).cells if c.target != DEPLOY]
     assert cells == [f"{label}@grid", f"{label}@woven", f"{label}@tile"]
 
 
 def test_the_builtin_comparer_needs_the_builtin_backbone(surfaces: Path, builtin_weights: Builtin) -> None:
     study = dataclasses.replace(STUDY, methods=("comparer:builtin",), weights="none")
     with pytest.raises(SettingsError, match="`weights` must be builtin, but got 'none'"):
-        checked_matrix(study, open_dataset(str(surfaces)))
-    checked_matrix(dataclasses.replace(study, weights="builtin"), open_dataset(str(surfaces)))
+        plan_matrix(study, open_dataset(str(surfaces)))
+    plan_matrix(dataclasses.replace(study, weights="builtin"), open_dataset(str(surfaces)))
 
 
 def test_a_method_that_cannot_be_run_leaves_the_others_to_run(surfaces: Path) -> None:
     dataset = _changed(open_dataset(str(surfaces)), "tile", _without_defects)
     study = dataclasses.replace(STUDY, methods=("comparer", "patch_knn"), weights="none")
-    matrix = checked_matrix(study, dataset)
+    matrix = plan_matrix(study, dataset)
     assert {c.label for c in matrix.cells} == {"patch_knn"}
     assert list(matrix.not_applicable) == ["comparer"]
     assert "`tile` has no defects" in matrix.not_applicable["comparer"]
@@ -99,7 +99,7 @@ def test_a_method_that_cannot_be_run_leaves_the_others_to_run(surfaces: Path) ->
 
 def test_a_method_of_other_features_leaves_the_others_to_run(surfaces: Path) -> None:
     study = dataclasses.replace(STUDY, methods=("comparer:builtin", "trivial"), weights="none")
-    matrix = checked_matrix(study, open_dataset(str(surfaces)))
+    matrix = plan_matrix(study, open_dataset(str(surfaces)))
     assert {c.label for c in matrix.cells} == {"trivial"}
     assert "`weights` must be builtin" in matrix.not_applicable["comparer:builtin"]
 
@@ -108,7 +108,7 @@ def test_on_patch_tokens_the_methods_that_need_levels_do_not_apply(surfaces: Pat
     study = dataclasses.replace(
         STUDY, methods=("comparer", "patch_knn:anomalydino"), backbone="test_vit", weights="none"
     )
-    matrix = checked_matrix(study, open_dataset(str(surfaces)))
+    matrix = plan_matrix(study, open_dataset(str(surfaces)))
     assert {c.label for c in matrix.cells} == {"patch_knn:anomalydino"}
     assert "feature maps of one stride only" in matrix.not_applicable["comparer"]
     assert shown_beside(study) == ("trivial",)

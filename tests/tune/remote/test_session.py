@@ -99,7 +99,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_launch_reads_the_cluster_file_once(
     readings: list[Path], file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def bring_up(file: object, *, tell: object) -> None:
+    def bring_up(file: object, *, report: object) -> None:
         raise ClusterError("no host here")
 
     monkeypatch.setattr(tune.remote.session, "bring_up", bring_up)

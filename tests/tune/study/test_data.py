@@ -10,7 +10,7 @@ from dgad.domains import open_dataset
 from dgad.domains.demo import synthesize
 from dgad.errors import DataError
 from tests.tune.conftest import DOMAINS
-from tune.launcher.preflight import checked_matrix
+from tune.launcher.preflight import plan_matrix
 from tune.study.cells import DEPLOY
 from tune.study.data import open_data
 from tune.study.settings import Study
@@ -66,7 +66,7 @@ def test_one_name_for_two_domains_is_refused(surfaces: Path) -> None:
 def test_every_method_is_deployed_for_them_and_they_are_in_no_cell(surfaces: Path, btad: Path) -> None:
     study = dataclasses.replace(STUDY, extra_targets=str(btad))
     found = open_data(study, str(surfaces))
-    cells = checked_matrix(study, found.dataset, found.extra_targets).cells
+    cells = plan_matrix(study, found.dataset, found.extra_targets).cells
     assert [c.label for c in cells if c.target == DEPLOY] == ["comparer", "patch_knn:default"]
     for cell in cells:
         assert cell.domains == DOMAINS
@@ -77,4 +77,4 @@ def test_too_few_references_there_are_told_before_anything_starts(surfaces: Path
     study = dataclasses.replace(STUDY, extra_targets=str(btad), reference_counts=("6",))
     found = open_data(study, str(surfaces))
     with pytest.raises(DataError, match=r"`reference_counts` has 6: .*at most 5.*`01`"):
-        checked_matrix(study, found.dataset, found.extra_targets)
+        plan_matrix(study, found.dataset, found.extra_targets)
