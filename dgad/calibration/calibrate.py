@@ -9,10 +9,10 @@ from dgad.domains.image_set import ImageSet
 from dgad.methods.base import Enrolled, Method, check_references
 from dgad.methods.order import content_order
 
-MAX_LEAVE_ONE_OUT = 50
+_MAX_LEAVE_ONE_OUT = 50
 """With more references, folds: every round enrols anew, and 50 rounds of the comparer at 128 px take two
 minutes of a core where 10 take half of one."""
-NUM_FOLDS = 10
+_NUM_FOLDS = 10
 
 
 def calibrated(
@@ -44,8 +44,8 @@ def calibrated(
         return enrolled, _calibration(found, "split", "exact", len(chosen))
     if len(chosen) == 1:
         return enrolled, _uncalibrated(method, chosen, enrolled)
-    is_small = len(chosen) <= MAX_LEAVE_ONE_OUT
-    found = scored_left_out(method, chosen, len(chosen) if is_small else NUM_FOLDS)
+    is_small = len(chosen) <= _MAX_LEAVE_ONE_OUT
+    found = scored_left_out(method, chosen, len(chosen) if is_small else _NUM_FOLDS)
     return enrolled, _calibration(
         found, "leave_one_out" if is_small else "k_fold", "approximate", len(chosen)
     )

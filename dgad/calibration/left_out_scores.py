@@ -11,9 +11,9 @@ from torch import Tensor
 from dgad.domains.image_set import ImageSet
 from dgad.methods.base import Method, Scores
 
-HOT = 0.999
+_HOT = 0.999
 """The part of a map's pixels that lies below what counts as its hottest place."""
-SMALLEST_RANGE = 1e-6
+_SMALLEST_RANGE = 1e-6
 """Between cold and hot, so that a flat map can be scaled."""
 _MAX_MAP_IMAGES = 100
 """Whose pixels make the scale of heatmaps: their median and percentile settle with far fewer."""
@@ -60,7 +60,7 @@ def summary(rounds: Iterator[Scores]) -> LeftOut:
             limits += _percentile(answer.pixels.flatten(1)).tolist()
             room = _MAX_MAP_IMAGES - len(pixels)
             pixels += list(answer.pixels[: max(0, room)].flatten(1))
-    low, high = map_scale(torch.cat(pixels)) if pixels else (0.0, SMALLEST_RANGE)
+    low, high = map_scale(torch.cat(pixels)) if pixels else (0.0, _SMALLEST_RANGE)
     return LeftOut(
         scores=tuple(scores), map_low=low, map_high=high, map_limit=max(limits, default=float("inf"))
     )
@@ -71,11 +71,11 @@ def map_scale(pixels: Tensor) -> tuple[float, float]:
     pixel = pixels.flatten().double()
     low = float(pixel.median())
     high = low + 2 * (float(_percentile(pixel[None])) - low)
-    return low, max(high, low + SMALLEST_RANGE)
+    return low, max(high, low + _SMALLEST_RANGE)
 
 
 def _percentile(pixel_NP: Tensor) -> Tensor:
-    """The `HOT` part of every row's values lies at or below it; (N,)."""
-    rank = max(1, round(HOT * pixel_NP.shape[1]))
+    """The `_HOT` part of every row's values lies at or below it; (N,)."""
+    rank = max(1, round(_HOT * pixel_NP.shape[1]))
     values: Tensor = pixel_NP.double().kthvalue(rank, dim=1).values
     return values

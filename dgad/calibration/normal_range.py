@@ -6,7 +6,7 @@ from dgad.calibration.left_out_scores import scored_left_out
 from dgad.domains.image_set import ImageSet
 from dgad.methods.base import Method
 
-MAX_FOLDS = 5
+_MAX_FOLDS = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,5 +25,5 @@ def normal_range(method: Method, references: ImageSet) -> NormalRange | None:
     """Score each reference against those of the other folds; None with one reference, which has no others."""
     if len(references) < 2:
         return None
-    left_out = scored_left_out(method, references, min(len(references), MAX_FOLDS))
+    left_out = scored_left_out(method, references, min(len(references), _MAX_FOLDS))
     return NormalRange(image_high=max(left_out.scores), map_low=left_out.map_low, map_high=left_out.map_high)

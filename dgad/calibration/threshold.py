@@ -23,7 +23,7 @@ Scheme = Literal["split", "leave_one_out", "k_fold", "none"]
 """What was done."""
 Guarantee = Literal["exact", "approximate", "none"]
 
-LOWEST_DEFAULT_RATE = 0.01
+_LOWEST_DEFAULT_RATE = 0.01
 """Where no rate is wanted, many calibration scores are not pushed to their floor: a threshold near the
 highest of a thousand normal scores would hardly ever be passed by a defect either."""
 _SLACK = 1e-9
@@ -74,12 +74,12 @@ class Calibration:
 
         The k-th smallest score, k = ceil((1 - rate)(n + 1)), so that a score exceeds it exactly where its
         p-value is at most the rate. None for a rate below the floor, whatever the score: nothing is promised.
-        A `rate` of None is the floor, though not below `LOWEST_DEFAULT_RATE`, and None without scores.
+        A `rate` of None is the floor, though not below `_LOWEST_DEFAULT_RATE`, and None without scores.
         """
         floor = self.lowest_rate
         if floor is None:
             return None, rate
-        wanted = max(LOWEST_DEFAULT_RATE, floor) if rate is None else rate
+        wanted = max(_LOWEST_DEFAULT_RATE, floor) if rate is None else rate
         num_allowed = math.floor(wanted * (len(self.scores) + 1) + _SLACK)
         if num_allowed < 1:
             return None, wanted

@@ -69,7 +69,7 @@ def score_command(
     scores = method.score(queries, method.enroll(references))
     normal = normal_range(method, references)
     if overlays:
-        write_overlays(paths, overlays, scores, normal)
+        _write_overlays(paths, overlays, scores, normal)
     rows = [
         {
             "image": path,
@@ -103,7 +103,7 @@ def score_command(
         click.echo(f"Heatmaps: {heatmap_folder}")
 
 
-def write_overlays(
+def _write_overlays(
     paths: tuple[str, ...], overlays: tuple[Path, ...], scores: "Scores", normal: "NormalRange | None"
 ) -> None:
     """One overlay per image, in its own size, all on one scale: what normal references reach is cold."""

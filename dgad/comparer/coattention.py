@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from dgad.errors import DataError
 from dgad.settings import require
 
-AttentionRange = Literal["shifted_cosine", "min_max"]
+_AttentionRange = Literal["shifted_cosine", "min_max"]
 
-BLOCK_PAIRS = 2**20
+_BLOCK_PAIRS = 2**20
 """Cosines alive at a time: 4 MiB."""
 
 
@@ -32,7 +32,7 @@ class CoAttention(nn.Module):
         self,
         query_BPC: Tensor,
         reference_KC: Tensor,
-        attention_range: AttentionRange = "shifted_cosine",
+        attention_range: _AttentionRange = "shifted_cosine",
     ) -> tuple[Tensor, Tensor]:
         """max_k a_jk of each patch, shape (B, P), and min_jk a_jk of each query, shape (B,), in [0, 1].
 
@@ -73,7 +73,7 @@ def _extremes(query_BPE: Tensor, reference_KE: Tensor) -> tuple[Tensor, Tensor, 
     query_QE = query_BPE.flatten(0, 1)
     num_queries, num_references = query_QE.shape[0], reference_KE.shape[0]
     num_columns = min(num_references, 8192)
-    num_rows = max(1, BLOCK_PAIRS // num_columns)
+    num_rows = max(1, _BLOCK_PAIRS // num_columns)
     nearest, farthest, lowest = [], [], []
     for top in range(0, num_queries, num_rows):
         rows = query_QE[top : top + num_rows]

@@ -23,7 +23,7 @@ from dgad.settings import require
 HeadName = Literal["mlp", "distance", "mlp_difference"]
 Init = Literal["difference", "random"]
 
-BIAS_AT_START = -1.6
+_BIAS_AT_START = -1.6
 """With it a difference-initialised head answers 0 where q and r differ by 1 (RMS) a channel."""
 
 
@@ -108,7 +108,7 @@ class MlpHead(PairHead):
             half = torch.randn(hidden // 2, channels, generator=generator) / math.sqrt(channels)
             query = torch.cat((half, -half))
             reference, inner = -query, torch.zeros(hidden)
-            output, bias = torch.full((hidden,), 4.0 / hidden), torch.tensor(BIAS_AT_START)
+            output, bias = torch.full((hidden,), 4.0 / hidden), torch.tensor(_BIAS_AT_START)
         else:
             # As nn.Linear draws its weights: uniform within 1 / sqrt(number of inputs).
             query, reference, inner = (
@@ -141,8 +141,8 @@ class DistanceHead(PairHead):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(math.log(-BIAS_AT_START / math.sqrt(channels))))
-        self.bias = nn.Parameter(torch.tensor(BIAS_AT_START))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(-_BIAS_AT_START / math.sqrt(channels))))
+        self.bias = nn.Parameter(torch.tensor(_BIAS_AT_START))
 
     def project_query(self, query_QC: Tensor) -> Tensor:
         """The patch itself, shape (Q, C)."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ATTENTION_MARGIN = 1e-6
+_ATTENTION_MARGIN = 1e-6
 """Eq. 3 takes logarithms of a and 1 - a: nearer to 0 and 1 than this the loss is flat."""
 
 
@@ -20,7 +20,7 @@ def attention_loss(minimum_B: Tensor, label_B: Tensor) -> Tensor:
 
     Scalar >= 0, mean over B: an abnormal query should have a pair unlike, a normal one none.
     """
-    minimum = minimum_B.clamp(ATTENTION_MARGIN, 1 - ATTENTION_MARGIN)
+    minimum = minimum_B.clamp(_ATTENTION_MARGIN, 1 - _ATTENTION_MARGIN)
     label = label_B.to(minimum.dtype)
     return -(label * torch.log1p(-minimum) + (1 - label) * minimum.log()).mean()
 

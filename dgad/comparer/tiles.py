@@ -21,7 +21,7 @@ from dgad.comparer.heads import PairForm
 
 logger = logging.getLogger(__name__)
 
-Kernel = Callable[..., Tensor]
+_Kernel = Callable[..., Tensor]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +60,7 @@ def tile_shape(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Block:
+class _Block:
     """Logits of some queries with some references; the next block may overwrite them."""
 
     rows: slice
@@ -71,7 +71,7 @@ class Block:
 @torch.no_grad()
 def blocks(
     query_QD: Tensor, reference_KD: Tensor, form: PairForm, *, tile: int | None, compiled: bool
-) -> Iterator[Block]:
+) -> Iterator[_Block]:
     """Every pair's logit once: blocks of queries, and inside each the references from first to last.
 
     Memory is O(K D + block), never Q x K. Each block is written without gradients.
@@ -97,17 +97,17 @@ def blocks(
             distance = None
             if form.sees_distance:
                 points = query_QD[rows, num_hidden:], reference_KD[columns, num_hidden:]
-                distance = pair_distances(*points)
+                distance = _pair_distances(*points)
             if hidden_logits is not None:
                 logit = hidden_logits(rows, columns, distance)
             else:
                 assert distance is not None
                 assert form.slope is not None
                 logit = distance.mul_(form.slope).add_(form.bias)
-            yield Block(rows=rows, columns=columns, logit_QK=logit)
+            yield _Block(rows=rows, columns=columns, logit_QK=logit)
 
 
-def pair_distances(query_QC: Tensor, reference_KC: Tensor) -> Tensor:
+def _pair_distances(query_QC: Tensor, reference_KC: Tensor) -> Tensor:
     """L2 distances (Q, K) by one matrix product, in the inputs' type.
 
     |q|^2 + |r|^2 - 2 q r cancels for near patches, hence float64 inside: the error is then about that of
@@ -168,18 +168,18 @@ class _Eager:
         return block.view(tall * shape.rows, -1)[:num_rows, :num_columns]
 
 
-LANES = 4
+_LANES = 4
 """Queries that a fused kernel sums side by side: one addition waits for the last, four sums overlap."""
 
 
-def hidden_tile(query_QH: Tensor, reference_HK: Tensor, output_H: Tensor, bias: Tensor) -> Tensor:
-    """The MLP's part of the logits (Q, K), Q a multiple of `LANES`, written for the compiler to fuse."""
-    lanes = query_QH.view(-1, LANES, query_QH.shape[1]).unbind(1)
+def _hidden_tile(query_QH: Tensor, reference_HK: Tensor, output_H: Tensor, bias: Tensor) -> Tensor:
+    """The MLP's part of the logits (Q, K), Q a multiple of `_LANES`, written for the compiler to fuse."""
+    lanes = query_QH.view(-1, _LANES, query_QH.shape[1]).unbind(1)
     sums = [((lane[:, :, None] + reference_HK).relu() * output_H[:, None]).sum(1) for lane in lanes]
     return torch.stack(sums, 1).flatten(0, 1) + bias
 
 
-def hidden_distance_tile(
+def _hidden_distance_tile(
     query_QH: Tensor,
     reference_HK: Tensor,
     output_H: Tensor,
@@ -187,9 +187,9 @@ def hidden_distance_tile(
     distance_H: Tensor,
     distance_QK: Tensor,
 ) -> Tensor:
-    """As `hidden_tile`, for the head that sees the distance."""
-    lanes = query_QH.view(-1, LANES, query_QH.shape[1]).unbind(1)
-    distances = distance_QK.view(-1, LANES, distance_QK.shape[1]).unbind(1)
+    """As `_hidden_tile`, for the head that sees the distance."""
+    lanes = query_QH.view(-1, _LANES, query_QH.shape[1]).unbind(1)
+    distances = distance_QK.view(-1, _LANES, distance_QK.shape[1]).unbind(1)
     sums = []
     for lane, distance in zip(lanes, distances, strict=True):
         hidden = lane[:, :, None] + reference_HK + distance_H[:, None] * distance[:, None]
@@ -201,11 +201,11 @@ class Fuser:
     """Compiled tiles, until compiling has failed once: then a warning has named the cause."""
 
     def __init__(self) -> None:
-        self.compiled: dict[Kernel, Kernel] = {}
+        self.compiled: dict[_Kernel, _Kernel] = {}
         self.ready: set[tuple[object, ...]] = set()
         self.failed = False
 
-    def prepare(self, kernel: Kernel, *tensors: Tensor) -> bool:
+    def prepare(self, kernel: _Kernel, *tensors: Tensor) -> bool:
         """Compile for tensors of these sizes, unless that was done before; False where it cannot be."""
         if self.failed:
             return False
@@ -232,7 +232,7 @@ class Fuser:
 
 
 @functools.cache
-def process_fuser() -> Fuser:
+def _process_fuser() -> Fuser:
     """One per process, so that a kernel is compiled once and a failure is told once."""
     return Fuser()
 
@@ -249,7 +249,7 @@ class _Fused:
         self.query_BQH = query.view(-1, shape.rows, num_hidden)
         self.output_H, self.bias = form.output_H.detach().contiguous(), form.bias.detach()
         self.distance_H = None if form.distance_H is None else form.distance_H.detach().contiguous()
-        self.kernel = hidden_tile if form.distance_H is None else hidden_distance_tile
+        self.kernel = _hidden_tile if form.distance_H is None else _hidden_distance_tile
 
     def works(self) -> bool:
         """Compiles where that is still to be done; False where it cannot be, which has then been logged."""
@@ -257,7 +257,7 @@ class _Fused:
         if self.distance_H is not None:
             extra = (self.distance_H, self.query_BQH.new_zeros(self.shape.rows, self.shape.columns))
         first = (self.query_BQH[0], self.reference_THK[0], self.output_H, self.bias)
-        return process_fuser().prepare(self.kernel, *first, *extra)
+        return _process_fuser().prepare(self.kernel, *first, *extra)
 
     def __call__(self, rows: slice, columns: slice, distance_QK: Tensor | None) -> Tensor:
         query_QH = self.query_BQH[rows.start // self.shape.rows]
@@ -265,7 +265,7 @@ class _Fused:
         extra: tuple[Tensor, ...] = ()
         if self.distance_H is not None and distance_QK is not None:
             extra = (self.distance_H, _padded(distance_QK, self.shape.rows, self.shape.columns))
-        kernel = process_fuser().compiled[self.kernel]
+        kernel = _process_fuser().compiled[self.kernel]
         logit = kernel(query_QH, reference_HK, self.output_H, self.bias, *extra)
         return logit[: rows.stop - rows.start, : columns.stop - columns.start]
 

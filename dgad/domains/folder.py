@@ -11,7 +11,7 @@ from dgad.domains.base import Dataset, Domain, EncodedImage, Sample
 from dgad.domains.decoding import is_image_name, read_file
 from dgad.errors import DataError
 
-SOURCES_FILE = "sources.json"
+_SOURCES_FILE = "sources.json"
 """Optional, in a domain's folder: a list of objects with `file` and `source`, the photograph."""
 
 
@@ -131,7 +131,7 @@ def _samples(
     masks_by_stem: Mapping[str, str],
     photographs: Mapping[str, str],
 ) -> Iterator[Sample]:
-    names = image_names(directory)
+    names = _image_names(directory)
     num_with_stem = Counter(_stem(n) for n in names)
     for name in names:
         # 001.jpg beside 001.png: the ids keep the ending, so that they stay unique.
@@ -143,19 +143,19 @@ def _samples(
             domain=os.path.basename(folder),
             split=split,
             kind=kind,
-            image=encoded_file(path),
-            mask=encoded_file(mask) if mask else None,
+            image=_encoded_file(path),
+            mask=_encoded_file(mask) if mask else None,
             photograph=photographs.get(os.path.relpath(path, folder).replace(os.sep, "/")),
         )
 
 
-def image_names(directory: str) -> list[str]:
+def _image_names(directory: str) -> list[str]:
     """Names of the image files in a folder, sorted; none where there is no such folder."""
     names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
     return [n for n in names if is_image_name(n) and os.path.isfile(os.path.join(directory, n))]
 
 
-def encoded_file(path: str) -> EncodedImage:
+def _encoded_file(path: str) -> EncodedImage:
     """A file whose bytes are read when asked for; it travels to other processes."""
     return EncodedImage(path=path, read=functools.partial(read_file, path))
 
@@ -164,7 +164,7 @@ def _masks(folder: str, kind: str, variant: TreeVariant) -> dict[str, str]:
     """Path of the mask by stem of the image: `001_mask.png`, `001.png` and `001.bmp` are all 001's."""
     directory = _mask_folder(folder, kind, variant)
     by_stem: dict[str, str] = {}
-    for name in image_names(directory):
+    for name in _image_names(directory):
         by_stem.setdefault(_stem(name).removesuffix("_mask"), os.path.join(directory, name))
     return by_stem
 
@@ -176,7 +176,7 @@ def _mask_folder(folder: str, kind: str, variant: TreeVariant) -> str:
 
 def _photographs(folder: str) -> dict[str, str]:
     """Photograph by relative file name, from the sidecar; empty without one."""
-    path = os.path.join(folder, SOURCES_FILE)
+    path = os.path.join(folder, _SOURCES_FILE)
     if not os.path.isfile(path):
         return {}
     try:

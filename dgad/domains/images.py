@@ -31,7 +31,7 @@ __all__ = [
     "shrunk",
 ]
 
-Mask = npt.NDArray[np.bool_]
+_Mask = npt.NDArray[np.bool_]
 
 
 def load_images(
@@ -71,12 +71,12 @@ def shrunk(image: Image.Image, image_size_px: int) -> npt.NDArray[np.uint8]:
 
 def load_masks(
     samples: Sequence[Sample], image_size_px: int, *, limits: DecodeLimits = DEFAULT_LIMITS
-) -> tuple[Mask | None, ...]:
+) -> tuple[_Mask | None, ...]:
     """Defect pixels, bool (S, S) each; zeros for a normal sample, None where only the label is known.
 
     An abnormal sample whose mask marks nothing counts as one without a mask.
     """
-    masks: list[Mask | None] = []
+    masks: list[_Mask | None] = []
     for sample in samples:
         if sample.label == 0:
             masks.append(np.zeros((image_size_px, image_size_px), dtype=np.bool_))
@@ -84,11 +84,11 @@ def load_masks(
             masks.append(None)
         else:
             mask = decode_mask(sample.mask.read(), sample.mask.path, limits)
-            masks.append(resize_mask(mask, image_size_px) if mask.any() else None)
+            masks.append(_resize_mask(mask, image_size_px) if mask.any() else None)
     return tuple(masks)
 
 
-def resize_mask(mask: Mask, image_size_px: int) -> Mask:
+def _resize_mask(mask: _Mask, image_size_px: int) -> _Mask:
     """Bool (H, W) to (S, S): shrinking marks every cell a defect touches, so a hairline survives."""
     return _resize_rows(_resize_rows(mask, image_size_px).T, image_size_px).T
 
@@ -97,7 +97,7 @@ def _file(path: str, limits: DecodeLimits) -> EncodedImage:
     return EncodedImage(path=path, read=lambda: read_file(path, limits.max_bytes))
 
 
-def _resize_rows(mask: Mask, size: int) -> Mask:
+def _resize_rows(mask: _Mask, size: int) -> _Mask:
     """Rows of a bool array to `size` rows: any-overlap when shrinking, nearest when enlarging."""
     height = mask.shape[0]
     cells = np.arange(size)

@@ -107,7 +107,7 @@ def applicable(dataset: Dataset, evaluation: Evaluation) -> tuple[tuple[str, ...
     labels, reasons = [], {}
     for label in evaluation.labels:
         try:
-            check_method(dataset, evaluation, label)
+            _check_method(dataset, evaluation, label)
             labels.append(label)
         except UserError as error:
             reasons[label] = str(error)
@@ -121,10 +121,10 @@ def check_evaluation(dataset: Dataset, evaluation: Evaluation) -> None:
     for count in evaluation.num_references:
         count_references(target.name, len(target.train_normals), count)
     for label in evaluation.labels:
-        check_method(dataset, evaluation, label)
+        _check_method(dataset, evaluation, label)
 
 
-def check_method(dataset: Dataset, evaluation: Evaluation, label: str) -> None:
+def _check_method(dataset: Dataset, evaluation: Evaluation, label: str) -> None:
     """Raise `UserError` where this method cannot be had on these sources or features."""
     fold = evaluation.fold
     name, settings = evaluation.settings_of(label)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-Bytes = NDArray[np.uint8]
+_Bytes = NDArray[np.uint8]
 Floats = NDArray[np.floating]
 
 _GAP_PX = 4
@@ -29,7 +29,7 @@ _INFERNO = np.array(
 )
 
 
-def overlay_png(image: Bytes, heat: Floats, *, low: float, high: float) -> bytes:
+def overlay_png(image: _Bytes, heat: Floats, *, low: float, high: float) -> bytes:
     """PNG of `image` (H, W, 3) under the map `heat` (S, S), in the image's size.
 
     A score of `low` or less leaves the image as it is, `high` or more hides it; the scale should be
@@ -44,7 +44,7 @@ def heat_png(heat: Floats, size: tuple[int, int], *, low: float, high: float) ->
 
 
 def strip_png(
-    image: Bytes, mask: NDArray[np.bool_] | None, heat: Floats | None, *, low: float, high: float
+    image: _Bytes, mask: NDArray[np.bool_] | None, heat: Floats | None, *, low: float, high: float
 ) -> bytes:
     """PNG of panels side by side: the image, its mask's outline, the heatmap.
 
@@ -69,7 +69,7 @@ def colour(value: Floats) -> Floats:
     return result
 
 
-def _overlay(image: Bytes, heat: Floats, low: float, high: float) -> Bytes:
+def _overlay(image: _Bytes, heat: Floats, low: float, high: float) -> _Bytes:
     height, width = image.shape[:2]
     value = _resized(heat, (width, height), low, high)
     opacity = np.sqrt(value)[..., None] * np.float32(0.85)
@@ -85,13 +85,13 @@ def _resized(heat: Floats, size: tuple[int, int], low: float, high: float) -> ND
     return np.asarray(resized, dtype=np.float32)
 
 
-def _coloured(value: Floats) -> Bytes:
+def _coloured(value: Floats) -> _Bytes:
     """Each value by the nearest of 1024 colours: the polynomial takes a second for a large picture."""
     table = np.rint(colour(np.linspace(0, 1, 1024)) * 255).astype(np.uint8)
     return table[np.rint(value * 1023).astype(np.uint16)]
 
 
-def _outlined(image: Bytes, mask: NDArray[np.bool_]) -> Bytes:
+def _outlined(image: _Bytes, mask: NDArray[np.bool_]) -> _Bytes:
     height, width = image.shape[:2]
     resized = Image.fromarray(mask.astype(np.uint8) * 255).resize((width, height), Image.Resampling.NEAREST)
     inside = np.asarray(resized) > 0
@@ -103,7 +103,7 @@ def _outlined(image: Bytes, mask: NDArray[np.bool_]) -> Bytes:
     return result
 
 
-def _png(pixels: Bytes) -> bytes:
+def _png(pixels: _Bytes) -> bytes:
     buffer = io.BytesIO()
     # Pillow's usual level takes six times as long for a tenth fewer bytes.
     Image.fromarray(pixels).save(buffer, format="PNG", compress_level=3)

@@ -13,9 +13,9 @@ from dgad.errors import TrainingError
 from dgad.seeds import seed_for
 
 Floats = NDArray[np.floating]
-Maps = Floats | Sequence[Floats]
+_Maps = Floats | Sequence[Floats]
 """One map per mask, of the mask's shape; higher is more anomalous."""
-Labels = NDArray[np.integer] | NDArray[np.bool_] | Sequence[int]
+_Labels = NDArray[np.integer] | NDArray[np.bool_] | Sequence[int]
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
 
@@ -32,10 +32,10 @@ class Metrics:
 
 
 def compute_metrics(
-    labels: Labels,
+    labels: _Labels,
     scores: Floats | Sequence[float],
     masks: Sequence[NDArray[np.bool_] | None] | None,
-    maps: Maps | None,
+    maps: _Maps | None,
     *,
     seed: int,
 ) -> Metrics:
@@ -59,7 +59,7 @@ def compute_metrics(
     )
 
 
-def image_auroc(labels: Labels, scores: Floats | Sequence[float]) -> float | None:
+def image_auroc(labels: _Labels, scores: Floats | Sequence[float]) -> float | None:
     """Probability that an abnormal image scores above a normal one, ties counting half.
 
     None where there is one class only.
@@ -72,19 +72,19 @@ def image_auroc(labels: Labels, scores: Floats | Sequence[float]) -> float | Non
     return float(roc_auc_score(label_N, score_N))
 
 
-def f1_max(labels: Labels, scores: Floats | Sequence[float]) -> float | None:
+def f1_max(labels: _Labels, scores: Floats | Sequence[float]) -> float | None:
     """Best F1 of "abnormal" over all thresholds; None for one class."""
     best = _best_f1(labels, scores)
     return None if best is None else best[0]
 
 
-def f1_threshold(labels: Labels, scores: Floats | Sequence[float]) -> float | None:
+def f1_threshold(labels: _Labels, scores: Floats | Sequence[float]) -> float | None:
     """The threshold of `f1_max`: images that score at least this much are flagged; None for one class."""
     best = _best_f1(labels, scores)
     return None if best is None else best[1]
 
 
-def _best_f1(labels: Labels, scores: Floats | Sequence[float]) -> tuple[float, float] | None:
+def _best_f1(labels: _Labels, scores: Floats | Sequence[float]) -> tuple[float, float] | None:
     label_N, score_N = _checked(labels, scores)
     if label_N.all() or not label_N.any():
         return None
@@ -97,7 +97,7 @@ def _best_f1(labels: Labels, scores: Floats | Sequence[float]) -> tuple[float, f
     return float(f1[best]), float(score_N[order][last_of_ties][best])
 
 
-def pixel_auroc(masks: Sequence[NDArray[np.bool_]], maps: Maps) -> float | None:
+def pixel_auroc(masks: Sequence[NDArray[np.bool_]], maps: _Maps) -> float | None:
     """AUROC over all pixels of all images; None without a normal or without a defect pixel."""
     ranks = _rank_defect_pixels(masks, maps)
     if ranks is None:
@@ -106,7 +106,7 @@ def pixel_auroc(masks: Sequence[NDArray[np.bool_]], maps: Maps) -> float | None:
     return float(1.0 - (lost * ranks.num_pixels).sum() / ranks.num_pixels.sum() / ranks.num_normal)
 
 
-def aupro(masks: Sequence[NDArray[np.bool_]], maps: Maps, max_fpr: float = 0.3) -> float | None:
+def aupro(masks: Sequence[NDArray[np.bool_]], maps: _Maps, max_fpr: float = 0.3) -> float | None:
     """Per-region overlap, mean over 8-connected defects, integrated to `max_fpr` and divided by it.
 
     Bergmann et al., "The MVTec Anomaly Detection Dataset" (IJCV 2021). In [0, 1]; None without a
@@ -138,7 +138,7 @@ class _DefectRanks:
     num_normal: int
 
 
-def _rank_defect_pixels(masks: Sequence[NDArray[np.bool_]], maps: Maps) -> _DefectRanks | None:
+def _rank_defect_pixels(masks: Sequence[NDArray[np.bool_]], maps: _Maps) -> _DefectRanks | None:
     """Rank defect against normal pixels, image by image: memory grows with the defect pixels only."""
     if len(masks) != len(maps):
         raise ValueError(f"there must be one map per mask, but got {len(maps)} and {len(masks)}")
@@ -176,7 +176,7 @@ def _rank_defect_pixels(masks: Sequence[NDArray[np.bool_]], maps: Maps) -> _Defe
 
 
 def bootstrap_aurocs(
-    labels: Labels, scores: Floats | Sequence[float], *, seed: int, num_draws: int = 1000
+    labels: _Labels, scores: Floats | Sequence[float], *, seed: int, num_draws: int = 1000
 ) -> NDArray[np.float64] | None:
     """Image AUROC of `num_draws` resamples (D,), normal and abnormal images drawn apart; None for one class.
 
@@ -190,7 +190,7 @@ def bootstrap_aurocs(
 
 
 def bootstrap_interval(
-    labels: Labels,
+    labels: _Labels,
     scores: Floats | Sequence[float],
     *,
     seed: int,
@@ -203,7 +203,7 @@ def bootstrap_interval(
 
 
 def paired_bootstrap_difference(
-    labels: Labels,
+    labels: _Labels,
     scores_a: Floats | Sequence[float],
     scores_b: Floats | Sequence[float],
     *,
@@ -230,7 +230,7 @@ def interval(values_D: NDArray[np.float64], level: float = 0.95) -> tuple[float,
 
 
 def _checked(
-    labels: Labels, scores: Floats | Sequence[float]
+    labels: _Labels, scores: Floats | Sequence[float]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     label_N = np.asarray(labels).astype(bool).reshape(-1)
     score_N = np.asarray(scores, dtype=np.float64).reshape(-1)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-MAX_REGIONS = 20
+_MAX_REGIONS = 20
 _TOUCHING = np.ones((3, 3), dtype=np.int8)  # diagonal neighbours belong together
 
 
@@ -39,7 +39,7 @@ def regions(
     boxes = ndimage.find_objects(labels)
     # Within its box: `ndimage.maximum` would sort the whole map.
     peaks = [float(heat_SS[box][labels[box] == i].max()) for i, box in enumerate(boxes, 1)]
-    highest = sorted(range(count), key=lambda i: (-peaks[i], i))[:MAX_REGIONS]
+    highest = sorted(range(count), key=lambda i: (-peaks[i], i))[:_MAX_REGIONS]
     return tuple(
         _region(boxes[i], peaks[i], heat_SS.shape, width_px=width_px, height_px=height_px) for i in highest
     )

@@ -18,7 +18,7 @@ from dgad.evaluation.metrics import Metrics, compute_metrics
 from dgad.methods.base import Method
 from dgad.seeds import seed_for
 
-NUM_TIMED = 8
+_NUM_TIMED = 8
 
 NumReferences = int | str
 """A count, `P%` of the target's train normals (rounded up), or `all`."""
@@ -141,7 +141,7 @@ def score_target(
     image_scores = scores.image.numpy().astype(np.float32)
     maps = None if scores.pixels is None else scores.pixels.numpy().astype(np.float32)
     timings = []
-    for index in range(min(NUM_TIMED + 1, len(target.queries))):
+    for index in range(min(_NUM_TIMED + 1, len(target.queries))):
         # Without keys nothing comes out of the feature cache, as it would not on a line either.
         single = ImageSet(images=target.queries.images[index : index + 1])
         begun = time.perf_counter()

@@ -21,7 +21,7 @@ from dgad.features.levels import check_levels, level_strides
 from dgad.features.tokens import TokenMap, nearest_multiple, size_argument
 from dgad.settings import FeatureSettings
 
-ALTERNATIVES = f"Use `builtin` (ships with dgad), {OTHERS}."
+_ALTERNATIVES = f"Use `builtin` (ships with dgad), {OTHERS}."
 
 
 class Backbone(nn.Module):
@@ -239,7 +239,7 @@ def _create(
                 f"timm cannot give `{name}` as {what} of images of {size} px: {reason[0]}."
             ) from error
         raise WeightsError(
-            f"The weights `{weights}` for backbone `{name}` cannot be had: {reason[0]}. {ALTERNATIVES}"
+            f"The weights `{weights}` for backbone `{name}` cannot be had: {reason[0]}. {_ALTERNATIVES}"
         ) from error
     return body
 
@@ -283,7 +283,7 @@ def _check_loaded(body: nn.Module, random: nn.Module, weights: str) -> None:
     if absent:
         raise WeightsError(
             f"{weights} lacks {len(absent)} of the backbone's {len(layers)} layers, {absent[0]} among them;"
-            f" it must hold a timm state dict of that backbone. {ALTERNATIVES}"
+            f" it must hold a timm state dict of that backbone. {_ALTERNATIVES}"
         )
 
 
@@ -292,8 +292,8 @@ def _weights_file(weights: str) -> Path:
     if path.suffix != ".safetensors":
         raise WeightsError(
             f"`weights` must be builtin, none, timm or a .safetensors file, but got {weights!r}."
-            f" {ALTERNATIVES}"
+            f" {_ALTERNATIVES}"
         )
     if not path.is_file():
-        raise WeightsError(f"There is no weights file {weights}. {ALTERNATIVES}")
+        raise WeightsError(f"There is no weights file {weights}. {_ALTERNATIVES}")
     return path

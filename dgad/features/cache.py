@@ -9,7 +9,7 @@ from dgad.features.disk_cache import DiskFeatureCache, FeatureKey
 from dgad.settings import require
 
 CPU = torch.device("cpu")
-MAX_MAPPED = 16384
+_MAX_MAPPED = 16384
 """Maps that are read where they lie on the disk: the kernel allows a process some 65,000 such places."""
 
 
@@ -42,7 +42,7 @@ class FeatureCache:
         if mapped is None:
             return None
         found = mapped.to(device)
-        if found is mapped and len(self._mapped) >= MAX_MAPPED:
+        if found is mapped and len(self._mapped) >= _MAX_MAPPED:
             found = mapped.clone()
         if self._keep(key, found) and found is mapped:
             self._mapped.add(key)

@@ -10,7 +10,7 @@ random projection before it as in Roth et al., *Towards Total Recall in Industri
 import torch
 from torch import Tensor
 
-PROJECTION_EPS = 0.9
+_PROJECTION_EPS = 0.9
 """Distortion that the projection may cause; as in the papers' code and anomalib."""
 
 
@@ -26,10 +26,10 @@ def coreset(patch_KC: Tensor, ratio: float, *, seed: int) -> Tensor:
         return torch.arange(len(patch_KC), device=patch_KC.device)
     generator = torch.Generator().manual_seed(seed)
     start = int(torch.randint(len(patch_KC), (), generator=generator))
-    return greedy_centres(projected(patch_KC, seed=seed), num_selected, start=start)
+    return greedy_centres(_projected(patch_KC, seed=seed), num_selected, start=start)
 
 
-def projected(patch_KC: Tensor, *, seed: int) -> Tensor:
+def _projected(patch_KC: Tensor, *, seed: int) -> Tensor:
     """The patches (K, D) after a sparse random projection to the Johnson-Lindenstrauss dimension.
 
     Unchanged where that would not be smaller: a projection could then only distort.
@@ -38,7 +38,7 @@ def projected(patch_KC: Tensor, *, seed: int) -> Tensor:
     from sklearn.random_projection import SparseRandomProjection, johnson_lindenstrauss_min_dim
 
     num_patches, num_channels = patch_KC.shape
-    dimension = int(johnson_lindenstrauss_min_dim(max(2, num_patches), eps=PROJECTION_EPS))
+    dimension = int(johnson_lindenstrauss_min_dim(max(2, num_patches), eps=_PROJECTION_EPS))
     if dimension >= num_channels:
         return patch_KC
     projection = SparseRandomProjection(n_components=dimension, random_state=seed % 2**32)

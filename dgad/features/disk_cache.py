@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 FeatureKey = tuple[str, int, str]
 """(backbone fingerprint, stride in px, image content id)."""
 
-NUM_WRITERS = 16
+_NUM_WRITERS = 16
 """Processes that may write at once without ever going over the bound."""
 _KEPT_SHARE = 0.75
 _STALE_S = 600.0
@@ -55,7 +55,7 @@ class DiskFeatureCache:
         self.folder = folder
         self.max_bytes = max_bytes
         self.made_by = made_by
-        self._turn_bytes = max_bytes * (1 - _KEPT_SHARE) / NUM_WRITERS
+        self._turn_bytes = max_bytes * (1 - _KEPT_SHARE) / _NUM_WRITERS
         self._written_bytes: int | None = None  # since the folder was last looked through; None: never
         self._is_writing = True
 

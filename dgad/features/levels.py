@@ -9,7 +9,7 @@ import torch
 from dgad.errors import SettingsError
 from dgad.settings import did_you_mean
 
-TOKEN_EXAMPLE = "vit_small_patch14_dinov2.lvd142m"
+_TOKEN_EXAMPLE = "vit_small_patch14_dinov2.lvd142m"
 """A backbone with patch tokens, as messages name one."""
 
 
@@ -65,7 +65,7 @@ def check_levels(name: str, token_layer: int | None) -> None:
         raise SettingsError(
             f"Backbone `{name}` has feature maps of the strides {list(strides)} and no patch tokens, which"
             f" patch_knn:anomalydino (`token_layer`) reads: use patch_knn, or a vision transformer such as"
-            f" --backbone {TOKEN_EXAMPLE}."
+            f" --backbone {_TOKEN_EXAMPLE}."
         )
     if not -len(strides) <= token_layer <= -1:
         raise SettingsError(

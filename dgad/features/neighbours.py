@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-TILE = 2048
+_TILE = 2048
 """Patches a side of the pairs that are held at once: 16 MiB."""
 _GROUP = 16
 _FAR = 1e30
@@ -17,7 +17,7 @@ _FAR = 1e30
 
 @torch.no_grad()
 def nearest_of_others(
-    patch_KC: Tensor, owner_K: Tensor, count: int, *, tile: int = TILE
+    patch_KC: Tensor, owner_K: Tensor, count: int, *, tile: int = _TILE
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Squared L2 distances to the `count` nearest patches of other images (`owner_K` says whose each is),
     their indices, and whether there are so many; ascending, (K, count) each.

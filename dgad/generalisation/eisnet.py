@@ -16,7 +16,7 @@ from dgad.generalisation.losses import eisnet_loss
 from dgad.generalisation.metric import EmbeddingQueue, move_average, triplet_loss
 from dgad.seeds import seed_for
 
-EMBEDDING_WIDTH = 128
+_EMBEDDING_WIDTH = 128
 
 
 class EisnetNetworks(nn.Module):
@@ -30,10 +30,10 @@ class EisnetNetworks(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for(seed, "heads"))
             self.jigsaw_head = nn.Linear(encoder.channels, NUM_PERMUTATIONS).to(device)
-            metric_head = nn.Linear(encoder.channels, EMBEDDING_WIDTH).to(device)
+            metric_head = nn.Linear(encoder.channels, _EMBEDDING_WIDTH).to(device)
         self.metric = nn.ModuleDict({"encoder": encoder, "head": metric_head})
         self.averaged = copy.deepcopy(self.metric).requires_grad_(False)
-        self.queue = EmbeddingQueue(queue_size, EMBEDDING_WIDTH, device)
+        self.queue = EmbeddingQueue(queue_size, _EMBEDDING_WIDTH, device)
         self._puzzles = torch.Generator().manual_seed(seed_for(seed, "puzzles") % 2**63)
         self._negatives = torch.Generator().manual_seed(seed_for(seed, "negatives") % 2**63)
 

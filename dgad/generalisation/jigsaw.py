@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GRID = 3
-NUM_TILES = GRID * GRID
+_GRID = 3
+_NUM_TILES = _GRID * _GRID
 NUM_PERMUTATIONS = 31
 """The identity, which is label 0, and 30 others."""
 
@@ -23,14 +23,14 @@ def permutations() -> Tensor:
     nearest of them, then by the sum, then the first in lexicographic order), after Noroozi and Favaro 2016.
     No seed: the puzzles are part of the method.
     """
-    every = np.array(list(itertools.permutations(range(NUM_TILES))), dtype=np.int8)
+    every = np.array(list(itertools.permutations(range(_NUM_TILES))), dtype=np.int8)
     chosen = [0]
-    nearest = np.full(len(every), NUM_TILES)
+    nearest = np.full(len(every), _NUM_TILES)
     total = np.zeros(len(every), dtype=np.int64)
     while len(chosen) < NUM_PERMUTATIONS:
         distance = (every != every[chosen[-1]]).sum(1)
         nearest, total = np.minimum(nearest, distance), total + distance
-        chosen.append(int(np.argmax(nearest * NUM_TILES * NUM_PERMUTATIONS + total)))
+        chosen.append(int(np.argmax(nearest * _NUM_TILES * NUM_PERMUTATIONS + total)))
     return torch.from_numpy(every[chosen].astype(np.int64))
 
 
@@ -47,13 +47,13 @@ def shuffle_tiles(images_N3SS: Tensor, order_NT: Tensor) -> Tensor:
     takes images: the last S mod 3 rows and columns stay where they are.
     """
     count, side = len(images_N3SS), images_N3SS.shape[-1]
-    tile = side // GRID
-    used = tile * GRID
-    grid_N3GtGt = images_N3SS[..., :used, :used].reshape(count, -1, GRID, tile, GRID, tile)
+    tile = side // _GRID
+    used = tile * _GRID
+    grid_N3GtGt = images_N3SS[..., :used, :used].reshape(count, -1, _GRID, tile, _GRID, tile)
     tiles_NT3tt = grid_N3GtGt.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
     rows_N1 = torch.arange(count, device=images_N3SS.device)[:, None]
     moved_NT3tt = tiles_NT3tt[rows_N1, order_NT.to(images_N3SS.device)]
-    moved_NGG3tt = moved_NT3tt.reshape(count, GRID, GRID, -1, tile, tile)
+    moved_NGG3tt = moved_NT3tt.reshape(count, _GRID, _GRID, -1, tile, tile)
     shuffled = images_N3SS.clone()
     shuffled[..., :used, :used] = moved_NGG3tt.permute(0, 3, 1, 4, 2, 5).reshape(count, -1, used, used)
     return shuffled

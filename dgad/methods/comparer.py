@@ -33,7 +33,7 @@ from dgad.training.loop import one_cycle, train, trainable
 from dgad.training.synthetic_sources import draw_sources
 from dgad.training.weights import load_into, state_of
 
-MAX_CALIBRATION_FOLDS = 10
+_MAX_CALIBRATION_FOLDS = 10
 
 
 class ComparerMethod(Method):
@@ -213,7 +213,7 @@ class ComparerMethod(Method):
         num_levels = self._num_scored_levels
         if not self.settings.level_calibration or num_references < 2:
             return [maps[0].new_zeros(())] * num_levels, [maps[0].new_ones(())] * num_levels
-        num_folds = min(num_references, MAX_CALIBRATION_FOLDS)
+        num_folds = min(num_references, _MAX_CALIBRATION_FOLDS)
         logits: list[list[Tensor]] = [[] for _ in range(num_levels)]
         for fold in range(num_folds):
             out = torch.arange(num_references, device=maps[0].device) % num_folds == fold

@@ -14,8 +14,8 @@ from dgad.seeds import seed_for
 from dgad.settings import require
 from dgad.training.loop import step_decay, train
 
-DECAY_AT = 0.6
-DECAY_FACTOR = 0.1
+_DECAY_AT = 0.6
+_DECAY_FACTOR = 0.1
 """Of the learning rate, from that share of the steps on."""
 
 
@@ -97,7 +97,7 @@ class EisnetMethod(ImageClassifier):
             what=self.name,
             settings=settings,
             num_steps=settings.num_steps,
-            schedule=step_decay(settings.num_steps, at=DECAY_AT, factor=DECAY_FACTOR),
+            schedule=step_decay(settings.num_steps, at=_DECAY_AT, factor=_DECAY_FACTOR),
             after_step=lambda: networks.update_average(settings.ema_decay),
             progress=self.context.progress,
         )

@@ -33,7 +33,7 @@ from dgad.settings import FeatureSettings
 from dgad.training.episodes import SourceDomain, check_sources
 from dgad.training.weights import load_into, state_of
 
-NUM_STANDARDISING_DRAWS = 4
+_NUM_STANDARDISING_DRAWS = 4
 """Steps' worth of queries by which embeddings are standardised before training."""
 
 
@@ -99,7 +99,7 @@ class ImageClassifier(Method):
             references=getattr(self.settings, "references_per_domain", 0),
             device=self.context.device,
         )
-        first = [b.queries_B3SS for _ in range(NUM_STANDARDISING_DRAWS) for b in batches.draw()]
+        first = [b.queries_B3SS for _ in range(_NUM_STANDARDISING_DRAWS) for b in batches.draw()]
         self.encoder.standardise(torch.cat(first))
         self._train(batches, num_domains=len(sources), seed=seed)
         self._frozen = None

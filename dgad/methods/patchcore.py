@@ -25,7 +25,7 @@ from dgad.methods.order import content_order
 from dgad.methods.training_free import TrainingFree, Upsampling, upsampled
 from dgad.settings import FeatureSettings, check_pyramid, pyramid_strides, require
 
-BLUR_REACH = 4.0
+_BLUR_REACH = 4.0
 """Deviations at which the map's Gaussian is cut off."""
 
 
@@ -115,7 +115,7 @@ class PatchcoreMethod(TrainingFree):
         distance_BP, nearest_BP = (x.view(query_BPC.shape[:2]) for x in (distance_Q, nearest_Q))
         farthest_B = distance_BP.argmax(1)
         row_B = torch.arange(len(queries), device=farthest_B.device)
-        image_B = reweighted(
+        image_B = _reweighted(
             distance_BP[row_B, farthest_B],
             query_BPC[row_B, farthest_B],
             nearest_BP[row_B, farthest_B],
@@ -124,11 +124,11 @@ class PatchcoreMethod(TrainingFree):
         )
         map_BSS = upsampled(distance_BP, map_BChw.shape[-2:], size, settings.map_upsampling)
         if settings.map_sigma_px > 0:
-            map_BSS = gaussian_smooth(map_BSS, settings.map_sigma_px, reach=BLUR_REACH, border="reflect")
+            map_BSS = gaussian_smooth(map_BSS, settings.map_sigma_px, reach=_BLUR_REACH, border="reflect")
         return image_B, map_BSS
 
 
-def reweighted(
+def _reweighted(
     distance_B: Tensor, patch_BC: Tensor, nearest_B: Tensor, memory_KC: Tensor, num_neighbours: int
 ) -> Tensor:
     """Image scores (B,): w s of the paper's Eq. 7, for a query's farthest patch at distance s.

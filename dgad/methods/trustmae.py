@@ -15,7 +15,7 @@ from dgad.reconstruction.networks import Reconstructor
 from dgad.reconstruction.perceptual import PerceptualDistance
 from dgad.reconstruction.settings import ReconstructionSettings, TrustMAESettings
 
-PERCEPTUAL_STRIDES = (4, 8)
+_PERCEPTUAL_STRIDES = (4, 8)
 """Levels of the backbone that images are compared by: the finest two of a ResNet after its stem."""
 
 
@@ -31,7 +31,7 @@ class TrustMAEMethod(ReconstructionMethod):
     @classmethod
     def backbone_strides(cls, settings: ReconstructionSettings) -> tuple[int, ...]:
         """Those that images are compared by, and the encoder's."""
-        return tuple(sorted({*PERCEPTUAL_STRIDES, *super().backbone_strides(settings)}))
+        return tuple(sorted({*_PERCEPTUAL_STRIDES, *super().backbone_strides(settings)}))
 
     def make_bottleneck(self) -> TrustMemory:
         """N slots."""
@@ -42,13 +42,13 @@ class TrustMAEMethod(ReconstructionMethod):
         assert self.backbone is not None
         by_stride = dict(zip(self.backbone.strides, self.backbone.channels, strict=True))
         network = super().make_network(in_channels)
-        network.add_module("distance", PerceptualDistance([by_stride[s] for s in PERCEPTUAL_STRIDES]))
+        network.add_module("distance", PerceptualDistance([by_stride[s] for s in _PERCEPTUAL_STRIDES]))
         return network
 
     def before_training(self, network: Reconstructor, references: ImageSet) -> None:
         """Units of the perceptual distance too."""
         super().before_training(network, references)
-        distance_of(network).scale_by(
+        _distance_of(network).scale_by(
             compared(self.query_maps(batch)) for batch in references.batches(self.context.scoring_batch)
         )
 
@@ -57,7 +57,7 @@ class TrustMAEMethod(ReconstructionMethod):
         """What reconstruction usually does to a feature, if the settings ask for it."""
         if not self.settings.centred:
             return
-        distance_of(network).centre_on(
+        _distance_of(network).centre_on(
             (
                 compared(self.query_maps(batch)),
                 compared(self.maps(network.images(self.rebuilt(network, batch)))),
@@ -80,11 +80,11 @@ class TrustMAEMethod(ReconstructionMethod):
 
     def _distance(self, network: Reconstructor, pixels_N3SS: Tensor, maps: Mapping[int, Tensor]) -> Tensor:
         rebuilt = self.maps(network.images(pixels_N3SS))
-        distance: Tensor = distance_of(network)(compared(maps), compared(rebuilt), pixels_N3SS.shape[-1])
+        distance: Tensor = _distance_of(network)(compared(maps), compared(rebuilt), pixels_N3SS.shape[-1])
         return distance
 
 
-def distance_of(network: Reconstructor) -> PerceptualDistance:
+def _distance_of(network: Reconstructor) -> PerceptualDistance:
     """The perceptual distance that is a part of TrustMAE's network."""
     part = network.get_submodule("distance")
     assert isinstance(part, PerceptualDistance)
@@ -93,4 +93,4 @@ def distance_of(network: Reconstructor) -> PerceptualDistance:
 
 def compared(maps: Mapping[int, Tensor]) -> list[Tensor]:
     """The maps of those levels that images are compared by."""
-    return [maps[stride] for stride in PERCEPTUAL_STRIDES]
+    return [maps[stride] for stride in _PERCEPTUAL_STRIDES]

@@ -86,11 +86,11 @@ def step_loss(comparer: Comparer, backbone: Backbone, drawn: Episodes) -> Tensor
             )
             logit_Bhw = logit_BP.view(num_queries, *query.shape[-2:])
             ranked = level_loss(logit_Bhw, drawn.masks[i], drawn.labels)
-            losses.append(ranked.patch + ranked.image + dense_loss(logit_Bhw, drawn.masks[i]))
+            losses.append(ranked.patch + ranked.image + _dense_loss(logit_Bhw, drawn.masks[i]))
     return torch.stack(losses).mean()
 
 
-def dense_loss(logit_Bhw: Tensor, mask_BSS: Tensor) -> Tensor:
+def _dense_loss(logit_Bhw: Tensor, mask_BSS: Tensor) -> Tensor:
     """Cross-entropy of every clear patch with its label, both classes weighing alike; scalar >= 0."""
     share = covered_share(mask_BSS, logit_Bhw)
     defect, normal = share >= COVERED, share == 0

@@ -16,7 +16,7 @@ from dgad.seeds import seed_for
 from dgad.settings import FeatureSettings
 
 NUM_REFERENCES = 10
-NUM_QUERIES_EACH = 16
+_NUM_QUERIES_EACH = 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,8 +37,8 @@ def held_out_targets(
             domain = draw_domain(
                 seed_for(seed, "held out", family, str(number)),
                 image_size_px=image_size_px,
-                num_normal=NUM_REFERENCES + NUM_QUERIES_EACH,
-                num_abnormal=NUM_QUERIES_EACH,
+                num_normal=NUM_REFERENCES + _NUM_QUERIES_EACH,
+                num_abnormal=_NUM_QUERIES_EACH,
                 families=(family,),
                 defects=tuple(DEFECTS),
             )

@@ -19,9 +19,9 @@ from dgad.features.nearest import nearest_patches
 
 COVERED = 0.3
 """A patch is a defect's where the mask covers this share of it; where it covers less, it is left out."""
-BOUNDARY = 3.0
+_BOUNDARY = 3.0
 """Where a defect begins: deviations above the mean distance of normal patches."""
-TOP_FRACTION = 0.02
+_TOP_FRACTION = 0.02
 """Of an image's patches, whose mean stands for the image."""
 
 
@@ -35,7 +35,7 @@ class EpisodeLoss:
     """How often, softly, a normal image outranks an abnormal one of its domain."""
 
 
-def nearest_distances(query_map: Tensor, reference_map: Tensor) -> Tensor:
+def _nearest_distances(query_map: Tensor, reference_map: Tensor) -> Tensor:
     """L2 distance (RMS over channels) of each query patch to the nearest reference patch, (B, h, w).
 
     Maps are (B, C, h, w) and (R, C, h, w), normalised by the references. Differentiable: the nearest
@@ -49,7 +49,7 @@ def nearest_distances(query_map: Tensor, reference_map: Tensor) -> Tensor:
     return distance.view(query_map.shape[0], *query_map.shape[-2:])
 
 
-def episode_distances(
+def _episode_distances(
     maps: Sequence[Tensor], num_queries: int, *, num_joined: int
 ) -> tuple[list[Tensor], Tensor]:
     """Distances (B, h_i, w_i) per level, and of the finest `num_joined` levels joined on the finest grid.
@@ -58,7 +58,7 @@ def episode_distances(
     one scalar deviation. In the joint map every level weighs alike, whatever its channels.
     """
     normalised = [reference_statistics(m[num_queries:]).apply(m) for m in maps]
-    levels = [nearest_distances(m[:num_queries], m[num_queries:]) for m in normalised]
+    levels = [_nearest_distances(m[:num_queries], m[num_queries:]) for m in normalised]
     height, width = normalised[0].shape[-2:]
     joined = torch.cat(
         [
@@ -68,7 +68,7 @@ def episode_distances(
         dim=1,
     )
     joined = joined * (joined.shape[1] / num_joined) ** 0.5
-    return levels, nearest_distances(joined[:num_queries], joined[num_queries:])
+    return levels, _nearest_distances(joined[:num_queries], joined[num_queries:])
 
 
 def covered_share(mask_BSS: Tensor, like_Bhw: Tensor) -> Tensor:
@@ -87,9 +87,9 @@ def level_loss(distance_Bhw: Tensor, mask_BSS: Tensor, label_B: Tensor) -> Episo
         defect = (share == share.amax((1, 2), keepdim=True)) & (share > 0)
     of_normal = distance_Bhw[normal]
     mean, std = of_normal.mean(), of_normal.std().clamp_min(1e-4)
-    z = (distance_Bhw - mean) / std - BOUNDARY
+    z = (distance_Bhw - mean) / std - _BOUNDARY
     patch = F.softplus(-z[defect]).mean() + F.softplus(2 * z[normal]).mean() if defect.any() else z.sum() * 0
-    top = max(1, round(TOP_FRACTION * z[0].numel()))
+    top = max(1, round(_TOP_FRACTION * z[0].numel()))
     image_B = z.flatten(1).topk(top, dim=1).values.mean(1)
     gap = image_B[label_B == 0][:, None] - image_B[label_B == 1][None]
     return EpisodeLoss(patch=patch, image=F.softplus(gap).mean())
@@ -107,7 +107,7 @@ def episode_loss(
 
     The finest `num_joined` levels and their joint map weigh 1, coarser levels `coarse_weight`.
     """
-    levels, joint = episode_distances(maps, len(label_B), num_joined=num_joined)
+    levels, joint = _episode_distances(maps, len(label_B), num_joined=num_joined)
     losses = [level_loss(d, mask_BSS, label_B) for d in (*levels, joint)]
     weights = [1.0 if i < num_joined else coarse_weight for i in range(len(levels))] + [1.0]
     total = sum(weights)

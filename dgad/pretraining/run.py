@@ -24,10 +24,10 @@ from dgad.pretraining.trainer import Trainer
 from dgad.provenance import current_versions
 from dgad.settings import to_dict
 
-CHECKPOINT = "checkpoint.safetensors"
-LOG = "log.jsonl"
+_CHECKPOINT = "checkpoint.safetensors"
+_LOG = "log.jsonl"
 WEIGHTS = "weights"
-SAVE_EVERY_S = 60.0
+_SAVE_EVERY_S = 60.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +53,7 @@ def pretrain(
 
     Raises `DataError` for a folder that holds something else, `SettingsError` for another recipe.
     """
-    checkpoint = folder / CHECKPOINT
+    checkpoint = folder / _CHECKPOINT
     if folder.exists() and any(folder.iterdir()) and not checkpoint.exists():
         raise DataError(f"{folder} holds something else than a pretraining run: name a new folder.")
     trainer = Trainer(settings, device)
@@ -69,7 +69,7 @@ def pretrain(
     for drawn in stream:
         losses.append(trainer.train_step(drawn))
         progress("backbone", trainer.step, schedule.num_steps, losses[-1])
-        if time.monotonic() - saved_at > SAVE_EVERY_S:
+        if time.monotonic() - saved_at > _SAVE_EVERY_S:
             trainer.save(checkpoint)
             saved_at = time.monotonic()
         if trainer.step % schedule.evaluate_every == 0 and trainer.step < schedule.num_steps:
@@ -134,7 +134,7 @@ def _log(
     """One line for people, one for programs."""
     loss = sum(losses) / len(losses) if losses else None
     line = {"step": trainer.step, "loss": loss, **dataclasses.asdict(quality)}
-    path = folder / LOG
+    path = folder / _LOG
     before = path.read_bytes() if path.exists() else b""
     write_atomic(path, before + json.dumps(line).encode() + b"\n")
     told = "nothing to train" if loss is None else f"loss {loss:.3f}"

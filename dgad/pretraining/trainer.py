@@ -24,9 +24,9 @@ from dgad.seeds import seed_for
 from dgad.settings import FeatureSettings, to_dict
 
 FORMAT_VERSION = 1
-RESIDUAL_START = 0.5
+_RESIDUAL_START = 0.5
 """Scale of every residual branch at the start: timm's zero would leave the deeper levels empty."""
-STATISTICS_STEPS = 20
+_STATISTICS_STEPS = 20
 """Steps whose images set the BatchNorm statistics of the averaged weights."""
 
 
@@ -44,7 +44,7 @@ class Trainer:
         for block in backbone.modules():
             last = getattr(block, "bn3", None) or getattr(block, "bn2", None)
             if isinstance(last, nn.BatchNorm2d):
-                nn.init.constant_(last.weight, RESIDUAL_START)
+                nn.init.constant_(last.weight, _RESIDUAL_START)
         self.backbone = backbone.to(device).to(memory_format=torch.channels_last)
         average = get_ema_multi_avg_fn(settings.average_decay)  # type: ignore[no-untyped-call]
         self.averaged = AveragedModel(self.backbone, multi_avg_fn=average)
@@ -59,7 +59,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * min(1.0, (self.step + 1) / settings.warm_up_steps)
         num_domains, num_images = drawn.images.shape[:2]
-        with batch_statistics(self.backbone):
+        with _batch_statistics(self.backbone):
             maps = feature_maps(self.backbone, drawn.images.flatten(0, 1))
         loss = torch.zeros((), device=self.device)
         for i in range(num_domains):
@@ -96,8 +96,8 @@ class Trainer:
         for layer in layers:
             layer.reset_running_stats()
             layer.momentum = None  # a plain mean over the batches that follow
-        with batch_statistics(backbone), torch.no_grad():
-            for i in range(STATISTICS_STEPS):
+        with _batch_statistics(backbone), torch.no_grad():
+            for i in range(_STATISTICS_STEPS):
                 # Steps that training never reaches.
                 drawn = draw_episodes(self.settings, -1 - i, self.device)
                 feature_maps(backbone, drawn.images.flatten(0, 1))
@@ -131,7 +131,7 @@ class Trainer:
             raise RecordError(f"{path} is damaged ({error}): remove it to begin anew.") from error
         if int(about["format_version"]) > FORMAT_VERSION:
             raise RecordError(f"{path} was made by a newer dgad: update dgad, or name another folder.")
-        check_same_recipe(json.loads(about["settings"]), self.settings, path)
+        _check_same_recipe(json.loads(about["settings"]), self.settings, path)
         self.backbone.load_state_dict(_under("backbone.", tensors))
         self.averaged.load_state_dict(_under("averaged.", tensors))
         own = _under("optimizer.", tensors)
@@ -142,7 +142,7 @@ class Trainer:
         self.step = int(about["step"])
 
 
-def check_same_recipe(kept: dict[str, object], settings: PretrainSettings, path: Path) -> None:
+def _check_same_recipe(kept: dict[str, object], settings: PretrainSettings, path: Path) -> None:
     """Raise `SettingsError` naming what differs between a checkpoint's recipe and this one."""
     own = to_dict(settings)
     # The comparer is trained anew after the backbone, however long that was trained.
@@ -154,7 +154,7 @@ def check_same_recipe(kept: dict[str, object], settings: PretrainSettings, path:
 
 
 @contextlib.contextmanager
-def batch_statistics(module: nn.Module) -> Iterator[None]:
+def _batch_statistics(module: nn.Module) -> Iterator[None]:
     """BatchNorm normalises by the batch and follows it inside, by its running statistics outside."""
     layers = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
     for layer in layers:

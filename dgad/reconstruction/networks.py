@@ -10,27 +10,27 @@ from torch import Tensor, nn
 
 from dgad.reconstruction.memory import Bottleneck
 
-CONV_WIDTHS = (96, 128, 256, 256)
+_CONV_WIDTHS = (96, 128, 256, 256)
 """Channels after each halving: MemAE's, in two dimensions."""
-SLOPE = 0.2
+_SLOPE = 0.2
 
 
-def stage_widths(stride: int) -> tuple[int, ...]:
+def _stage_widths(stride: int) -> tuple[int, ...]:
     """Channels of the stages that reach a stride of 2, 4, 8 or 16 px, finest first."""
-    return CONV_WIDTHS[: round(math.log2(stride))]
+    return _CONV_WIDTHS[: round(math.log2(stride))]
 
 
 class ConvEncoder(nn.Sequential):
     """Standardised pixels (N, 3, S, S) to (N, channels, h, w), halving by strided convolutions."""
 
     def __init__(self, stride: int) -> None:
-        widths = (3, *stage_widths(stride))
+        widths = (3, *_stage_widths(stride))
         layers: list[nn.Module] = []
         for fine, coarse in pairwise(widths):
             layers += [
                 nn.Conv2d(fine, coarse, kernel_size=3, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(coarse),
-                nn.LeakyReLU(SLOPE),
+                nn.LeakyReLU(_SLOPE),
             ]
         super().__init__(*layers)
         self.channels = widths[-1]
@@ -40,14 +40,14 @@ class Decoder(nn.Sequential):
     """Latents (N, C, h, w) to standardised pixels (N, 3, S, S), the encoder's widths in reverse."""
 
     def __init__(self, width: int, stride: int) -> None:
-        widths = (width, *reversed(stage_widths(stride)[:-1]))
+        widths = (width, *reversed(_stage_widths(stride)[:-1]))
         layers: list[nn.Module] = []
         # A kernel of twice the stride covers every pixel equally often: no checkerboard.
         for coarse, fine in pairwise(widths):
             layers += [
                 nn.ConvTranspose2d(coarse, fine, kernel_size=4, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(fine),
-                nn.LeakyReLU(SLOPE),
+                nn.LeakyReLU(_SLOPE),
             ]
         layers.append(nn.ConvTranspose2d(widths[-1], 3, kernel_size=4, stride=2, padding=1))
         super().__init__(*layers)
@@ -69,7 +69,7 @@ class Reconstructor(nn.Module):
         self.encoder: nn.Module = nn.Identity()
         if in_channels is None:
             self.encoder = ConvEncoder(stride)
-            in_channels = stage_widths(stride)[-1]
+            in_channels = _stage_widths(stride)[-1]
         # Without a scale of its own, so that distances to slots mean the same whatever was learnt.
         self.latent = nn.Sequential(
             nn.Conv2d(in_channels, width, kernel_size=1, bias=False), nn.BatchNorm2d(width, affine=False)

@@ -18,8 +18,8 @@ from scipy.ndimage import gaussian_filter
 from dgad.domains.decoding import decode_image
 from dgad.errors import ImageError
 
-SIDE_PX = 64
-NUM_BYTES = SIDE_PX * SIDE_PX
+_SIDE_PX = 64
+NUM_BYTES = _SIDE_PX * _SIDE_PX
 NEAR = 0.97
 """Correlation from which on two are of one photograph.
 
@@ -37,7 +37,7 @@ _MIN_FOR_COMMON = 8
 def fingerprint(image: Image.Image) -> bytes:
     """Thumbnail of the fine structure, int8 (S, S) row by row; all zero for an image of one colour."""
     grey = image.convert("L").convert("F")  # F: nothing is rounded from here on
-    small_SS = np.asarray(grey.resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR), dtype=np.float64)
+    small_SS = np.asarray(grey.resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BILINEAR), dtype=np.float64)
     structure_SS = gaussian_filter(small_SS, _FINE_PX) - gaussian_filter(small_SS, _COARSE_PX)
     spread = float(structure_SS.std())
     if spread < _MIN_SPREAD:

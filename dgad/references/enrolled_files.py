@@ -19,7 +19,7 @@ def file_name(domain: str, key: str) -> str:
     return f"domains/{domain}/enrolled/{key}.safetensors"
 
 
-def ids_of(place: Place, name: str) -> frozenset[str] | None:
+def _ids_of(place: Place, name: str) -> frozenset[str] | None:
     """The photographs a file was made with, by its header alone; None where that cannot be read."""
     start = place.read(name, 8)
     length = None if start is None else _header_length(start)
@@ -50,7 +50,7 @@ def drop_made_with(place: Place, domain: str, gone: Collection[str]) -> None:
     """Remove the files made with any of the photographs, and those that do not say what they were made with:
     any can be made again."""
     for name in place.sizes(f"domains/{domain}/enrolled"):
-        ids = ids_of(place, name)
+        ids = _ids_of(place, name)
         if ids is None or not ids.isdisjoint(gone):
             place.delete([name])
 

@@ -23,7 +23,7 @@ from dgad.report.tables import (
     outer_records,
 )
 
-MAX_CURVES = 6
+_MAX_CURVES = 6
 """Lines of one drawing; more could not be told apart."""
 _KEPT_NORMALS = 0.95
 
@@ -111,7 +111,7 @@ def content(summary: StudySummary, named: Sequence[Record]) -> Content:
     rows = leaderboard(records)
     best = best_row(rows)
     others = [r.label for r in rows if r.mean is not None and r is not best and not is_oracle(r.label)]
-    shown = [*([best.label] if best else []), *others][:MAX_CURVES]
+    shown = [*([best.label] if best else []), *others][:_MAX_CURVES]
     distances = tuple(_distances(summary, best))
     reason = why_not(records)
     return Content(

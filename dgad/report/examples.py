@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # a report that only reads should not wait for torch
 
 FOLDER_NAME = "examples"
 CAPTIONS_FILE = "captions.json"
-NUM_EACH = 2
+_NUM_EACH = 2
 """Pictures of each role."""
 
 
@@ -79,12 +79,12 @@ def _chosen(scores: "TargetScores") -> list[tuple[str, int]]:
     order = np.argsort(-scores.image_scores, kind="stable")
     defects = [int(i) for i in order if scores.labels[i] == 1]
     normals = [int(i) for i in order if scores.labels[i] == 0]
-    middle = max(0, (len(defects) - NUM_EACH) // 2)
+    middle = max(0, (len(defects) - _NUM_EACH) // 2)
     roles = {
-        "highest defect": defects[:NUM_EACH],
-        "lowest defect": defects[::-1][:NUM_EACH],
-        "median defect": defects[middle : middle + NUM_EACH],
-        "highest normal": normals[:NUM_EACH],
+        "highest defect": defects[:_NUM_EACH],
+        "lowest defect": defects[::-1][:_NUM_EACH],
+        "median defect": defects[middle : middle + _NUM_EACH],
+        "highest normal": normals[:_NUM_EACH],
     }
     chosen: dict[int, str] = {}  # of few images the extremes come first, and none comes twice
     for role, indices in roles.items():

@@ -67,8 +67,8 @@ def write_tables(folder: Path, tables: Iterable[ReportTable]) -> tuple[Path, ...
     written = []
     for table in tables:
         for ending, data in (
-            ("csv", csv_bytes(table)),
-            ("parquet", parquet_bytes(table)),
+            ("csv", _csv_bytes(table)),
+            ("parquet", _parquet_bytes(table)),
             ("md", markdown(table).encode()),
             ("tex", latex(table).encode()),
         ):
@@ -78,14 +78,14 @@ def write_tables(folder: Path, tables: Iterable[ReportTable]) -> tuple[Path, ...
     return tuple(written)
 
 
-def csv_bytes(table: ReportTable) -> bytes:
+def _csv_bytes(table: ReportTable) -> bytes:
     """With a header line; full precision."""
     sink = io.BytesIO()
     pa_csv.write_csv(table.arrow(), sink)
     return sink.getvalue()
 
 
-def parquet_bytes(table: ReportTable) -> bytes:
+def _parquet_bytes(table: ReportTable) -> bytes:
     """With the title among the file's metadata."""
     sink = io.BytesIO()
     arrow = table.arrow()

@@ -37,8 +37,8 @@ from dgad.report.verdict import verdict
 FILE_NAME = "report.html"
 FILES_FOLDER = "report"
 """Tables and drawings as files, beside the page."""
-MAX_STRIP_WIDTH_PX = 720
-MAX_PICTURE_BYTES = 2_700_000
+_MAX_STRIP_WIDTH_PX = 720
+_MAX_PICTURE_BYTES = 2_700_000
 """All pictures together; base64 adds a third, and the page stays under 5 MB."""
 
 
@@ -230,7 +230,7 @@ def _failures(summary: StudySummary, failed: Sequence[Record]) -> list[tuple[str
 def _gallery(folder: Path) -> dict[str, list[Picture]]:
     """Strips by target, small enough together; each target gets its fair part of the room."""
     examples = read_examples(folder)
-    room = MAX_PICTURE_BYTES // max(1, len(examples))
+    room = _MAX_PICTURE_BYTES // max(1, len(examples))
     gallery = {}
     for target, strips in examples.items():
         used, pictures = 0, []
@@ -248,9 +248,9 @@ def _gallery(folder: Path) -> dict[str, list[Picture]]:
 def _small_jpeg(path: Path) -> tuple[bytes, tuple[int, int]]:
     with Image.open(path) as image:
         rgb = image.convert("RGB")
-    if rgb.width > MAX_STRIP_WIDTH_PX:
-        height = max(1, round(rgb.height * MAX_STRIP_WIDTH_PX / rgb.width))
-        rgb = rgb.resize((MAX_STRIP_WIDTH_PX, height), Image.Resampling.LANCZOS)
+    if rgb.width > _MAX_STRIP_WIDTH_PX:
+        height = max(1, round(rgb.height * _MAX_STRIP_WIDTH_PX / rgb.width))
+        rgb = rgb.resize((_MAX_STRIP_WIDTH_PX, height), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     rgb.save(buffer, format="JPEG", quality=88)
     return buffer.getvalue(), rgb.size

@@ -9,7 +9,7 @@ import numpy as np
 from dgad.records import Record
 from dgad.report.summary import StudySummary
 
-METRICS = ("image_auroc", "pixel_auroc")
+_METRICS = ("image_auroc", "pixel_auroc")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +43,7 @@ def reference_curves(
         for asked, ids in {summary.num_references: cell.record_ids, **cell.more_record_ids}.items():
             scored.setdefault((cell.label, asked), []).extend(by_id[i] for i in ids if i in by_id)
     found = {}
-    for metric in METRICS:
+    for metric in _METRICS:
         points = tuple(_points(scored, summary.num_references, metric))
         if len({p.asked for p in points}) > 1:
             order = list(dict.fromkeys(p.label for p in points))

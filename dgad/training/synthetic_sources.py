@@ -8,8 +8,8 @@ from dgad.domains.procedural import draw_domain
 from dgad.seeds import seed_for
 from dgad.training.episodes import SourceDomain
 
-NUM_NORMAL = 12
-NUM_ABNORMAL = 6
+_NUM_NORMAL = 12
+_NUM_ABNORMAL = 6
 """Images of each domain: more than any episode takes."""
 _NUM_KEPT = 64
 
@@ -21,7 +21,7 @@ def draw_sources(count: int, *, seed: int, image_size_px: int) -> tuple[SourceDo
 
 @functools.lru_cache(maxsize=_NUM_KEPT)  # every fit of a search asks for the same ones
 def _draw(seed: int, image_size_px: int) -> SourceDomain:
-    drawn = draw_domain(seed, image_size_px=image_size_px, num_normal=NUM_NORMAL, num_abnormal=NUM_ABNORMAL)
+    drawn = draw_domain(seed, image_size_px=image_size_px, num_normal=_NUM_NORMAL, num_abnormal=_NUM_ABNORMAL)
     # With a slash: a user's domain is a folder, and none is called so.
     name = f"procedural/{drawn.name}"
     keys = tuple(f"{hashlib.sha256(i.numpy().tobytes()).hexdigest()}-{image_size_px}" for i in drawn.images)

@@ -19,7 +19,7 @@ from dgad.domains.demo.surfaces import Surface
 DefectFunction = Callable[[Surface, np.random.Generator, float], Array]
 """(surface, rng, strength in 0 to 1) -> changed pixels, RGB (S, S, 3)."""
 
-Points = npt.NDArray[np.float64]
+_Points = npt.NDArray[np.float64]
 
 
 def scratch(surface: Surface, rng: np.random.Generator, strength: float) -> Array:
@@ -222,12 +222,12 @@ def _blend(
     return np.asarray(base * (1 - mix) + colour * mix, dtype=np.float32)
 
 
-def _place(rng: np.random.Generator) -> Points:
+def _place(rng: np.random.Generator) -> _Points:
     """Where a defect sits, (v, u), away from the edges."""
     return rng.uniform(20, 108, size=2)
 
 
-def _offsets(surface: Surface, place: Points) -> tuple[Array, Array]:
+def _offsets(surface: Surface, place: _Points) -> tuple[Array, Array]:
     unit = np.linspace(0, 128, _size(surface), endpoint=False, dtype=np.float32)
     v, u = np.meshgrid(unit - place[0], unit - place[1], indexing="ij")
     return v.astype(np.float32), u.astype(np.float32)
@@ -245,8 +245,8 @@ def _blob(surface: Surface, rng: np.random.Generator, radius: float, *, rough: f
 
 
 def _path(
-    rng: np.random.Generator, *, length: float, bend: float, jitter: float, start: Points | None = None
-) -> Points:
+    rng: np.random.Generator, *, length: float, bend: float, jitter: float, start: _Points | None = None
+) -> _Points:
     """Points (v, u) half a unit apart along a wandering line, shape (n, 2)."""
     steps = max(8, int(2 * length))
     turn = rng.normal(0, bend) + rng.normal(0, 2 * bend, steps)
@@ -258,7 +258,7 @@ def _path(
     return np.asarray(points + origin, dtype=np.float64)
 
 
-def _distance(surface: Surface, paths: list[Points]) -> tuple[Array, Array]:
+def _distance(surface: Surface, paths: list[_Points]) -> tuple[Array, Array]:
     """Distance of every pixel to the paths, and how far along its path the nearest point is, 0 to 1."""
     v, u = _offsets(surface, np.zeros(2))
     along = np.concatenate([np.linspace(0, 1, len(p)) for p in paths])

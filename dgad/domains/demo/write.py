@@ -20,7 +20,7 @@ from dgad.settings import did_you_mean, require
 
 VISIBLE_STEP = 8
 """A pixel is marked when a channel changed by at least this many of 255 grey levels."""
-MIN_DEFECT_AREA = 24 / 128**2
+_MIN_DEFECT_AREA = 24 / 128**2
 """Part of the image that a defect covers at least."""
 
 
@@ -137,7 +137,7 @@ def render(
         photograph = shot.take(DEFECTS[kind](surface, rng, strength))
         change = np.abs(photograph.astype(np.int16) - flawless.astype(np.int16)).max(axis=2)
         mask = change >= VISIBLE_STEP
-        if mask.mean() >= MIN_DEFECT_AREA:
+        if mask.mean() >= _MIN_DEFECT_AREA:
             return photograph, mask
         strength = min(1.0, strength + 0.1)
 

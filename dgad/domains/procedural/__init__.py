@@ -1,6 +1,6 @@
 """Procedural domains without end, drawn on the fly: what weights are pretrained on, never a real photograph.
 
-Independent of `domains.synthetic`, whose surfaces stand in for a user's and are never trained on.
+Independent of `domains.demo`, whose surfaces stand in for a user's and are never trained on.
 """
 
 from dgad.domains.procedural.defects import DEFECTS, HELD_OUT_DEFECTS, TRAINING_DEFECTS

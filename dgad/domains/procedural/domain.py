@@ -19,7 +19,7 @@ from dgad.settings import require
 
 VISIBLE_STEP = 5 / 255
 """A pixel is marked where its surroundings changed by at least this much, before noise."""
-MIN_DEFECT_SHARE = 20 / 128**2
+_MIN_DEFECT_SHARE = 20 / 128**2
 """Of the image, that a defect covers at least."""
 _MAX_TRIES = 6
 
@@ -116,7 +116,7 @@ def _spoilt(
         changed = exposure.expose(DEFECTS[kind](flawless, canvas.take(1), style, strength).clamp(0, 1.2))
         change = gaussian_blur((changed - exposed).abs().amax(1, keepdim=True), 0.7)[0, 0]
         mask = change >= VISIBLE_STEP
-        if float(mask.float().mean()) >= MIN_DEFECT_SHARE:
+        if float(mask.float().mean()) >= _MIN_DEFECT_SHARE:
             return kind, changed, mask
         strength = 1.5 * strength
     return kind, changed, mask

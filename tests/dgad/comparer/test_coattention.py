@@ -38,7 +38,7 @@ def transcription(module: CoAttention, query_BPC: Tensor, reference_KC: Tensor, 
 def test_equals_the_transcription_with_its_gradients(
     module: CoAttention, attention_range: str, block_pairs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coattention, "BLOCK_PAIRS", block_pairs)
+    monkeypatch.setattr(coattention, "_BLOCK_PAIRS", block_pairs)
     query, reference = draw(B, P, C).requires_grad_(), draw(K, C, seed=1).requires_grad_()
     weights = draw(B, P, seed=2), draw(B, seed=3)
     inputs = [query, reference, module.latent.weight]

@@ -17,7 +17,7 @@ from dgad.comparer.pairwise import (
     pair_scores_image_mean,
     pair_scores_projected,
 )
-from dgad.comparer.tiles import pair_distances
+from dgad.comparer.tiles import _pair_distances
 from dgad.errors import DataError, SettingsError
 
 HEADS = ["mlp", "distance", "mlp_difference"]
@@ -232,7 +232,7 @@ def test_the_nearest_reference_is_found_far_from_the_origin() -> None:
     exact = torch.cdist(query.double(), reference.double(), compute_mode="donot_use_mm_for_euclid_dist")
     index = deciding_references(query, reference, DistanceHead(64).form(), aggregation="min")
     assert torch.equal(index, exact.argmin(1))
-    torch.testing.assert_close(pair_distances(query, reference).double(), exact, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(_pair_distances(query, reference).double(), exact, rtol=1e-5, atol=1e-6)
 
 
 def test_difference_initialisation_is_an_l1_nearest_neighbour() -> None:

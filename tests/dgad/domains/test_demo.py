@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from dgad.domains import open_dataset
 from dgad.domains.checks import check_dataset
 from dgad.domains.demo import DEFECTS, KINDS, SURFACES, render, synthesize
-from dgad.domains.demo.write import MIN_DEFECT_AREA, VISIBLE_STEP
+from dgad.domains.demo.write import _MIN_DEFECT_AREA, VISIBLE_STEP
 from dgad.domains.images import load_images, load_masks
 from dgad.errors import DataError, SettingsError
 
@@ -69,7 +69,7 @@ def test_masks_are_exactly_the_visibly_changed_pixels(name, kind):
     assert none is None
     change = np.abs(photograph.astype(int) - flawless.astype(int)).max(axis=2)
     np.testing.assert_array_equal(mask, change >= VISIBLE_STEP)
-    assert MIN_DEFECT_AREA <= mask.mean() < 0.25
+    assert _MIN_DEFECT_AREA <= mask.mean() < 0.25
 
 
 def test_every_surface_has_several_kinds_and_every_kind_is_used():

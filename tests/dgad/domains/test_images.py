@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from dgad.domains import open_dataset
-from dgad.domains.images import expand_image_paths, load_image_files, load_images, load_masks, resize_mask
+from dgad.domains.images import _resize_mask, expand_image_paths, load_image_files, load_images, load_masks
 from dgad.errors import DataError, ImageError
 
 from .trees import mvtec_domain, mvtec_tree, noise, save
@@ -61,7 +61,7 @@ def test_a_hairline_survives_shrinking_and_stays_in_place(size):
     mask = np.zeros(size, bool)
     row = size[0] // 3
     mask[row] = True
-    small = resize_mask(mask, 128)
+    small = _resize_mask(mask, 128)
     assert small.shape == (128, 128)
     marked = np.flatnonzero(small.any(axis=1))
     assert small[marked].all()
@@ -73,7 +73,7 @@ def test_resizing_masks_equals_the_plain_definition():
     rng = np.random.default_rng(0)
     for size in ((50, 37), (10, 64), (32, 32)):
         mask = rng.random(size) < 0.05
-        got = resize_mask(mask, 32)
+        got = _resize_mask(mask, 32)
 
         def cells(length):
             if length <= 32:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dgad.evaluation.regions import MAX_REGIONS, Region, regions
+from dgad.evaluation.regions import _MAX_REGIONS, Region, regions
 
 
 def heat(*marks: tuple[int, int, float], size: int = 8) -> np.ndarray:
@@ -42,8 +42,8 @@ def test_boxes_lie_in_images_of_any_size_and_are_never_empty() -> None:
 def test_at_most_so_many_and_only_above_the_limit() -> None:
     grid = [(y, x, float(10 + y * 16 + x)) for y in range(0, 16, 2) for x in range(0, 16, 2)]
     found = regions(heat(*grid, size=16), 1.0, width_px=16, height_px=16)
-    assert len(found) == MAX_REGIONS
-    assert [r.score for r in found] == sorted((v for *_, v in grid), reverse=True)[:MAX_REGIONS]
+    assert len(found) == _MAX_REGIONS
+    assert [r.score for r in found] == sorted((v for *_, v in grid), reverse=True)[:_MAX_REGIONS]
     limit = 3.0
     assert regions(heat((1, 1, limit)), limit, width_px=8, height_px=8) == ()
     assert regions(heat((1, 1, 3.0)), float("inf"), width_px=8, height_px=8) == ()

@@ -74,7 +74,7 @@ def test_no_more_files_stay_mapped_than_the_kernel_allows(
 
     if not Path("/proc/self/maps").is_file():
         pytest.skip("looks at the process in /proc")
-    monkeypatch.setattr(cache_module, "MAX_MAPPED", 3)
+    monkeypatch.setattr(cache_module, "_MAX_MAPPED", 3)
     cache = FeatureCache(max_bytes=5 * NUM_BYTES, disk=disk_with(tmp_path, 8))
     for number in range(5):
         cache.get(numbered_key(number), lasting=True)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from dgad.generalisation.jigsaw import NUM_PERMUTATIONS, NUM_TILES, draw_puzzles, permutations, shuffle_tiles
+from dgad.generalisation.jigsaw import _NUM_TILES, NUM_PERMUTATIONS, draw_puzzles, permutations, shuffle_tiles
 
 
 def test_there_are_31_different_permutations_and_the_first_is_the_identity() -> None:
@@ -20,7 +20,7 @@ def test_permutations_are_far_apart() -> None:
     """At least 7 of 9 places differ; 31 random ones have pairs that share more."""
     orders = permutations()
     distance = (orders[:, None] != orders[None]).sum(-1)
-    distance.fill_diagonal_(NUM_TILES)
+    distance.fill_diagonal_(_NUM_TILES)
     assert int(distance.min()) >= 7
 
 

@@ -5,7 +5,7 @@ import torch
 
 from dgad.reconstruction.crops import random_crops
 from dgad.reconstruction.memory import Bottleneck
-from dgad.reconstruction.networks import ConvEncoder, Decoder, Reconstructor, stage_widths
+from dgad.reconstruction.networks import ConvEncoder, Decoder, Reconstructor, _stage_widths
 
 
 @pytest.mark.parametrize("stride", [4, 8, 16])
@@ -13,13 +13,13 @@ def test_encoder_and_decoder_meet_at_the_stride(stride: int) -> None:
     encoder = ConvEncoder(stride)
     coded = encoder(torch.zeros(2, 3, 64, 64))
     assert coded.shape == (2, encoder.channels, 64 // stride, 64 // stride)
-    assert encoder.channels == stage_widths(stride)[-1]
+    assert encoder.channels == _stage_widths(stride)[-1]
     assert Decoder(5, stride)(torch.zeros(2, 5, 64 // stride, 64 // stride)).shape == (2, 3, 64, 64)
 
 
 def test_the_widths_are_memaes() -> None:
-    assert stage_widths(16) == (96, 128, 256, 256)
-    assert stage_widths(4) == (96, 128)
+    assert _stage_widths(16) == (96, 128, 256, 256)
+    assert _stage_widths(4) == (96, 128)
 
 
 @pytest.mark.parametrize("in_channels", [None, 7])

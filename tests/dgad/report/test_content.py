@@ -8,7 +8,7 @@ from scipy import stats
 
 from dgad.evaluation.frechet import DomainDistances
 from dgad.evaluation.metrics import f1_max
-from dgad.report.content import MAX_CURVES, content
+from dgad.report.content import _MAX_CURVES, content
 from dgad.report.outputs import report_plots, report_tables
 from tests.dgad.report.synthetic_run import DOMAINS, make_record, make_records, make_summary
 from tests.dgad.report.test_paper import texture
@@ -61,11 +61,11 @@ def test_a_row_that_chose_on_its_targets_is_shown_in_tables_alone():
 
 
 def test_the_best_comparer_is_drawn_however_many_peers_are_ahead():
-    peers = {f"patch_knn:{i}": 3.0 for i in range(MAX_CURVES + 1)}
+    peers = {f"patch_knn:{i}": 3.0 for i in range(_MAX_CURVES + 1)}
     records = make_records(quality={"comparer": 0.5, **peers})
     found = content(make_summary(records), records)
     assert found.best.label == "comparer"
-    assert all("comparer" in drawn and len(drawn) == MAX_CURVES for drawn in found.curves.values())
+    assert all("comparer" in drawn and len(drawn) == _MAX_CURVES for drawn in found.curves.values())
     assert {d.label for d in found.distributions} == {"comparer"}
 
 

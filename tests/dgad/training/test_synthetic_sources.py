@@ -9,7 +9,7 @@ from dgad.comparer.settings import ROBUST
 from dgad.methods.comparer import ComparerMethod
 from dgad.training import synthetic_sources
 from dgad.training.episodes import EpisodeSampler, check_sources
-from dgad.training.synthetic_sources import NUM_ABNORMAL, NUM_NORMAL, draw_sources
+from dgad.training.synthetic_sources import _NUM_ABNORMAL, _NUM_NORMAL, draw_sources
 from tests.dgad.methods.surfaces import SIZE, context, source
 
 QUICK = dataclasses.replace(
@@ -21,8 +21,8 @@ def test_they_are_sources_like_any_other() -> None:
     sources = draw_sources(3, seed=0, image_size_px=SIZE)
     check_sources(sources)
     for drawn in sources:
-        assert drawn.images.images.shape == (NUM_NORMAL + NUM_ABNORMAL, 3, SIZE, SIZE)
-        assert int(drawn.labels.sum()) == NUM_ABNORMAL
+        assert drawn.images.images.shape == (_NUM_NORMAL + _NUM_ABNORMAL, 3, SIZE, SIZE)
+        assert int(drawn.labels.sum()) == _NUM_ABNORMAL
         assert "/" in drawn.name, "no user's domain is called so"
     photographs = [p for s in sources for p in s.photographs]
     keys = [k for s in sources for k in s.images.keys]

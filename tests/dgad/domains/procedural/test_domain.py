@@ -12,7 +12,7 @@ from dgad.domains.procedural import (
     TRAINING_FAMILIES,
     draw_domain,
 )
-from dgad.domains.procedural.domain import MIN_DEFECT_SHARE
+from dgad.domains.procedural.domain import _MIN_DEFECT_SHARE
 from dgad.errors import SettingsError
 
 
@@ -43,7 +43,7 @@ def test_every_defect_shows_where_its_mask_says_and_nowhere_else(defect: str) ->
         change = (domain.images.int() - twin.images.int()).abs().amax(1).float()
         share = domain.masks.float().mean((1, 2))
         assert domain.labels.tolist() == [1, 1]
-        assert (share >= MIN_DEFECT_SHARE).all(), "a defect that nobody can see"
+        assert (share >= _MIN_DEFECT_SHARE).all(), "a defect that nobody can see"
         assert share.max() < 0.9
         inside, outside = change[domain.masks].mean(), change[~domain.masks].mean()
         assert inside > 3

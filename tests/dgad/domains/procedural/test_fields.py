@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from dgad.domains.procedural.camera import compressed
+from dgad.domains.procedural.camera import _compressed
 from dgad.domains.procedural.fields import (
     Canvas,
     cells,
@@ -102,7 +102,7 @@ def test_a_step_rises_from_0_to_1_around_its_edge() -> None:
 
 def test_compression_loses_more_at_lower_quality_and_keeps_flat_images() -> None:
     image = torch.rand(1, 3, 32, 32)
-    errors = [float((compressed(image, q) - image).square().mean()) for q in (0.95, 0.6, 0.2)]
+    errors = [float((_compressed(image, q) - image).square().mean()) for q in (0.95, 0.6, 0.2)]
     assert 0 < errors[0] < errors[1] < errors[2]
     flat = torch.full((1, 3, 16, 16), 0.5)
-    assert (compressed(flat, 0.5) - flat).abs().max() < 0.02
+    assert (_compressed(flat, 0.5) - flat).abs().max() < 0.02
