@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Node:
-    """One machine of the cluster, and what it offers to trials."""
+    """A machine of the cluster, and the resources it offers to trials."""
 
     node_id: str
     address: str
@@ -32,22 +32,22 @@ class Node:
     memory_bytes: int
     is_head: bool
     is_alive: bool
-    """Of a dead node Ray keeps only the address."""
+    """Whether it takes work now; of a dead node Ray keeps only the address."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterRay:
-    """The Ray this process is connected to."""
+    """The Ray that this process is connected to, with its nodes."""
 
     dashboard_url: str | None
-    """As the head itself sees it."""
+    """URL of the dashboard, as the head itself reaches it."""
     nodes: tuple[Node, ...]
-    """All that ever joined."""
+    """Every node that ever joined, dead ones among them, the head first."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class NodeResult(Generic[_T]):
-    """What a function gave on one node: `value`, or why it gave none in one line."""
+    """The outcome of a function on one node: its `value`, or the reason in one line why there is none."""
 
     value: _T | None
     error: str | None
@@ -94,7 +94,7 @@ def connect_to_ray(address: str) -> Iterator[ClusterRay]:
 
 
 def list_live_nodes() -> tuple[Node, ...]:
-    """The nodes that are alive now, the head first."""
+    """List the nodes that are alive now, the head first."""
     return tuple(node for node in _nodes() if node.is_alive)
 
 

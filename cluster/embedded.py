@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _OBJECT_STORE_BYTES = 128 * 1024**2
-"""Settings and scores travel through Ray, images never do."""
+"""Size of Ray's object store: settings and scores travel through it, images never do."""
 
 _ENVIRONMENT = {
     # An open dashboard or job port is remote code execution: never depend on the default.
@@ -24,30 +24,30 @@ _ENVIRONMENT = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """What this machine offers."""
+    """The cores, GPUs and memory that this machine offers."""
 
     num_cpus: int
     num_gpus: int
     memory_bytes: int
-    """Of RAM, free at the moment of asking."""
+    """RAM that is free at the moment of asking."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class LocalRay:
-    """A running embedded Ray."""
+    """A Ray that runs in this process, and where to look into it."""
 
     dashboard_url: str | None
-    """None where it was switched off, or Ray ran already."""
+    """URL of the dashboard; None where it was switched off, or Ray ran already."""
     token_file: str
-    """What the dashboard asks for."""
+    """File of the token that the dashboard asks for."""
     logs_folder: str | None
-    """Where every process of it writes; None where Ray ran already."""
+    """Folder that every process of it logs to; None where Ray ran already."""
     num_cpus: int
     num_gpus: int
 
 
 def inspect_machine() -> Machine:
-    """CPU cores this process may use, GPUs and free memory; starts nothing."""
+    """Count the CPU cores this process may use, its GPUs and the free memory; starts nothing."""
     return Machine(num_cpus=_usable_cpus(), num_gpus=_visible_gpus(), memory_bytes=_free_memory_bytes())
 
 

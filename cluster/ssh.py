@@ -14,7 +14,7 @@ _SSH_ITSELF_FAILED = 255
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """How a command on a host ended."""
+    """How a command on a host ended, with all that it printed."""
 
     returncode: int
     stdout: str
@@ -26,16 +26,16 @@ class SshAccess:
     """How ssh gets to the hosts of one cluster; never asks for a password."""
 
     user: str | None
-    """None: whom ~/.ssh/config names, else the user here."""
+    """User to log in as; None: whom ~/.ssh/config names, else the user here."""
     key: Path | None
-    """None: the keys that ssh tries by itself."""
+    """File of the private key; None: the keys that ssh tries by itself."""
     proxy_command: str | None
-    """What the connection goes through, as ssh's ProxyCommand."""
+    """The command that the connection goes through, as ssh's ProxyCommand."""
     known_hosts: Path
-    """Keys of hosts met before; a new host's is added, a changed one refused."""
+    """File of the keys of hosts met before; a new host's is added, a changed one refused."""
 
     def command(self, host: str, *options: str) -> list[str]:
-        """The ssh command line up to the host, with further options of ssh."""
+        """Build the ssh command line up to the host, with further options of ssh."""
         settings = {
             "BatchMode": "yes",
             "ConnectTimeout": str(_CONNECT_TIMEOUT_S),
@@ -85,7 +85,7 @@ class SshAccess:
         return Answer(returncode=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
     def unreachable(self, host: str, stderr: str) -> UnreachableError:
-        """The error for what ssh said before it gave up."""
+        """Explain in one sentence why ssh gave up, from what it wrote to standard error."""
         said = (stderr.strip().splitlines() or ["no reason given"])[-1].strip().rstrip(".")
         who = f"user {self.user}" if self.user else "the user of this name"
         if "host key" in stderr.lower() or "HOST IDENTIFICATION" in stderr:
@@ -103,6 +103,6 @@ class SshAccess:
 
 
 def state_folder_of(cluster_name: str) -> Path:
-    """Where this user's logs and known host keys of a cluster are kept; not made here."""
+    """The folder of this user's logs and known host keys of a cluster; not made here."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "dgad" / "clusters" / re.sub(r"[^\w.-]", "_", cluster_name)

@@ -46,7 +46,7 @@ class ClusterTarget:
 
     @property
     def option(self) -> str:
-        """How another command names the same Ray."""
+        """The option by which another command names the same Ray."""
         return f"--cluster {self.file}" if self.file else f"--address {self.address}"
 
 

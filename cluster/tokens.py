@@ -11,22 +11,24 @@ _IN_HOME = Path(".ray") / "auth_token"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Token:
-    """A token and its source; only the source is ever shown."""
+    """A token with its source; only the source is ever shown."""
 
     value: str = dataclasses.field(repr=False)
     source: str
-    """Such as `RAY_AUTH_TOKEN` or the path of a file."""
+    """Where the token was found: `RAY_AUTH_TOKEN`, or the path of a file."""
 
     @property
     def authorization(self) -> str:
-        """Value of the `Authorization` header."""
+        """The value of an HTTP request's `Authorization` header."""
         return f"Bearer {self.value}"
 
 
 def read_token() -> Token | None:
-    """The token that Ray itself would use here, from `RAY_AUTH_TOKEN`, the file that `RAY_AUTH_TOKEN_PATH`
-    names, or ~/.ray/auth_token; None where there is none. Raises `SettingsError` for a file that is named
-    but cannot be read."""
+    """Read the token that Ray itself would use here; None where there is none.
+
+    Looked for in `RAY_AUTH_TOKEN`, the file that `RAY_AUTH_TOKEN_PATH` names, and ~/.ray/auth_token. Raises
+    `SettingsError` for a file that is named but cannot be read, or is empty.
+    """
     if value := os.environ.get("RAY_AUTH_TOKEN", "").strip():
         return Token(value=value, source="RAY_AUTH_TOKEN")
     if named := os.environ.get("RAY_AUTH_TOKEN_PATH", ""):

@@ -22,7 +22,10 @@ _SETUP_KEYS = ("setup_commands", "head_setup_commands", "worker_setup_commands")
 
 
 def check_cluster(file: ClusterFile, demand: TrialDemand) -> tuple[Finding, ...]:
-    """Everything found, errors first; the schema held already, or the file could not have been read."""
+    """Check a cluster file against a trial's demand; the findings, errors first.
+
+    Its schema holds already: the file could not have been read otherwise.
+    """
     empty = find_placeholders(file.values, file.lines)
     # A place that is not filled in yet is one mistake, not several.
     lines = {finding.line for finding in empty}
@@ -43,13 +46,13 @@ def has_errors(findings: Sequence[Finding]) -> bool:
 
 
 def sort_findings(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Errors, then warnings, then what cannot be verified, each by line."""
+    """Sort findings: errors, then warnings, then what cannot be verified, each by line."""
     ranks = {"error": 0, "warning": 1, "unverified": 2}
     return tuple(sorted(findings, key=lambda f: (ranks[f.severity], f.line or 0)))
 
 
 def find_placeholders(values: Any, lines: Mapping[KeyPath, int]) -> tuple[Finding, ...]:
-    """Placeholders of a template, such as <HEAD_IP>, that are still there; each place once."""
+    """Find the placeholders of a template, such as <HEAD_IP>, that are still there; each place once."""
     # A value that came by a YAML alias stands at several paths, but in one line.
     return tuple(dict.fromkeys(_walk_placeholders(values, lines, ())))
 
@@ -71,7 +74,7 @@ def _walk_placeholders(values: Any, lines: Mapping[KeyPath, int], at: KeyPath) -
 def check_trial_fits(
     demand: TrialDemand, types: Sequence[NodeType], line_of: Mapping[str, int | None]
 ) -> Iterator[Finding]:
-    """Whether a trial fits a host of the kinds given, of which the head is one."""
+    """Check whether a trial fits a host of the kinds given, of which the head is one."""
     wanted = {"CPU": float(demand.cpus), "GPU": demand.gpus}
     fitting, unknown = [], []
     for node_type in types:
@@ -100,7 +103,7 @@ def check_trial_fits(
 
 
 def check_versions(named: Sequence[tuple[str, int | None]], where: str) -> Iterator[Finding]:
-    """Whether each version of Ray that is named, with its line, is the one installed here."""
+    """Check that each version of Ray that is named, with its line, is the one installed here."""
     installed = importlib.metadata.version("ray")
     for version, line in named:
         if version != installed:
@@ -112,7 +115,7 @@ def check_versions(named: Sequence[tuple[str, int | None]], where: str) -> Itera
 
 
 def find_versions(text: str) -> list[str]:
-    """The versions of Ray that a setup command or the name of an image asks for."""
+    """Find the versions of Ray that a setup command or the name of an image asks for."""
     return [pip or image for pip, image in _NAMED_VERSION.findall(text)]
 
 

@@ -10,22 +10,22 @@ Severity = Literal["error", "warning", "unverified"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One sentence about a cluster file."""
+    """A sentence about a cluster file, with its severity and its line."""
 
     severity: Severity
     """`error`: it will not run, or not safely; `unverified`: only the started cluster can tell."""
     message: str
     line: int | None = None
-    """From 1; None where no one line is meant."""
+    """Line of the file, from 1; None where no one line is meant."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TrialDemand:
-    """What one trial asks of the host it runs on."""
+    """The CPUs and GPUs that a trial asks of the host it runs on."""
 
     cpus: int = 1
     gpus: float = 0.0
-    """Below 1 several trials share a GPU."""
+    """Number of GPUs; below 1 several trials share one."""
 
     def __post_init__(self) -> None:
         require(self.cpus >= 0, "cpus_per_trial", "at least 0", self.cpus)

@@ -21,13 +21,13 @@ from dgad.errors import SettingsError
 from dgad.yaml_file import KeyPath, line_at, load_yaml
 
 _CLUSTER_KEYS = {"RayJob": "rayClusterSpec", "RayService": "rayClusterConfig"}
-"""Where each kind keeps its cluster, below `spec`."""
+"""The key below `spec` where each kind of resource keeps its cluster."""
 _SECRET_SINCE = "KubeRay 1.6"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class KubeRayFile:
-    """One resource of KubeRay's, as the file has it."""
+    """A RayJob or RayService, as its file has it."""
 
     path: Path
     values: Mapping[str, Any]
@@ -35,23 +35,23 @@ class KubeRayFile:
 
     @property
     def kind(self) -> str:
-        """RayJob or RayService."""
+        """The kind of the resource: RayJob or RayService."""
         return str(self.values["kind"])
 
     @property
     def cluster_path(self) -> tuple[str, str]:
-        """The path of the cluster in it."""
+        """The keys that lead to the cluster's specification."""
         return "spec", _CLUSTER_KEYS[self.kind]
 
     @property
     def cluster(self) -> Mapping[str, Any]:
-        """The cluster's own specification."""
+        """The specification of the Ray cluster that the resource starts."""
         found: Mapping[str, Any] = self.values["spec"][_CLUSTER_KEYS[self.kind]]
         return found
 
     @property
     def groups(self) -> tuple[tuple[KeyPath, Mapping[str, Any]], ...]:
-        """The path and the values of the head's group and of each group of workers."""
+        """The key path and the values of the head's group and of each group of workers."""
         workers = self.cluster.get("workerGroupSpecs") or ()
         return (
             ((*self.cluster_path, "headGroupSpec"), self.cluster["headGroupSpec"]),
@@ -69,7 +69,7 @@ def is_kuberay(path: Path) -> bool:
 
 
 def read_kuberay_file(path: Path) -> KubeRayFile:
-    """The RayJob or RayService at `path`.
+    """Read the RayJob or RayService at `path`.
 
     Raises `SettingsError` "FILE, line N: ..." where it is another resource, or has no cluster of its own.
     """
@@ -97,7 +97,7 @@ def read_kuberay_file(path: Path) -> KubeRayFile:
 
 
 def check_kuberay(file: KubeRayFile, demand: TrialDemand) -> tuple[Finding, ...]:
-    """Everything found, errors first."""
+    """Check a file for Kubernetes against a trial's demand; the findings, errors first."""
     empty = find_placeholders(file.values, file.lines)
     lines = {finding.line for finding in empty}
     rest = [

@@ -18,7 +18,7 @@ _PAIR = "`~/.ray/auth_token: ~/.ray/auth_token`"
 
 
 def check_security(file: ClusterFile) -> Iterator[Finding]:
-    """Findings on keys, token, dashboard and usage reporting."""
+    """Find what is wrong with a file's ssh keys, token, dashboard and usage reporting."""
     yield from _check_ssh(file)
     roles: tuple[Role, ...] = ("head", "worker") if file.max_workers else ("head",)
     for role in roles:

@@ -28,13 +28,13 @@ class ClusterFile:
 
     path: Path
     values: Mapping[str, Any]
-    """As the file has them."""
+    """The file's content, with the defaults left out."""
     lines: Mapping[KeyPath, int]
     defaults: Mapping[str, Any]
     """What Ray takes for top-level keys that the file leaves out."""
 
     def get(self, key: str) -> Any:
-        """The value of a top-level key, or Ray's default for the provider; None where there is neither."""
+        """Get a top-level key's value, or Ray's default for the provider; None where there is neither."""
         return self.values.get(key, self.defaults.get(key))
 
     def line(self, *path: object) -> int | None:
@@ -48,17 +48,17 @@ class ClusterFile:
 
     @property
     def provider(self) -> str:
-        """Such as local, aws, gcp."""
+        """The type of the provider, such as local, aws or gcp."""
         return str(self.values["provider"]["type"])
 
     @property
     def head_ip(self) -> str | None:
-        """Of hosts that stand there already."""
+        """The head's address, for hosts that stand there already; None for a cloud."""
         return self.values["provider"].get("head_ip") if self.provider == "local" else None
 
     @property
     def worker_ips(self) -> tuple[str, ...]:
-        """Of hosts that stand there already."""
+        """The workers' addresses, for hosts that stand there already; empty for a cloud."""
         return tuple(self.values["provider"].get("worker_ips") or ()) if self.provider == "local" else ()
 
     @property
@@ -75,7 +75,7 @@ class ClusterFile:
 
     @property
     def node_types(self) -> tuple[NodeType, ...]:
-        """Every kind of host, the head's first."""
+        """Every kind of host that the file may start, the head's first."""
         if self.provider == "local":
             fewest = int(self.values.get("min_workers", self.max_workers))
             return list_standing_types(
@@ -90,7 +90,7 @@ class ClusterFile:
 
     @property
     def max_workers(self) -> int:
-        """Hosts beside the head at most."""
+        """The most hosts beside the head."""
         if self.provider != "local":
             return min(self.most_workers, sum(t.max_workers for t in self.node_types))
         if "coordinator_address" in self.values["provider"]:
@@ -99,7 +99,7 @@ class ClusterFile:
 
     @property
     def max_hosts(self) -> int:
-        """Hosts at most, the head among them."""
+        """The most hosts in all, the head among them."""
         return 1 + self.max_workers
 
     @property
@@ -110,24 +110,26 @@ class ClusterFile:
 
     @property
     def ssh_user(self) -> str | None:
-        """Who ssh logs in as."""
+        """The user that ssh logs in as; None: whom ~/.ssh/config names."""
         return (self.get("auth") or {}).get("ssh_user")
 
     @property
     def ssh_private_key(self) -> Path | None:
-        """The key's path on this machine; None where the file names none: Ray makes one on a cloud, and ssh
-        uses its own elsewhere."""
+        """The path of the ssh key on this machine; None where the file names none.
+
+        On a cloud Ray then makes one, and elsewhere ssh uses its own.
+        """
         given = (self.get("auth") or {}).get("ssh_private_key")
         return Path(given).expanduser() if given else None
 
     @property
     def ssh_proxy_command(self) -> str | None:
-        """What ssh to a host goes through."""
+        """The command that ssh to a host goes through; None for a direct connection."""
         return (self.get("auth") or {}).get("ssh_proxy_command")
 
     @property
     def ssh(self) -> SshAccess:
-        """How ssh gets to its hosts."""
+        """The way to its hosts by ssh."""
         return SshAccess(
             user=self.ssh_user,
             key=self.ssh_private_key,
@@ -173,7 +175,7 @@ class ClusterFile:
 
     @property
     def dashboard_port(self) -> int:
-        """On the head; the Jobs API listens there too."""
+        """The port of the dashboard and the Jobs API on the head."""
         return int(self._head_option("dashboard-port", "8265"))
 
     @property
@@ -191,7 +193,7 @@ class ClusterFile:
 
 
 def read_cluster_file(path: Path) -> ClusterFile:
-    """The cluster file at `path`.
+    """Read and validate the cluster file at `path`.
 
     Raises `SettingsError` "FILE, line N: ..." for what Ray's schema or launcher refuses.
     """

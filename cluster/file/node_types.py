@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class NodeType:
-    """One kind of host."""
+    """A kind of host that a cluster file may start, and what each of them offers."""
 
     name: str
     resources: Mapping[str, float] | None
@@ -19,14 +19,14 @@ class NodeType:
     is_head: bool
 
     def offers(self, resource: str) -> float | None:
-        """How much of "CPU" or "GPU" it has; None where only the host can tell."""
+        """How much of "CPU" or "GPU" such a host has; None where only the host can tell."""
         if self.resources is not None and resource in self.resources:
             return self.resources[resource]
         return None if self.resources is None or self.detects_rest else 0.0
 
 
 def list_standing_types(*, min_workers: int, max_workers: int) -> tuple[NodeType, ...]:
-    """The head and the workers of provider `local`, of which the file says no resources."""
+    """List the head and the workers of provider `local`, of which the file says no resources."""
     return tuple(
         NodeType(
             name=name,
@@ -44,7 +44,7 @@ def list_standing_types(*, min_workers: int, max_workers: int) -> tuple[NodeType
 def list_started_types(
     types: Mapping[str, Mapping[str, Any]], *, head: str | None, max_workers: int, detects: bool
 ) -> tuple[NodeType, ...]:
-    """The file's `available_node_types`, the head's first.
+    """List the kinds in the file's `available_node_types`, the head's first.
 
     `max_workers` bounds a type that names no bound; `detects`: Ray looks up what `resources` leaves out.
     """

@@ -31,7 +31,7 @@ _WITHOUT_DEFAULTS = ("external", "fake_multinode", "fake_multinode_docker")
 
 
 def find_autoscaler_folder() -> Path:
-    """Where the installed Ray keeps its schema and its providers' defaults; Ray is not imported."""
+    """Find where the installed Ray keeps its schema and its providers' defaults; Ray is not imported."""
     spec = importlib.util.find_spec("ray")
     if spec is None or not spec.submodule_search_locations:
         raise SettingsError("Ray is not installed, but its schema is what a cluster file is checked against.")
@@ -39,13 +39,13 @@ def find_autoscaler_folder() -> Path:
 
 
 def list_providers() -> tuple[str, ...]:
-    """The provider types that `ray up` of the installed Ray knows."""
+    """List the provider types that `ray up` of the installed Ray knows."""
     with_defaults = {path.parent.name for path in find_autoscaler_folder().glob("*/defaults.yaml")}
     return tuple(sorted(with_defaults | set(_WITHOUT_DEFAULTS)))
 
 
 def read_provider_defaults(provider: str) -> dict[str, Any]:
-    """What Ray takes for each top-level key that a file of this provider leaves out."""
+    """Read what Ray takes for each top-level key that a file of this provider leaves out."""
     path = find_autoscaler_folder() / provider / "defaults.yaml"
     return dict(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 

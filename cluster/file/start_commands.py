@@ -15,25 +15,25 @@ _WRAPPERS = ("exec", "nohup", "env", "sudo", "time", "then", "else", "do", "{", 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class StartCommand:
-    """One `ray start`, as a shell line of a cluster file spells it."""
+    """A `ray start`, as a shell line of a cluster file spells it."""
 
     environment: Mapping[str, str]
-    """What the same line sets or exports before it."""
+    """The variables that the same line sets or exports before it."""
     options: Mapping[str, str]
-    """By name without dashes; a flag's value is empty."""
+    """Its options by name without dashes; a flag's value is empty."""
     interpreter: str
     """The Python beside its `ray`, as a shell word; `python` where `ray` is found by PATH."""
     line: int | None
-    """Of the file, from 1; None for one of Ray's defaults."""
+    """Line of the file, from 1; None for one of Ray's defaults."""
 
     @property
     def is_head(self) -> bool:
-        """Whether it starts a head."""
+        """Whether it starts the head of a cluster."""
         return "head" in self.options
 
 
 def find_start_commands(shell_lines: Iterable[tuple[str, int | None]]) -> tuple[StartCommand, ...]:
-    """Every `ray start` in the shell lines, each given with its line in the file.
+    """Find every `ray start` in the shell lines, each given with its line in the file.
 
     Raises `SettingsError` for a quotation that is not closed.
     """

@@ -14,11 +14,11 @@ TEMPLATES: dict[str, str] = {
     "rayjob": "Kubernetes: one study, by KubeRay",
     "rayservice": "Kubernetes: a service that stays, by KubeRay",
 }
-"""What each is for."""
+"""The use of each template, by its name."""
 
 
 def render_template(name: str) -> str:
-    """A template for the Ray and the Python that run here; what the user must fill in is left.
+    """Fill in the Ray and the Python that run here into a template; what only the user knows is left.
 
     Raises `SettingsError` for a name that is not in `TEMPLATES`.
     """

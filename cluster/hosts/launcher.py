@@ -22,12 +22,12 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class StartedNode:
-    """A machine that a provider has started and not ended."""
+    """A machine that a cloud provider has started and not ended."""
 
     id: str
     is_head: bool
     address: str | None
-    """None while it has none yet."""
+    """Address as this machine reaches it; None while it has none yet."""
 
 
 def run_launcher(
@@ -74,7 +74,7 @@ def run_launcher(
 
 
 def list_started_nodes(file: ClusterFile) -> tuple[tuple[StartedNode, ...], SshAccess]:
-    """The machines that the file's provider has started and not ended, and how ssh gets to them.
+    """List the machines that the file's provider has started and not ended, and how ssh gets to them.
 
     Raises `ClusterError` where the provider cannot be asked.
     """

@@ -56,17 +56,17 @@ end_all TERM
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Survivor:
-    """A host that still lives, or may."""
+    """A host on which something of Ray's still lives, or may."""
 
     host: str
     state: Literal["alive", "unknown"]
-    """unknown: the host could not be asked."""
+    """`unknown`: the host could not be asked."""
     what: str
-    """What lives there, or why it could not be asked."""
+    """The processes that live there, or why the host could not be asked."""
 
 
 def find_survivors(file: ClusterFile) -> tuple[Survivor, ...]:
-    """Every standing host of the file on which something of Ray's lives, or that could not be asked."""
+    """Find every standing host of the file on which something of Ray's lives, or that could not be asked."""
     return _on_all(file, file.standing_hosts, stop=False)
 
 

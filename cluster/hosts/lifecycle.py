@@ -30,18 +30,18 @@ timeout 10 cat <&3
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Head:
-    """The head of a cluster that runs."""
+    """The head of a cluster that runs, and the way to its dashboard."""
 
     address: str
-    """As this machine reaches it."""
+    """Address of the head, as this machine reaches it."""
     dashboard_port: int
-    """On the head's own loopback; the Jobs API answers there too."""
+    """Port on the head's own loopback, where the Jobs API answers too."""
     ssh: SshAccess
-    """How ssh gets there."""
+    """The way to the head by ssh."""
 
 
 def find_head(file: ClusterFile) -> Head | None:
-    """The head of the file's cluster, asked whether Ray runs on it; None where it does not.
+    """Find the head of the file's cluster and ask whether Ray runs on it; None where it does not.
 
     Raises `UnreachableError` where the head's host cannot be asked, `ClusterError` where its provider cannot.
     """
@@ -84,7 +84,7 @@ def bring_up(file: ClusterFile, *, report: Report) -> Head:
 
 
 def take_down(file: ClusterFile, *, report: Report) -> tuple[Survivor, ...]:
-    """End the file's cluster; what still lives, or may, after looking on every host.
+    """End the file's cluster, look on every host, and return what still lives or may.
 
     On a cloud it is the provider that is asked. Jobs and files are not looked after here.
     """
@@ -105,7 +105,7 @@ def take_down(file: ClusterFile, *, report: Report) -> tuple[Survivor, ...]:
 
 
 def find_living(file: ClusterFile) -> tuple[Survivor, ...]:
-    """What lives of the file's cluster, or may; stops nothing."""
+    """Find what lives of the file's cluster, or may; stops nothing."""
     return leftovers.find_survivors(file) if file.standing_hosts else _living_on_cloud(file)
 
 

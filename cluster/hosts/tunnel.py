@@ -21,7 +21,7 @@ _NUM_TRIES = 3
 def open_tunnel(
     remote: SshAccess, host: str, *, port: int = _DASHBOARD_PORT, timeout_s: float = 30.0
 ) -> Iterator[str]:
-    """The URL here behind which `port` of the host's own loopback answers HTTP; closed on leaving.
+    """Open a tunnel to `port` of the host's own loopback; its URL here, closed on leaving.
 
     Raises `UnreachableError` where ssh fails, `ClusterError` where nothing answers in time.
     """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT_S = 10.0
 _ANSWER_TIMEOUT_S = 120.0
-"""A package of code is stored before Ray answers."""
+"""Bound on an answer: a package of code is stored before Ray gives one."""
 
 _OVERRIDES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 _TALKATIVE = (
@@ -35,7 +35,7 @@ _NO_PROXY: dict[str, None] = {"http": None, "https": None, "all": None}
 
 
 def connect_job_client(url: str, token: Token | None) -> "JobSubmissionClient":
-    """Ray's client for the dashboard at `url`; it has answered once, or `ClusterError` is raised."""
+    """Make Ray's client for the dashboard at `url`; it has answered once, or `ClusterError` is raised."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(f"The address of a dashboard must be http://HOST:PORT, but got {url!r}.")
@@ -95,7 +95,7 @@ def translate_errors(url: str, token: Token | None) -> Iterator[None]:
 
 
 def check_version(url: str, version: str) -> str:
-    """Give back Ray's version on the cluster, or raise `ClusterError` where the code would not run on it."""
+    """Return the cluster's version of Ray, or raise `ClusterError` where the code would not run on it."""
     from packaging.requirements import Requirement
 
     for needed in map(Requirement, importlib.metadata.requires("dgad") or ()):
@@ -108,7 +108,7 @@ def check_version(url: str, version: str) -> str:
 
 
 def last_line(text: str) -> str:
-    """The last line with anything in it: of a traceback, what went wrong."""
+    """The last line of a text that holds anything: of a traceback, what went wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip(" ^.")]
     return lines[-1] if lines else "no reason given."
 

@@ -11,7 +11,7 @@ _IDLE_S = 15.0
 
 
 class Tail:
-    """Text as it comes, from the start of the log; None whenever nothing came for a while.
+    """Reader of a log that grows: text from its start as it comes, None whenever nothing came for a while.
 
     A tunnel whose far end died is silent rather than closed, so whoever reads must look at the job on None.
     """
@@ -62,7 +62,7 @@ async def _is_done(task: "asyncio.Task[Any]") -> bool:
 
 
 def mark_output(entrypoint: str, mark: str) -> str:
-    """The command with its standard output between two marks and its standard error after them.
+    """Wrap a command so that its standard output lies between two marks, its standard error after them.
 
     Ray keeps both in one log, with lines of its own; the marks are put together only when they are printed,
     since that log also shows the command.
@@ -74,7 +74,7 @@ def mark_output(entrypoint: str, mark: str) -> str:
 
 
 def split_output(log: str, mark: str, submission_id: str, command: str) -> tuple[str, str]:
-    """Standard output and standard error; all is the latter where the command never began."""
+    """Split a log into standard output and error; all is the latter where the command never began."""
     # Ray writes this without flushing, so it lands anywhere in what the command prints.
     log = log.replace(f"Running entrypoint for job {submission_id}: {command}\n", "", 1)
     _, begun, rest = log.partition(f"\n{mark}\n")

@@ -37,7 +37,7 @@ _ENVIRONMENT = {
 
 
 class AlreadyRunning(ClusterError):  # noqa: N818  # what is so, not what went wrong
-    """A job of this name runs; nothing was submitted."""
+    """A job of this name runs already, so nothing was submitted."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,9 +46,9 @@ class JobState:
 
     name: str
     submission_id: str
-    """`NAME`, or `NAME.2` when it runs for the second time."""
+    """Ray's id of the run: `NAME`, or `NAME.2` when it runs for the second time."""
     status: str
-    """pending, running, stopped, succeeded or failed."""
+    """One of pending, running, stopped, succeeded and failed."""
     message: str
     exit_code: int | None
     started_at: datetime.datetime | None
@@ -60,7 +60,7 @@ class JobState:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing of it runs any more."""
+        """Whether nothing of the job runs any more."""
         return self.status in ("stopped", "succeeded", "failed")
 
 
@@ -73,7 +73,7 @@ class Jobs:
         self._connected: Any = None
 
     def read_version(self) -> str:
-        """Ray's version on the cluster; `ClusterError` where it is older than dgad needs."""
+        """Ask for Ray's version on the cluster; `ClusterError` where it is older than dgad needs."""
         with self._readable():
             return check_version(self.url, self._client.ray_version())
 
@@ -125,7 +125,7 @@ class Jobs:
         return max(runs, key=lambda job: int(job.metadata[_ATTEMPT_KEY]), default=None)
 
     def list_jobs(self, metadata_key: str) -> tuple[JobState, ...]:
-        """The latest run of every job submitted with that key in its metadata, oldest first."""
+        """List the latest run of every job submitted with that key in its metadata, oldest first."""
         latest: dict[str, JobState] = {}
         for job in sorted(self._all(), key=lambda job: int(job.metadata[_ATTEMPT_KEY])):
             if metadata_key in job.metadata:
@@ -133,11 +133,11 @@ class Jobs:
         return tuple(sorted(latest.values(), key=lambda job: (str(job.started_at), job.name)))
 
     def read_log(self, name: str) -> str:
-        """What the latest run has printed so far, standard output and error together."""
+        """Read what the latest run has printed so far, standard output and error together."""
         return self._log(self._known(name))
 
     def follow(self, name: str, *, patience_s: float = 120.0) -> Iterator[str]:
-        """The lines of the latest run's log as they come, each with its line end, until the job ends.
+        """Follow the latest run's log: its lines as they come, each with its line end, until the job ends.
 
         A lost connection is taken up again where it broke. Raises `UnreachableError` after `patience_s`
         without any answer.
@@ -185,7 +185,7 @@ class Jobs:
         return self._wait(job, timeout_s).has_ended
 
     def run(self, entrypoint: str, working_dir: Path | None, *, timeout_s: float) -> str:
-        """Standard output of a shell command that runs on the head as a job of its own.
+        """Run a shell command on the head as a job of its own, and return its standard output.
 
         Raises `ClusterError` with the end of its output where it fails or takes longer.
         """

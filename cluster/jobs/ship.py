@@ -18,7 +18,7 @@ _DISTRIBUTION = "dgad"
 _LEFT_OUT = ("__pycache__", "tests")
 _MIB = 1024**2
 _LIMIT_VARIABLE = "RAY_max_grpc_message_size"
-"""Ray's own, which raises its limit of 512 MiB."""
+"""The variable of Ray's that raises its limit of 512 MiB."""
 
 
 def pack_code(folder: Path, *, extra: Mapping[str, bytes]) -> Path:

@@ -17,7 +17,10 @@ json_option = click.option(
 
 
 def bring_study(runs: str | None, name: str) -> Path:
-    """The folder of a study, up to date with what is at a URI; `SettingsError` lists those there are."""
+    """Bring a study up to date with what is kept at a URI, and return its folder.
+
+    Raises `SettingsError`, which lists the studies there are, where it is not one of them.
+    """
     kept = Runs(location=runs or DEFAULT)
     known = kept.names() if kept.is_remote else ()
     return study_folder(kept.view(*(n for n in known if n == name)), name, kept.location)

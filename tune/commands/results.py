@@ -27,7 +27,7 @@ from tune.run_folder.layout import RECORDS_FOLDER, REPORT_FILE
 
 
 def print_results(folder: Path, summary: StudySummary, console: Console) -> None:
-    """Image AUROC by method and target, failures, the bundle, and where the report is."""
+    """Print image AUROC by method and target, failures, the bundle, and where the report is."""
     named = read_named_records(summary, RecordStore(folder / RECORDS_FOLDER))
     records = outer_records(summary, named)
     targets = list(dict.fromkeys(c.target for c in summary.cells if c.target in summary.domains))
@@ -110,7 +110,7 @@ def _made(summary: StudySummary) -> str:
 
 
 def results_json(folder: Path, summary: StudySummary) -> dict[str, Any]:
-    """The same for a program."""
+    """The results of a study as plain values, for programs."""
     named = read_named_records(summary, RecordStore(folder / RECORDS_FOLDER))
     extra = leaderboard(extra_records(summary, named))
     return {

@@ -20,16 +20,16 @@ from tune.study.settings import read_study_file
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SpaceReport:
-    """A method's space on some features."""
+    """The search space of a method, on the features of a study."""
 
     method: str
     settings: SpaceSettings
     description: Description
     presets: tuple[str, ...]
-    """Tried first, in this order."""
+    """Presets that lie in the space, in the order in which they are tried first."""
 
     def as_plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """The report as plain values, ready for JSON."""
         return {
             "method": self.method,
             "space": self.settings.kind,
@@ -43,7 +43,7 @@ class SpaceReport:
 def describe_space(
     method: str, study_file: Path | None, *, demo: bool, given: Mapping[str, Any]
 ) -> SpaceReport:
-    """The space of a method with the study file's features and restrictions; what is `given` wins.
+    """Describe the space of a method with the study file's features and restrictions; `given` ones win.
 
     Raises `SettingsError` for an unknown method, or a file that `launch` would refuse.
     """
@@ -66,7 +66,7 @@ def describe_space(
 
 
 def print_space(report: SpaceReport, console: Console) -> None:
-    """A table of the parameters, then what is fixed and what is tried first."""
+    """Print a table of the parameters, then what is fixed and what is tried first."""
     description, title = report.description, METHODS[report.method].title
     if description.parameters:
         table = Table(

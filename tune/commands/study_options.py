@@ -39,11 +39,11 @@ class StudyField:
     name: str
     annotation: str
     default: Any
-    """None where there is none, or where it is no literal."""
+    """The default; None where there is none, or where it is no literal."""
     choices: tuple[str, ...]
     """The values that a `Literal` allows, also inside a tuple; empty for other types."""
     text: str
-    """Its docstring on one line."""
+    """The field's docstring on one line."""
 
     @property
     def option(self) -> str:
@@ -52,7 +52,7 @@ class StudyField:
 
     @property
     def is_list(self) -> bool:
-        """Whether it holds several values."""
+        """Whether the field holds several values."""
         return self.annotation.startswith("tuple[")
 
 

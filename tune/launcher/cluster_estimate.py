@@ -14,19 +14,19 @@ from tune.search.workers import WORKER_BYTES, Demand, plan_workers
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class NodePlan:
-    """The hosts of one kind, all that the file allows."""
+    """The hosts of one kind, as many as the cluster file allows."""
 
     name: str
     count: int
     trials_each: int | None
     """Side by side on one of them; None where the file does not say what it offers."""
     price: float | None
-    """Of one for an hour."""
+    """Price of one such host for an hour; None where none was given."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterPlan:
-    """What a study would take on a cluster at its full size."""
+    """The hosts, time and price that a study would take on a cluster at its full size."""
 
     nodes: tuple[NodePlan, ...]
     workers: int
@@ -35,14 +35,14 @@ class ClusterPlan:
 
     @property
     def price(self) -> float | None:
-        """Of all nodes for that long; None where a price is missing."""
+        """The price of all nodes for the whole time; None where that of one is missing."""
         if any(n.price is None for n in self.nodes):
             return None
         return sum(n.count * (n.price or 0.0) for n in self.nodes) * self.estimate_s / 3600
 
 
 def plan_cluster(file: ClusterFile, demand: Demand, prices: Sequence[str], *, work_s: float) -> ClusterPlan:
-    """The plan for the cluster of `file`; `work_s` is the study's work, all on one worker.
+    """Plan a study on the cluster of `file`; `work_s` is its work in seconds, all on one worker.
 
     Raises `SettingsError` for a price that is none, or of a kind of node that the file does not have.
     """
@@ -96,7 +96,7 @@ def _prices(given: Sequence[str], names: Sequence[str]) -> dict[str, float]:
 
 
 def cluster_lines(plan: ClusterPlan) -> list[tuple[str, str]]:
-    """For a reader."""
+    """The plan as (name, text) rows of a table."""
     lines = []
     for node in plan.nodes:
         each = (

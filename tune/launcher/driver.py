@@ -46,7 +46,7 @@ from tune.study.data import open_data
 
 
 def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
-    """Run a study, or what is left of it; (its folder, its summary)."""
+    """Run a study, or what is left of it, and return its folder and its summary."""
     started = time.monotonic()
     check_installed(request.trackers)
     study, folder, is_begun = resolve_study(request)

@@ -24,7 +24,7 @@ from tune.study.settings import Study
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class DryRun:
-    """What a study would take."""
+    """The fits, time and resources that a study would take."""
 
     study: Study
     cells: tuple[Cell, ...]
@@ -37,16 +37,16 @@ class DryRun:
     workers: Workers
     device: str
     is_begun: bool
-    """Some of it may be done already: the study exists."""
+    """Whether the study exists, so that some of it may be done already."""
 
     @property
     def work_s(self) -> float:
-        """Seconds of work, all on one worker."""
+        """The seconds of work, if one worker did all of it."""
         return (self.estimate_s - START_S) * self.workers.count
 
 
 def plan(request: Request) -> DryRun:
-    """Count and measure; starts nothing and leaves nothing behind."""
+    """Count a study's fits and measure their cost; starts nothing and leaves nothing behind."""
     check_installed(request.trackers)
     study, folder, is_begun = resolve_study(request)
     device, offered = resolve_device(request.device), inspect_machine()
@@ -75,7 +75,7 @@ def plan(request: Request) -> DryRun:
 def print_dry_run(
     found: DryRun, console: Console, *, as_json: bool, cluster: ClusterPlan | None = None
 ) -> None:
-    """What a study would take here, or on a cluster."""
+    """Print what a study would take here, or on a cluster."""
     values = {
         "study": found.study.name,
         "cells": len(found.cells),

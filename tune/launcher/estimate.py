@@ -20,37 +20,37 @@ from tune.study.cells import DEPLOY, Cell, shown_beside
 from tune.study.settings import Study
 
 START_S = 20.0
-"""Ray, its dashboard and the workers' imports."""
+"""Seconds until Ray, its dashboard and the imports of its workers are ready."""
 _NUM_QUERIES = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class FitCount:
-    """Fits and scorings of a study."""
+    """How many fits, scorings and training steps a study takes."""
 
     fits_alone: int
-    """If every cell fitted for itself."""
+    """Number of fits if every cell fitted for itself."""
     fits: int
-    """With fits shared by content address; an upper bound, since winners are often fitted already."""
+    """Number of fits, shared by content address; an upper bound, since winners are often fitted already."""
     scorings: int
     steps: int
-    """Training steps of `fits`."""
+    """Training steps of all `fits` together."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """One measured step and one measured scoring."""
+    """The seconds that one measured step and one measured scoring took."""
 
     step_s: float
     fit_overhead_s: float
-    """Of a fit, whatever its number of steps."""
+    """Seconds of a fit, whatever its number of steps."""
     image_s: float
-    """Of scoring, per query."""
+    """Seconds of scoring per query."""
     scoring_overhead_s: float
 
 
 def count_fits(study: Study, cells: Sequence[Cell], *, num_extra_targets: int = 0) -> FitCount:
-    """Count what the cells will ask for."""
+    """Count the fits, scorings and steps that the cells will ask for."""
     asked: list[tuple[tuple[Any, ...], int]] = []  # (content address, steps)
     scorings = 0
     times = 1 + len(study.reference_counts)  # that a winner is scored

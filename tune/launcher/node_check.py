@@ -13,7 +13,10 @@ _TIMEOUT_S = 120.0
 
 
 def check_nodes(run: Run) -> int:
-    """How many nodes see everything; `UserError` names the first that does not, and what it cannot see."""
+    """Ask every node whether it sees all that a run needs; their number.
+
+    Raises `DataError`, which names the first node that does not, and what it cannot see.
+    """
     answers = call_on_every_node(find_obstacle, run, timeout_s=_TIMEOUT_S)
     for node, answer in answers.items():
         if trouble := answer.error or answer.value:
@@ -22,7 +25,7 @@ def check_nodes(run: Run) -> int:
 
 
 def find_obstacle(run: Run) -> str:
-    """What this node cannot see, in one sentence; nothing where it sees all."""
+    """Find what this node cannot see, as one sentence; empty where it sees all."""
     try:
         _check_code(run)
         probe(Storage(run.store).sibling(SHARED_FOLDER))

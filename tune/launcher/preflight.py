@@ -30,7 +30,7 @@ class Matrix:
 
 
 def plan_matrix(study: Study, dataset: Dataset, extra_targets: Sequence[str] = ()) -> Matrix:
-    """The study's cells, checked; `UserError` where no method of the study can be run on this data.
+    """Plan the study's cells and check each; `UserError` where no method can be run on this data.
 
     `extra_targets` are the domains of the data set that are not the study's own.
     """

@@ -13,20 +13,20 @@ from tune.search.workers import Workers, plan_cluster_workers, plan_workers
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RayTarget:
-    """Planned, and on a cluster already connected."""
+    """The Ray that a study runs on: planned and, on a cluster, already connected."""
 
     workers: Workers
     device: str
-    """Of the workers."""
+    """Torch device of the workers."""
     own_device: str
-    """Of this process, which on a cluster may run on a host without a GPU."""
+    """Torch device of this process, which on a cluster may run on a host without a GPU."""
     num_gpus: int
     cluster: ClusterRay | None
-    """None on this machine alone."""
+    """The Ray that is connected to; None on this machine alone."""
 
     @contextlib.contextmanager
     def start(self) -> Iterator[LocalRay | ClusterRay]:
-        """Ray, begun in this process unless it is a cluster's."""
+        """Start Ray in this process, unless it is a cluster's; ended on leaving."""
         if self.cluster is not None:
             yield self.cluster
             return
@@ -39,7 +39,7 @@ class RayTarget:
 
 @contextlib.contextmanager
 def prepare_ray(request: Request) -> Iterator[RayTarget]:
-    """The place that a request names; `SettingsError` where no trial fits it, or where no Ray is."""
+    """Plan the Ray that a request names; `SettingsError` where no trial fits it, or no Ray answers."""
     if request.address is None:
         device, offered = resolve_device(request.device), inspect_machine()
         yield RayTarget(

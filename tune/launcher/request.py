@@ -22,10 +22,10 @@ from tune.study.settings import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One call of the command."""
+    """A call of `dgad-tune launch`: the study's settings as given, where it runs, what it logs to."""
 
     given: Mapping[str, Any]
-    """Study settings told on the command line; None is not told."""
+    """Study settings given on the command line; None where one was not given."""
     study_file: Path | None
     runs: Runs
     device: str
@@ -33,13 +33,13 @@ class Request:
     demand: Demand = dataclasses.field(default_factory=Demand)
     retry_failed: bool = False
     disk_cache: CachePlan | None = None
-    """The feature cache of every node; None for none."""
+    """Plan of the feature cache on every node's disk; None for none."""
     trackers: Trackers = dataclasses.field(default_factory=Trackers)
     address: str | None = None
     """The Ray to run on, from one of its hosts: `auto` or HOST:PORT; None begins one in this process."""
 
     def given_study(self) -> dict[str, Any]:
-        """Study settings of the file and the command line, which wins."""
+        """The study's settings of the file and the command line, which wins."""
         given = {}
         if is_paper(self.study_file):
             given = paper_study()

@@ -14,7 +14,7 @@ from tune.run_folder.folder import read_info
 def fetch_results(
     file: ClusterFile, runs: str, name: str, results: Path, *, report: Callable[[str], None]
 ) -> Path | None:
-    """The folder of the study here; None where it is kept at a URI, which outlives the hosts.
+    """Bring a study's results to this machine; its folder, None where it is kept at a URI.
 
     Raises `SettingsError` where another study of that name is there already.
     """

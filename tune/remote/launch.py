@@ -26,7 +26,7 @@ def launch_remote(
     down_after: Path | None,
     as_json: bool,
 ) -> int:
-    """Send the study there and follow it; the exit code of what it came to, 0 once detached.
+    """Send the study to a cluster and follow it; the exit code of its outcome, 0 once detached.
 
     A study of this name that runs there already is followed, not sent again. `down_after` names where
     results are brought before the cluster is taken down.
@@ -91,7 +91,7 @@ def _check_file(target: ClusterTarget, request: Request, console: Console) -> No
 
 
 def format_finding(file: Path, finding: Finding) -> str:
-    """One line."""
+    """Format a finding as one line: file, line, message."""
     return f"{file}{f', line {finding.line}' if finding.line else ''}: {finding.message}"
 
 

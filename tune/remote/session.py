@@ -27,18 +27,18 @@ from tune.spaces.narrowing import to_plain
 from tune.study.settings import study_from
 
 RUNS_KEY, PYTHON_KEY = "dgad_runs", "dgad_python"
-"""What a job's metadata says: where the study is kept, and the interpreter that runs it."""
+"""Keys of a job's metadata: where its study is kept, and the interpreter that runs it."""
 _ANSWER_TIMEOUT_S = 120.0
 _ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ConnectedCluster:
-    """A cluster whose dashboard answers."""
+    """A cluster whose dashboard answers, while this command runs."""
 
     jobs: Jobs
     dashboard_url: str
-    """On this machine, while this command runs."""
+    """URL on this machine."""
     python: str
 
 
@@ -87,7 +87,7 @@ def check_shared(request: Request) -> None:
 
 
 def submit(cluster: ConnectedCluster, request: Request) -> str:
-    """Send the study; its name, which is the job's id. `SettingsError` where one of that name runs there."""
+    """Send the study as a job of its name, which is returned; `AlreadyRunning` where one of it runs there."""
     given = request.given_study()
     name, runs = study_from(given).name, request.runs.location
     options = ["--study", STUDY_FILE, "--name", name, "--runs", runs, "--address", "auto"]
@@ -105,7 +105,7 @@ def submit(cluster: ConnectedCluster, request: Request) -> str:
 
 @contextlib.contextmanager
 def ship_code(given: Mapping[str, object] | None = None) -> Iterator[Path]:
-    """The code of this installation, and the study's settings, as a job's working directory."""
+    """Pack this installation's code and the study's settings into a job's working directory."""
     extra = {STUDY_FILE: _as_yaml(given)} if given is not None else {}
     with tempfile.TemporaryDirectory(prefix="dgad-ship-") as temporary:
         yield pack_code(Path(temporary) / "code", extra=extra)
@@ -114,7 +114,7 @@ def ship_code(given: Mapping[str, object] | None = None) -> Iterator[Path]:
 def run_on_head(
     cluster: ConnectedCluster, job: JobState | None, arguments: Sequence[str], runs: str | None
 ) -> str:
-    """What `dgad-tune ARGUMENTS` prints on the head, for the place where the job keeps its results."""
+    """Run `dgad-tune ARGUMENTS` on the head, on the runs folder of the job, and return what it prints."""
     place = runs or (job.metadata.get(RUNS_KEY) if job else None)
     if place is None:
         raise SettingsError("Nothing of this name was sent here: name where it is kept with --runs.")

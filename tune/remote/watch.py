@@ -43,7 +43,7 @@ def print_remote_status(target: ClusterTarget, name: str, runs: str | None, *, a
 
 
 def read_remote_logs(target: ClusterTarget, name: str, *, follow: bool) -> Iterator[str]:
-    """What the study's job printed; with `follow` until it ends."""
+    """Read what the study's job printed; with `follow` until the job ends."""
     with connect_to_cluster(target, report=_silent) as cluster:
         _require_known(cluster, cluster.jobs.find(name), name, None, target)
         if follow:
@@ -53,7 +53,7 @@ def read_remote_logs(target: ClusterTarget, name: str, *, follow: bool) -> Itera
 
 
 def stop_remote_study(target: ClusterTarget, name: str, timeout_s: float) -> str:
-    """Stop the job; everything finished is kept."""
+    """Stop a study's job, and say how to go on; everything finished is kept."""
     with connect_to_cluster(target, report=_silent) as cluster:
         job = cluster.jobs.find(name)
         _require_known(cluster, job, name, None, target)
@@ -71,7 +71,7 @@ def stop_remote_study(target: ClusterTarget, name: str, timeout_s: float) -> str
 
 
 def describe_remote_studies(target: ClusterTarget, runs: str | None, *, as_json: bool) -> str:
-    """Every study that was sent to the cluster, and what is kept where they are."""
+    """List every study that was sent to the cluster, and what is kept where they are."""
     with connect_to_cluster(target, report=_silent) as cluster:
         jobs = cluster.jobs.list_jobs(RUNS_KEY)
         places = [runs] if runs else sorted({j.metadata[RUNS_KEY] for j in jobs})
@@ -96,7 +96,7 @@ def take_cluster_down(
     force: bool,
     report: Callable[[str], None],
 ) -> tuple[Survivor, ...]:
-    """Bring results here, stop every host, and look what still lives."""
+    """Bring results here, stop every host, and return what still lives."""
     if target.file is None:
         raise SettingsError(
             "--address names a Ray that somebody else began: stop it there, or name its --cluster."
