@@ -12,8 +12,6 @@ from cluster.file.config_file import ClusterFile
 from cluster.file.node_types import NodeType
 from dgad.yaml_file import KeyPath, line_at
 
-__all__ = ["Finding", "TrialDemand", "check_cluster", "has_errors"]
-
 _PLACEHOLDER = re.compile(r"<[A-Z][A-Z0-9_]*>")
 _NAMED_VERSION = re.compile(
     r"\bray(?:\[[\w,\-]*\])?\s*==\s*(\d+(?:\.\d+)+)|rayproject/ray(?:-ml)?:(\d+(?:\.\d+)+)"

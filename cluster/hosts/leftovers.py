@@ -61,7 +61,7 @@ class Survivor:
     host: str
     state: Literal["alive", "unknown"]
     """`unknown`: the host could not be asked."""
-    what: str
+    details: str
     """The processes that live there, or why the host could not be asked."""
 
 
@@ -94,16 +94,16 @@ def _on_one(file: ClusterFile, host: str, *, stop: bool) -> Survivor | None:
         script = _LOOK + (_STOP if stop else "") + _containers(file) + f'living\necho "{_DONE}"\n'
         answer = file.ssh.run(host, "sh -s", timeout_s=_LOOK_TIMEOUT_S, stdin=script)
     except ClusterError as error:
-        return Survivor(host=host, state="unknown", what=str(error))
+        return Survivor(host=host, state="unknown", details=str(error))
     lines = answer.stdout.splitlines()
     if answer.returncode != 0 or lines[-1:] != [_DONE]:
         said = answer.stderr.strip().splitlines()[-1:] or ["it did not look to the end"]
-        return Survivor(host=host, state="unknown", what=said[0])
+        return Survivor(host=host, state="unknown", details=said[0])
     if len(lines) == 1:
         return None
     names = Counter(line.split(" ", 1)[1] for line in lines[:-1])
     what = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in sorted(names.items()))
-    return Survivor(host=host, state="alive", what=what)
+    return Survivor(host=host, state="alive", details=what)
 
 
 def _containers(file: ClusterFile) -> str:

@@ -69,7 +69,7 @@ def bring_up(file: ClusterFile, *, report: Report) -> Head:
     # Ray's launcher says nothing of a worker that it cannot reach.
     for survivor in leftovers.find_survivors(file):
         if survivor.state == "unknown":
-            report(f"{survivor.host} will not take part: {survivor.what}")
+            report(f"{survivor.host} will not take part: {survivor.details}")
     run_launcher(file, "up", report=report)
     deadline = time.monotonic() + _HEAD_TIMEOUT_S
     while (head := find_head(file)) is None:
@@ -120,12 +120,12 @@ def _living_on_cloud(file: ClusterFile) -> tuple[Survivor, ...]:
     try:
         nodes, _ = list_started_nodes(file)
     except ClusterError as error:
-        return (Survivor(host=file.name, state="unknown", what=str(error)),)
+        return (Survivor(host=file.name, state="unknown", details=str(error)),)
     return tuple(
         Survivor(
             host=node.address or node.id,
             state="alive",
-            what=f"the {'head' if node.is_head else 'worker'} {node.id} of provider {file.provider}",
+            details=f"the {'head' if node.is_head else 'worker'} {node.id} of provider {file.provider}",
         )
         for node in nodes
     )

@@ -16,10 +16,8 @@ from typing import Any
 
 from cluster.jobs.client import check_version, connect_job_client, last_line, translate_errors
 from cluster.jobs.log import Tail, mark_output, split_output
-from cluster.tokens import Token, read_token
+from cluster.tokens import Token
 from dgad.errors import ClusterError, UnreachableError
-
-__all__ = ["AlreadyRunning", "JobState", "Jobs", "read_token"]
 
 _NAME_KEY = "dgad_job"
 _ATTEMPT_KEY = "dgad_attempt"

@@ -52,7 +52,7 @@ def cluster_file(tmp_path: Path, machines: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_lives_is_what_the_provider_says(cluster_file: Path, machines: Path) -> None:
-    assert [(s.host, s.state, s.what) for s in find_living(read_cluster_file(cluster_file))] == [
+    assert [(s.host, s.state, s.details) for s in find_living(read_cluster_file(cluster_file))] == [
         ("127.0.0.1", "alive", "the head i-1 of provider external"),
         ("127.0.0.1", "alive", "the worker i-2 of provider external"),
         ("127.0.0.1", "alive", "the worker i-3 of provider external"),
@@ -68,7 +68,7 @@ def test_what_ray_down_leaves_is_told(cluster_file: Path, machines: Path, tmp_pa
     survivors = take_down(read_cluster_file(cluster_file), report=told.append)
     # Ray ends heads and workers, and says that no nodes remain.
     assert survivors == (
-        Survivor(host="127.0.0.1", state="alive", what="the worker i-4 of provider external"),
+        Survivor(host="127.0.0.1", state="alive", details="the worker i-4 of provider external"),
     )
     assert "No nodes remaining" in (tmp_path / "state/dgad/clusters/cloud/down.log").read_text()
     assert list(json.loads(machines.read_text())) == ["i-4"]
@@ -79,7 +79,7 @@ def test_a_provider_that_cannot_be_asked_is_no_success(cluster_file: Path, machi
     told: list[str] = []
     survivors = take_down(read_cluster_file(cluster_file), report=told.append)
     assert [(s.host, s.state) for s in survivors] == [("cloud", "unknown")]
-    assert "cannot be asked which machines of cloud run (FileNotFoundError" in survivors[0].what
+    assert "cannot be asked which machines of cloud run (FileNotFoundError" in survivors[0].details
     assert any("`ray down` for the cluster cloud failed (exit 1)" in sentence for sentence in told)
     with pytest.raises(ClusterError, match="see that your credentials for it hold here"):
         find_head(read_cluster_file(cluster_file))

@@ -39,7 +39,7 @@ def down_command(
 
     left = take_cluster_down(target, names, results, force=force, report=click.echo)
     for survivor in left:
-        click.echo(f"Still there: {survivor.host}: {survivor.what}")
+        click.echo(f"Still there: {survivor.host}: {survivor.details}")
     if left:
         context.exit(1)
     click.echo("Every host was asked: nothing of this cluster lives any more.")

@@ -141,17 +141,7 @@ def launch_command(
     # With --json the object alone is on standard output. Named now, since others lose it while Ray runs.
     console = Console(stderr=True) if as_json else Console(file=sys.stdout)
     if dry_run:
-        from tune.launcher.dry_run import plan, print_dry_run
-
-        if target is None or target.file is None:
-            print_dry_run(plan(request), console, as_json=as_json)
-            return
-        from tune.launcher.cluster_estimate import plan_cluster
-
-        # Measured here, whatever a trial asks of a node there.
-        found = plan(dataclasses.replace(request, demand=Demand()))
-        on_cluster = plan_cluster(target.cluster_file, request.demand, prices, work_s=found.work_s)
-        print_dry_run(found, console, as_json=as_json, cluster=on_cluster)
+        _print_dry_run(request, target, prices, console, as_json=as_json)
         return
     if target is not None:
         from tune.remote.launch import launch_remote
@@ -169,9 +159,31 @@ def launch_command(
     _launch_here(context, request, console, as_json=as_json)
 
 
+def _print_dry_run(
+    request: "Request",
+    target: ClusterTarget | None,
+    prices: tuple[str, ...],
+    console: Console,
+    *,
+    as_json: bool,
+) -> None:
+    from tune.launcher.dry_run import plan, print_dry_run
+
+    if target is None or target.file is None:
+        print_dry_run(plan(request), console, as_json=as_json)
+        return
+    from tune.launcher.cluster_estimate import plan_cluster
+    from tune.search.workers import Demand
+
+    # Measured here, whatever a trial asks of a node there.
+    found = plan(dataclasses.replace(request, demand=Demand()))
+    on_cluster = plan_cluster(target.cluster_file, request.demand, prices, work_s=found.work_s)
+    print_dry_run(found, console, as_json=as_json, cluster=on_cluster)
+
+
 def _launch_here(context: click.Context, request: "Request", console: Console, *, as_json: bool) -> None:
     from tune.commands.results import print_results, results_json
-    from tune.launcher import driver as launch
+    from tune.launcher import driver
     from tune.launcher.request import resolve_study
 
     signal.signal(signal.SIGTERM, _interrupt)
@@ -179,7 +191,7 @@ def _launch_here(context: click.Context, request: "Request", console: Console, *
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with own_stdout():
-            folder, summary = launch.launch(request, console)
+            folder, summary = driver.launch(request, console)
     except KeyboardInterrupt:
         name, runs = resolve_study(request)[0].name, request.runs.location
         again = f"dgad-tune launch --name {name}"

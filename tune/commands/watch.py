@@ -128,7 +128,7 @@ def _logs(runs: str | None, name: str, *, follow: bool) -> Iterator[str]:
             kept.view(name)
         return follow and state_of(folder)[0] == "running"
 
-    return log_lines(folder / LOG_FILE, goes_on=goes_on)
+    return follow_lines(folder / LOG_FILE, goes_on=goes_on)
 
 
 def _remote_logs(target: ClusterTarget, name: str, *, follow: bool) -> Iterator[str]:
@@ -137,7 +137,7 @@ def _remote_logs(target: ClusterTarget, name: str, *, follow: bool) -> Iterator[
     return read_remote_logs(target, name, follow=follow)
 
 
-def log_lines(path: Path, goes_on: Callable[[], bool]) -> Iterator[str]:
+def follow_lines(path: Path, goes_on: Callable[[], bool]) -> Iterator[str]:
     """Whole lines of a file that may grow, until it has no more and `goes_on` says that it will not."""
     kept = b""
     position = 0

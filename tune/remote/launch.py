@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from cluster.checks.cluster_file import Finding, TrialDemand, check_cluster
+from cluster.checks.cluster_file import check_cluster
+from cluster.checks.findings import Finding, TrialDemand
 from cluster.target import ClusterTarget
 from dgad.errors import ClusterError, SettingsError
 from tune.launcher.request import Request
@@ -66,7 +67,7 @@ def launch_remote(
             return code
         left = take_cluster_down(target, (name,), down_after, force=False, report=report)
         for survivor in left:
-            report(f"Still there: {survivor.host}: {survivor.what}")
+            report(f"Still there: {survivor.host}: {survivor.details}")
         return _OUR_ERROR if left else code
     return code
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.checks.cluster_file import Finding, TrialDemand, check_cluster, has_errors
+from cluster.checks.cluster_file import check_cluster, has_errors
+from cluster.checks.findings import Finding, TrialDemand
 from cluster.file.config_file import read_cluster_file
 from cluster.file.schema import find_autoscaler_folder
 from dgad.errors import SettingsError

@@ -189,10 +189,10 @@ def test_up_guarded_found_again_and_down_with_nothing_left(hosts: Hosts) -> None
     finally:
         hosts.plug_in(2)
     assert [(s.host, s.state) for s in survivors] == [(hosts.addresses[2], "unknown")]
-    assert "cannot be reached by ssh" in survivors[0].what
+    assert "cannot be reached by ssh" in survivors[0].details
     assert find_head(read_cluster_file(hosts.cluster_file)) is None
     hosts.ssh(1, "RAY_RAYLET_PID=1 nohup sleep 4321 >/dev/null 2>&1 &")  # what a trial may leave behind
-    assert Survivor(host=hosts.addresses[1], state="alive", what="job") in find_living(
+    assert Survivor(host=hosts.addresses[1], state="alive", details="job") in find_living(
         read_cluster_file(hosts.cluster_file)
     )
     assert take_down(read_cluster_file(hosts.cluster_file), report=told.append) == ()

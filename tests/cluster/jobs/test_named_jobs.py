@@ -163,7 +163,8 @@ def test_a_log_is_followed_through_a_dropped_tunnel_without_a_line_twice(
 
 FOLLOW = """
 import sys
-from cluster.jobs.named_jobs import Jobs, read_token
+from cluster.jobs.named_jobs import Jobs
+from cluster.tokens import read_token
 try:
     for line in Jobs(sys.argv[1], read_token()).follow("deaf"):
         print(line, end="", flush=True)

@@ -11,7 +11,7 @@ import pytest
 
 from dgad.report.summary import CellSummary, StudySummary, write_summary
 from tests.conftest import Run
-from tune.commands.watch import log_lines
+from tune.commands.watch import follow_lines
 from tune.run_folder.journals import journal_path
 from tune.run_folder.layout import (
     ENDED_FILE,
@@ -205,8 +205,8 @@ def test_logs_go_on_with_whole_lines_until_nothing_more_comes(tmp_path: Path) ->
             file.write(text)
         return True
 
-    assert list(log_lines(path, goes_on)) == ["one\n", "two\n", "three\n"]
-    assert list(log_lines(tmp_path / "none", lambda: False)) == []
+    assert list(follow_lines(path, goes_on)) == ["one\n", "two\n", "three\n"]
+    assert list(follow_lines(tmp_path / "none", lambda: False)) == []
 
 
 def test_watching_waits_for_neither_torch_nor_ray(folder: Path) -> None:
