@@ -102,7 +102,7 @@ class SshAccess:
         )
 
 
-def state_folder_of(cluster_name: str) -> Path:
+def find_state_folder(cluster_name: str) -> Path:
     """The folder of this user's logs and known host keys of a cluster; not made here."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "dgad" / "clusters" / re.sub(r"[^\w.-]", "_", cluster_name)

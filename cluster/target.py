@@ -65,7 +65,7 @@ def declare_cluster_options(
 ) -> Callable[[_F], _F]:
     """Declare `--cluster`, `--address` and `--python`; the command gets the three as they were given.
 
-    Their values go to `target_of`. `cluster_options` does both, for a command that needs no more.
+    Their values go to `resolve_target`. `add_cluster_options` does both, for a command that needs no more.
     """
 
     def declare(function: _F) -> _F:
@@ -79,7 +79,7 @@ def declare_cluster_options(
     return declare
 
 
-def cluster_options(*, has_python: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def add_cluster_options(*, has_python: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare the options that name a cluster; the command gets `target`, None where none is named."""
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,14 +92,16 @@ def cluster_options(*, has_python: bool = True) -> Callable[[Callable[..., Any]]
             **others: Any,
         ) -> Any:
             python = others.pop("python") if has_python else None
-            return function(*args, target=target_of(cluster_file, address, python), **others)
+            return function(*args, target=resolve_target(cluster_file, address, python), **others)
 
         return with_target
 
     return declare
 
 
-def target_of(cluster_file: Path | None, address: str | None, python: str | None) -> ClusterTarget | None:
+def resolve_target(
+    cluster_file: Path | None, address: str | None, python: str | None
+) -> ClusterTarget | None:
     """The Ray that the options name, or None; `SettingsError` for two, or for what is no dashboard."""
     if cluster_file is not None and address is not None:
         raise SettingsError("--cluster and --address name two clusters: give one of them.")

@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from cluster.file.node_types import NodeType, list_standing_types, list_started_types
-from cluster.file.schema import DETECTS_RESOURCES, list_providers, read_provider_defaults, validate
+from cluster.file.schema import (
+    DETECTS_RESOURCES,
+    list_providers,
+    read_provider_defaults,
+    validate_cluster_file,
+)
 from cluster.file.start_commands import StartCommand, find_start_commands
-from cluster.ssh import SshAccess, state_folder_of
+from cluster.ssh import SshAccess, find_state_folder
 from dgad.errors import SettingsError
 from dgad.settings import did_you_mean
 from dgad.yaml_file import KeyPath, line_at, load_yaml
@@ -134,7 +139,7 @@ class ClusterFile:
             user=self.ssh_user,
             key=self.ssh_private_key,
             proxy_command=self.ssh_proxy_command,
-            known_hosts=state_folder_of(self.name) / "known_hosts",
+            known_hosts=find_state_folder(self.name) / "known_hosts",
         )
 
     @property
@@ -203,7 +208,7 @@ def read_cluster_file(path: Path) -> ClusterFile:
             f"{path}, line {line_at(lines, ('apiVersion',))}: this is a file for Kubernetes, not Ray's"
             " cluster file: start it with `kubectl apply -f`."
         )
-    validate(values, lines, path)
+    validate_cluster_file(values, lines, path)
     provider = values["provider"]["type"]
     known = list_providers()
     if provider not in known:

@@ -50,7 +50,7 @@ def read_provider_defaults(provider: str) -> dict[str, Any]:
     return dict(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
-def validate(values: Mapping[str, Any], lines: Mapping[KeyPath, int], path: Path) -> None:
+def validate_cluster_file(values: Mapping[str, Any], lines: Mapping[KeyPath, int], path: Path) -> None:
     """Raise `SettingsError` "FILE, line N: ..." for the deepest place where Ray's schema does not hold."""
     errors = list(_validator().iter_errors(_as_ray_validates(values)))
     if not errors:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster.file.config_file import ClusterFile
-from cluster.ssh import SshAccess, state_folder_of
+from cluster.ssh import SshAccess, find_state_folder
 from dgad.errors import ClusterError
 
 _REPORT_EVERY_S = 30.0
@@ -37,7 +37,7 @@ def run_launcher(
 
     Raises `ClusterError` with its last lines where it fails.
     """
-    log = state_folder_of(file.name) / f"{action}.log"
+    log = find_state_folder(file.name) / f"{action}.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     report(f"`ray {action}` runs; it writes to {log}.")
     began = time.monotonic()

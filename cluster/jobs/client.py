@@ -91,7 +91,7 @@ def translate_errors(url: str, token: Token | None) -> Iterator[None]:
             raise _something_else(url) from None
         if "WebSocket" in str(error):
             raise UnreachableError(f"The connection to {url} broke off.") from None
-        raise ClusterError(f"Ray at {url} refuses: {last_line(str(error))}") from None
+        raise ClusterError(f"Ray at {url} refuses: {find_last_line(str(error))}") from None
 
 
 def check_version(url: str, version: str) -> str:
@@ -107,7 +107,7 @@ def check_version(url: str, version: str) -> str:
     return version
 
 
-def last_line(text: str) -> str:
+def find_last_line(text: str) -> str:
     """The last line of a text that holds anything: of a traceback, what went wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip(" ^.")]
     return lines[-1] if lines else "no reason given."

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.jobs.client import check_version, connect_job_client, last_line, translate_errors
+from cluster.jobs.client import check_version, connect_job_client, find_last_line, translate_errors
 from cluster.jobs.log import Tail, mark_output, split_output
 from cluster.tokens import Token
 from dgad.errors import ClusterError, UnreachableError
@@ -204,7 +204,7 @@ class Jobs:
         output, errors = split_output(self._log(job), mark, job.submission_id, job.entrypoint)
         if job.status == "succeeded":
             return output
-        how = f"exit status {job.exit_code}" if job.exit_code is not None else last_line(job.message)
+        how = f"exit status {job.exit_code}" if job.exit_code is not None else find_last_line(job.message)
         ended = f"failed ({how})" if job.has_ended else f"has not ended within {timeout_s:g} s"
         tail = (output + errors).strip()[-_TAIL_CHARS:]
         raise ClusterError(f"`{entrypoint}` at {self.url} {ended}: {tail or job.message}")

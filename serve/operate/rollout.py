@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster.jobs.client import last_line
+from cluster.jobs.client import find_last_line
 from cluster.jobs.named_jobs import Jobs
 from cluster.jobs.ship import pack_code
 from dgad.bundle import CONTENT_FILES, MANIFEST_FILE, BundleInfo
@@ -116,7 +116,7 @@ def _embed_here(reached: Reached, settings: ServeSettings, bundle: str) -> int:
     if done.returncode == 2:
         raise SettingsError(done.stderr.strip().removeprefix("Error: "))
     if done.returncode != 0:
-        raise ClusterError(f"The stores could not be embedded: {last_line(done.stderr)}")
+        raise ClusterError(f"The stores could not be embedded: {find_last_line(done.stderr)}")
     return int(done.stdout)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.jobs.client import connect_job_client, last_line, translate_errors
+from cluster.jobs.client import connect_job_client, find_last_line, translate_errors
 from cluster.tokens import Token
 from dgad.errors import ClusterError, SettingsError
 from dgad.settings import from_dict
@@ -138,7 +138,7 @@ class ServeApi:
                 break
             time.sleep(_PAUSE_S)
         if response.status_code != 200:
-            raise ClusterError(f"Serve at {self.url} refuses: {last_line(response.text)}")
+            raise ClusterError(f"Serve at {self.url} refuses: {find_last_line(response.text)}")
         return response
 
 

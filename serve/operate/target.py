@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cluster.target import ClusterTarget, cluster_options, connect_to_dashboard
+from cluster.target import ClusterTarget, add_cluster_options, connect_to_dashboard
 from cluster.tokens import Token
 from dgad.errors import SettingsError
 from serve.operate.registry import Running, the_service
@@ -58,7 +58,7 @@ def place_options(*, local: bool) -> Callable[[Callable[..., Any]], Callable[...
     """Options that name a Ray and, with `local`, a service here by its --port; the command gets `place`."""
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        @cluster_options(has_python=False)
+        @add_cluster_options(has_python=False)
         @functools.wraps(function)
         def with_place(*args: Any, target: ClusterTarget | None, **others: Any) -> Any:
             port = others.pop("port", None) if local else None

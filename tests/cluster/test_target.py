@@ -7,13 +7,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cluster.target import ClusterTarget, cluster_options, connect_to_dashboard, target_of
+from cluster.target import ClusterTarget, add_cluster_options, connect_to_dashboard, resolve_target
 from dgad.errors import SettingsError
 from tests.cluster.support.cluster_files import filled_template, write
 
 
 @click.command()
-@cluster_options()
+@add_cluster_options()
 def command(*, target: ClusterTarget | None) -> None:
     click.echo(target and [str(v) for v in dataclasses.astuple(target)])
 
@@ -45,13 +45,13 @@ def test_what_names_no_one_ray_is_refused(arguments: list[str], said: str) -> No
 
 
 def test_a_target_is_a_file_or_a_dashboard_and_names_itself_again() -> None:
-    file = target_of(Path("cluster.yaml"), None, None)
-    url = target_of(None, "http://127.0.0.1:8265", "python3.11")
+    file = resolve_target(Path("cluster.yaml"), None, None)
+    url = resolve_target(None, "http://127.0.0.1:8265", "python3.11")
     assert file is not None
     assert file.option == "--cluster cluster.yaml"
     assert url is not None
     assert url.option == "--address http://127.0.0.1:8265"
-    assert target_of(None, None, None) is None
+    assert resolve_target(None, None, None) is None
 
 
 def test_a_dashboard_at_an_address_is_asked_there(monkeypatch: pytest.MonkeyPatch) -> None:

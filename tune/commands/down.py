@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from cluster.target import ClusterTarget, cluster_options
+from cluster.target import ClusterTarget, add_cluster_options
 from dgad.errors import SettingsError
 from tune.run_folder.location import DEFAULT
 
 
 @click.command("down", epilog="\b\nExample:\n  dgad-tune down my_surfaces --cluster cluster.yaml\n")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@cluster_options()
+@add_cluster_options()
 @click.option("--force", is_flag=True, help="Also while a study runs; what it has finished is kept.")
 @click.option(
     "--results",

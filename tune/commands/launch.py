@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from cluster.target import ClusterTarget, declare_cluster_options, target_of
+from cluster.target import ClusterTarget, declare_cluster_options, resolve_target
 from dgad.command_line import own_stdout
 from dgad.commands.options import device_option
 from dgad.errors import SettingsError
-from tune.commands.study_options import settings_given, study_options
+from tune.commands.study_options import add_study_options, read_settings
 from tune.run_folder.location import DEFAULT, Runs
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Examples:
 
 
 @click.command("launch", epilog=EXAMPLE)
-@study_options
+@add_study_options
 @click.option(
     "--study",
     "study_file",
@@ -122,10 +122,10 @@ def launch_command(
     from tune.study.paper import check_paper_data, is_paper
 
     is_here = address is not None and not address.startswith(("http://", "https://")) and cluster_file is None
-    target = None if is_here else target_of(cluster_file, address, python)
+    target = None if is_here else resolve_target(cluster_file, address, python)
     _check_remote_options(target, detach=detach, down_after=down_after, prices=prices)
     request = Request(
-        given=settings_given(study_settings),
+        given=read_settings(study_settings),
         study_file=study_file,
         runs=Runs(location=runs),
         device=device,
@@ -167,22 +167,22 @@ def _print_dry_run(
     *,
     as_json: bool,
 ) -> None:
-    from tune.launcher.dry_run import plan, print_dry_run
+    from tune.launcher.dry_run import plan_study, print_dry_run
 
     if target is None or target.file is None:
-        print_dry_run(plan(request), console, as_json=as_json)
+        print_dry_run(plan_study(request), console, as_json=as_json)
         return
     from tune.launcher.cluster_estimate import plan_cluster
     from tune.search.workers import Demand
 
     # Measured here, whatever a trial asks of a node there.
-    found = plan(dataclasses.replace(request, demand=Demand()))
+    found = plan_study(dataclasses.replace(request, demand=Demand()))
     on_cluster = plan_cluster(target.cluster_file, request.demand, prices, work_s=found.work_s)
     print_dry_run(found, console, as_json=as_json, cluster=on_cluster)
 
 
 def _launch_here(context: click.Context, request: "Request", console: Console, *, as_json: bool) -> None:
-    from tune.commands.results import print_results, results_json
+    from tune.commands.results import print_results, results_as_plain
     from tune.launcher import driver
     from tune.launcher.request import resolve_study
 
@@ -199,7 +199,7 @@ def _launch_here(context: click.Context, request: "Request", console: Console, *
         click.echo(f"Stopped; everything finished is kept in {runs}/{name}. To go on: {again}", err=True)
         context.exit(130)
     if as_json:
-        click.echo(json.dumps(results_json(folder, summary), indent=2, allow_nan=False))
+        click.echo(json.dumps(results_as_plain(folder, summary), indent=2, allow_nan=False))
     else:
         print_results(folder, summary, console)
 

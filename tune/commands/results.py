@@ -109,7 +109,7 @@ def _made(summary: StudySummary) -> str:
     return f"as it comes, since the settings that did best over {everywhere} train nothing"
 
 
-def results_json(folder: Path, summary: StudySummary) -> dict[str, Any]:
+def results_as_plain(folder: Path, summary: StudySummary) -> dict[str, Any]:
     """The results of a study as plain values, for programs."""
     named = read_named_records(summary, RecordStore(folder / RECORDS_FOLDER))
     extra = leaderboard(extra_records(summary, named))

@@ -57,7 +57,7 @@ class StudyField:
 
 
 @functools.cache
-def study_fields() -> tuple[StudyField, ...]:
+def read_study_fields() -> tuple[StudyField, ...]:
     """The fields of `Study` in their order, read without importing its module."""
     module = _parse(_MODULE)
     (body,) = (node.body for node in module.body if isinstance(node, ast.ClassDef) and node.name == _CLASS)
@@ -74,18 +74,18 @@ def study_fields() -> tuple[StudyField, ...]:
     )
 
 
-def study_options(command: _F) -> _F:
-    """Add an option for each field of `Study` that can have one; `settings_given` reads their values."""
+def add_study_options(command: _F) -> _F:
+    """Add an option for each field of `Study` that can have one; `read_settings` reads their values."""
     demo = _demo_defaults()
-    for field in reversed(study_fields()):
+    for field in reversed(read_study_fields()):
         if field.name not in WITHOUT_OPTION:
             command = _option(field, demo.get(field.name))(command)
     return command
 
 
-def settings_given(options: Mapping[str, Any]) -> dict[str, Any]:
+def read_settings(options: Mapping[str, Any]) -> dict[str, Any]:
     """The study's settings from the values of its options; what was not given is None."""
-    return {f.name: _value(f, options[f.name]) for f in study_fields() if f.name not in WITHOUT_OPTION}
+    return {f.name: _value(f, options[f.name]) for f in read_study_fields() if f.name not in WITHOUT_OPTION}
 
 
 def _value(field: StudyField, given: Any) -> Any:

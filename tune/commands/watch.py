@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cluster.target import ClusterTarget, cluster_options
+from cluster.target import ClusterTarget, add_cluster_options
 from dgad.errors import DgadError, SettingsError
 from tune.commands.options import bring_study, json_option, runs_option
 from tune.monitoring.status_view import print_status, print_studies
@@ -24,7 +24,7 @@ _POLL_S = 0.3
 
 @click.command("list", epilog="\b\nExample:\n  dgad-tune list --runs runs\n")
 @runs_option
-@cluster_options()
+@add_cluster_options()
 @json_option
 def list_command(*, runs: str | None, target: ClusterTarget | None, as_json: bool) -> None:
     """Every study: its state, how far it is, its best mean image AUROC on surfaces held out."""
@@ -49,7 +49,7 @@ def list_command(*, runs: str | None, target: ClusterTarget | None, as_json: boo
 @click.command("status", epilog="\b\nExample:\n  dgad-tune status my_surfaces\n")
 @click.argument("name")
 @runs_option
-@cluster_options()
+@add_cluster_options()
 @json_option
 def status_command(*, name: str, runs: str | None, target: ClusterTarget | None, as_json: bool) -> None:
     """How far the study NAME is, cell by cell, and where its dashboard is."""
@@ -71,7 +71,7 @@ def status_command(*, name: str, runs: str | None, target: ClusterTarget | None,
 @click.argument("name")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the study's run ends; Ctrl-C ends it sooner.")
 @runs_option
-@cluster_options()
+@add_cluster_options()
 @click.pass_context
 def logs_command(
     context: click.Context, *, name: str, follow: bool, runs: str | None, target: ClusterTarget | None
@@ -95,7 +95,7 @@ def logs_command(
     help="Seconds to wait until it has ended.",
 )
 @runs_option
-@cluster_options()
+@add_cluster_options()
 def stop_command(*, name: str, timeout_s: float, runs: str | None, target: ClusterTarget | None) -> None:
     """Stop the study NAME, as Ctrl-C does; everything finished is kept, and the same name goes on."""
     if target is not None:

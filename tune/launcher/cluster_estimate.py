@@ -95,7 +95,7 @@ def _prices(given: Sequence[str], names: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def cluster_lines(plan: ClusterPlan) -> list[tuple[str, str]]:
+def describe_cluster_plan(plan: ClusterPlan) -> list[tuple[str, str]]:
     """The plan as (name, text) rows of a table."""
     lines = []
     for node in plan.nodes:

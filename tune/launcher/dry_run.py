@@ -10,8 +10,8 @@ from rich.table import Table
 
 from cluster.embedded import Machine, inspect_machine
 from dgad.device import resolve_device
-from tune.launcher.cluster_estimate import ClusterPlan, cluster_lines
-from tune.launcher.estimate import START_S, Cost, FitCount, count_fits, estimate_s, measure
+from tune.launcher.cluster_estimate import ClusterPlan, describe_cluster_plan
+from tune.launcher.estimate import START_S, Cost, FitCount, count_fits, estimate_seconds, measure_cost
 from tune.launcher.preflight import plan_matrix
 from tune.launcher.request import Request, resolve_study
 from tune.monitoring.trackers import check_installed
@@ -45,7 +45,7 @@ class DryRun:
         return (self.estimate_s - START_S) * self.workers.count
 
 
-def plan(request: Request) -> DryRun:
+def plan_study(request: Request) -> DryRun:
     """Count a study's fits and measure their cost; starts nothing and leaves nothing behind."""
     check_installed(request.trackers)
     study, folder, is_begun = resolve_study(request)
@@ -56,7 +56,7 @@ def plan(request: Request) -> DryRun:
         matrix = plan_matrix(study, found.dataset, found.extra_targets)
         cells = matrix.cells
         count = count_fits(study, cells, num_extra_targets=len(found.extra_targets))
-        cost = measure(study, cells, found.dataset, device, workers.threads_each)
+        cost = measure_cost(study, cells, found.dataset, device, workers.threads_each)
         queries = [len(d.tests) for d in found.dataset.domains.values()]
     return DryRun(
         study=study,
@@ -64,7 +64,7 @@ def plan(request: Request) -> DryRun:
         not_applicable=matrix.not_applicable,
         count=count,
         cost=cost,
-        estimate_s=estimate_s(count, cost, sum(queries) / len(queries), workers),
+        estimate_s=estimate_seconds(count, cost, sum(queries) / len(queries), workers),
         machine=offered,
         workers=workers,
         device=device.type,
@@ -99,7 +99,7 @@ def print_dry_run(
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in _dry_run_lines(found):
         table.add_row(name, text)
-    for name, text in cluster_lines(cluster) if cluster else ():
+    for name, text in describe_cluster_plan(cluster) if cluster else ():
         table.add_row(name, text)
     console.print(table)
     console.print("Nothing was started or written.", highlight=False)

@@ -90,7 +90,7 @@ def count_fits(study: Study, cells: Sequence[Cell], *, num_extra_targets: int = 
     return FitCount(fits_alone=len(asked), fits=len(unique), scorings=scorings, steps=sum(unique.values()))
 
 
-def measure(
+def measure_cost(
     study: Study, cells: Sequence[Cell], dataset: Dataset, device: torch.device, num_threads: int
 ) -> Cost:
     """Time a step and a scoring of the first cell's first configuration, on few images."""
@@ -132,7 +132,7 @@ def measure(
     )
 
 
-def estimate_s(count: FitCount, cost: Cost, num_queries: float, workers: Workers) -> float:
+def estimate_seconds(count: FitCount, cost: Cost, num_queries: float, workers: Workers) -> float:
     """Seconds that the study will take; `num_queries` is a domain's mean number of test images."""
     fits_s = count.fits * cost.fit_overhead_s + count.steps * cost.step_s
     scorings_s = count.scorings * (cost.scoring_overhead_s + num_queries * cost.image_s)

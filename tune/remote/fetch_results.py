@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster.file.config_file import ClusterFile
-from cluster.hosts.fetch import fetch
+from cluster.hosts.fetch import fetch_folder
 from dgad.errors import SettingsError
 from tune.run_folder.folder import read_info
 
@@ -24,7 +24,7 @@ def fetch_results(
     target = results / name
     with tempfile.TemporaryDirectory(prefix="dgad-fetch-") as temporary:
         brought = Path(temporary)
-        fetch(file, f"{runs.rstrip('/')}/{name}", brought)
+        fetch_folder(file, f"{runs.rstrip('/')}/{name}", brought)
         here, there = read_info(target), read_info(brought)
         if here is not None and (there is None or here.started_at != there.started_at):
             raise SettingsError(

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from tests.conftest import Run
 from tune.cli import cli
 from tune.commands.launch import launch_command
-from tune.commands.study_options import WITHOUT_OPTION, settings_given, study_fields, study_options
+from tune.commands.study_options import WITHOUT_OPTION, add_study_options, read_settings, read_study_fields
 from tune.launcher import driver
 from tune.launcher.request import Request
 from tune.study.settings import Study, study_from
@@ -35,8 +35,8 @@ def test_every_field_has_an_option_with_a_help_or_a_written_reason_for_none(name
 def test_what_is_read_from_the_source_is_what_the_class_has() -> None:
     hints = typing.get_type_hints(Study)
     fields = dataclasses.fields(Study)
-    assert [f.name for f in study_fields()] == [f.name for f in fields]
-    for read, field in zip(study_fields(), fields, strict=True):
+    assert [f.name for f in read_study_fields()] == [f.name for f in fields]
+    for read, field in zip(read_study_fields(), fields, strict=True):
         if read.name in WITHOUT_OPTION:
             continue
         assert read.default == (None if field.default is dataclasses.MISSING else field.default)
@@ -50,9 +50,9 @@ def _given(*arguments: str) -> Mapping[str, Any]:
     given: dict[str, Any] = {}
 
     @click.command()
-    @study_options
+    @add_study_options
     def command(**options: Any) -> None:
-        given.update({k: v for k, v in settings_given(options).items() if v is not None})
+        given.update({k: v for k, v in read_settings(options).items() if v is not None})
 
     assert CliRunner().invoke(command, arguments, catch_exceptions=False).exit_code == 0
     return given

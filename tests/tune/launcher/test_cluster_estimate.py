@@ -6,7 +6,7 @@ import pytest
 
 from cluster.file.config_file import ClusterFile, read_cluster_file
 from dgad.errors import SettingsError
-from tune.launcher.cluster_estimate import cluster_lines, plan_cluster
+from tune.launcher.cluster_estimate import describe_cluster_plan, plan_cluster
 from tune.launcher.estimate import START_S
 from tune.search.workers import Demand
 
@@ -34,7 +34,7 @@ def test_nodes_trials_hours_and_cost_are_told(file: ClusterFile) -> None:
     assert plan.workers == 32
     assert plan.estimate_s == START_S + 3600
     assert plan.price == pytest.approx((0.10 + 4 * 1.50) * plan.estimate_s / 3600)
-    text = "\n".join(": ".join(line) for line in cluster_lines(plan))
+    text = "\n".join(": ".join(line) for line in describe_cluster_plan(plan))
     assert "node gpu: 4 at most, 8 trials each" in text
     assert "cost: about 6.1" in text
 
@@ -43,7 +43,7 @@ def test_a_missing_price_gives_no_cost_and_an_asked_number_bounds_the_workers(fi
     plan = plan_cluster(file, Demand(workers=5), ["gpu=1"], work_s=100)
     assert plan.price is None
     assert plan.workers == 5
-    assert "cost" not in dict(cluster_lines(plan))
+    assert "cost" not in dict(describe_cluster_plan(plan))
 
 
 @pytest.mark.parametrize(

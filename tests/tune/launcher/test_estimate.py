@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tune.launcher.estimate import Cost, FitCount, count_fits, estimate_s
+from tune.launcher.estimate import Cost, FitCount, count_fits, estimate_seconds
 from tune.search.workers import Workers
 from tune.spaces.initial_design import opening_design
 from tune.study.cells import cells_of
@@ -55,5 +55,5 @@ def test_the_estimate_shares_the_work_between_workers() -> None:
     two = Workers(count=2, threads_each=1, gpus_each=0.0, cache_bytes_each=1)
     alone = Workers(count=1, threads_each=2, gpus_each=0.0, cache_bytes_each=1)
     work_s = 10 * 1.0 + 100 * 0.5 + 20 * (0.5 + 30 * 0.1)
-    start_s = 2 * estimate_s(count, cost, 30, two) - estimate_s(count, cost, 30, alone)
-    assert estimate_s(count, cost, 30, alone) - start_s == work_s
+    start_s = 2 * estimate_seconds(count, cost, 30, two) - estimate_seconds(count, cost, 30, alone)
+    assert estimate_seconds(count, cost, 30, alone) - start_s == work_s
