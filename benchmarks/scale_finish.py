@@ -11,7 +11,7 @@ from tune.fits.run import Run
 from tune.results.audit import audit
 from tune.results.summarise import summarise
 from tune.run_folder.folder import RunInfo
-from tune.search.seal import OuterJob, is_done, outer_jobs, seal, used_after_seals
+from tune.search.seal import RefitJob, is_done, list_used_after_seals, plan_refits, seal_selections
 from tune.study.cells import DEPLOY, Cell
 
 
@@ -25,10 +25,10 @@ def finish(run: Run, cells: Sequence[Cell], search: SimulatedSearch) -> dict[str
         steps[f"{name}, s"] = time.perf_counter() - began
         began = time.perf_counter()
 
-    rows = seal(cells, search.searcher.trials(), search.ledger)
+    rows = seal_selections(cells, search.searcher.trials(), search.ledger)
     passed("seals")
-    used = used_after_seals(search.ledger.entries())
-    jobs = [job for job in outer_jobs(run, rows) if not is_done(search.bench, job, used)]
+    used = list_used_after_seals(search.ledger.entries())
+    jobs = [job for job in plan_refits(run, rows) if not is_done(search.bench, job, used)]
     passed("plan of refits")
     steps["refits"] = len(jobs)
     num_before = len(search.computed)
@@ -52,7 +52,7 @@ def finish(run: Run, cells: Sequence[Cell], search: SimulatedSearch) -> dict[str
     return steps
 
 
-def _refit(search: SimulatedSearch, job: OuterJob) -> Iterator[float]:
+def _refit(search: SimulatedSearch, job: RefitJob) -> Iterator[float]:
     """As `tune.search.refit.OuterWorker` does."""
     row, run, bench = job.row, search.run, search.bench
     assert row.selection is not None

@@ -17,7 +17,7 @@ from scale_study import Options, cells_of_run, run_at  # noqa: E402
 from simulated_fits import SimulatedWorkbench  # noqa: E402
 from simulated_search import searcher_of  # noqa: E402
 
-from tune.fits.coordinator import Keeper  # noqa: E402
+from tune.fits.coordinator import Coordinator  # noqa: E402
 from tune.monitoring.progress import PlainProgress  # noqa: E402
 
 
@@ -39,7 +39,7 @@ def resume(runs: Path, options: Options) -> dict[str, float]:
             board.restore(cell_name, trials)
     passed("board")
     SimulatedWorkbench(run)
-    keeper = Keeper(run.ledger_location)
+    keeper = Coordinator(run.ledger_location)
     keeper.append(cells[0].name, "fit", (), None, {"fit": "none"})
     passed("stores")
     searcher.suggest("first")

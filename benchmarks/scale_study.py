@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dgad.methods import METHODS
 from tune.fits.run import Run, code_version
-from tune.study.cells import Cell, cells_of
+from tune.study.cells import Cell, make_cells
 from tune.study.settings import Study
 
 DOMAINS = ("carpet", "grid", "leather", "tile", "wood")
@@ -71,5 +71,5 @@ def cells_of_run(run: Run, options: Options) -> tuple[Cell, ...]:
 
 
 def _matrix(study: Study, number: int) -> tuple[Cell, ...]:
-    cells = cells_of(study, DOMAINS, searched=study.methods)
+    cells = make_cells(study, DOMAINS, searched=study.methods)
     return cells[:number] if number else cells

@@ -31,7 +31,7 @@ from dgad.domains import open_dataset
 from dgad.domains.demo import synthesize
 from dgad.records import FitKey, Record
 from tune.caches.features import CachePlan
-from tune.fits.executor import Workbench
+from tune.fits.executor import FitExecutor
 from tune.fits.run import Run, code_version
 from tune.fits.store import FitStore
 from tune.launcher.preflight import plan_matrix
@@ -41,9 +41,9 @@ from tune.results.audit import audit
 from tune.run_folder.folder import write_study
 from tune.run_folder.layout import SCORES_KEY, VALUES_KEY
 from tune.run_folder.ledger import Ledger
-from tune.search.seal import outer_jobs, seal
+from tune.search.seal import plan_refits, seal_selections
 from tune.search.searcher import METRIC, MatrixSearcher, open_study
-from tune.search.selection import mean_values, read_inner_score, trial_summaries
+from tune.search.selection import average_values, read_inner_score, summarise_trials
 from tune.search.workers import Demand, plan_workers
 from tune.study.cells import DEPLOY, Cell
 from tune.study.settings import Study, study_from
@@ -71,7 +71,7 @@ ARMS = (
 )
 
 
-class Unshared(Workbench):
+class Unshared(FitExecutor):
     """Fits and scores whatever it is asked for, as often as it is asked."""
 
     def record(self, key: FitKey, target: str, *, label: str, role: str) -> Record:
@@ -119,7 +119,7 @@ def searcher_of(run: Run, cells: Sequence[Cell]) -> MatrixSearcher:
     )
 
 
-def search_here(run: Run, cells: Sequence[Cell], bench: Workbench) -> list[float]:
+def search_here(run: Run, cells: Sequence[Cell], bench: FitExecutor) -> list[float]:
     """A whole search without Ray; the nested AUROC by target."""
     ledger, searcher = Ledger(run.ledger_location), searcher_of(run, cells)
     by_name = {c.name: c for c in cells}
@@ -130,7 +130,7 @@ def search_here(run: Run, cells: Sequence[Cell], bench: Workbench) -> list[float
             key = run.fit_key(cell.method, settings, fold.sources, split=fold.split)
             record = bench.record(key, fold.target, label=cell.label, role="inner")
             scores.append(read_inner_score(cell, record, ledger, run.study.figures))
-            means = mean_values(scores, run.study.figures)
+            means = average_values(scores, run.study.figures)
             result = {
                 METRIC: means["image_auroc"],
                 SCORES_KEY: json.dumps({s.source: s.values["image_auroc"] for s in scores}),
@@ -143,11 +143,11 @@ def search_here(run: Run, cells: Sequence[Cell], bench: Workbench) -> list[float
         searcher.on_trial_complete(str(number), result)
         number += 1
     trials = {
-        c.name: trial_summaries(open_study(run.journals_folder, c.name, seed=run.study.seed)) for c in cells
+        c.name: summarise_trials(open_study(run.journals_folder, c.name, seed=run.study.seed)) for c in cells
     }
-    rows = seal(cells, trials, ledger, beside=())
+    rows = seal_selections(cells, trials, ledger, beside=())
     found = []
-    for job in outer_jobs(run, rows):
+    for job in plan_refits(run, rows):
         assert job.row.selection is not None
         key = run.fit_key(job.row.method, job.row.selection.settings, job.row.sources, seed=job.seed)
         record = bench.record(key, job.row.target, label=job.row.label, role="outer")
@@ -176,7 +176,7 @@ def components(data: Path, folder: Path, trials: int, size_px: int, arms: Sequen
             }
         )
         run = run_in(folder / arm.name.replace(" ", "_"), study, data=data, arm=arm)
-        bench = (Workbench if arm.shares else Unshared)(run)
+        bench = (FitExecutor if arm.shares else Unshared)(run)
         started = time.perf_counter()
         aurocs = search_here(run, cells_in(study, data), bench)
         walls[arm.name] = time.perf_counter() - started
@@ -198,7 +198,7 @@ def search_on_ray(run: Run, cells: Sequence[Cell], num_workers: int) -> tuple[fl
     worked: list[float] = []
 
     class Timed(PlainProgress):
-        def trial_ended(self, cell: str, number: int, end: object) -> None:
+        def end_trial(self, cell: str, number: int, end: object) -> None:
             worked.append(end.duration_s)  # type: ignore[attr-defined]
 
     with open(os.devnull, "w") as nowhere:

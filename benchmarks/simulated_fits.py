@@ -15,7 +15,7 @@ from dgad.records import FitKey, Record, RecordStore
 from dgad.seeds import seed_for
 from dgad.settings import from_dict
 from dgad.storage import Storage
-from tune.fits.executor import Workbench
+from tune.fits.executor import FitExecutor
 from tune.fits.run import Run
 from tune.fits.store import FitStore
 
@@ -35,13 +35,13 @@ class NotThereError(Exception):
 class HeldAlready:
     """Leases of a worker that holds the fit's lease before it asks the store."""
 
-    def held(self, fit_id: str) -> contextlib.AbstractContextManager[object]:
+    def hold(self, fit_id: str) -> contextlib.AbstractContextManager[object]:
         """Nothing to wait for."""
         return contextlib.nullcontext()
 
 
-class SimulatedWorkbench(Workbench):
-    """The stores of a real workbench, and no data: what it would train and score is made up."""
+class SimulatedWorkbench(FitExecutor):
+    """The stores of a real executor, and no data: what it would train and score is made up."""
 
     def __init__(self, run: Run) -> None:
         self.run = run

@@ -16,7 +16,7 @@ from simulated_fits import SCORING_S, Luck, NotThereError, SimulatedWorkbench, s
 from simulation import Clock, Meter
 
 from dgad.records import FitKey, Record
-from tune.fits.coordinator import ASK_S, RENEW_S, Keeper
+from tune.fits.coordinator import ASK_S, RENEW_S, Coordinator
 from tune.fits.run import Run
 from tune.monitoring.launch_log import LogProgress
 from tune.monitoring.progress import FitEnd, PlainProgress, Progress, TrialEnd
@@ -25,7 +25,7 @@ from tune.run_folder.layout import ERROR_KEY, SCORES_KEY, VALUES_KEY
 from tune.run_folder.ledger import Entry, Ledger, Purpose
 from tune.run_folder.process import LaunchLog
 from tune.search.searcher import METRIC, MatrixSearcher
-from tune.search.selection import mean_values, read_inner_score
+from tune.search.selection import average_values, read_inner_score
 from tune.study.cells import Cell, InnerFold
 
 MAX_WORKER_DEATHS = 2
@@ -38,7 +38,7 @@ _STARTS_S = 10.0
 class LedgerOfKeeper(Ledger):
     """`tune.fits.coordinator.KeptLedger` without Ray: entries are written by the keeper."""
 
-    def __init__(self, location: str, keeper: Keeper) -> None:
+    def __init__(self, location: str, keeper: Coordinator) -> None:
         super().__init__(location)
         self._keeper = keeper
 
@@ -94,8 +94,8 @@ class SimulatedSearch:
         self.run = run
         self.cells = {cell.name: cell for cell in cells}
         self.bench = SimulatedWorkbench(run)
-        self.keeper = Keeper(run.ledger_location, clock=lambda: self.clock.now_s)
-        self.ledger = LedgerOfKeeper(run.ledger_location, self.keeper)
+        self.coordinator = Coordinator(run.ledger_location, clock=lambda: self.clock.now_s)
+        self.ledger = LedgerOfKeeper(run.ledger_location, self.coordinator)
         self.searcher = searcher_of(run, cells)
         shown = PlainProgress(cells, Console(file=open(os.devnull, "w")))  # noqa: SIM115
         self.progress: Progress = Tee(shown, LogProgress(LaunchLog(run.folder), shown.board))
@@ -123,7 +123,7 @@ class SimulatedSearch:
             return None
         self._num_dealt += 1
         with self.meter.part("progress"):
-            self.progress.trial_begun(config["cell"], config["number"], "its first fold")
+            self.progress.begin_trial(config["cell"], config["number"], "its first fold")
         return Task(trial_id=trial_id, config=config)
 
     def _worker(self) -> Iterator[float]:
@@ -160,7 +160,7 @@ class SimulatedSearch:
                 return False
             with self.meter.part("ledger"):
                 scores.append(read_inner_score(cell, record, self.ledger, names))
-            means = mean_values(scores, names)
+            means = average_values(scores, names)
             result = {
                 METRIC: means[names[0]],
                 SCORES_KEY: json.dumps({s.source: s.values[names[0]] for s in scores}),
@@ -171,7 +171,7 @@ class SimulatedSearch:
             outcome = "shared" if len(self.computed) == num_computed else "computed"
             self.counts["folds"] += 1
             with self.meter.part("progress"):
-                self.progress.fit_ended(FitEnd(outcome=outcome, fit_s=record.fit_s))
+                self.progress.end_fit(FitEnd(outcome=outcome, fit_s=record.fit_s))
             with self.meter.part("report"):
                 if not result["done"] and self.searcher.should_stop(task.trial_id, result):
                     break
@@ -192,7 +192,7 @@ class SimulatedSearch:
             stopped_after=num_folds if stopped else None,
         )
         with self.meter.part("progress"):
-            self.progress.trial_ended(cell.name, task.config["number"], end)
+            self.progress.end_trial(cell.name, task.config["number"], end)
 
     def _record(
         self, key: FitKey, fold: InnerFold, cell: Cell, task: Task
@@ -218,7 +218,7 @@ class SimulatedSearch:
         """Make sure that the fit is there; False where the worker dies at it."""
         fit_id = key.id
         with self.meter.part("fits"):
-            is_there = self.bench.fits.about(fit_id) is not None
+            is_there = self.bench.fits.read_description(fit_id) is not None
         if is_there:
             return True
         pause_s, longest_s = ASK_S
@@ -226,7 +226,7 @@ class SimulatedSearch:
             yield pause_s
             pause_s = min(longest_s, 1.5 * pause_s)
         with self.meter.part("fits"):
-            is_there = self.bench.fits.about(fit_id) is not None
+            is_there = self.bench.fits.read_description(fit_id) is not None
         if not is_there:
             left_s = seconds_of(key, self.median_fit_s) * (1.0 if dies_after is None else dies_after)
             while left_s > 0:
@@ -234,20 +234,20 @@ class SimulatedSearch:
                 left_s -= RENEW_S
                 if left_s > 0:
                     with self.meter.part("leases"):
-                        self.keeper.renew(fit_id, worker)
+                        self.coordinator.renew(fit_id, worker)
             if dies_after is not None:
                 return False  # its lease ends by itself
             with self.meter.part("fits"):
                 self.bench.make_fit(key)
             self.computed.append(fit_id)
         with self.meter.part("leases"):
-            self.keeper.release(fit_id, worker)
+            self.coordinator.release(fit_id, worker)
         del self._holders[fit_id]
         return True
 
     def _acquire(self, fit_id: str, worker: str) -> bool:
         with self.meter.part("leases"):
-            is_held = self.keeper.acquire(fit_id, worker)
+            is_held = self.coordinator.acquire(fit_id, worker)
         if is_held:
             self.counts["taken over"] += fit_id in self._holders
             self._holders[fit_id] = worker

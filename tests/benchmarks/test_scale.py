@@ -15,7 +15,7 @@ from simulation import Clock, Meter
 
 from tune.run_folder.folder import write_study
 from tune.search.searcher import open_study
-from tune.search.selection import trial_summaries
+from tune.search.selection import summarise_trials
 
 OPTIONS = Options(fits=60, workers=6, cells=6, death_rate=0.15)
 
@@ -32,7 +32,7 @@ def _search(runs: Path, options: Options = OPTIONS) -> SimulatedSearch:
 
 def _num_trials(search: SimulatedSearch) -> dict[str, int]:
     folder = search.run.journals_folder
-    return {name: len(trial_summaries(open_study(folder, name, seed=0))) for name in search.cells}
+    return {name: len(summarise_trials(open_study(folder, name, seed=0))) for name in search.cells}
 
 
 def test_every_fit_is_computed_once_whoever_dies_over_it(tmp_path: Path) -> None:

@@ -20,21 +20,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_plain_loop_fits_more_often_and_finds_the_same(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fits: dict[str, int] = {"Workbench": 0, "Unshared": 0}
-    plain = search.Workbench.fitted
+    fits: dict[str, int] = {"FitExecutor": 0, "Unshared": 0}
+    plain = search.FitExecutor.fitted
 
     def counted(self, key):  # type: ignore[no-untyped-def]
         method, fit_s = plain(self, key)
         fits[type(self).__name__] += bool(self.fits.computed and self.fits.computed[-1] == key.id)
         return method, fit_s
 
-    monkeypatch.setattr(search.Workbench, "fitted", counted)
+    monkeypatch.setattr(search.FitExecutor, "fitted", counted)
     arms = [arm for arm in search.ARMS if arm.name in ("plain loop", "all three")]
     search.components(data, tmp_path, 1, 64, arms)
     lines = [line for line in capsys.readouterr().out.splitlines() if "nested AUROC" in line]
     assert [line.partition("  ")[0] for line in lines] == ["plain loop", "all three"]
     assert lines[0].partition("nested AUROC")[2] == lines[1].partition("nested AUROC")[2]
-    assert fits["Unshared"] > fits["Workbench"] > 0
+    assert fits["Unshared"] > fits["FitExecutor"] > 0
     assert (tmp_path / "all_three" / "features").is_dir()
     assert not (tmp_path / "plain_loop" / "features").exists()
 

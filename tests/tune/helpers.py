@@ -8,7 +8,7 @@ from tune.study.settings import Study
 
 
 def run_on(data: Path, folder: Path) -> Run:
-    """A run in `folder`/x whose workbench fits and scores in this process; what it shares is in `folder`."""
+    """A run in `folder`/x whose executor fits and scores in this process; what it shares is in `folder`."""
     return Run(
         folder=folder / "x",
         store=str(folder / "x"),

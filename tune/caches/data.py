@@ -26,7 +26,7 @@ _IN_USE_S = 24 * 3600.0
 """Whoever was given a copy this long ago may still open more of its files."""
 
 
-def local_copy(data: str, plan: CachePlan | None) -> str:
+def make_local_copy(data: str, plan: CachePlan | None) -> str:
     """Where to read `data` on this node: a folder as it is, a URI as a copy beside the feature cache.
 
     Without a cache on disk (`plan` is None) a URI is read from where it is. `DataError` where it cannot be

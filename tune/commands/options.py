@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tune.run_folder.location import DEFAULT, Runs
-from tune.run_folder.status import study_folder
+from tune.run_folder.status import find_study_folder
 
 runs_option = click.option(
     "--runs",
@@ -23,4 +23,4 @@ def bring_study(runs: str | None, name: str) -> Path:
     """
     kept = Runs(location=runs or DEFAULT)
     known = kept.names() if kept.is_remote else ()
-    return study_folder(kept.view(*(n for n in known if n == name)), name, kept.location)
+    return find_study_folder(kept.view(*(n for n in known if n == name)), name, kept.location)

@@ -33,10 +33,10 @@ def report_command(*, name: str, opens: bool, runs: str | None, as_json: bool) -
     From the study's records alone, at any time: while it runs the page says how far it is.
     """
     from dgad.report.page import FILES_FOLDER, write_report  # slow, and --help needs none of it
-    from tune.results.live_summary import summary_now
+    from tune.results.live_summary import read_current_summary
 
     folder = bring_study(runs, name)
-    summary, note = summary_now(folder)
+    summary, note = read_current_summary(folder)
     page = write_report(folder, summary, note=note)
     files = folder / FILES_FOLDER
     if as_json:
@@ -67,12 +67,12 @@ def compare_command(*, first: str, second: str, runs: str | None, as_json: bool)
     from dgad.records import RecordStore  # slow, and --help needs none of it
     from dgad.report.compare import compare
     from dgad.report.tables import outer_records, read_named_records
-    from tune.results.live_summary import summary_now
+    from tune.results.live_summary import read_current_summary
 
     sides = []
     for name in (first, second):
         folder = bring_study(runs, name)
-        summary, note = summary_now(folder)
+        summary, note = read_current_summary(folder)
         if note:
             click.echo(f"{name}: {note}", err=as_json)
         named = read_named_records(summary, RecordStore(folder / RECORDS_FOLDER))

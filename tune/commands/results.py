@@ -22,7 +22,7 @@ from dgad.report.tables import (
     read_named_records,
 )
 from dgad.settings import to_dict
-from tune.monitoring.progress import clock
+from tune.monitoring.progress import format_clock
 from tune.run_folder.layout import RECORDS_FOLDER, REPORT_FILE
 
 
@@ -49,7 +49,7 @@ def print_results(folder: Path, summary: StudySummary, console: Console) -> None
         *(_optimism(other) for other in optimism(records)),
         *_fronts(summary),
         f"{summary.fits_computed} fits computed, {summary.fits_reused} more requests answered by a shared"
-        f" fit{_elsewhere(summary)}; {clock(summary.wall_s)} in all.",
+        f" fit{_elsewhere(summary)}; {format_clock(summary.wall_s)} in all.",
     ]
     if summary.bundle is not None:
         expected = summary.bundle.expected_image_auroc

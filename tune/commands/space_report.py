@@ -12,9 +12,9 @@ from dgad.methods import METHODS, parse_method
 from dgad.settings import FeatureSettings, from_dict, to_dict
 from tune.spaces import SpaceSettings
 from tune.spaces.checks import check_spaces
-from tune.spaces.conditions import value_text
-from tune.spaces.description import Description, describe
-from tune.spaces.initial_design import presets_in
+from tune.spaces.conditions import format_value
+from tune.spaces.description import Description, describe_parameters
+from tune.spaces.initial_design import list_presets_in
 from tune.study.settings import read_study_file
 
 
@@ -60,8 +60,8 @@ def describe_space(
     return SpaceReport(
         method=method,
         settings=settings,
-        description=describe(method, settings),
-        presets=tuple(point.origin.removeprefix("preset ") for point in presets_in(method, settings)),
+        description=describe_parameters(method, settings),
+        presets=tuple(point.origin.removeprefix("preset ") for point in list_presets_in(method, settings)),
     )
 
 
@@ -79,7 +79,7 @@ def print_space(report: SpaceReport, console: Console) -> None:
         console.print(table)
     else:
         console.print(f"{title} has one configuration: nothing is searched.", highlight=False)
-    fixed = ", ".join(f"{name} {value_text(value)}" for name, value in description.fixed.items())
+    fixed = ", ".join(f"{name} {format_value(value)}" for name, value in description.fixed.items())
     if fixed:
         console.print(f"Fixed: {fixed}", highlight=False)
     console.print(f"Presets tried first: {', '.join(report.presets) or 'none lies in it'}", highlight=False)

@@ -17,7 +17,7 @@ from tune.run_folder.layout import LOG_FILE
 from tune.run_folder.location import DEFAULT, Runs
 from tune.run_folder.mirror import INTERVAL_S
 from tune.run_folder.process import Running, interrupt, is_alive, is_elsewhere
-from tune.run_folder.status import StudyStatus, best_mean, known_studies, state_of, status
+from tune.run_folder.status import StudyStatus, list_studies, read_best_mean, read_state, read_status
 
 _POLL_S = 0.3
 
@@ -35,7 +35,7 @@ def list_command(*, runs: str | None, target: ClusterTarget | None, as_json: boo
         return
     kept = Runs(location=runs or DEFAULT)
     folder = kept.view(*kept.names()) if kept.is_remote else kept.folder
-    found = [(status(folder / name), best_mean(folder / name)) for name in known_studies(folder)]
+    found = [(read_status(folder / name), read_best_mean(folder / name)) for name in list_studies(folder)]
     if as_json:
         rows = [{**_as_json(s), "best_mean_image_auroc": mean} for s, mean in found]
         click.echo(json.dumps({"studies": rows}, indent=2))
@@ -58,7 +58,7 @@ def status_command(*, name: str, runs: str | None, target: ClusterTarget | None,
 
         print_remote_status(target, name, runs, as_json=as_json)
         return
-    found = status(bring_study(runs, name))
+    found = read_status(bring_study(runs, name))
     if as_json:
         click.echo(json.dumps(_as_json(found), indent=2))
         return
@@ -126,7 +126,7 @@ def _logs(runs: str | None, name: str, *, follow: bool) -> Iterator[str]:
         if follow and kept.is_remote:
             time.sleep(INTERVAL_S)  # as often as it is written there
             kept.view(name)
-        return follow and state_of(folder)[0] == "running"
+        return follow and read_state(folder)[0] == "running"
 
     return follow_lines(folder / LOG_FILE, goes_on=goes_on)
 
@@ -157,7 +157,7 @@ def follow_lines(path: Path, goes_on: Callable[[], bool]) -> Iterator[str]:
 
 
 def _process_to_stop(folder: Path, name: str, again: str) -> Running:
-    state, _, running = state_of(folder)
+    state, _, running = read_state(folder)
     if running is None:
         go_on = f" To go on: {again}" if state != "finished" else ""
         raise SettingsError(f"The study `{name}` is not running: it is {state}.{go_on}")

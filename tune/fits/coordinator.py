@@ -1,8 +1,8 @@
-"""The keeper: one named actor per running study on a cluster, which orders its ledger and leases its fits.
+"""The coordinator: one named actor per running study, which orders its ledger and leases its fits.
 
 An object store has neither locks nor exclusive creation, and those of a network file system are not to be
-relied on. So every worker asks the keeper before it reads labels, and before it computes a fit. Records and
-weights do not pass through it: they are immutable, and every worker writes its own.
+relied on. So every worker on a cluster asks the coordinator before it reads labels or computes a fit. Records
+and weights do not pass through it: they are immutable, and every worker writes its own.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ ASK_S = (0.1, 2.0)
 """First and longest pause between two questions for a lease that another worker holds."""
 
 
-class Keeper:
+class Coordinator:
     """The actor itself; its state is on the shared storage, but for the leases, which their holders renew."""
 
     def __init__(self, ledger_location: str, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,19 +58,19 @@ class Keeper:
 
 
 @contextlib.contextmanager
-def keeper(study: str, ledger_location: str) -> Iterator[str]:
-    """The study's keeper, on the driver's node and gone with it; its name, by which workers find it.
+def start_coordinator(study: str, ledger_location: str) -> Iterator[str]:
+    """The study's coordinator, on the driver's node and gone with it; its name, by which workers find it.
 
     Raises `RecordError` where the cluster runs the study already.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    name = f"dgad-keeper-{study}"
+    name = f"dgad-coordinator-{study}"
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    # What a keeper that was killed is asked is asked again of the next one: an entry written twice is two
-    # reads of the same labels, and no breach.
-    remote: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Keeper)
+    # What was asked of a coordinator that was killed is asked again of the next one: an entry written
+    # twice is two reads of the same labels, and no breach.
+    remote: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Coordinator)
     try:
         actor = remote.options(name=name, scheduling_strategy=here).remote(ledger_location)
     except ValueError:  # Ray's word for a name that is taken
@@ -84,22 +84,26 @@ def keeper(study: str, ledger_location: str) -> Iterator[str]:
         ray.kill(actor)
 
 
-def ledger_of(run: Run) -> Ledger:
-    """The ledger of a study that is being run, written by its keeper where it has one."""
-    return Ledger(run.ledger_location) if run.keeper is None else KeptLedger(run.ledger_location, run.keeper)
+def open_ledger(run: Run) -> Ledger:
+    """The ledger of a study that is being run, written by its coordinator where it has one."""
+    return (
+        Ledger(run.ledger_location)
+        if run.coordinator is None
+        else CoordinatedLedger(run.ledger_location, run.coordinator)
+    )
 
 
-def leases_of(run: Run) -> Leases | None:
-    """The keeper's leases; None where files do."""
-    return None if run.keeper is None else KeptLeases(run.keeper)
+def open_leases(run: Run) -> Leases | None:
+    """The coordinator's leases; None where files do."""
+    return None if run.coordinator is None else CoordinatedLeases(run.coordinator)
 
 
-class KeptLedger(Ledger):
-    """A ledger whose entries the keeper writes; read straight from the storage."""
+class CoordinatedLedger(Ledger):
+    """A ledger whose entries the coordinator writes; read straight from the storage."""
 
-    def __init__(self, location: str, keeper_name: str) -> None:
+    def __init__(self, location: str, coordinator_name: str) -> None:
         super().__init__(location)
-        self._actor = _found(keeper_name)
+        self._actor = _find_actor(coordinator_name)
 
     def append(
         self,
@@ -110,7 +114,7 @@ class KeptLedger(Ledger):
         record_id: str | None = None,
         detail: dict[str, Any] | None = None,
     ) -> Entry:
-        """Ask the keeper to write the next entry; it is on the storage when this returns."""
+        """Ask the coordinator to write the next entry; it is on the storage when this returns."""
         import ray
 
         entry: Entry = ray.get(
@@ -119,15 +123,15 @@ class KeptLedger(Ledger):
         return entry
 
 
-class KeptLeases:
-    """`Leases` of the keeper, held by this process and renewed for as long as it lives."""
+class CoordinatedLeases:
+    """`Leases` of the coordinator, held by this process and renewed for as long as it lives."""
 
-    def __init__(self, keeper_name: str) -> None:
-        self._actor = _found(keeper_name)
+    def __init__(self, coordinator_name: str) -> None:
+        self._actor = _find_actor(coordinator_name)
         self._holder = secrets.token_hex(8)
 
     @contextlib.contextmanager
-    def held(self, fit_id: str) -> Iterator[None]:
+    def hold(self, fit_id: str) -> Iterator[None]:
         """Wait until nobody else computes the fit, then hold it."""
         import ray
 
@@ -153,7 +157,7 @@ class KeptLeases:
             ray.get(self._actor.renew.remote(fit_id, self._holder))
 
 
-def _found(keeper_name: str) -> Any:
+def _find_actor(coordinator_name: str) -> Any:
     import ray
 
-    return ray.get_actor(keeper_name)
+    return ray.get_actor(coordinator_name)

@@ -28,7 +28,7 @@ from dgad.storage import Storage
 from dgad.training.episodes import SourceDomain, load_source
 from dgad.training.halves import halves
 from tune.caches.features import open_cache
-from tune.fits.coordinator import leases_of
+from tune.fits.coordinator import open_leases
 from tune.fits.run import Run
 from tune.fits.store import FitStore
 from tune.run_folder.layout import LOGS_FOLDER
@@ -40,7 +40,7 @@ FIT_ERRORS = (DgadError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 """What makes a fit a failed record: ours, and what torch raises. Anything else is a defect of the code."""
 
 
-class Workbench:
+class FitExecutor:
     """Fits, scores and records of one process; keeps data and frozen features for its lifetime.
 
     A record or fit that any study beside this one has, under the same content address, is read. A failure
@@ -56,7 +56,7 @@ class Workbench:
             run.fits_location,
             study=run.study.name,
             retry_failures_before=run.retry_failures_before,
-            leases=leases_of(run),
+            leases=open_leases(run),
         )
         self.store = Storage(run.store)
         self.records = RecordStore(run.records_location)
@@ -117,7 +117,7 @@ class Workbench:
                 target=target,
                 num_references=count,
                 status="failed",
-                error=told(error),
+                error=describe_error(error),
                 device=self.run.device,
                 log=self._log(record_id_for(key, target, count)),
                 notes=tuple(notes),
@@ -172,7 +172,7 @@ class Workbench:
         except RecordError:
             raise
         except FIT_ERRORS as error:
-            return f"{told(error)} (traceback: {self._log(key.id)})"
+            return f"{describe_error(error)} (traceback: {self._log(key.id)})"
         return None
 
     def _with_retries(self, attempt: Callable[[], T], notes: list[str]) -> T:
@@ -183,7 +183,7 @@ class Workbench:
             except DgadError:
                 raise
             except FIT_ERRORS as error:
-                notes.append(told(error))
+                notes.append(describe_error(error))
                 if is_out_of_memory(error):
                     self._score_fewer_at_once(notes)
         return attempt()
@@ -225,7 +225,7 @@ class Workbench:
         return count_references(target, len(self._dataset.domain(target).train_normals), wanted)
 
 
-def told(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Ours as it is; another library's with its type and the place it came from."""
     if isinstance(error, DgadError):
         return str(error)

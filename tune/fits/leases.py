@@ -10,7 +10,7 @@ from filelock import FileLock
 class Leases(Protocol):
     """At most one holder a fit."""
 
-    def held(self, fit_id: str) -> AbstractContextManager[object]:
+    def hold(self, fit_id: str) -> AbstractContextManager[object]:
         """Wait until nobody else computes the fit, then hold it."""
         ...
 
@@ -21,7 +21,7 @@ class FileLeases:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def held(self, fit_id: str) -> AbstractContextManager[object]:
+    def hold(self, fit_id: str) -> AbstractContextManager[object]:
         """Wait until nobody else computes the fit, then hold it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self._folder / f"{fit_id}.lock")

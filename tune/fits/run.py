@@ -45,7 +45,7 @@ class Run:
 
     retry_failures_before: str = ""
     """Fits that failed before this moment (UTC, ISO 8601) are tried again."""
-    keeper: str | None = None
+    coordinator: str | None = None
     """The actor that orders the ledger and leases fits; None where files do, on one machine."""
 
     @property

@@ -70,7 +70,7 @@ class FitStore:
         stored = self._read(key)  # most are there already, and then nobody need be asked for a turn
         if stored is not None:
             return stored
-        with self._leases.held(key.id):
+        with self._leases.hold(key.id):
             stored = self._read(key)
             if stored is not None:
                 return stored
@@ -94,7 +94,7 @@ class FitStore:
         """Whether the fit is finished, or failed."""
         return self._storage.exists(f"{fit_id}/{FIT_FILE}")
 
-    def about(self, fit_id: str) -> dict[str, Any] | None:
+    def read_description(self, fit_id: str) -> dict[str, Any] | None:
         """What is known of a fit without its weights; None where it is not there, or damaged."""
         data = self._storage.read(f"{fit_id}/{FIT_FILE}")
         try:
@@ -110,7 +110,7 @@ class FitStore:
 
     def _read(self, key: FitKey) -> StoredFit | None:
         """None where it is not there, or damaged, and so computed afresh."""
-        about = self.about(key.id)
+        about = self.read_description(key.id)
         if about is None:
             return None
         try:

@@ -15,9 +15,9 @@ from dgad.errors import DataError
 from dgad.provenance import utc_now
 from dgad.report.page import write_report
 from dgad.report.summary import StudySummary, TrialSummary, read_summary
-from tune.caches.data import local_copy
-from tune.fits.coordinator import keeper, ledger_of
-from tune.fits.executor import Workbench
+from tune.caches.data import make_local_copy
+from tune.fits.coordinator import open_ledger, start_coordinator
+from tune.fits.executor import FitExecutor
 from tune.fits.run import Run, code_version
 from tune.launcher.node_check import check_nodes
 from tune.launcher.preflight import plan_matrix
@@ -28,20 +28,20 @@ from tune.monitoring.progress import LiveProgress, PlainProgress, Progress
 from tune.monitoring.tee import Tee
 from tune.monitoring.trackers import Trackers, check_answers, check_installed
 from tune.results.summarise import summarise
-from tune.run_folder.demo_data import data_of, keep_data
+from tune.run_folder.demo_data import keep_demo_data, provide_data
 from tune.run_folder.folder import (
     RunInfo,
     check_unchanged,
-    held,
+    hold_folder,
     read_info,
     write_info,
     write_study,
 )
 from tune.run_folder.layout import REPORT_FILE, SUMMARY_FILE
-from tune.run_folder.process import Mark, marked, read_running
-from tune.search.seal import OuterJob, Row, is_done, outer_jobs, seal, used_after_seals
-from tune.search.selection import trial_summaries
-from tune.study.cells import Cell, shown_beside
+from tune.run_folder.process import RunMark, mark_running, read_running
+from tune.search.seal import RefitJob, SealedRow, is_done, list_used_after_seals, plan_refits, seal_selections
+from tune.search.selection import summarise_trials
+from tune.study.cells import Cell, select_shown_beside
 from tune.study.data import open_data
 
 
@@ -51,17 +51,17 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
     check_installed(request.trackers)
     study, folder, is_begun = resolve_study(request)
     if is_begun and (done := _finished(folder, retry_failed=request.retry_failed)) is not None:
-        with request.runs.kept_up(study.name, tell=console.print):
+        with request.runs.keep_mirrored(study.name, report=console.print):
             _see_through(folder, study.name)
             return folder, done  # the run that finished it may have been killed before it had sent all
-    with prepare_ray(request) as target, data_of(study, folder) as data:
-        here = local_copy(data, request.disk_cache)  # read several times from now on
+    with prepare_ray(request) as target, provide_data(study, folder) as data:
+        here = make_local_copy(data, request.disk_cache)  # read several times from now on
         found = open_data(study, data, request.disk_cache)
         matrix = plan_matrix(study, found.dataset, found.extra_targets)
         if not is_begun and study.data is not None:
             _check_images(here, study.layout)
         if not is_begun and study.extra_targets is not None:
-            _check_images(local_copy(study.extra_targets, request.disk_cache), None)
+            _check_images(make_local_copy(study.extra_targets, request.disk_cache), None)
         info = RunInfo(
             data_fingerprint=found.fingerprint(),
             code_version=code_version(),
@@ -92,13 +92,13 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
         if target.cluster is not None:
             console.print(f"{check_nodes(run)} nodes see the data, the storage and this code.")
         with (
-            held(folder, study.name),
-            request.runs.kept_up(study.name, tell=console.print) as mirror,
-            marked(folder) as mark,
+            hold_folder(folder, study.name),
+            request.runs.keep_mirrored(study.name, report=console.print) as mirror,
+            mark_running(folder) as mark,
         ):
             write_study(folder, study)
             write_info(folder, info)
-            run = dataclasses.replace(run, data=keep_data(data, study, run.folder))
+            run = dataclasses.replace(run, data=keep_demo_data(data, study, run.folder))
             with contextlib.ExitStack() as stack:
                 try:
                     run, rows, errors = _search_and_score(
@@ -108,12 +108,12 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
                     info = dataclasses.replace(info, wall_s=info.wall_s + time.monotonic() - started)
                     write_info(folder, info)
                 if mirror is not None:
-                    mirror.bring_results()
+                    mirror.fetch_results()
                 summary = summarise(
                     run,
                     info,
                     rows,
-                    Workbench(dataclasses.replace(run, device=target.own_device)),
+                    FitExecutor(dataclasses.replace(run, device=target.own_device)),
                     errors,
                     num_requests=_num_requests(run, rows),
                     not_applicable=matrix.not_applicable,
@@ -127,10 +127,10 @@ def _search_and_score(
     run: Run,
     cells: Sequence[Cell],
     target: RayTarget,
-    mark: Mark,
+    mark: RunMark,
     console: Console,
     stack: contextlib.ExitStack,
-) -> tuple[Run, tuple[Row, ...], dict[str, str]]:
+) -> tuple[Run, tuple[SealedRow, ...], dict[str, str]]:
     """Everything between the checks and the summary; what must live until then is left in `stack`."""
     with _progress(cells, console) as shown:
         mark.log.line(f"Run begins: {request.command}")
@@ -139,7 +139,7 @@ def _search_and_score(
         if target.cluster is not None or request.runs.is_remote:
             ray_running = contextlib.nullcontext(stack.enter_context(ray_running))
             run = dataclasses.replace(
-                run, keeper=stack.enter_context(keeper(run.study.name, run.ledger_location))
+                run, coordinator=stack.enter_context(start_coordinator(run.study.name, run.ledger_location))
             )
         again = _open_cells(run, cells, progress) if request.retry_failed else ()
         rows, errors = _work(
@@ -161,7 +161,7 @@ def _check_images(place: str, layout: str | None) -> None:
 def _see_through(folder: Path, name: str) -> None:
     """What a run that was killed after it had written the summary left undone: the report, and its mark."""
     if read_running(folder) is not None or not (folder / REPORT_FILE).is_file():
-        with held(folder, name), marked(folder):
+        with hold_folder(folder, name), mark_running(folder):
             write_report(folder)
 
 
@@ -179,13 +179,13 @@ def _open_cells(run: Run, cells: Sequence[Cell], progress: Progress) -> tuple[st
 
     One that has a winner keeps it: its target has been looked at since, so its choice is over.
     """
-    chosen = {e.cell for e in ledger_of(run).entries() if e.purpose == "seal" and e.detail}
+    chosen = {e.cell for e in open_ledger(run).entries() if e.purpose == "seal" and e.detail}
     again = tuple(c.name for c in _searched(cells) if c.name not in chosen)
     closed = sum(
         t.status == "failed" for name, ts in _trials(run, cells).items() if name in chosen for t in ts
     )
     kept = f" {closed} failed trials stay: their cells have chosen since." if closed else ""
-    progress.phase(f"Trying again what failed; {len(again)} cells are still open.{kept}")
+    progress.begin_phase(f"Trying again what failed; {len(again)} cells are still open.{kept}")
     return again
 
 
@@ -195,15 +195,15 @@ def _work(
     target: RayTarget,
     ray_running: contextlib.AbstractContextManager[LocalRay | ClusterRay],
     progress: Progress,
-    mark: Mark,
+    mark: RunMark,
     trackers: Trackers,
     *,
     retry_failed: Sequence[str] = (),
-) -> tuple[tuple[Row, ...], dict[str, str]]:
+) -> tuple[tuple[SealedRow, ...], dict[str, str]]:
     """Search, seal, refit and score what is left; (rows, why a row has no result by its name)."""
     from tune.monitoring.prometheus import StudyMetrics
     from tune.search.experiment import search  # Ray takes seconds to import, and is not always needed
-    from tune.search.refit import run_outer
+    from tune.search.refit import run_refits
     from tune.search.searcher import MatrixSearcher
 
     searcher = MatrixSearcher(
@@ -228,9 +228,9 @@ def _work(
         progress = Tee(progress, StudyMetrics(run.study.name, progress.board))
         if ray_there.dashboard_url:
             mark.show_dashboard(ray_there.dashboard_url)
-            progress.phase(f"Ray dashboard: {ray_there.dashboard_url} ({_how_to_enter(ray_there)})")
+            progress.begin_phase(f"Ray dashboard: {ray_there.dashboard_url} ({_how_to_enter(ray_there)})")
         if searcher.num_left > 0:
-            progress.phase(
+            progress.begin_phase(
                 f"Searching {len(_searched(cells))} cells, {searcher.num_left} trials to go,"
                 f" on {workers.count} workers."
             )
@@ -238,8 +238,8 @@ def _work(
         rows, jobs = _seal_and_plan(run, cells, searcher.trials(), target)
         if not jobs:
             return rows, {}
-        progress.phase(f"Selections sealed; {len(jobs)} refits and scorings to go.")
-        results = run_outer(run, jobs, workers, progress)
+        progress.begin_phase(f"Selections sealed; {len(jobs)} refits and scorings to go.")
+        results = run_refits(run, jobs, workers, progress)
     return rows, {r.job.row.name: r.error for r in results if r.error}
 
 
@@ -251,20 +251,20 @@ def _how_to_enter(ray_there: LocalRay | ClusterRay) -> str:
 
 def _seal_and_plan(
     run: Run, cells: Sequence[Cell], trials: Mapping[str, tuple[TrialSummary, ...]], target: RayTarget
-) -> tuple[tuple[Row, ...], tuple[OuterJob, ...]]:
+) -> tuple[tuple[SealedRow, ...], tuple[RefitJob, ...]]:
     """Every cell's sealed choice, and the refits that are still to be done."""
-    ledger, bench = ledger_of(run), Workbench(dataclasses.replace(run, device=target.own_device))
-    rows = seal(
+    ledger, bench = open_ledger(run), FitExecutor(dataclasses.replace(run, device=target.own_device))
+    rows = seal_selections(
         cells,
         trials,
         ledger,
         objectives=run.study.objectives,
         bounds=run.study.bounds,
-        beside=shown_beside(run.study),
+        beside=select_shown_beside(run.study),
         extra_targets=run.extra_targets,
     )
-    used = used_after_seals(ledger.entries())
-    return rows, tuple(job for job in outer_jobs(run, rows) if not is_done(bench, job, used))
+    used = list_used_after_seals(ledger.entries())
+    return rows, tuple(job for job in plan_refits(run, rows) if not is_done(bench, job, used))
 
 
 def _trials(run: Run, cells: Sequence[Cell]) -> dict[str, tuple[TrialSummary, ...]]:
@@ -272,7 +272,7 @@ def _trials(run: Run, cells: Sequence[Cell]) -> dict[str, tuple[TrialSummary, ..
     from tune.search.searcher import open_study
 
     return {
-        cell.name: trial_summaries(
+        cell.name: summarise_trials(
             open_study(run.journals_folder, cell.name, seed=run.study.seed, objectives=run.study.objectives)
         )
         for cell in _searched(cells)
@@ -283,10 +283,10 @@ def _searched(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     return tuple(c for c in cells if c.num_trials > 0)
 
 
-def _num_requests(run: Run, rows: Sequence[Row]) -> int:
+def _num_requests(run: Run, rows: Sequence[SealedRow]) -> int:
     """Fits that were asked for, shared or not."""
     inner = sum(len(t.inner_scores) + (t.status == "failed") for row in rows for t in row.trials)
-    return inner + len(outer_jobs(run, rows))
+    return inner + len(plan_refits(run, rows))
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from tune.launcher.estimate import START_S, Cost, FitCount, count_fits, estimate
 from tune.launcher.preflight import plan_matrix
 from tune.launcher.request import Request, resolve_study
 from tune.monitoring.trackers import check_installed
-from tune.run_folder.demo_data import data_of
+from tune.run_folder.demo_data import provide_data
 from tune.search.workers import Workers, plan_workers
 from tune.study.cells import Cell
 from tune.study.data import open_data
@@ -51,7 +51,7 @@ def plan_study(request: Request) -> DryRun:
     study, folder, is_begun = resolve_study(request)
     device, offered = resolve_device(request.device), inspect_machine()
     workers = plan_workers(offered, device.type, request.demand)
-    with data_of(study, folder, quick=True) as place:
+    with provide_data(study, folder, quick=True) as place:
         found = open_data(study, place)
         matrix = plan_matrix(study, found.dataset, found.extra_targets)
         cells = matrix.cells

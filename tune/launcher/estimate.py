@@ -15,8 +15,8 @@ from dgad.methods.base import Context, Method
 from dgad.settings import from_dict
 from dgad.training.episodes import SourceDomain, load_source
 from tune.search.workers import Workers
-from tune.spaces.initial_design import opening_design
-from tune.study.cells import DEPLOY, Cell, shown_beside
+from tune.spaces.initial_design import make_initial_design
+from tune.study.cells import DEPLOY, Cell, select_shown_beside
 from tune.study.settings import Study
 
 START_S = 20.0
@@ -55,7 +55,7 @@ def count_fits(study: Study, cells: Sequence[Cell], *, num_extra_targets: int = 
     scorings = 0
     times = 1 + len(study.reference_counts)  # that a winner is scored
     for cell in cells:
-        design = opening_design(
+        design = make_initial_design(
             cell.method,
             study.space_settings,
             seed=study.seed,
@@ -79,7 +79,7 @@ def count_fits(study: Study, cells: Sequence[Cell], *, num_extra_targets: int = 
     targets = {c.target for c in cells if c.target != DEPLOY} | {
         f"extra {i}" for i in range(num_extra_targets)
     }
-    for label in shown_beside(study):
+    for label in select_shown_beside(study):
         if label not in study.methods:
             # Untrained it is a cell's winner, and each cell may have another.
             learns = METHODS[parse_method(label)[0]].traits.learns
@@ -98,7 +98,7 @@ def measure_cost(
     name = cells[0].method
     settings = from_dict(
         METHODS[name].settings_type,
-        opening_design(name, study.space_settings, seed=study.seed, num_trials=1)[0].settings,
+        make_initial_design(name, study.space_settings, seed=study.seed, num_trials=1)[0].settings,
     )
     context = Context(features=study.features, device=device, cache=FeatureCache())
     size = study.image_size_px

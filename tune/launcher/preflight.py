@@ -14,8 +14,16 @@ from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context
 from dgad.settings import from_dict
 from dgad.training.halves import halves
-from tune.spaces.initial_design import is_searched, opening_design
-from tune.study.cells import DEPLOY, Cell, InnerFold, cells_of, check_domains, check_num_sources, shown_beside
+from tune.spaces.initial_design import is_searched, make_initial_design
+from tune.study.cells import (
+    DEPLOY,
+    Cell,
+    InnerFold,
+    check_domains,
+    check_num_sources,
+    make_cells,
+    select_shown_beside,
+)
 from tune.study.objectives import NEEDS_MASKS
 from tune.study.settings import Study
 
@@ -44,7 +52,7 @@ def plan_matrix(study: Study, dataset: Dataset, extra_targets: Sequence[str] = (
     searched = [
         label for label in study.methods if ":" not in label and is_searched(label, study.space_settings)
     ]
-    cells = cells_of(study, domains, searched)
+    cells = make_cells(study, domains, searched)
     _check_references(study, dataset, cells, extra_targets)
     reasons: dict[str, UserError] = {}
     for cell in cells:
@@ -138,7 +146,7 @@ def _first_settings(label: str, study: Study) -> Any:
     name, _, settings = parse_method(label)
     if ":" in label:
         return settings
-    design = opening_design(name, study.space_settings, seed=study.seed, num_trials=1)
+    design = make_initial_design(name, study.space_settings, seed=study.seed, num_trials=1)
     return from_dict(METHODS[name].settings_type, design[0].settings)
 
 
@@ -150,5 +158,5 @@ def _check_settings(cell: Cell, study: Study) -> None:
 def _build_each(study: Study, cells: Sequence[Cell]) -> None:
     """Build each method once, as its first fit will: the backbone and its weights are to be had."""
     context = Context(features=study.features, device=torch.device("cpu"), cache=FeatureCache(max_bytes=0))
-    for label in sorted({c.label for c in cells} | set(shown_beside(study))):
+    for label in sorted({c.label for c in cells} | set(select_shown_beside(study))):
         METHODS[parse_method(label)[0]](_first_settings(label, study), context)

@@ -52,7 +52,7 @@ def resolve_study(request: Request) -> tuple[Study, Path, bool]:
     """(study, its folder, whether it was there); a stored study is never changed."""
     given = request.given_study()
     name = default_name(given)
-    request.runs.bring(name)
+    request.runs.fetch_study(name)
     folder = run_folder(request.runs.folder, name)
     stored = read_study(folder)
     if stored is None:

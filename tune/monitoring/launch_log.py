@@ -1,6 +1,6 @@
 """A running search, told to the study's log."""
 
-from tune.monitoring.progress import Board, FitEnd, TrialEnd, trial_line
+from tune.monitoring.progress import Board, FitEnd, TrialEnd, format_trial_line
 from tune.run_folder.process import LaunchLog
 
 
@@ -11,20 +11,20 @@ class LogProgress:
         self.board = board
         self._log = log
 
-    def phase(self, text: str) -> None:
+    def begin_phase(self, text: str) -> None:
         """The line itself."""
         self._log.line(text)
 
-    def trial_begun(self, cell: str, number: int, fold: str) -> None:
+    def begin_trial(self, cell: str, number: int, fold: str) -> None:
         """Not worth a line."""
 
-    def trial_ended(self, cell: str, number: int, end: TrialEnd) -> None:
+    def end_trial(self, cell: str, number: int, end: TrialEnd) -> None:
         """As in a pipe."""
-        self._log.line(trial_line(self.board, cell, number, end))
+        self._log.line(format_trial_line(self.board, cell, number, end))
 
-    def fit_ended(self, fit: FitEnd) -> None:
+    def end_fit(self, fit: FitEnd) -> None:
         """Not worth a line."""
 
-    def job_ended(self, done: int, total: int, text: str) -> None:
+    def end_job(self, done: int, total: int, text: str) -> None:
         """As in a pipe."""
         self._log.line(f"[{done}/{total}] {text}")

@@ -66,19 +66,19 @@ class Progress(Protocol):
 
     board: "Board"
 
-    def phase(self, text: str) -> None:
+    def begin_phase(self, text: str) -> None:
         """A new part of the work begins."""
 
-    def trial_begun(self, cell: str, number: int, fold: str) -> None:
+    def begin_trial(self, cell: str, number: int, fold: str) -> None:
         """A trial of a cell works on an inner fold."""
 
-    def trial_ended(self, cell: str, number: int, end: TrialEnd) -> None:
+    def end_trial(self, cell: str, number: int, end: TrialEnd) -> None:
         """A trial is over."""
 
-    def fit_ended(self, fit: FitEnd) -> None:
+    def end_fit(self, fit: FitEnd) -> None:
         """A fit is there, or will never be."""
 
-    def job_ended(self, done: int, total: int, text: str) -> None:
+    def end_job(self, done: int, total: int, text: str) -> None:
         """One of the refits and scorings after the search is done."""
 
 
@@ -147,23 +147,23 @@ class PlainProgress:
         self.board = Board(cells)
         self._console = console
 
-    def phase(self, text: str) -> None:
+    def begin_phase(self, text: str) -> None:
         """The line itself."""
         self._print(text)
 
-    def trial_begun(self, cell: str, number: int, fold: str) -> None:
+    def begin_trial(self, cell: str, number: int, fold: str) -> None:
         """Not worth a line."""
         self.board.begin(cell, number, fold)
 
-    def trial_ended(self, cell: str, number: int, end: TrialEnd) -> None:
+    def end_trial(self, cell: str, number: int, end: TrialEnd) -> None:
         """Cell, trial, value, best, and how far the whole search is."""
         self.board.end(cell, number, end.value, stopped=end.stopped_after is not None)
-        self._print(trial_line(self.board, cell, number, end))
+        self._print(format_trial_line(self.board, cell, number, end))
 
-    def fit_ended(self, fit: FitEnd) -> None:
+    def end_fit(self, fit: FitEnd) -> None:
         """Not worth a line."""
 
-    def job_ended(self, done: int, total: int, text: str) -> None:
+    def end_job(self, done: int, total: int, text: str) -> None:
         """The line itself."""
         self._print(f"[{done}/{total}] {text}")
 
@@ -189,39 +189,39 @@ class LiveProgress:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def phase(self, text: str) -> None:
+    def begin_phase(self, text: str) -> None:
         """Print the line above the table."""
         self._console.print(text, markup=False, highlight=False)
         self._phase = text
 
-    def trial_begun(self, cell: str, number: int, fold: str) -> None:
+    def begin_trial(self, cell: str, number: int, fold: str) -> None:
         """Shown as running."""
         self.board.begin(cell, number, fold)
 
-    def trial_ended(self, cell: str, number: int, end: TrialEnd) -> None:
+    def end_trial(self, cell: str, number: int, end: TrialEnd) -> None:
         """A failure also gets a line above the table."""
         self.board.end(cell, number, end.value, stopped=end.stopped_after is not None)
         if end.error:
             text = f"{cell} trial {number} failed: {end.error}"
             self._console.print(text, style="red", markup=False, highlight=False)
 
-    def fit_ended(self, fit: FitEnd) -> None:
+    def end_fit(self, fit: FitEnd) -> None:
         """Counted below the table."""
         self._fits[fit.outcome] += 1
 
-    def job_ended(self, done: int, total: int, text: str) -> None:
+    def end_job(self, done: int, total: int, text: str) -> None:
         """Counted below the table."""
         self._jobs = f"{done}/{total} {text}"
 
     def __rich__(self) -> Group:
         """The table as it stands; asked for by rich at every refresh."""
-        return Group(board_table(self.board), Text(self._footer(), style="dim"))
+        return Group(make_board_table(self.board), Text(self._footer(), style="dim"))
 
     def _footer(self) -> str:
         remaining = self.board.remaining_s
-        parts = [f"elapsed {clock(self.board.elapsed_s)}"]
+        parts = [f"elapsed {format_clock(self.board.elapsed_s)}"]
         if self.board.num_done < self.board.num_planned:
-            parts.append(f"about {clock(remaining)} to go" if remaining is not None else "estimating")
+            parts.append(f"about {format_clock(remaining)} to go" if remaining is not None else "estimating")
         if self._fits:
             parts.append("fits: " + ", ".join(f"{n} {outcome}" for outcome, n in sorted(self._fits.items())))
         if self._jobs:
@@ -229,7 +229,7 @@ class LiveProgress:
         return " · ".join(parts)
 
 
-def trial_line(board: Board, cell: str, number: int, end: TrialEnd) -> str:
+def format_trial_line(board: Board, cell: str, number: int, end: TrialEnd) -> str:
     """Cell, trial, value, best, and how far the whole search is, the trial counted."""
     best = board.cells[cell].best
     outcome = f"inner AUROC {end.value:.3f}" if end.value is not None else f"failed: {end.error}"
@@ -241,7 +241,7 @@ def trial_line(board: Board, cell: str, number: int, end: TrialEnd) -> str:
     )
 
 
-def board_table(board: Board) -> Table:
+def make_board_table(board: Board) -> Table:
     """Per cell: trials, best inner AUROC, what is running."""
     table = Table(box=None, pad_edge=False)
     for name in ("cell", "trials", "best inner AUROC", "running"):
@@ -258,7 +258,7 @@ def board_table(board: Board) -> Table:
     return table
 
 
-def clock(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
     """`1:05` or `2:03:04`."""
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)

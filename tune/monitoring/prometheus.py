@@ -63,24 +63,24 @@ class StudyMetrics:
             self._count(cell, "stopped", progress.stopped)
             self._count(cell, "failed", progress.failed)
 
-    def phase(self, text: str) -> None:
+    def begin_phase(self, text: str) -> None:
         """No figure."""
 
-    def trial_begun(self, cell: str, number: int, fold: str) -> None:
+    def begin_trial(self, cell: str, number: int, fold: str) -> None:
         """No figure."""
 
-    def trial_ended(self, cell: str, number: int, end: TrialEnd) -> None:
+    def end_trial(self, cell: str, number: int, end: TrialEnd) -> None:
         """One more trial, and perhaps a new best."""
         self._count(cell, end.status, 1)
         self._best.set(self.board.cells[cell].best, {"cell": cell})
 
-    def fit_ended(self, fit: FitEnd) -> None:
+    def end_fit(self, fit: FitEnd) -> None:
         """One more fit, and what it took where it was computed."""
         self._fits.inc(1, {"outcome": fit.outcome})
         if fit.fit_s is not None:
             self._fit_s.observe(fit.fit_s)
 
-    def job_ended(self, done: int, total: int, text: str) -> None:
+    def end_job(self, done: int, total: int, text: str) -> None:
         """One more refit."""
         self._refits_done.set(done)
         self._refits_planned.set(total)

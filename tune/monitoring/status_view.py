@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from tune.monitoring.progress import clock
+from tune.monitoring.progress import format_clock
 from tune.run_folder.status import StudyStatus
 
 
@@ -19,7 +19,7 @@ def print_studies(found: Sequence[tuple[StudyStatus, float | None]]) -> None:
             f"{s.done}/{s.planned}",
             _auroc(mean),
             s.started_at[:16].replace("T", " "),
-            clock(s.elapsed_s),
+            format_clock(s.elapsed_s),
         )
     _wide_console().print(table)
 
@@ -46,8 +46,8 @@ def _head_lines(found: StudyStatus) -> Iterator[str]:
     if found.is_elsewhere:
         yield "That is another host, so whether it still runs cannot be told from here."
     left = found.search_left_s
-    yield f"Elapsed {clock(found.elapsed_s)}" + (
-        f", about {clock(left)} of the search to go" if left is not None else ""
+    yield f"Elapsed {format_clock(found.elapsed_s)}" + (
+        f", about {format_clock(left)} of the search to go" if left is not None else ""
     )
 
 

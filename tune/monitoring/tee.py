@@ -10,27 +10,27 @@ class Tee:
         self.board = first.board
         self._listeners = (first, *others)
 
-    def phase(self, text: str) -> None:
+    def begin_phase(self, text: str) -> None:
         """To all."""
         for listener in self._listeners:
-            listener.phase(text)
+            listener.begin_phase(text)
 
-    def trial_begun(self, cell: str, number: int, fold: str) -> None:
+    def begin_trial(self, cell: str, number: int, fold: str) -> None:
         """To all."""
         for listener in self._listeners:
-            listener.trial_begun(cell, number, fold)
+            listener.begin_trial(cell, number, fold)
 
-    def trial_ended(self, cell: str, number: int, end: TrialEnd) -> None:
+    def end_trial(self, cell: str, number: int, end: TrialEnd) -> None:
         """To all."""
         for listener in self._listeners:
-            listener.trial_ended(cell, number, end)
+            listener.end_trial(cell, number, end)
 
-    def fit_ended(self, fit: FitEnd) -> None:
+    def end_fit(self, fit: FitEnd) -> None:
         """To all."""
         for listener in self._listeners:
-            listener.fit_ended(fit)
+            listener.end_fit(fit)
 
-    def job_ended(self, done: int, total: int, text: str) -> None:
+    def end_job(self, done: int, total: int, text: str) -> None:
         """To all."""
         for listener in self._listeners:
-            listener.job_ended(done, total, text)
+            listener.end_job(done, total, text)

@@ -5,6 +5,7 @@ folder that is gone after the search. They are given a view of the trial instead
 """
 
 import dataclasses
+import functools
 import importlib
 import importlib.util
 import json
@@ -91,7 +92,7 @@ class TrialView:
         return self.name
 
 
-def view(config: Mapping[str, Any], folder: Path) -> TrialView:
+def view_trial(config: Mapping[str, Any], folder: Path) -> TrialView:
     """The view of a trial by its Ray Tune configuration."""
     cell, number = str(config["cell"]), int(config["number"])
     method, _, target = cell.partition("@")
@@ -99,17 +100,17 @@ def view(config: Mapping[str, Any], folder: Path) -> TrialView:
     about = {"cell": cell, "method": method, "target": target, "trial": number}
     return TrialView(
         name=name,
-        config={**about, **flat_settings(json.loads(config["settings"]))},
+        config={**about, **flatten_settings(json.loads(config["settings"]))},
         local_path=str(folder / TENSORBOARD_FOLDER / re.sub(r"[^\w@.-]", "_", cell) / f"{number:04d}"),
     )
 
 
-def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by dotted names; lists as JSON, None as `none`."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            found |= flat_settings(value, f"{prefix}{key}.")
+            found |= flatten_settings(value, f"{prefix}{key}.")
         elif value is None:
             found[prefix + key] = "none"
         else:
@@ -117,7 +118,7 @@ def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, An
     return found
 
 
-def figures(scores: Mapping[str, float | None], mean: float | None, iteration: int) -> dict[str, Any]:
+def make_figures(scores: Mapping[str, float | None], mean: float | None, iteration: int) -> dict[str, Any]:
     """What is logged after an inner fold: the running mean of the first objective, and its value by fold."""
     folds = {
         "inner_fold/" + re.sub(r"[^\w./ -]", "_", domain): score  # what MLflow allows in a name
@@ -167,7 +168,7 @@ def make_loggers(trackers: Trackers, folder: Path, study: str) -> list[TensorBoa
     if trackers.tensorboard:
         from ray.tune.logger import TBXLoggerCallback
 
-        loggers.append(TensorBoardLogger(TBXLoggerCallback()))
+        loggers.append(TensorBoardLogger(TBXLoggerCallback()))  # type: ignore[no-untyped-call]
     if trackers.mlflow_uri is not None:
         _mlflow()  # its environment, before Ray imports it
         from ray.air.integrations.mlflow import MLflowLoggerCallback
@@ -182,38 +183,38 @@ class Tracking:
     """Tells Ray's loggers of trials; one that fails is told once and left out, and the search goes on."""
 
     def __init__(
-        self, loggers: Sequence[TensorBoardLogger], folder: Path, tell: Callable[[str], None]
+        self, loggers: Sequence[TensorBoardLogger], folder: Path, report: Callable[[str], None]
     ) -> None:
         self._loggers = list(loggers)
         self._folder = folder
-        self._tell = tell
+        self._report = report
         self._open: dict[str, TrialView] = {}
 
     def begin(self) -> None:
         """Before the first trial."""
         self._each(lambda own: own.logger.setup())
 
-    def started(self, config: Mapping[str, Any]) -> None:
+    def start_trial(self, config: Mapping[str, Any]) -> None:
         """A trial got a worker, perhaps not its first."""
-        shown = view(config, self._folder)
+        shown = view_trial(config, self._folder)
         self._open[shown.name] = shown
         self._each(lambda own: own.start(shown))
 
-    def scored(self, config: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    def report_scores(self, config: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         """A trial has finished an inner fold."""
-        shown = view(config, self._folder)
+        shown = view_trial(config, self._folder)
         self._each(lambda own: own.logger.log_trial_result(0, shown, dict(values)))
 
-    def ended(self, config: Mapping[str, Any], *, failed: bool) -> None:
+    def end_trial(self, config: Mapping[str, Any], *, failed: bool) -> None:
         """A trial is over."""
-        shown = view(config, self._folder)
+        shown = view_trial(config, self._folder)
         if self._open.pop(shown.name, None) is not None:
             self._each(lambda own: own.logger.log_trial_end(shown, failed=failed))
 
     def close(self) -> None:
         """What is still open was broken off; it is asked for again under another number."""
         for shown in self._open.values():
-            self._each(lambda own, shown=shown: own.break_off(shown))
+            self._each(functools.partial(_break_off, shown))
         self._open.clear()
 
     def _each(self, do: Callable[[TensorBoardLogger], None]) -> None:
@@ -223,9 +224,13 @@ class Tracking:
             except _errors() as error:
                 self._loggers.remove(logger)
                 reason = _first_sentence(error)
-                self._tell(
+                self._report(
                     f"{logger.name} is left out for the rest of this run: {reason}; the search goes on."
                 )
+
+
+def _break_off(shown: TrialView, logger: TensorBoardLogger) -> None:
+    logger.break_off(shown)
 
 
 def _errors() -> tuple[type[Exception], ...]:

@@ -27,12 +27,12 @@ from tune.run_folder.layout import (
     SCORES_KEY,
     SHARED_FOLDER,
 )
-from tune.run_folder.ledger import Entry, Ledger, leaks
+from tune.run_folder.ledger import Entry, Ledger, find_leaks
 from tune.search.searcher import open_study
-from tune.search.selection import trial_summaries
+from tune.search.selection import summarise_trials
 from tune.study.cell_id import protocol_of
 from tune.study.cells import DEPLOY
-from tune.study.objectives import value_of
+from tune.study.objectives import read_value
 from tune.study.settings import Study
 
 
@@ -62,7 +62,7 @@ def audit(folder: Path) -> Audit:
         raise RecordError(f"{folder} has no study.yaml: it is no study of dgad-tune.")
     records = {r.record_id: r for r in RecordStore(folder / RECORDS_FOLDER).records()}
     trained_on = _training_domains(entries, records.values(), folder)
-    found = [*leaks(entries)]
+    found = [*find_leaks(entries)]
     found += _reads(entries, records)
     found += _fits(entries, trained_on)
     found += _references(records.values())
@@ -93,7 +93,11 @@ def _training_domains(
     store = FitStore(folder.parent / SHARED_FOLDER / FITS_FOLDER)
     for entry in entries:
         fit_id = str(entry.detail.get("fit"))
-        if entry.purpose == "fit" and fit_id not in known and (about := store.about(fit_id)) is not None:
+        if (
+            entry.purpose == "fit"
+            and fit_id not in known
+            and (about := store.read_description(fit_id)) is not None
+        ):
             known[fit_id] = tuple(about["key"]["sources"])
     return known
 
@@ -195,7 +199,7 @@ def _journals(
     for entry in entries:
         record = records.get(entry.record_id or "")
         if entry.purpose == "objective" and record is not None:
-            value = value_of(record, first)
+            value = read_value(record, first)
             if value is not None:
                 read.setdefault((entry.cell, record.target), set()).add(value)
     for cell in journal_cells(journals):
@@ -203,7 +207,7 @@ def _journals(
         peeks = protocol_of(cell) == "oracle"
         journal = open_study(journals, cell, seed=0, objectives=study.objectives)
         yield from _early_stops(cell, journal)
-        for trial in trial_summaries(journal):
+        for trial in summarise_trials(journal):
             for domain, value in trial.inner_scores.items():
                 if domain == target and target != DEPLOY and not peeks:
                     yield f"Trial {trial.number} of {cell} told its sampler a value of its target."

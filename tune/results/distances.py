@@ -13,7 +13,7 @@ MAX_IMAGES = 200
 """Normal images of each domain that are looked at: more would move a distance little."""
 
 
-def distances_of(run: Run, *, device: str) -> DomainDistances | None:
+def measure_distances(run: Run, *, device: str) -> DomainDistances | None:
     """Between all pairs of the study's domains, on its own backbone; None where a domain has one normal only.
 
     Of every domain as many images: a distance of fewer is larger, and the order would tell of counts.

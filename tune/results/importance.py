@@ -12,7 +12,7 @@ _NUM_TREES = 32
 """Half of Optuna's: a study has a cell for every method and surface."""
 
 
-def importance(study: optuna.Study, *, seed: int) -> dict[str, float]:
+def estimate_importance(study: optuna.Study, *, seed: int) -> dict[str, float]:
     """Share of the variance of the first objective by setting, highest first; they sum to 1.
 
     Empty where too few trials were completed, they all came out alike, or no setting is common to them.

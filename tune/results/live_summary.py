@@ -10,13 +10,13 @@ from dgad.provenance import current_versions
 from dgad.records import Record, RecordStore
 from dgad.report.summary import CellSummary, StudySummary, read_summary
 from dgad.settings import to_dict
-from tune.results.importance import importance
+from tune.results.importance import estimate_importance
 from tune.run_folder.folder import RunInfo, read_info, read_study
 from tune.run_folder.journals import journal_cells, load_journal
 from tune.run_folder.layout import JOURNALS_FOLDER, LEDGER_FOLDER, RECORDS_FOLDER, SUMMARY_FILE
 from tune.run_folder.process import read_ended
-from tune.run_folder.status import StudyStatus, status
-from tune.search.selection import front, trial_summaries
+from tune.run_folder.status import StudyStatus, read_status
+from tune.search.selection import find_front, summarise_trials
 from tune.study.cells import DEPLOY
 from tune.study.settings import Study
 
@@ -24,12 +24,12 @@ Entries = Sequence[Mapping[str, Any]]
 """Of the ledger, as its files hold them: one that grows may be listed with a gap, which `Ledger` refuses."""
 
 
-def summary_now(folder: Path) -> tuple[StudySummary, str]:
+def read_current_summary(folder: Path) -> tuple[StudySummary, str]:
     """(summary, what a reader must know of it): the study's own once it has ended, else what is there so far.
 
     Takes no lock and may be asked while the study writes. `RecordError` for a study that has not begun.
     """
-    found, ended = status(folder), read_ended(folder)
+    found, ended = read_status(folder), read_ended(folder)
     if found.process is None and (folder / SUMMARY_FILE).is_file():
         broke_off = ended is not None and ended.outcome != "finished"
         told = f"A later run of the study broke off ({found.state}): this is how it stood before."
@@ -98,11 +98,11 @@ def _searched(folder: Path, name: str, study: Study) -> dict[str, Any]:
     journal = load_journal(folder / JOURNALS_FOLDER, name)
     if journal is None:
         return {}
-    trials = trial_summaries(journal)
+    trials = summarise_trials(journal)
     return {
         "trials": trials,
-        "front": front(trials, study.objectives, study.bounds),
-        "importance": importance(journal, seed=study.seed),
+        "front": find_front(trials, study.objectives, study.bounds),
+        "importance": estimate_importance(journal, seed=study.seed),
     }
 
 

@@ -22,23 +22,23 @@ from dgad.report.summary import (
 )
 from dgad.report.tables import leaderboard, outer_records, read_named_records
 from dgad.settings import to_dict
-from tune.fits.coordinator import ledger_of
-from tune.fits.executor import Workbench
+from tune.fits.coordinator import open_ledger
+from tune.fits.executor import FitExecutor
 from tune.fits.run import Run
 from tune.fits.store import FitStore
-from tune.results.distances import distances_of
-from tune.results.importance import importance
+from tune.results.distances import measure_distances
+from tune.results.importance import estimate_importance
 from tune.run_folder.folder import RunInfo
 from tune.run_folder.journals import load_journal
 from tune.run_folder.layout import BUNDLE_FOLDER, SUMMARY_FILE
 from tune.run_folder.ledger import Ledger
-from tune.search.seal import Row
-from tune.search.selection import front, why_none
+from tune.search.seal import SealedRow
+from tune.search.selection import explain_no_winner, find_front
 from tune.study.cells import DEPLOY, bundled_label
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class FitsOf:
+class StudyFits:
     """The fits that a study uses."""
 
     computed: int
@@ -47,19 +47,19 @@ class FitsOf:
     """By another study beside it, and read."""
 
 
-def count_fits_of(ledger: Ledger, fits: FitStore, study: str) -> FitsOf:
+def count_study_fits(ledger: Ledger, fits: FitStore, study: str) -> StudyFits:
     """Who computed the fits that the ledger names."""
     used = {str(e.detail.get("fit")) for e in ledger.entries() if e.purpose == "fit"}
-    known = [about for fit_id in used if (about := fits.about(fit_id)) is not None]
+    known = [about for fit_id in used if (about := fits.read_description(fit_id)) is not None]
     computed = sum(about.get("study") == study for about in known)
-    return FitsOf(computed=computed, elsewhere=len(known) - computed)
+    return StudyFits(computed=computed, elsewhere=len(known) - computed)
 
 
 def summarise(
     run: Run,
     info: RunInfo,
-    rows: Sequence[Row],
-    workbench: Workbench,
+    rows: Sequence[SealedRow],
+    executor: FitExecutor,
     errors: Mapping[str, str],
     *,
     num_requests: int,
@@ -67,9 +67,9 @@ def summarise(
 ) -> StudySummary:
     """Write the bundle and `summary.json`. `errors` tells why a row gave no result, by its name."""
     study = run.study
-    cells = tuple(_cell_summary(row, run, workbench, errors) for row in rows)
+    cells = tuple(_cell_summary(row, run, executor, errors) for row in rows)
     kept = read_summary(run.folder).distances if (run.folder / SUMMARY_FILE).is_file() else None
-    count = count_fits_of(ledger_of(run), workbench.fits, study.name)
+    count = count_study_fits(open_ledger(run), executor.fits, study.name)
     summary = StudySummary(
         name=study.name,
         protocol=study.protocol[0],
@@ -93,7 +93,7 @@ def summarise(
         fits_reused=max(0, num_requests - count.computed),
         fits_elsewhere=count.elsewhere,
         not_applicable=dict(not_applicable),
-        distances=kept or _distances(run, device=workbench.run.device),
+        distances=kept or _distances(run, device=executor.run.device),
         extra_location=study.extra_targets or "",
         extra_fingerprint=run.extra_fingerprint,
         extra_targets=run.extra_targets,
@@ -102,15 +102,15 @@ def summarise(
     bundled = bundled_label(study)
     deploy = next((r for r in rows if (r.label, r.target) == (bundled, DEPLOY)), None)
     if deploy is not None and deploy.selection is not None and deploy.name not in errors:
-        bundle = _write_bundle(run, deploy, summary, workbench)
+        bundle = _write_bundle(run, deploy, summary, executor)
         summary = dataclasses.replace(summary, bundle=bundle)
     write_summary(run.folder, summary)
     return summary
 
 
-def result_records(summary: StudySummary, workbench: Workbench) -> tuple[Record, ...]:
+def read_result_records(summary: StudySummary, executor: FitExecutor) -> tuple[Record, ...]:
     """The records behind the leaderboard."""
-    return outer_records(summary, read_named_records(summary, workbench.records))
+    return outer_records(summary, read_named_records(summary, executor.records))
 
 
 def command_line() -> str:
@@ -118,7 +118,7 @@ def command_line() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def _cell_summary(row: Row, run: Run, workbench: Workbench, errors: Mapping[str, str]) -> CellSummary:
+def _cell_summary(row: SealedRow, run: Run, executor: FitExecutor, errors: Mapping[str, str]) -> CellSummary:
     selection = row.selection
     keys = []
     if selection is not None and row.target != DEPLOY:
@@ -133,45 +133,45 @@ def _cell_summary(row: Row, run: Run, workbench: Workbench, errors: Mapping[str,
         selected=selection.settings if selection else {},
         inner_score=selection.inner_score if selection else None,
         trials=row.trials,
-        record_ids=tuple(workbench.record_id(key, row.target) for key in keys),
+        record_ids=tuple(executor.record_id(key, row.target) for key in keys),
         more_record_ids={
-            count: tuple(workbench.record_id(key, row.target, count) for key in keys)
+            count: tuple(executor.record_id(key, row.target, count) for key in keys)
             for count in run.study.reference_counts
             if keys
         },
-        front=front(row.trials, run.study.objectives, run.study.bounds),
+        front=find_front(row.trials, run.study.objectives, run.study.bounds),
         importance=_importance(row, run),
         error=errors.get(row.name) or (None if selection else _why_none(row, run)),
     )
 
 
-def _why_none(row: Row, run: Run) -> str:
+def _why_none(row: SealedRow, run: Run) -> str:
     if row.target in run.extra_targets:
         return f"`{DEPLOY}` has no winner to be scored on it"
-    return why_none(row.trials, run.study.bounds)
+    return explain_no_winner(row.trials, run.study.bounds)
 
 
 def _distances(run: Run, *, device: str) -> DomainDistances | None:
     """None where they cannot be had: a study that is otherwise done does not fail by them."""
     try:
-        return distances_of(run, device=device)
+        return measure_distances(run, device=device)
     except UserError as error:
         print(f"Distances between domains are left out: {error}", file=sys.stderr)
         return None
 
 
-def _importance(row: Row, run: Run) -> dict[str, float]:
+def _importance(row: SealedRow, run: Run) -> dict[str, float]:
     if not row.trials:
         return {}
     journal = load_journal(run.journals_folder, row.name)
-    return {} if journal is None else importance(journal, seed=run.study.seed)
+    return {} if journal is None else estimate_importance(journal, seed=run.study.seed)
 
 
-def _write_bundle(run: Run, row: Row, summary: StudySummary, workbench: Workbench) -> BundleSummary:
+def _write_bundle(run: Run, row: SealedRow, summary: StudySummary, executor: FitExecutor) -> BundleSummary:
     assert row.selection is not None
     key = run.fit_key(row.method, row.selection.settings, row.sources)
-    method, fit_s = workbench.fitted(key)
-    records = result_records(summary, workbench)
+    method, fit_s = executor.fitted(key)
+    records = read_result_records(summary, executor)
     label = labelled(row.label, row.protocol)
     own = [r for r in records if r.label == label and r.status == "ok"]
     targets = _metrics_by_target(own)

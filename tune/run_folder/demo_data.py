@@ -29,7 +29,7 @@ QUICK_COUNTS = Counts(train=12, good=8, defective=8)
 
 
 @contextlib.contextmanager
-def data_of(study: Study, folder: Path, *, quick: bool = False) -> Iterator[str]:
+def provide_data(study: Study, folder: Path, *, quick: bool = False) -> Iterator[str]:
     """Where the study's data is; the demo's is made in a temporary folder unless it is in `folder`.
 
     `quick` makes only as many images as an estimate needs.
@@ -59,7 +59,7 @@ def data_of(study: Study, folder: Path, *, quick: bool = False) -> Iterator[str]
         yield str(place)
 
 
-def keep_data(place: str, study: Study, folder: Path) -> str:
+def keep_demo_data(place: str, study: Study, folder: Path) -> str:
     """Bring the demo's data into the run folder; other data stays where it is."""
     made = folder / DATA_FOLDER
     if study.data is None and not made.is_dir():

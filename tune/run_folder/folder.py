@@ -49,7 +49,7 @@ def run_folder(runs: Path, name: str) -> Path:
 
 
 @contextlib.contextmanager
-def held(folder: Path, name: str) -> Iterator[None]:
+def hold_folder(folder: Path, name: str) -> Iterator[None]:
     """The folder, for this process alone; `RecordError` while another one runs the same study."""
     folder.mkdir(parents=True, exist_ok=True)
     try:

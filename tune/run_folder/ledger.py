@@ -123,7 +123,7 @@ def _file_name(sequence: int) -> str:
     return f"{sequence:08d}.json"
 
 
-def leaks(entries: Sequence[Entry]) -> tuple[str, ...]:
+def find_leaks(entries: Sequence[Entry]) -> tuple[str, ...]:
     """One sentence per breach of the order: what a cell may read before and after its seal.
 
     Before its seal a cell reads no label of its target; it is sealed once; it is scored on its target only

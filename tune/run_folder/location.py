@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dgad.storage import Storage
 from dgad.user_dirs import temporary_user_folder, user_cache_folder
-from tune.run_folder.mirror import Mirror, pull, studies_at
+from tune.run_folder.mirror import Mirror, list_studies_at, pull
 
 DEFAULT = "runs"
 
@@ -43,9 +43,9 @@ class Runs:
 
     def names(self) -> tuple[str, ...]:
         """The studies that are kept there."""
-        return studies_at(Storage(self.location))
+        return list_studies_at(Storage(self.location))
 
-    def bring(self, name: str) -> Path:
+    def fetch_study(self, name: str) -> Path:
         """The folder in which a study is worked on, up to date with a URI; it need not be there."""
         if self.is_remote:
             pull(Storage(self.store(name)), self.folder / name)
@@ -67,10 +67,10 @@ class Runs:
         return cache / kind / hashlib.sha256(self.location.encode()).hexdigest()[:16]
 
     @contextlib.contextmanager
-    def kept_up(self, name: str, *, tell: Callable[[str], None]) -> Iterator[Mirror | None]:
+    def keep_mirrored(self, name: str, *, report: Callable[[str], None]) -> Iterator[Mirror | None]:
         """Mirror what the driver writes for as long as the block lasts; None where no URI wants it."""
         if not self.is_remote:
             yield None
             return
-        with Mirror(self.folder / name, Storage(self.store(name)), tell=tell) as mirror:
+        with Mirror(self.folder / name, Storage(self.store(name)), report=report) as mirror:
             yield mirror

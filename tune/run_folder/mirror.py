@@ -42,7 +42,7 @@ _STAY_HERE = (DATA_FOLDER, RAY_FOLDER)
 _MARKS = (RUNNING_FILE, ENDED_FILE)
 
 
-def studies_at(runs: Storage) -> tuple[str, ...]:
+def list_studies_at(runs: Storage) -> tuple[str, ...]:
     """The names of the studies kept in a place."""
     return tuple(name for name in runs.folders() if runs.exists(f"{name}/{STUDY_FILE}"))
 
@@ -52,26 +52,26 @@ def pull(store: Storage, folder: Path) -> None:
     there = store.sizes(deep=True)
     if STUDY_FILE not in there:
         return
-    _bring(store, folder, [name for name, size in there.items() if _is_wanted(name, size, folder)])
+    _fetch(store, folder, [name for name, size in there.items() if _is_wanted(name, size, folder)])
     for mark in _MARKS:
         data = store.read(mark)
         if data is None:
             (folder / mark).unlink(missing_ok=True)
         else:
             write_atomic(folder / mark, data)
-    _bring_fits(store, folder)
+    _fetch_fits(store, folder)
 
 
 class Mirror:
     """Keeps the URI up to date with the folder for as long as it is entered, and once on leaving."""
 
     def __init__(
-        self, folder: Path, store: Storage, *, tell: Callable[[str], None], interval_s: float = INTERVAL_S
+        self, folder: Path, store: Storage, *, report: Callable[[str], None], interval_s: float = INTERVAL_S
     ) -> None:
         self._interval_s = interval_s
         self._folder = folder
         self._store = store
-        self._tell = tell
+        self._report = report
         self._pushed: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -99,12 +99,12 @@ class Mirror:
                 self._store.delete(name)
                 del self._pushed[name]
 
-    def bring_results(self) -> None:
+    def fetch_results(self) -> None:
         """Bring here what workers have written, for whoever makes a report of it."""
         names = self._store.sizes(deep=True).items()
         wanted = [n for n, size in names if _top(n) in _WORKERS_WRITE and _is_wanted(n, size, self._folder)]
-        _bring(self._store, self._folder, wanted)
-        _bring_fits(self._store, self._folder)
+        _fetch(self._store, self._folder, wanted)
+        _fetch_fits(self._store, self._folder)
 
     def _keep_pushing(self) -> None:
         was_well = True
@@ -114,7 +114,7 @@ class Mirror:
                 was_well = True
             except DgadError as error:  # it may come back; if it has not at the end, that is raised
                 if was_well:
-                    self._tell(f"The study's copy is behind, and is tried again: {error}")
+                    self._report(f"The study's copy is behind, and is tried again: {error}")
                 was_well = False
 
     def _own_files(self) -> Iterable[tuple[str, tuple[int, int]]]:
@@ -145,7 +145,7 @@ def _is_wanted(name: str, size: int, folder: Path) -> bool:
     return True
 
 
-def _bring(store: Storage, folder: Path, names: Sequence[str]) -> None:
+def _fetch(store: Storage, folder: Path, names: Sequence[str]) -> None:
     def bring(name: str) -> None:
         data = store.read(name)
         if data is not None:
@@ -154,7 +154,7 @@ def _bring(store: Storage, folder: Path, names: Sequence[str]) -> None:
     store.each(bring, names)
 
 
-def _bring_fits(store: Storage, folder: Path) -> None:
+def _fetch_fits(store: Storage, folder: Path) -> None:
     """What is known of the fits that the ledger names, without their weights, beside the study as there."""
     fits = set()
     for path in (folder / LEDGER_FOLDER).glob("*.json"):
@@ -162,4 +162,4 @@ def _bring_fits(store: Storage, folder: Path) -> None:
         if entry.get("purpose") == "fit":
             fits.add(f"{FITS_FOLDER}/{entry['detail']['fit']}/{FIT_FILE}")
     shared = folder.parent / SHARED_FOLDER
-    _bring(store.sibling(SHARED_FOLDER), shared, [name for name in fits if not (shared / name).is_file()])
+    _fetch(store.sibling(SHARED_FOLDER), shared, [name for name in fits if not (shared / name).is_file()])

@@ -67,7 +67,7 @@ class LaunchLog:
             file.write(f"{utc_now()} {' '.join(text.split())}\n")
 
 
-class Mark:
+class RunMark:
     """The word of the running process that it is here."""
 
     def __init__(self, folder: Path) -> None:
@@ -89,9 +89,9 @@ class Mark:
 
 
 @contextlib.contextmanager
-def marked(folder: Path) -> Iterator[Mark]:
+def mark_running(folder: Path) -> Iterator[RunMark]:
     """Say that this process runs the study of `folder`, which it holds; on leaving, how that ended."""
-    mark = Mark(folder)
+    mark = RunMark(folder)
     mark.write()
     outcome: Outcome = "failed"
     error = told = ""

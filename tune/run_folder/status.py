@@ -96,21 +96,21 @@ class StudyStatus:
         return sum(c.planned for c in self.cells)
 
 
-def known_studies(runs: Path) -> tuple[str, ...]:
+def list_studies(runs: Path) -> tuple[str, ...]:
     """The names of the studies kept in a folder."""
     return tuple(sorted(p.parent.name for p in runs.glob(f"*/{STUDY_FILE}")))
 
 
-def study_folder(runs: Path, name: str, told: str | None = None) -> Path:
+def find_study_folder(runs: Path, name: str, told: str | None = None) -> Path:
     """Where a study is; `SettingsError` lists the known ones of the place (`told`) where it is not."""
-    known = known_studies(runs)
+    known = list_studies(runs)
     if name not in known:
         there = f"it has {', '.join(known)}" if known else "it has none; `dgad-tune launch` begins one"
         raise SettingsError(f"There is no study `{name}` in {told or runs}: {there}.")
     return runs / name
 
 
-def state_of(folder: Path) -> tuple[State, str, Running | None]:
+def read_state(folder: Path) -> tuple[State, str, Running | None]:
     """(state, why, the process that runs it)."""
     process, ended = read_running(folder), read_ended(folder)
     if process is not None:
@@ -125,9 +125,9 @@ def state_of(folder: Path) -> tuple[State, str, Running | None]:
     return ("failed", "; ".join(errors), None) if errors else ("finished", "", None)
 
 
-def status(folder: Path) -> StudyStatus:
+def read_status(folder: Path) -> StudyStatus:
     """All of it; `RecordError` where a file is damaged."""
-    state, reason, process = state_of(folder)
+    state, reason, process = read_state(folder)
     plan, info = _mapping(folder / STUDY_FILE), _mapping(folder / INFO_FILE)
     trials = dict(read_trials(folder / JOURNALS_FOLDER))
     num_trials = int(plan.get("trials", 0))
@@ -159,7 +159,7 @@ def status(folder: Path) -> StudyStatus:
     )
 
 
-def best_mean(folder: Path) -> float | None:
+def read_best_mean(folder: Path) -> float | None:
     """The highest mean image AUROC on surfaces held out, of a method that has all; None before the end.
 
     One that chose by the target itself (`oracle`) is not among them.

@@ -57,7 +57,9 @@ def search(
     # Ray Tune's own bookkeeping is of no use to us: what matters is in records and journals.
     scratch = run.folder / RAY_FOLDER
     shutil.rmtree(scratch, ignore_errors=True)
-    tracking = Tracking(make_loggers(trackers, run.folder, run.study.name), run.folder, tell=progress.phase)
+    tracking = Tracking(
+        make_loggers(trackers, run.folder, run.study.name), run.folder, report=progress.begin_phase
+    )
     trainable = ray_tune.with_parameters(CellTrial, run=run, cells=tuple(cells))
     tuner = ray_tune.Tuner(
         ray_tune.with_resources(trainable, ray_tune.PlacementGroupFactory([workers.ray_resources])),
@@ -107,7 +109,7 @@ class _ProgressCallback(Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial got a worker."""
         if self._progress:
-            self._progress.trial_begun(trial.config["cell"], trial.config["number"], "its first fold")
+            self._progress.begin_trial(trial.config["cell"], trial.config["number"], "its first fold")
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -115,16 +117,16 @@ class _ProgressCallback(Callback):
         """A trial has finished an inner fold."""
         if self._progress is None:
             return
-        self._progress.fit_ended(_fit_end(result))
+        self._progress.end_fit(_fit_end(result))
         if not result.get("done"):
             cell, number = trial.config["cell"], trial.config["number"]
-            self._progress.trial_begun(cell, number, f"the fold after {result[FOLD]}")
+            self._progress.begin_trial(cell, number, f"the fold after {result[FOLD]}")
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's worker died, and the trial is begun again; its finished folds are read."""
         if self._progress:
             cell, number = trial.config["cell"], trial.config["number"]
-            self._progress.phase(f"The worker of {cell} trial {number} died; the trial is begun again.")
+            self._progress.begin_phase(f"The worker of {cell} trial {number} died; the trial is begun again.")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial ended by itself, with a value or with an error it told."""
@@ -147,7 +149,7 @@ class _ProgressCallback(Callback):
             duration_s=float(trial.last_result.get("time_total_s") or 0.0),
             stopped_after=num_folds if usable and num_folds < self._num_folds[cell] else None,
         )
-        self._progress.trial_ended(cell, trial.config["number"], end)
+        self._progress.end_trial(cell, trial.config["number"], end)
 
 
 def _fit_end(result: dict[str, Any]) -> FitEnd:

@@ -11,11 +11,11 @@ from dgad.errors import TrainingError
 from dgad.records import FitKey
 from dgad.report.examples import write_examples
 from dgad.report.summary import labelled
-from tune.fits.coordinator import ledger_of
-from tune.fits.executor import Workbench
+from tune.fits.coordinator import open_ledger
+from tune.fits.executor import FitExecutor
 from tune.fits.run import Run
 from tune.monitoring.progress import FitEnd, Progress
-from tune.search.seal import OuterJob, Row
+from tune.search.seal import RefitJob, SealedRow
 from tune.search.selection import LeakError
 from tune.search.workers import Workers
 from tune.study.cells import DEPLOY
@@ -24,19 +24,19 @@ MAX_WORKER_DEATHS = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class OuterResult:
+class RefitResult:
     """What became of a job."""
 
-    job: OuterJob
+    job: RefitJob
     record_id: str | None
     image_auroc: float | None
     error: str | None
     fit: FitEnd
 
 
-def run_outer(
-    run: Run, jobs: Sequence[OuterJob], workers: Workers, progress: Progress
-) -> tuple[OuterResult, ...]:
+def run_refits(
+    run: Run, jobs: Sequence[RefitJob], workers: Workers, progress: Progress
+) -> tuple[RefitResult, ...]:
     """Run the jobs on Ray, in any order; a failed one is a result too."""
     # Typed as plain: Ray takes `None` for no memory, and its stubs do not know methods of such an actor.
     worker_class: Any = ray.remote(
@@ -44,7 +44,7 @@ def run_outer(
         num_gpus=workers.gpus_each,
         memory=workers.memory_bytes_each or None,  # type: ignore[arg-type]
         max_restarts=MAX_WORKER_DEATHS,
-    )(OuterWorker)
+    )(RefitWorker)
     left = list(reversed(jobs))
     actors = [
         worker_class.options(max_task_retries=MAX_WORKER_DEATHS).remote(run)
@@ -62,8 +62,8 @@ def run_outer(
             else:  # where a node was lost, the worker begun again for it may wait for this one's place
                 ray.kill(actor)
             results.append(result)
-            progress.fit_ended(result.fit)
-            progress.job_ended(len(results), len(jobs), describe(result))
+            progress.end_fit(result.fit)
+            progress.end_job(len(results), len(jobs), describe(result))
     except ray.exceptions.RayError as error:
         raise TrainingError(f"A worker broke off {MAX_WORKER_DEATHS + 1} times: {error}") from error
     finally:
@@ -80,7 +80,7 @@ def _room(workers: Workers) -> int:
     return max(1, min(int(there.get(name, 0) / each) for name, each in workers.ray_resources.items()))
 
 
-def describe(result: OuterResult) -> str:
+def describe(result: RefitResult) -> str:
     """One line."""
     row, seed = result.job.row, result.job.seed
     if result.error:
@@ -92,17 +92,17 @@ def describe(result: OuterResult) -> str:
     return f"{label} on {row.target}, seed {seed}: image AUROC {auroc}"
 
 
-class OuterWorker:
+class RefitWorker:
     """A Ray actor that refits and scores; keeps data and frozen features for its lifetime."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._workbench = Workbench(run)
-        self._ledger = ledger_of(run)
+        self._executor = FitExecutor(run)
+        self._ledger = open_ledger(run)
 
-    def run(self, job: OuterJob) -> OuterResult:
+    def run(self, job: RefitJob) -> RefitResult:
         """Refuses a row that is not sealed."""
-        row, bench = job.row, self._workbench
+        row, bench = job.row, self._executor
         if row.selection is None or not self._is_sealed(row):
             raise LeakError(f"{row.name} is not sealed, so its target must not be looked at.")
         key = self._run.fit_key(row.method, row.selection.settings, row.sources, seed=job.seed)
@@ -111,7 +111,7 @@ class OuterWorker:
             started = time.perf_counter()
             error = bench.try_fit(key)
             fit = self._fit_end(key, error, time.perf_counter() - started)
-            return OuterResult(job=job, record_id=None, image_auroc=None, error=error, fit=fit)
+            return RefitResult(job=job, record_id=None, image_auroc=None, error=error, fit=fit)
         record_id = bench.record_id(key, row.target)
         self._ledger.append(row.name, "outer", domains=(row.target,), record_id=record_id)
         if job.with_examples:
@@ -133,7 +133,7 @@ class OuterWorker:
                 detail={"num_references": count},
             )
             error = bench.record(key, row.target, label=row.label, role="outer", num_references=count).error
-        return OuterResult(
+        return RefitResult(
             job=job,
             record_id=record.record_id,
             image_auroc=record.metrics.image_auroc,
@@ -141,14 +141,14 @@ class OuterWorker:
             fit=self._fit_end(key, record.error, record.fit_s),
         )
 
-    def _is_sealed(self, row: Row) -> bool:
+    def _is_sealed(self, row: SealedRow) -> bool:
         """By the one entry: a worker that read the whole ledger for it would read it for every other too."""
-        seal = None if row.sealed_at is None else self._ledger.entry(row.sealed_at)
+        seal = None if row.seal_sequence is None else self._ledger.entry(row.seal_sequence)
         return seal is not None and (seal.cell, seal.purpose) == (row.name, "seal")
 
     def _fit_end(self, key: FitKey, error: str | None, fit_s: float | None) -> FitEnd:
         if error:
             return FitEnd(outcome="failed")
-        if key.id not in self._workbench.fits.computed:
+        if key.id not in self._executor.fits.computed:
             return FitEnd(outcome="shared")
         return FitEnd(outcome="computed", fit_s=fit_s)

@@ -45,10 +45,10 @@ def _bounded(study: optuna.Study) -> Any:
     if len(study.directions) > 1:
         return study
     trials = study.get_trials(deepcopy=False)
-    return _SeenStudy(study, seen(trials, study.direction)) if len(trials) > NUM_SEEN else study
+    return _SeenStudy(study, select_seen(trials, study.direction)) if len(trials) > NUM_SEEN else study
 
 
-def seen(trials: list[FrozenTrial], direction: optuna.study.StudyDirection) -> list[FrozenTrial]:
+def select_seen(trials: list[FrozenTrial], direction: optuna.study.StudyDirection) -> list[FrozenTrial]:
     """The best that were seen through, the latest that run, and the latest others that are over; in order."""
     sign = 1.0 if direction == optuna.study.StudyDirection.MAXIMIZE else -1.0
     whole = [t for t in trials if t.state == TrialState.COMPLETE]

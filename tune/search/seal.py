@@ -8,7 +8,7 @@ from dgad.methods import SHOWN_BESIDE, parse_method
 from dgad.report.examples import CAPTIONS_FILE, FOLDER_NAME
 from dgad.report.summary import TrialSummary, labelled
 from dgad.settings import to_dict
-from tune.fits.executor import Workbench
+from tune.fits.executor import FitExecutor
 from tune.fits.run import Run
 from tune.run_folder.ledger import Entry, Ledger
 from tune.search.selection import Selection, select
@@ -19,7 +19,7 @@ UNTRAINED = "comparer:untrained"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class SealedRow:
     """One row of the leaderboard on one target: a cell, or a method shown beside it."""
 
     label: str
@@ -30,7 +30,7 @@ class Row:
     trials: tuple[TrialSummary, ...] = ()
     protocol: str = "fixed"
     """How the settings were chosen; `fixed` where nothing was."""
-    sealed_at: int | None = None
+    seal_sequence: int | None = None
     """Where in the ledger the seal is, so that whoever scores the target need not look for it."""
 
     @property
@@ -50,15 +50,15 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class OuterJob:
+class RefitJob:
     """One refit, scored on the target unless that is `deploy`."""
 
-    row: Row
+    row: SealedRow
     seed: int
     with_examples: bool
 
 
-def seal(
+def seal_selections(
     cells: Sequence[Cell],
     trials: Mapping[str, tuple[TrialSummary, ...]],
     ledger: Ledger,
@@ -67,7 +67,7 @@ def seal(
     bounds: Sequence[Constraint] = (),
     beside: Sequence[str] = SHOWN_BESIDE,
     extra_targets: Sequence[str] = (),
-) -> tuple[Row, ...]:
+) -> tuple[SealedRow, ...]:
     """Close every cell's selection; what was sealed before stays as it was.
 
     Winners of `deploy`, which are fitted on all of the study's domains, get a row on each extra target.
@@ -89,14 +89,14 @@ def seal(
                     cell.name, "seal", detail=dataclasses.asdict(selection) if selection else {}
                 )
         rows.append(
-            Row(
+            SealedRow(
                 label=cell.label,
                 target=cell.target,
                 domains=cell.domains,
                 selection=selection,
                 trials=own,
                 protocol=cell.protocol if cell.num_trials else "fixed",
-                sealed_at=kept.sequence,
+                seal_sequence=kept.sequence,
             )
         )
     rows += [
@@ -110,7 +110,7 @@ def seal(
         kept = sealed.get(row.name)
         if kept is None and row.selection is not None:
             kept = ledger.append(row.name, "seal", detail=dataclasses.asdict(row.selection))
-        rows[i] = dataclasses.replace(row, sealed_at=None if kept is None else kept.sequence)
+        rows[i] = dataclasses.replace(row, seal_sequence=None if kept is None else kept.sequence)
     return tuple(rows)
 
 
@@ -118,7 +118,7 @@ def _as_given(settings: Mapping[str, Any]) -> Selection:
     return Selection(settings=dict(settings), trial=None, inner_score=None)
 
 
-def _beside(rows: Sequence[Row], labels: Sequence[str]) -> Iterator[Row]:
+def _beside(rows: Sequence[SealedRow], labels: Sequence[str]) -> Iterator[SealedRow]:
     """On every target: the winner untrained, and the methods that need no training."""
     for target in dict.fromkeys(r.target for r in rows if r.target != DEPLOY):
         own = [r for r in rows if r.target == target]
@@ -131,10 +131,10 @@ def _beside(rows: Sequence[Row], labels: Sequence[str]) -> Iterator[Row]:
                     winner, settings={**winner.settings, "num_steps": 0}, inner_score=None
                 )
             if selection is not None:
-                yield Row(label=label, target=target, domains=own[0].domains, selection=selection)
+                yield SealedRow(label=label, target=target, domains=own[0].domains, selection=selection)
 
 
-def outer_jobs(run: Run, rows: Sequence[Row]) -> tuple[OuterJob, ...]:
+def plan_refits(run: Run, rows: Sequence[SealedRow]) -> tuple[RefitJob, ...]:
     """Every row with every seed; `deploy` once; pictures for the first row of a target."""
     jobs = []
     pictured: set[str] = set()
@@ -144,11 +144,11 @@ def outer_jobs(run: Run, rows: Sequence[Row]) -> tuple[OuterJob, ...]:
         for seed in run.study.fit_seeds[:1] if row.target == DEPLOY else run.study.fit_seeds:
             first = row.target != DEPLOY and row.target not in pictured
             pictured.add(row.target)
-            jobs.append(OuterJob(row=row, seed=seed, with_examples=first))
+            jobs.append(RefitJob(row=row, seed=seed, with_examples=first))
     return tuple(jobs)
 
 
-def used_after_seals(entries: Sequence[Entry]) -> frozenset[tuple[str, str]]:
+def list_used_after_seals(entries: Sequence[Entry]) -> frozenset[tuple[str, str]]:
     """(cell, id) of every fit and record that a cell has used since its choice was sealed."""
     sealed: set[str] = set()
     used = set()
@@ -160,21 +160,21 @@ def used_after_seals(entries: Sequence[Entry]) -> frozenset[tuple[str, str]]:
     return frozenset(used)
 
 
-def is_done(workbench: Workbench, job: OuterJob, used: frozenset[tuple[str, str]]) -> bool:
+def is_done(executor: FitExecutor, job: RefitJob, used: frozenset[tuple[str, str]]) -> bool:
     """Whether an earlier run has finished the job, and the ledger (`used_after_seals`) says so too."""
     assert job.row.selection is not None
-    key = workbench.run.fit_key(job.row.method, job.row.selection.settings, job.row.sources, seed=job.seed)
+    key = executor.run.fit_key(job.row.method, job.row.selection.settings, job.row.sources, seed=job.seed)
     if job.row.target == DEPLOY:
         # The search may have made the same fit, for its own ends.
-        return (job.row.name, key.id) in used and workbench.fits.has(key.id)
+        return (job.row.name, key.id) in used and executor.fits.has(key.id)
     captions = f"{FOLDER_NAME}/{job.row.target}/{CAPTIONS_FILE}"
-    has_pictures = not job.with_examples or workbench.store.exists(captions)
+    has_pictures = not job.with_examples or executor.store.exists(captions)
     return has_pictures and all(
-        (record := workbench.records.read(record_id)) is not None
+        (record := executor.records.read(record_id)) is not None
         and record.status == "ok"
         and (job.row.name, record_id) in used
         for record_id in (
-            workbench.record_id(key, job.row.target, count)
-            for count in (None, *workbench.run.study.reference_counts)
+            executor.record_id(key, job.row.target, count)
+            for count in (None, *executor.run.study.reference_counts)
         )
     )

@@ -30,10 +30,10 @@ from tune.run_folder.layout import (
 )
 from tune.search.journal_backend import JournalFile
 from tune.search.samplers import make_pruner, make_sampler
-from tune.search.selection import is_interrupted, retried, trial_summaries
+from tune.search.selection import is_interrupted, list_retried, summarise_trials
 from tune.spaces import SpaceSettings, space_for
 from tune.spaces.base import complete_settings
-from tune.spaces.initial_design import OpeningPoint, opening_design
+from tune.spaces.initial_design import DesignPoint, make_initial_design
 from tune.study.cells import Cell
 from tune.study.objectives import DIRECTIONS, Constraint
 from tune.study.settings import Pruning, SamplerName
@@ -86,11 +86,13 @@ class MatrixSearcher(Searcher):
         self._reported: dict[str, int] = {}
         """Inner folds whose running mean the cell's study knows, by trial."""
         self._stopped: set[str] = set()
-        designs: dict[tuple[str, int], tuple[OpeningPoint, ...]] = {}
+        designs: dict[tuple[str, int], tuple[DesignPoint, ...]] = {}
         for cell in self._cells.values():
             study, kind = self._studies[cell.name], (cell.method, cell.num_trials)
             if kind not in designs:  # the same in every cell of a method
-                designs[kind] = opening_design(cell.method, spaces, seed=seed, num_trials=cell.num_trials)
+                designs[kind] = make_initial_design(
+                    cell.method, spaces, seed=seed, num_trials=cell.num_trials
+                )
             with self._files[cell.name].event():
                 _open(study, designs[kind])
                 _repair(study)
@@ -105,7 +107,7 @@ class MatrixSearcher(Searcher):
 
     def trials(self) -> dict[str, tuple[TrialSummary, ...]]:
         """The finished trials of every searched cell; its journals are not read again for them."""
-        return {name: trial_summaries(study) for name, study in self._studies.items()}
+        return {name: summarise_trials(study) for name, study in self._studies.items()}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # or FINISHED
         """The next configuration for the cell that has had the fewest, or FINISHED."""
@@ -230,7 +232,7 @@ def _has_study(storage: JournalStorage, name: str) -> bool:
     return any(study.study_name == name for study in storage.get_all_studies())
 
 
-def _open(study: optuna.Study, design: Sequence[OpeningPoint]) -> None:
+def _open(study: optuna.Study, design: Sequence[DesignPoint]) -> None:
     """Queue the opening design once, also if an earlier attempt broke off half-way."""
     known = {t.user_attrs.get(POINT_KEY) for t in study.get_trials(deepcopy=False)}
     for number, point in enumerate(design):
@@ -255,7 +257,7 @@ def _repair(study: optuna.Study) -> None:
 
 def _ask_again(study: optuna.Study) -> None:
     """Queue every failed trial once more; the later attempt will stand for it."""
-    superseded = retried(study)
+    superseded = list_retried(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
         if not is_interrupted(trial) and trial.number not in superseded:
             kept = {k: v for k, v in trial.user_attrs.items() if k not in (ERROR_KEY, SCORES_KEY, VALUES_KEY)}
@@ -264,5 +266,5 @@ def _ask_again(study: optuna.Study) -> None:
 
 def _num_counted(study: optuna.Study) -> int:
     """Trials that count towards the planned number."""
-    trials, superseded = study.get_trials(deepcopy=False), retried(study)
+    trials, superseded = study.get_trials(deepcopy=False), list_retried(study)
     return sum(t.state.is_finished() and not is_interrupted(t) and t.number not in superseded for t in trials)

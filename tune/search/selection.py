@@ -14,7 +14,7 @@ from dgad.report.summary import TrialSummary
 from tune.run_folder.layout import ERROR_KEY, RETRY_OF_KEY, SCORES_KEY, SETTINGS_KEY, VALUES_KEY
 from tune.run_folder.ledger import Ledger
 from tune.study.cells import Cell
-from tune.study.objectives import DIRECTIONS, Constraint, pareto_front, value_of
+from tune.study.objectives import DIRECTIONS, Constraint, pareto_front, read_value
 
 STATUS = {optuna.trial.TrialState.COMPLETE: "complete", optuna.trial.TrialState.PRUNED: "stopped"}
 """Of trials that have a value; a stopped one's is the mean over the folds it finished."""
@@ -58,10 +58,10 @@ def read_inner_score(cell: Cell, record: Record, ledger: Ledger, names: Sequence
             f" images that it scores."
         )
     ledger.append(cell.name, "objective", domains=(record.target,), record_id=record.record_id)
-    return InnerScore(source=record.target, values={name: value_of(record, name) for name in names})
+    return InnerScore(source=record.target, values={name: read_value(record, name) for name in names})
 
 
-def mean_values(scores: Sequence[InnerScore], names: Sequence[str]) -> dict[str, float]:
+def average_values(scores: Sequence[InnerScore], names: Sequence[str]) -> dict[str, float]:
     """Mean of each figure over the inner folds that have it; a figure that none has is left out."""
     means = {}
     for name in names:
@@ -99,7 +99,7 @@ def is_feasible(trial: TrialSummary, objectives: Sequence[str], bounds: Sequence
     return trial.status == "complete" and has_all and all(b.excess(trial.values[b.name]) <= 0 for b in bounds)
 
 
-def front(
+def find_front(
     trials: Sequence[TrialSummary], objectives: Sequence[str], bounds: Sequence[Constraint]
 ) -> tuple[int, ...]:
     """The numbers of the trials on the Pareto front; none with one objective, which has no front."""
@@ -113,7 +113,7 @@ def front(
     return pareto_front(values, objectives)
 
 
-def why_none(trials: Sequence[TrialSummary], bounds: Sequence[Constraint]) -> str:
+def explain_no_winner(trials: Sequence[TrialSummary], bounds: Sequence[Constraint]) -> str:
     """Why a cell has no winner."""
     complete = [t for t in trials if t.status == "complete"]
     if not complete:
@@ -131,16 +131,16 @@ def is_interrupted(trial: optuna.trial.FrozenTrial) -> bool:
     return trial.state == optuna.trial.TrialState.FAIL and not trial.user_attrs.get(ERROR_KEY)
 
 
-def retried(study: optuna.Study) -> frozenset[int]:
+def list_retried(study: optuna.Study) -> frozenset[int]:
     """The numbers of failed trials that were asked for again: the later attempt stands for them."""
     trials = study.get_trials(deepcopy=False)
     return frozenset(t.user_attrs[RETRY_OF_KEY] for t in trials if RETRY_OF_KEY in t.user_attrs)
 
 
-def trial_summaries(study: optuna.Study) -> tuple[TrialSummary, ...]:
+def summarise_trials(study: optuna.Study) -> tuple[TrialSummary, ...]:
     """The finished trials of a cell, from its Optuna journal."""
     found = []
-    superseded = retried(study)
+    superseded = list_retried(study)
     for trial in study.get_trials(deepcopy=False):
         if not trial.state.is_finished() or is_interrupted(trial) or trial.number in superseded:
             continue

@@ -5,7 +5,7 @@ from typing import Any
 
 from ray.tune import Callback
 
-from tune.monitoring.trackers import Tracking, figures
+from tune.monitoring.trackers import Tracking, make_figures
 from tune.run_folder.layout import ERROR_KEY, SCORES_KEY
 from tune.search.searcher import METRIC
 
@@ -32,7 +32,7 @@ class TrackerCallback(Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial got a worker."""
         if self._tracking:
-            self._tracking.started(trial.config)
+            self._tracking.start_trial(trial.config)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -40,15 +40,15 @@ class TrackerCallback(Callback):
         """A trial has finished an inner fold."""
         if self._tracking and SCORES_KEY in result:
             scores = json.loads(result[SCORES_KEY])
-            values = figures(scores, result.get(METRIC), int(result["training_iteration"]))
-            self._tracking.scored(trial.config, values)
+            values = make_figures(scores, result.get(METRIC), int(result["training_iteration"]))
+            self._tracking.report_scores(trial.config, values)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial ended by itself, with a value or with an error it told."""
         if self._tracking:
-            self._tracking.ended(trial.config, failed=bool(trial.last_result.get(ERROR_KEY)))
+            self._tracking.end_trial(trial.config, failed=bool(trial.last_result.get(ERROR_KEY)))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's worker broke off too often."""
         if self._tracking:
-            self._tracking.ended(trial.config, failed=True)
+            self._tracking.end_trial(trial.config, failed=True)

@@ -5,12 +5,12 @@ from typing import Any
 
 from ray import tune as ray_tune
 
-from tune.fits.coordinator import ledger_of
-from tune.fits.executor import Workbench
+from tune.fits.coordinator import open_ledger
+from tune.fits.executor import FitExecutor
 from tune.fits.run import Run
 from tune.run_folder.layout import ERROR_KEY, SCORES_KEY, VALUES_KEY
 from tune.search.searcher import METRIC
-from tune.search.selection import InnerScore, mean_values, read_inner_score
+from tune.search.selection import InnerScore, average_values, read_inner_score
 from tune.study.cells import Cell
 
 FITS_COMPUTED, FITS_READ, FIT_S, FOLD = "fits_computed", "fits_read", "fit_s", "fold"
@@ -28,8 +28,8 @@ class CellTrial(ray_tune.Trainable):
         """Called once per worker."""
         self._run = run
         self._cells = {cell.name: cell for cell in cells}
-        self._workbench = Workbench(run)
-        self._ledger = ledger_of(run)
+        self._executor = FitExecutor(run)
+        self._ledger = open_ledger(run)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -48,9 +48,9 @@ class CellTrial(ray_tune.Trainable):
         cell, fold = self._cell, self._cell.folds[len(self._scores)]
         key = self._run.fit_key(cell.method, self._settings, fold.sources, split=fold.split)
         self._ledger.append(cell.name, "fit", domains=key.sources, detail={"fit": key.id})
-        num_fits = len(self._workbench.fits.computed)
-        record = self._workbench.record(key, fold.target, label=cell.label, role="inner")
-        computed = len(self._workbench.fits.computed) - num_fits
+        num_fits = len(self._executor.fits.computed)
+        record = self._executor.record(key, fold.target, label=cell.label, role="inner")
+        computed = len(self._executor.fits.computed) - num_fits
         if record.status == "failed":
             error = f"{record.error} (traceback: {record.log})"
             return self._result(fold.target, done=True, error=error, computed=computed)
@@ -64,7 +64,7 @@ class CellTrial(ray_tune.Trainable):
         self, fold: str, *, done: bool, error: str, computed: int, fit_s: float | None = None
     ) -> dict[str, Any]:
         study = self._run.study
-        means = mean_values(self._scores, study.figures)
+        means = average_values(self._scores, study.figures)
         first = study.objectives[0]
         return {
             METRIC: means.get(first, float("nan")),

@@ -27,9 +27,9 @@ from tune.spaces import (
     trustmae,
 )
 from tune.spaces.base import FeatureSpace, SpaceFunction
-from tune.spaces.narrowed import narrowed
+from tune.spaces.narrowed import narrow_space
 from tune.spaces.narrowing import Narrowing
-from tune.spaces.walk import asked_in, walk
+from tune.spaces.walk import list_asked, walk
 
 SpaceKind = Literal["full", "demo"]
 """`demo` is a smaller space of quick configurations."""
@@ -64,20 +64,20 @@ class SpaceSettings:
 
 def space_for(method: str, settings: SpaceSettings) -> SpaceFunction:
     """The space of a method, narrowed where the study says so."""
-    whole = whole_space(method, settings.kind, settings.features)
+    whole = build_whole_space(method, settings.kind, settings.features)
     if method not in settings.narrowings:
         return whole
-    asked = asked_names(method, settings.kind, settings.features)
-    return narrowed(whole, settings.narrowings[method].restrictions, asked=asked)
+    asked = list_asked_names(method, settings.kind, settings.features)
+    return narrow_space(whole, settings.narrowings[method].restrictions, asked=asked)
 
 
-def whole_space(method: str, kind: SpaceKind, features: FeatureSettings) -> SpaceFunction:
+def build_whole_space(method: str, kind: SpaceKind, features: FeatureSettings) -> SpaceFunction:
     """The space of a method as its module has it."""
     space = (DEMO_SPACES if kind == "demo" else SPACES)[method]
     return lambda trial: space(trial, features)
 
 
 @functools.cache
-def asked_names(method: str, kind: SpaceKind, features: FeatureSettings) -> frozenset[str]:
+def list_asked_names(method: str, kind: SpaceKind, features: FeatureSettings) -> frozenset[str]:
     """The settings that the whole space asks for under any condition."""
-    return frozenset(asked_in(tuple(walk(whole_space(method, kind, features)))))
+    return frozenset(list_asked(tuple(walk(build_whole_space(method, kind, features)))))

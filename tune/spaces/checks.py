@@ -9,9 +9,9 @@ from dgad.methods import METHODS
 from dgad.settings import FeatureSettings, from_dict, to_dict
 from tune.spaces import SpaceSettings, space_for
 from tune.spaces.base import default_settings
-from tune.spaces.conditions import Condition, and_text, conditions_of
+from tune.spaces.conditions import Condition, find_conditions, join_conditions
 from tune.spaces.narrowing import Narrowing
-from tune.spaces.walk import Walked, asked_in, walk
+from tune.spaces.walk import Walked, list_asked, walk
 
 
 def check_spaces(settings: SpaceSettings) -> None:
@@ -32,7 +32,7 @@ def check_spaces(settings: SpaceSettings) -> None:
             continue
         own = [r == reason for r in reasons]
         where = _conditions(method, walks, list(map(bool, reasons))) or _conditions(method, walks, own)
-        told = f" where {and_text(where)}" if where else ""
+        told = f" where {join_conditions(where)}" if where else ""
         raise SettingsError(
             f"{_place(narrowing, reason)}`spaces.{method}` allows what `{method}` cannot have{told}: {reason}"
         )
@@ -71,7 +71,7 @@ def _is_to_be_had(method: str, features: FeatureSettings) -> bool:
 def _conditions(method: str, walks: Sequence[Walked], holds: Sequence[bool]) -> Sequence[Condition]:
     """What the failing configurations have in common and no other has, if anything."""
     rows = [{**default_settings(method), **walked.chosen} for walked in walks]
-    return conditions_of(rows, holds, asked_in(walks)) or ()
+    return find_conditions(rows, holds, list_asked(walks)) or ()
 
 
 def _place(narrowing: Narrowing, reason: str) -> str:

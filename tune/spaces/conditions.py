@@ -23,7 +23,7 @@ class Condition:
         return f"`{self.name}` is {'not ' if is_short else ''}{told}"
 
 
-def conditions_of(
+def find_conditions(
     rows: Sequence[Mapping[str, Any]], holds: Sequence[bool], names: Sequence[str]
 ) -> tuple[Condition, ...] | None:
     """The conditions that together tell rows where something holds from the others, earlier `names` first.
@@ -50,12 +50,12 @@ def conditions_of(
     return tuple(sorted(found, key=lambda condition: names.index(condition.name)))
 
 
-def and_text(conditions: Sequence[Condition]) -> str:
+def join_conditions(conditions: Sequence[Condition]) -> str:
     """All of them in words."""
     return " and ".join(map(str, conditions))
 
 
-def value_text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as a YAML file would have it."""
     if value is None:
         return "null"
@@ -70,5 +70,5 @@ def _distinct(values: Any) -> tuple[Any, ...]:
 
 
 def _listed(values: Sequence[Any]) -> str:
-    *most, last = map(value_text, values)
+    *most, last = map(format_value, values)
     return f"{', '.join(most)} or {last}" if most else last

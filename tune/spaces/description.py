@@ -6,9 +6,9 @@ from typing import Any
 
 from tune.spaces import SpaceSettings, space_for
 from tune.spaces.base import complete_settings
-from tune.spaces.conditions import and_text, conditions_of, value_text
+from tune.spaces.conditions import find_conditions, format_value, join_conditions
 from tune.spaces.narrowing import Fixed
-from tune.spaces.walk import CategoryQuestion, Question, asked_in, walk
+from tune.spaces.walk import CategoryQuestion, Question, list_asked, walk
 
 SOMETIMES = "in some configurations"
 """Where the values of few settings do not tell when a parameter is asked for."""
@@ -27,10 +27,10 @@ class Parameter:
     def values(self) -> str:
         """Its choices or its range."""
         if isinstance(self.question, CategoryQuestion):
-            return ", ".join(map(value_text, self.question.choices))
+            return ", ".join(map(format_value, self.question.choices))
         kind = "whole, " if isinstance(self.question.low, int) else ""
         scale = "by orders of magnitude" if self.question.log else "evenly"
-        return f"{value_text(self.question.low)} to {value_text(self.question.high)} ({kind}{scale})"
+        return f"{format_value(self.question.low)} to {format_value(self.question.high)} ({kind}{scale})"
 
     def as_plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -47,16 +47,16 @@ class Description:
     """What the study fixes."""
 
 
-def describe(method: str, settings: SpaceSettings) -> Description:
+def describe_parameters(method: str, settings: SpaceSettings) -> Description:
     """Walk the space of a method on a study's features, narrowed where the study says so."""
     walks = tuple(walk(space_for(method, settings)))
     rows = [complete_settings(method, walked.chosen) for walked in walks]
-    names = asked_in(walks)
+    names = list_asked(walks)
     parameters = []
     for name in names:
         for question in dict.fromkeys(w.questions[name] for w in walks if name in w.questions):
-            where = conditions_of(rows, [w.questions.get(name) == question for w in walks], names)
-            told = SOMETIMES if where is None else and_text(where)
+            where = find_conditions(rows, [w.questions.get(name) == question for w in walks], names)
+            told = SOMETIMES if where is None else join_conditions(where)
             parameters.append(Parameter(name=name, question=question, where=told))
     narrowing = settings.narrowings.get(method)
     restrictions = narrowing.restrictions if narrowing else {}

@@ -23,7 +23,7 @@ _MAX_POINTS = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class OpeningPoint:
+class DesignPoint:
     """One configuration of the opening design."""
 
     origin: str
@@ -34,12 +34,12 @@ class OpeningPoint:
     """Complete: a preset keeps also what the space does not ask for."""
 
 
-def opening_design(
+def make_initial_design(
     method: str, spaces: SpaceSettings, *, seed: int, num_trials: int
-) -> tuple[OpeningPoint, ...]:
+) -> tuple[DesignPoint, ...]:
     """The presets that lie in the space, then quasi-random points up to half of `num_trials`."""
     space = space_for(method, spaces)
-    design = list(presets_in(method, spaces))[:num_trials]
+    design = list(list_presets_in(method, spaces))[:num_trials]
     wanted = max(len(design), math.ceil(num_trials / 2))
     seen = [point.settings for point in design]
     for params, settings in _quasi_random(method, space, seed_for(seed, method, "opening")):
@@ -47,7 +47,7 @@ def opening_design(
             break
         if settings not in seen:
             seen.append(settings)
-            design.append(OpeningPoint(origin="quasi-random", params=params, settings=settings))
+            design.append(DesignPoint(origin="quasi-random", params=params, settings=settings))
     return tuple(design)
 
 
@@ -66,7 +66,7 @@ def fixed_settings(label: str, spaces: SpaceSettings) -> dict[str, Any]:
     return complete_settings(method, space_for(method, spaces)(asked_nothing))
 
 
-def params_of(space: SpaceFunction, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+def find_params(space: SpaceFunction, settings: Mapping[str, Any]) -> dict[str, Any] | None:
     """The parameters with which `space` chooses what these complete settings hold; None outside it."""
     trial = optuna.trial.FixedTrial(dict(settings))
     try:
@@ -79,7 +79,7 @@ def params_of(space: SpaceFunction, settings: Mapping[str, Any]) -> dict[str, An
     return dict(trial.params) if all(settings[k] == v for k, v in chosen.items()) else None
 
 
-def presets_in(method: str, spaces: SpaceSettings) -> Iterator[OpeningPoint]:
+def list_presets_in(method: str, spaces: SpaceSettings) -> Iterator[DesignPoint]:
     """The presets that lie in the space, in the order in which they are tried."""
     space, presets = space_for(method, spaces), METHODS[method].presets
     is_demo = method == "comparer" and spaces.kind == "demo"
@@ -87,9 +87,9 @@ def presets_in(method: str, spaces: SpaceSettings) -> Iterator[OpeningPoint]:
         settings = to_dict(presets[name])
         if is_demo and settings["init"] != "builtin":
             settings |= DEMO_QUICK
-        params = params_of(space, settings)
+        params = find_params(space, settings)
         if params is not None:
-            yield OpeningPoint(origin=f"preset {name}", params=params, settings=settings)
+            yield DesignPoint(origin=f"preset {name}", params=params, settings=settings)
 
 
 def _quasi_random(

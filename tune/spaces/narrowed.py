@@ -18,7 +18,7 @@ from tune.spaces.base import SpaceFunction, Trial
 from tune.spaces.narrowing import Restriction
 
 
-def narrowed(
+def narrow_space(
     space: SpaceFunction, restrictions: Mapping[str, Restriction], *, asked: frozenset[str]
 ) -> SpaceFunction:
     """The space with the restrictions; `asked` are all settings that it asks for anywhere."""

@@ -55,7 +55,7 @@ def walk(space: SpaceFunction, *, num_walks: int = NUM_WALKS) -> Iterator[Walked
         yield Walked(questions=trial.questions, chosen=chosen)
 
 
-def asked_in(walks: Sequence[Walked]) -> tuple[str, ...]:
+def list_asked(walks: Sequence[Walked]) -> tuple[str, ...]:
     """All that the space asked for, what comes first in most conditions first."""
     order: dict[str, None] = {}
     for walked in sorted(walks, key=lambda walked: -len(walked.questions)):

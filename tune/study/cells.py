@@ -91,7 +91,7 @@ def _inner(folds: Sequence[Fold]) -> tuple[InnerFold, ...]:
     return tuple(InnerFold(target=f.target, sources=f.sources) for f in folds)
 
 
-def cells_of(study: Study, domains: Sequence[str], searched: Sequence[str]) -> tuple[Cell, ...]:
+def make_cells(study: Study, domains: Sequence[str], searched: Sequence[str]) -> tuple[Cell, ...]:
     """The matrix: every method on every outer fold by every protocol, then `deploy` for the first comparer;
     for every other method too where there are extra targets, on which the winners of `deploy` are scored.
 
@@ -131,7 +131,7 @@ def bundled_label(study: Study) -> str | None:
     return comparers[0] if comparers else None
 
 
-def shown_beside(study: Study) -> tuple[str, ...]:
+def select_shown_beside(study: Study) -> tuple[str, ...]:
     """The methods that every table of the study also has, where they can be had on its features."""
     found = []
     for label in SHOWN_BESIDE:

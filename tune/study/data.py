@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dgad.domains import Dataset, open_dataset
 from dgad.domains.base import fingerprint
 from dgad.errors import DataError
-from tune.caches.data import local_copy
+from tune.caches.data import make_local_copy
 from tune.caches.features import CachePlan
 from tune.study.settings import Study
 
@@ -39,11 +39,11 @@ def open_data(study: Study, place: str, cache: CachePlan | None = None) -> Study
 
     `DataError` for a domain that is not there, or whose name both data sets have.
     """
-    own = open_dataset(local_copy(place, cache), layout=study.layout)
+    own = open_dataset(make_local_copy(place, cache), layout=study.layout)
     domains = {name: own.domain(name) for name in sorted(study.domains or own.domains)}
     extra = {}
     if study.extra_targets is not None:
-        extra = dict(open_dataset(local_copy(study.extra_targets, cache)).domains)
+        extra = dict(open_dataset(make_local_copy(study.extra_targets, cache)).domains)
     if both := sorted(domains.keys() & extra.keys()):
         raise DataError(
             f"{place} and {study.extra_targets} both have a domain `{both[0]}`, but records are told apart by"

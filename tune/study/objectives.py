@@ -66,7 +66,7 @@ def check_objectives(objectives: Sequence[str]) -> None:
         )
 
 
-def value_of(record: Record, name: str) -> float | None:
+def read_value(record: Record, name: str) -> float | None:
     """The figure `name` of a record; None where it is not defined."""
     value = record.ms_per_image if name == "ms_per_image" else getattr(record.metrics, name)
     return None if value is None else float(value)

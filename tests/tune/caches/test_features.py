@@ -13,7 +13,7 @@ from dgad.settings import to_dict
 from tests.conftest import Run as Call
 from tests.tune.helpers import run_on
 from tune.caches.features import CachePlan, features_folder, open_cache, plan_cache
-from tune.fits.executor import Workbench
+from tune.fits.executor import FitExecutor
 from tune.fits.run import Run
 
 FROZEN: Mapping[str, Any] = {
@@ -30,7 +30,7 @@ AGG: Mapping[str, Any] = {**to_dict(METHODS["agg"].presets["default"]), "num_ste
 def scored(run: Run, method: str, settings: Mapping[str, Any]) -> tuple[float, ...]:
     """Scores of the target `tile` by a fit on `grid` and `woven`, in a process of its own as it were."""
     key = run.fit_key(method, settings, ("grid", "woven"))
-    record = Workbench(run).record(key, "tile", label=method, role="inner")
+    record = FitExecutor(run).record(key, "tile", label=method, role="inner")
     assert record.status == "ok", record.error
     return record.image_scores
 
@@ -74,7 +74,7 @@ def test_what_a_fit_has_learnt_never_gets_in(
 ) -> None:
     run = with_cache(run_on(surfaces, tmp_path / "run"), tmp_path / "cache")
     scored(run, method, settings)
-    again, _ = Workbench(run).score(
+    again, _ = FitExecutor(run).score(
         run.fit_key(method, settings, ("grid", "woven")), "tile", label=method, role="inner"
     )
     assert again.status == "ok"  # loaded from its stored weights

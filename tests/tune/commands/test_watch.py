@@ -14,7 +14,7 @@ import pytest
 
 from tune.run_folder.layout import RUNNING_FILE
 from tune.run_folder.process import read_running
-from tune.run_folder.status import status
+from tune.run_folder.status import read_status
 
 pytestmark = [
     pytest.mark.ray,
@@ -46,7 +46,7 @@ def test_a_study_is_watched_stopped_killed_and_resumed(surfaces: Path, tmp_path:
     launch = _start(*begin, *data, ignore_interrupt=True)
     _wait(launch, lambda: (runs / "x" / RUNNING_FILE).is_file())
     follower = _start("logs", "x", "-f", "--runs", runs)
-    _wait(launch, lambda: status(runs / "x").done >= 1)
+    _wait(launch, lambda: read_status(runs / "x").done >= 1)
     found = _status(runs)
     assert found["state"] == "running"
     assert found["process"]["pid"] == launch.pid
@@ -84,7 +84,7 @@ def test_a_study_is_watched_stopped_killed_and_resumed(surfaces: Path, tmp_path:
 
     # Killed, it cannot say goodbye: its word is still there, and nobody believes it.
     launch = _start(*begin)
-    _wait(launch, lambda: status(runs / "x").state == "running")
+    _wait(launch, lambda: read_status(runs / "x").state == "running")
     launch.send_signal(signal.SIGKILL)
     launch.communicate(timeout=120)
     assert (runs / "x" / RUNNING_FILE).is_file()

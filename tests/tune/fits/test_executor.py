@@ -14,7 +14,7 @@ from dgad.settings import to_dict
 from dgad.training.episodes import SourceDomain
 from dgad.training.halves import halves
 from tests.tune.helpers import run_on
-from tune.fits.executor import MAX_RETRIES, Workbench
+from tune.fits.executor import MAX_RETRIES, FitExecutor
 from tune.fits.run import code_version
 
 QUICK = {
@@ -30,12 +30,12 @@ def test_one_fit_serves_two_targets_and_a_record_is_never_computed_again(
     surfaces: Path, tmp_path: Path
 ) -> None:
     run = run_on(surfaces, tmp_path)
-    bench = Workbench(run)
+    bench = FitExecutor(run)
     key = run.fit_key("comparer", QUICK, ("grid",))
     records = [bench.record(key, t, label="comparer", role="inner") for t in ("tile", "woven")]
     assert [r.status for r in records] == ["ok", "ok"]
     assert bench.fits.computed == [key.id]
-    fresh = Workbench(run)
+    fresh = FitExecutor(run)
     assert fresh.record(key, "tile", label="comparer", role="inner") == records[0]
     scored_again, _ = fresh.score(key, "tile", label="comparer", role="inner")
     assert scored_again.image_scores == pytest.approx(records[0].image_scores, abs=1e-5)
@@ -50,7 +50,7 @@ def test_a_method_that_learns_nothing_has_one_fit_for_all_sources(surfaces: Path
     key = run.fit_key("comparer", untrained, ("grid",))
     assert key.sources == ()
     assert key.id == run.fit_key("comparer", untrained, ("tile", "woven")).id
-    assert Workbench(run).record(key, "tile", label="comparer:untrained", role="inner").status == "ok"
+    assert FitExecutor(run).record(key, "tile", label="comparer:untrained", role="inner").status == "ok"
 
 
 @pytest.mark.parametrize("error", [TrainingError("the loss became nan"), RuntimeError("out of memory")])
@@ -63,11 +63,11 @@ def test_a_fit_that_fails_is_a_record_with_its_cause(
     monkeypatch.setattr(METHODS["comparer"], "fit", fail)
     run = run_on(surfaces, tmp_path)
     key = run.fit_key("comparer", QUICK, ("grid",))
-    record = Workbench(run).record(key, "tile", label="comparer", role="inner")
+    record = FitExecutor(run).record(key, "tile", label="comparer", role="inner")
     assert record.status == "failed"
     assert record.error is not None
     assert str(error) in record.error
-    assert Workbench(run).records.read(record.record_id) == record
+    assert FitExecutor(run).records.read(record.record_id) == record
 
 
 def test_trouble_with_the_storage_is_not_taken_for_a_failed_fit(surfaces: Path, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_trouble_with_the_storage_is_not_taken_for_a_failed_fit(surfaces: Path, 
     about = Path(run.fits_location) / key.id / "fit.json"
     about.parent.mkdir(parents=True)
     about.write_text('{"format_version": 99}')
-    bench = Workbench(run)
+    bench = FitExecutor(run)
     for attempt in (
         lambda: bench.record(key, "tile", label="comparer", role="inner"),
         lambda: bench.try_fit(key),
@@ -97,7 +97,7 @@ def test_a_defect_of_the_code_is_not_taken_for_a_failed_fit(
     monkeypatch.setattr(METHODS["comparer"], "fit", fail)
     run = run_on(surfaces, tmp_path)
     with pytest.raises(TypeError):
-        Workbench(run).record(
+        FitExecutor(run).record(
             run.fit_key("comparer", QUICK, ("grid",)), "tile", label="comparer", role="inner"
         )
 
@@ -111,23 +111,23 @@ def test_the_code_version_names_the_release_and_the_code() -> None:
 def test_another_study_beside_it_reads_fits_and_records(surfaces: Path, tmp_path: Path) -> None:
     first = run_on(surfaces, tmp_path)
     key = first.fit_key("comparer", QUICK, ("grid",))
-    record = Workbench(first).record(key, "tile", label="comparer", role="inner")
+    record = FitExecutor(first).record(key, "tile", label="comparer", role="inner")
     other = dataclasses.replace(
         first, folder=tmp_path / "y", study=dataclasses.replace(first.study, name="y")
     )
-    bench = Workbench(other)
+    bench = FitExecutor(other)
     assert bench.record(key, "tile", label="comparer", role="inner") == record
     assert bench.records.ids() == (record.record_id,), "its own folder is whole"
     bench.record(key, "woven", label="comparer", role="inner")
     assert bench.fits.computed == []
-    about = bench.fits.about(key.id)
+    about = bench.fits.read_description(key.id)
     assert about is not None
     assert about["study"] == "x"
 
 
 def test_a_fit_on_halves_is_judged_by_images_that_it_never_saw(surfaces: Path, tmp_path: Path) -> None:
     run = run_on(surfaces, tmp_path)
-    bench = Workbench(run)
+    bench = FitExecutor(run)
     key = run.fit_key("comparer", QUICK, ("grid", "tile"), split="half")
     assert key.id != run.fit_key("comparer", QUICK, ("grid", "tile")).id
     seen: list[int] = []
@@ -170,12 +170,12 @@ def test_memory_that_runs_out_is_got_round_with_fewer_queries_at_once_and_record
 ) -> None:
     run = run_on(surfaces, tmp_path)
     key = run.fit_key("comparer", QUICK, ("grid",))
-    whole = Workbench(run).record(key, "tile", label="comparer", role="inner")
+    whole = FitExecutor(run).record(key, "tile", label="comparer", role="inner")
     (Path(run.records_location) / f"{whole.record_id}.parquet").unlink()
     (Path(run.shared_records_location) / f"{whole.record_id}.parquet").unlink()
     broken = Broken(RuntimeError("DefaultCPUAllocator: can't allocate memory"), times=2)
     monkeypatch.setattr(METHODS["comparer"], "score", broken.score())
-    record = Workbench(run).record(key, "tile", label="comparer", role="inner")
+    record = FitExecutor(run).record(key, "tile", label="comparer", role="inner")
     assert record.status == "ok"
     assert broken.batches[:3] == [16, 8, 4]
     assert "memory ran out; tried again with 4 queries scored at once" in record.notes
@@ -188,7 +188,7 @@ def test_what_may_pass_is_tried_a_set_number_of_times_then_fails_with_its_traceb
     broken = Broken(RuntimeError("the disk is full"), times=99)
     monkeypatch.setattr(METHODS["comparer"], "score", broken.score())
     run = run_on(surfaces, tmp_path)
-    record = Workbench(run).record(
+    record = FitExecutor(run).record(
         run.fit_key("comparer", QUICK, ("grid",)), "tile", label="comparer", role="inner"
     )
     assert record.status == "failed"
@@ -205,7 +205,7 @@ def test_our_own_refusals_would_fail_again_and_are_not_tried_again(
     broken = Broken(TrainingError("the loss became nan"), times=99)
     monkeypatch.setattr(METHODS["comparer"], "score", broken.score())
     run = run_on(surfaces, tmp_path)
-    Workbench(run).record(run.fit_key("comparer", QUICK, ("grid",)), "tile", label="comparer", role="inner")
+    FitExecutor(run).record(run.fit_key("comparer", QUICK, ("grid",)), "tile", label="comparer", role="inner")
     assert broken.batches == [16]
 
 
@@ -220,8 +220,8 @@ def test_a_failure_stays_until_it_is_to_be_tried_again(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(METHODS["comparer"], "fit", fail)
-        assert Workbench(run).record(key, "tile", label="comparer", role="inner").status == "failed"
-    assert Workbench(run).record(key, "tile", label="comparer", role="inner").status == "failed"
+        assert FitExecutor(run).record(key, "tile", label="comparer", role="inner").status == "failed"
+    assert FitExecutor(run).record(key, "tile", label="comparer", role="inner").status == "failed"
     later = dataclasses.replace(run, retry_failures_before="9999")
-    assert Workbench(later).record(key, "tile", label="comparer", role="inner").status == "ok"
-    assert Workbench(run).record(key, "tile", label="comparer", role="inner").status == "ok"
+    assert FitExecutor(later).record(key, "tile", label="comparer", role="inner").status == "ok"
+    assert FitExecutor(run).record(key, "tile", label="comparer", role="inner").status == "ok"

@@ -23,9 +23,9 @@ from tests.tune.study.test_data import btad_like
 from tune.cli import cli, main
 from tune.results.audit import audit
 from tune.run_folder.layout import RUNNING_FILE
-from tune.run_folder.ledger import Ledger, leaks
+from tune.run_folder.ledger import Ledger, find_leaks
 from tune.run_folder.process import Running
-from tune.run_folder.status import status
+from tune.run_folder.status import read_status
 
 NUM_FITS = 3 * 2 + 3 * 2  # pairs and deploy folds, for two configurations of the opening design
 
@@ -95,7 +95,7 @@ def test_every_winner_has_the_best_inner_mean_of_its_cell(finished: tuple[Path, 
 def test_the_ledger_proves_that_no_cell_looked_at_its_target(finished: tuple[Path, Result]) -> None:
     runs, _ = finished
     entries = Ledger(runs / "x" / "ledger").entries()
-    assert leaks(entries) == ()
+    assert find_leaks(entries) == ()
     for target in DOMAINS:
         own = [e for e in entries if e.cell == f"comparer@{target}"]
         seal = next(i for i, e in enumerate(own) if e.purpose == "seal")
@@ -140,9 +140,9 @@ def test_one_that_was_killed_after_its_summary_is_seen_through_by_name(
     mark = Running(pid=ended.pid, born="", host=socket.gethostname(), started_at="2030-01-01T00:00:00+00:00")
     (folder / RUNNING_FILE).write_text(json.dumps(dataclasses.asdict(mark)))
     (folder / "report.html").unlink()
-    assert status(folder).state == "interrupted"
+    assert read_status(folder).state == "interrupted"
     assert invoke(["launch", "--runs", str(finished[0]), "--name", "x"]).exit_code == 0
-    assert status(folder).state == "finished"
+    assert read_status(folder).state == "finished"
     assert (folder / "report.html").is_file()
 
 
@@ -209,7 +209,7 @@ def _check_more_references(folder: Path) -> None:
     rows = pa_csv.read_csv(folder / "report" / "tables" / "reference_curves.csv").to_pylist()
     image = [r for r in rows if (r["metric"], r["method"]) == ("image_auroc", "comparer")]
     assert [(r["asked"], r["num_references"]) for r in image] == [("1", 1), ("3", 3), ("all", 6)]
-    state = status(folder)
+    state = read_status(folder)
     assert state.refits_done == state.refits_planned
 
 

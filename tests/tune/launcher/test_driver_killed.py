@@ -12,7 +12,7 @@ import pytest
 from cluster.embedded import LocalRay
 from dgad.report.summary import read_summary
 from tests.tune.launches import arguments_of, fits, invoke, stamps
-from tune.run_folder.ledger import Ledger, leaks
+from tune.run_folder.ledger import Ledger, find_leaks
 
 pytestmark = pytest.mark.ray
 
@@ -60,7 +60,7 @@ def test_killed_and_stopped_in_every_way_no_finished_fit_is_repeated(
     for cell in read_summary(runs / "x").cells:
         assert cell.error is None
         assert [t.status for t in cell.trials] == ["complete"] * len(cell.trials)
-    assert leaks(Ledger(runs / "x" / "ledger").entries()) == ()
+    assert find_leaks(Ledger(runs / "x" / "ledger").entries()) == ()
 
 
 def _start(arguments: list[str]) -> subprocess.Popen[str]:

@@ -4,8 +4,8 @@ import dataclasses
 
 from tune.launcher.estimate import Cost, FitCount, count_fits, estimate_seconds
 from tune.search.workers import Workers
-from tune.spaces.initial_design import opening_design
-from tune.study.cells import cells_of
+from tune.spaces.initial_design import make_initial_design
+from tune.study.cells import make_cells
 from tune.study.settings import Study
 
 FIVE = ("a", "b", "c", "d", "e")
@@ -13,7 +13,7 @@ FIVE = ("a", "b", "c", "d", "e")
 
 def test_a_common_configuration_takes_ten_pair_fits_and_five_for_deploy_instead_of_twenty_five() -> None:
     study = Study(name="x", trials=1)
-    count = count_fits(study, cells_of(study, FIVE, searched=["comparer"]))
+    count = count_fits(study, make_cells(study, FIVE, searched=["comparer"]))
     beside = 5 + 1 + 1  # untrained on every fold; patch_knn and trivial learn nothing
     winners = 5 + 1
     assert count.fits == 10 + 5 + winners + beside
@@ -23,8 +23,8 @@ def test_a_common_configuration_takes_ten_pair_fits_and_five_for_deploy_instead_
 
 def test_what_a_cell_s_own_sampler_proposes_is_counted_as_not_shared() -> None:
     study = Study(name="x", trials=9)
-    cells = cells_of(study, FIVE, searched=["comparer"])
-    design = opening_design("comparer", study.space_settings, seed=0, num_trials=9)
+    cells = make_cells(study, FIVE, searched=["comparer"])
+    design = make_initial_design("comparer", study.space_settings, seed=0, num_trials=9)
     untrained = sum(point.settings["num_steps"] == 0 for point in design)
     assert untrained > 0
     count = count_fits(study, cells)
@@ -33,18 +33,18 @@ def test_what_a_cell_s_own_sampler_proposes_is_counted_as_not_shared() -> None:
 
 def test_a_fixed_method_is_only_refitted_and_seeds_multiply_refits_alone() -> None:
     study = Study(name="x", methods=("comparer:paper",), seeds=3, folds=("a",))
-    count = count_fits(study, cells_of(study, FIVE, searched=[]))
+    count = count_fits(study, make_cells(study, FIVE, searched=[]))
     assert count.fits == 3 + 1 + 3 * 3
     assert count.steps == 4 * 60
 
 
 def test_winners_are_scored_once_more_for_every_number_of_references_and_extra_target() -> None:
     study = Study(name="x", methods=("comparer:paper",), seeds=3, folds=("a",), reference_counts=("1", "2"))
-    cells = cells_of(study, FIVE, searched=[])
+    cells = make_cells(study, FIVE, searched=[])
     beside = 3
     assert count_fits(study, cells).scorings == 3 * 3 * (1 + beside)
     extra = dataclasses.replace(study, extra_targets="elsewhere")
-    count = count_fits(extra, cells_of(extra, FIVE, searched=[]), num_extra_targets=2)
+    count = count_fits(extra, make_cells(extra, FIVE, searched=[]), num_extra_targets=2)
     assert count.scorings == 3 * 3 * (1 + beside) * 3
     assert count.fits == 3 + 3 + 3 * 3 + 2 * 3  # of each seed on all domains; untrained on each extra target
 

@@ -10,7 +10,7 @@ from dgad.domains import Dataset, Domain, open_dataset
 from dgad.errors import DataError, SettingsError, UserError, WeightsError
 from dgad.features.builtin import Builtin
 from tune.launcher.preflight import plan_matrix
-from tune.study.cells import DEPLOY, shown_beside
+from tune.study.cells import DEPLOY, select_shown_beside
 from tune.study.settings import Study
 
 STUDY = Study(name="x", num_references="3", image_size_px=64)
@@ -111,4 +111,4 @@ def test_on_patch_tokens_the_methods_that_need_levels_do_not_apply(surfaces: Pat
     matrix = plan_matrix(study, open_dataset(str(surfaces)))
     assert {c.label for c in matrix.cells} == {"patch_knn:anomalydino"}
     assert "feature maps of one stride only" in matrix.not_applicable["comparer"]
-    assert shown_beside(study) == ("trivial",)
+    assert select_shown_beside(study) == ("trivial",)

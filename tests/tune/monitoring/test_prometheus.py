@@ -14,10 +14,10 @@ from tests.prometheus import asked_for, scraped, value_of
 from tune.monitoring.progress import FitEnd, PlainProgress, TrialEnd
 from tune.monitoring.prometheus import EXPORTED, StudyMetrics
 from tune.monitoring.tee import Tee
-from tune.study.cells import cells_of
+from tune.study.cells import make_cells
 from tune.study.settings import Study
 
-CELLS = cells_of(Study(name="x", trials=3), ("a", "b", "c"), searched=["comparer"])
+CELLS = make_cells(Study(name="x", trials=3), ("a", "b", "c"), searched=["comparer"])
 
 
 def _dashboard() -> Any:
@@ -39,13 +39,13 @@ def test_a_search_is_seen_on_the_metrics_port(running_ray: LocalRay) -> None:
     earlier = TrialSummary(number=0, settings={}, value=0.6, inner_scores={}, status="complete", duration_s=1)
     shown.board.restore("comparer@a", (earlier,))
     progress = Tee(shown, StudyMetrics("watched", shown.board))
-    progress.trial_ended("comparer@a", 1, TrialEnd(value=0.75, error="", duration_s=2.0))
-    progress.trial_ended("comparer@a", 2, TrialEnd(value=0.9, error="", duration_s=1.0, stopped_after=1))
-    progress.trial_ended("comparer@b", 0, TrialEnd(value=None, error="nan", duration_s=1.0))
-    progress.fit_ended(FitEnd(outcome="computed", fit_s=2.0))
-    progress.fit_ended(FitEnd(outcome="shared"))
-    progress.fit_ended(FitEnd(outcome="shared"))
-    progress.job_ended(2, 13, "a refit")
+    progress.end_trial("comparer@a", 1, TrialEnd(value=0.75, error="", duration_s=2.0))
+    progress.end_trial("comparer@a", 2, TrialEnd(value=0.9, error="", duration_s=1.0, stopped_after=1))
+    progress.end_trial("comparer@b", 0, TrialEnd(value=None, error="nan", duration_s=1.0))
+    progress.end_fit(FitEnd(outcome="computed", fit_s=2.0))
+    progress.end_fit(FitEnd(outcome="shared"))
+    progress.end_fit(FitEnd(outcome="shared"))
+    progress.end_job(2, 13, "a refit")
 
     text = scraped('study="watched"', "ray_dgad_refits_done")
     assert value_of(text, "ray_dgad_cell_best_inner_score", cell="comparer@a", study="watched") == 0.75

@@ -14,8 +14,8 @@ from tune.monitoring.trackers import (
     Tracking,
     check_answers,
     check_installed,
-    figures,
-    flat_settings,
+    flatten_settings,
+    make_figures,
     make_loggers,
 )
 
@@ -24,11 +24,11 @@ CONFIG = {
     "number": 3,
     "settings": json.dumps({"num_steps": 40, "levels": [0, 1], "head": None, "deep": {"rate": 0.1}}),
 }
-FIGURES = figures({"grid": 0.5, "tile": 0.75, "marble": None}, 0.625, 2)
+FIGURES = make_figures({"grid": 0.5, "tile": 0.75, "marble": None}, 0.625, 2)
 
 
 def test_settings_are_flat_values() -> None:
-    assert flat_settings({"a": 1, "b": {"c": [1, 2], "d": {"e": None}}, "f": True}) == {
+    assert flatten_settings({"a": 1, "b": {"c": [1, 2], "d": {"e": None}}, "f": True}) == {
         "a": 1,
         "b.c": "[1, 2]",
         "b.d.e": "none",
@@ -43,7 +43,7 @@ def test_figures_name_their_inner_folds() -> None:
         "inner_fold/tile": 0.75,
         "training_iteration": 2,
     }
-    assert "inner_score" not in figures({}, float("nan"), 1)
+    assert "inner_score" not in make_figures({}, float("nan"), 1)
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_tensorboard_files_hold_settings_and_figures_and_survive_the_next_run(tm
     check_installed(trackers)
     kept: dict[Path, bytes] = {}
     for number in (3, 4):  # before and after the study was resumed
-        tracking = Tracking(make_loggers(trackers, tmp_path, "x"), tmp_path, tell=pytest.fail)
+        tracking = Tracking(make_loggers(trackers, tmp_path, "x"), tmp_path, report=pytest.fail)
         config = {**CONFIG, "number": number}
         tracking.begin()
-        tracking.started(config)
-        tracking.scored(config, FIGURES)
-        tracking.ended(config, failed=False)
+        tracking.start_trial(config)
+        tracking.report_scores(config, FIGURES)
+        tracking.end_trial(config, failed=False)
         tracking.close()
         (path,) = (tmp_path / "tensorboard" / "comparer@wood" / f"{number:04d}").glob("events.out.tfevents.*")
         told = path.read_bytes()
@@ -95,14 +95,14 @@ def test_mlflow_has_a_run_a_trial_with_settings_figures_and_tags(tmp_path: Path)
     broken_off = {**CONFIG, "number": 4}
     for resumed in range(2):
         check_answers(trackers, "study")
-        tracking = Tracking(make_loggers(trackers, tmp_path, "study"), tmp_path, tell=pytest.fail)
+        tracking = Tracking(make_loggers(trackers, tmp_path, "study"), tmp_path, report=pytest.fail)
         tracking.begin()
         config = {**CONFIG, "number": 10 + resumed}
-        tracking.started(config)
-        tracking.started(config)  # its worker died
-        tracking.scored(config, FIGURES)
-        tracking.ended(config, failed=False)
-        tracking.started({**broken_off, "number": 20 + resumed})
+        tracking.start_trial(config)
+        tracking.start_trial(config)  # its worker died
+        tracking.report_scores(config, FIGURES)
+        tracking.end_trial(config, failed=False)
+        tracking.start_trial({**broken_off, "number": 20 + resumed})
         tracking.close()
 
     client = mlflow.MlflowClient(tracking_uri=trackers.mlflow_uri)
@@ -136,12 +136,12 @@ def test_a_tracker_that_fails_is_told_once_and_left_out(tmp_path: Path) -> None:
     told: list[str] = []
     loggers = make_loggers(Trackers(tensorboard=True), tmp_path, "x")
     (tmp_path / "tensorboard").write_text("in the way")
-    tracking = Tracking(loggers, tmp_path, tell=told.append)
+    tracking = Tracking(loggers, tmp_path, report=told.append)
     tracking.begin()
     for _ in range(2):
-        tracking.started(CONFIG)
-        tracking.scored(CONFIG, FIGURES)
-        tracking.ended(CONFIG, failed=False)
+        tracking.start_trial(CONFIG)
+        tracking.report_scores(CONFIG, FIGURES)
+        tracking.end_trial(CONFIG, failed=False)
     tracking.close()
     assert len(told) == 1
     assert told[0].startswith("TensorBoard is left out for the rest of this run")

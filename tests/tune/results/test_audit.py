@@ -16,18 +16,18 @@ from dgad.settings import to_dict
 from tests.conftest import Run as RunCommand
 from tests.tune.conftest import DOMAINS
 from tests.tune.helpers import run_on
-from tune.fits.executor import Workbench
+from tune.fits.executor import FitExecutor
 from tune.fits.run import Run
 from tune.results.audit import audit
 from tune.run_folder.folder import write_study
 from tune.run_folder.journals import journal_path
 from tune.run_folder.layout import SCORES_KEY, VALUES_KEY
 from tune.run_folder.ledger import Ledger
-from tune.search.refit import OuterWorker
-from tune.search.seal import OuterJob, seal
+from tune.search.refit import RefitWorker
+from tune.search.seal import RefitJob, seal_selections
 from tune.search.searcher import METRIC, MatrixSearcher, open_study
-from tune.search.selection import mean_values, read_inner_score, trial_summaries
-from tune.study.cells import Cell, cells_of
+from tune.search.selection import average_values, read_inner_score, summarise_trials
+from tune.study.cells import Cell, make_cells
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +38,14 @@ def honest(surfaces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = dataclasses.replace(run.study, methods=("patch_knn",), folds=("grid",), trials=2, weights="none")
     run = dataclasses.replace(run, study=study)
     write_study(folder, study)
-    cells = cells_of(study, DOMAINS, searched=["patch_knn"])
-    ledger, bench = Ledger(run.ledger_location), Workbench(run)
+    cells = make_cells(study, DOMAINS, searched=["patch_knn"])
+    ledger, bench = Ledger(run.ledger_location), FitExecutor(run)
     searcher = MatrixSearcher(cells, run.journals_folder, spaces=study.space_settings, seed=0)
     by_name = {c.name: c for c in cells}
     number = 0
     while isinstance(config := searcher.suggest(f"t{number}"), dict):
         scores = [_score(run, by_name[config["cell"]], config, i, bench, ledger) for i in range(2)]
-        means = mean_values(scores, study.figures)
+        means = average_values(scores, study.figures)
         result = {
             METRIC: means["image_auroc"],
             SCORES_KEY: json.dumps({s.source: s.values["image_auroc"] for s in scores}),
@@ -53,16 +53,16 @@ def honest(surfaces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         searcher.on_trial_complete(f"t{number}", {**result, "error": "", "done": True})
         number += 1
-    trials = {c.name: trial_summaries(open_study(run.journals_folder, c.name, seed=0)) for c in cells}
-    rows = seal(cells, trials, ledger)
-    worker = OuterWorker(run)
+    trials = {c.name: summarise_trials(open_study(run.journals_folder, c.name, seed=0)) for c in cells}
+    rows = seal_selections(cells, trials, ledger)
+    worker = RefitWorker(run)
     for row in rows:
         if row.label == "patch_knn":
-            worker.run(OuterJob(row=row, seed=0, with_examples=False))
+            worker.run(RefitJob(row=row, seed=0, with_examples=False))
     return folder
 
 
-def _score(run: Run, cell: Cell, config: dict[str, str], i: int, bench: Workbench, ledger: Ledger):  # type: ignore[no-untyped-def]
+def _score(run: Run, cell: Cell, config: dict[str, str], i: int, bench: FitExecutor, ledger: Ledger):  # type: ignore[no-untyped-def]
     fold = cell.folds[i]
     key = run.fit_key(cell.method, json.loads(config["settings"]), fold.sources)
     ledger.append(cell.name, "fit", domains=key.sources, detail={"fit": key.id})

@@ -3,7 +3,7 @@
 import optuna
 import pytest
 
-from tune.results.importance import FEWEST_TRIALS, importance
+from tune.results.importance import FEWEST_TRIALS, estimate_importance
 
 
 def searched(num_trials: int, value=lambda trial: trial.params["decides"], objectives=1):  # type: ignore[no-untyped-def]
@@ -21,17 +21,17 @@ def searched(num_trials: int, value=lambda trial: trial.params["decides"], objec
 
 @pytest.mark.parametrize("objectives", [1, 2])
 def test_the_setting_that_decides_comes_first_and_shares_add_up(objectives: int) -> None:
-    found = importance(searched(24, objectives=objectives), seed=0)
+    found = estimate_importance(searched(24, objectives=objectives), seed=0)
     assert list(found) == sorted(found, key=lambda name: -found[name])
     assert found["decides"] > 0.9
     assert sum(found.values()) == pytest.approx(1)
-    assert found == importance(searched(24, objectives=objectives), seed=0)
+    assert found == estimate_importance(searched(24, objectives=objectives), seed=0)
 
 
 def test_too_little_to_tell_is_empty() -> None:
-    assert importance(searched(FEWEST_TRIALS - 1), seed=0) == {}
-    assert importance(searched(12, value=lambda trial: 0.5), seed=0) == {}
-    assert importance(optuna.create_study(), seed=0) == {}
+    assert estimate_importance(searched(FEWEST_TRIALS - 1), seed=0) == {}
+    assert estimate_importance(searched(12, value=lambda trial: 0.5), seed=0) == {}
+    assert estimate_importance(optuna.create_study(), seed=0) == {}
 
 
 def test_trials_that_have_no_setting_in_common_tell_nothing() -> None:
@@ -40,4 +40,4 @@ def test_trials_that_have_no_setting_in_common_tell_nothing() -> None:
         trial = study.ask()
         trial.suggest_float(f"only{number}", 0, 1)
         study.tell(trial, number)
-    assert importance(study, seed=0) == {}
+    assert estimate_importance(study, seed=0) == {}

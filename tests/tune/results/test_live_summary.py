@@ -14,10 +14,10 @@ from dgad.report.content import content
 from dgad.report.tables import outer_records
 from tests.conftest import Run
 from tests.dgad.report.synthetic_run import DOMAINS, make_record, make_records, make_run, make_summary
-from tune.results.live_summary import summary_now
+from tune.results.live_summary import read_current_summary
 from tune.run_folder.layout import ENDED_FILE, SCORES_KEY
 from tune.run_folder.ledger import Ledger
-from tune.run_folder.process import Ended, Mark
+from tune.run_folder.process import Ended, RunMark
 from tune.search.searcher import open_study
 
 SETTINGS = {"learning_rate": 0.001}
@@ -74,7 +74,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_what_is_there_is_told_and_that_it_is_not_all(folder: Path) -> None:
-    summary, note = summary_now(folder)
+    summary, note = read_current_summary(folder)
     assert note == (
         "The study was interrupted before its end: 4 of 6 trials have ended and 2 of 2 refits and scorings"
         " are there, so these figures will change."
@@ -95,7 +95,7 @@ def test_what_is_there_is_told_and_that_it_is_not_all(folder: Path) -> None:
 def test_the_report_is_written_while_the_study_runs(
     folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Mark(folder).write()  # this very process
+    RunMark(folder).write()  # this very process
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)  # and says that it could not
     told = run("report", "x", "--runs", folder.parent, "--json", "--open", script="dgad-tune")
@@ -119,7 +119,7 @@ def test_the_report_is_written_while_the_study_runs(
 
 def test_a_journal_that_has_only_begun_has_no_trials_yet(folder: Path) -> None:
     (folder / "optuna" / "comparer@woven.log").write_text("")
-    summary, _ = summary_now(folder)
+    summary, _ = read_current_summary(folder)
     (cell,) = [c for c in summary.cells if c.target == "woven"]
     assert cell.trials == ()
     assert content(summary, ()).best is None
@@ -136,10 +136,10 @@ def test_before_anything_was_scored_there_is_a_page_too(folder: Path, run: Run) 
 
 def test_one_that_ended_has_its_own_summary(tmp_path: Path) -> None:
     _, summary = make_run(tmp_path / "x")
-    assert summary_now(tmp_path / "x") == (summary, "")
+    assert read_current_summary(tmp_path / "x") == (summary, "")
     ended = Ended(outcome="interrupted", error="", at=utc_now())
     (tmp_path / "x" / ENDED_FILE).write_text(json.dumps(dataclasses.asdict(ended)))
-    again, note = summary_now(tmp_path / "x")
+    again, note = read_current_summary(tmp_path / "x")
     assert again == summary
     assert note == "A later run of the study broke off (interrupted): this is how it stood before."
 
@@ -147,12 +147,12 @@ def test_one_that_ended_has_its_own_summary(tmp_path: Path) -> None:
 def test_a_folder_of_no_study_is_refused(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text("name: x\n")
     with pytest.raises(RecordError, match="no study that has begun"):
-        summary_now(tmp_path)
+        read_current_summary(tmp_path)
 
 
 def test_nothing_is_written_to_a_journal(folder: Path) -> None:
     before = {p: p.read_bytes() for p in folder.glob("optuna/*")}
-    summary_now(folder)
+    read_current_summary(folder)
     assert {p: p.read_bytes() for p in folder.glob("optuna/*")} == before
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dgad.errors import RecordError
-from tune.run_folder.ledger import Entry, Ledger, leaks
+from tune.run_folder.ledger import Entry, Ledger, find_leaks
 
 
 def _append_many(folder: Path, cell: str) -> None:
@@ -67,7 +67,7 @@ def test_the_proper_order_has_no_leak() -> None:
         _entry(5, "objective", "t", cell="comparer@a"),  # t is only a source there
         _entry(6, "objective", "t", cell="comparer@deploy"),
     ]
-    assert leaks(entries) == ()
+    assert find_leaks(entries) == ()
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_proper_order_has_no_leak() -> None:
     ],
 )
 def test_every_breach_is_told(entries: list[Entry], word: str) -> None:
-    (told,) = leaks(entries)
+    (told,) = find_leaks(entries)
     assert word in told
 
 
@@ -97,18 +97,18 @@ def test_a_seal_without_a_selection_closes_nothing_and_gives_way(tmp_path: Path)
     sealed = ledger.seal_of("comparer@t")
     assert sealed is not None
     assert sealed.detail == {"settings": {"n": 1}}
-    assert leaks(ledger.entries()) == ()
+    assert find_leaks(ledger.entries()) == ()
     ledger.append("comparer@t", "objective", domains=("a",))
-    assert len(leaks(ledger.entries())) == 1
+    assert len(find_leaks(ledger.entries())) == 1
 
 
 def test_only_a_cell_whose_name_says_oracle_may_judge_by_its_target() -> None:
     name = "comparer [oracle]@t"
     own = [_entry(0, "objective", "t", cell=name), _entry(1, "seal", cell=name)]
-    assert leaks(own) == ()
-    assert len(leaks([_entry(0, "fit", "a", "t", cell=name)])) == 1
-    assert len(leaks([_entry(0, "outer", "t", cell=name)])) == 1
-    assert len(leaks([_entry(0, "objective", "t", cell="comparer [source-validation]@t")])) == 1
+    assert find_leaks(own) == ()
+    assert len(find_leaks([_entry(0, "fit", "a", "t", cell=name)])) == 1
+    assert len(find_leaks([_entry(0, "outer", "t", cell=name)])) == 1
+    assert len(find_leaks([_entry(0, "objective", "t", cell="comparer [source-validation]@t")])) == 1
 
 
 def test_entries_are_read_once_however_often_a_seal_is_asked_for(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from tune.run_folder.location import Runs
 def test_a_folder_is_used_as_it_is(tmp_path: Path) -> None:
     runs = Runs(location=str(tmp_path))
     assert not runs.is_remote
-    assert runs.bring("x") == tmp_path / "x"
+    assert runs.fetch_study("x") == tmp_path / "x"
     assert runs.view("x") == tmp_path
     assert runs.store("x") == str(tmp_path / "x")
-    with runs.kept_up("x", tell=print) as mirror:
+    with runs.keep_mirrored("x", report=print) as mirror:
         assert mirror is None
 
 
@@ -22,7 +22,7 @@ def test_whoever_looks_leaves_the_driver_alone(s3: S3Server, tmp_path: Path) -> 
     store = Storage(runs.store("x"))
     store.write("study.yaml", b"name: x")
     store.write("run.json", b"{}")
-    work = runs.bring("x")
+    work = runs.fetch_study("x")
     (work / ".running.json").write_text("{}")  # not sent yet
     (work / "run.json").write_text('{"ahead": 1}')
     view = runs.view("x") / "x"
@@ -31,7 +31,7 @@ def test_whoever_looks_leaves_the_driver_alone(s3: S3Server, tmp_path: Path) -> 
     assert (work / ".running.json").is_file()
     assert (work / "run.json").read_text() == '{"ahead": 1}'
     assert runs.names() == ("x",)
-    with runs.kept_up("x", tell=print):
+    with runs.keep_mirrored("x", report=print):
         pass
     assert store.read("run.json") == b'{"ahead": 1}'
 

@@ -9,7 +9,7 @@ import pytest
 from dgad.errors import RecordError
 from dgad.storage import Storage
 from tests.s3_server import S3Server
-from tune.run_folder.mirror import Mirror, pull, studies_at
+from tune.run_folder.mirror import Mirror, list_studies_at, pull
 
 
 def _study(folder: Path) -> None:
@@ -30,9 +30,9 @@ def test_what_the_driver_writes_is_seen_elsewhere(s3: S3Server, tmp_path: Path) 
     runs = Storage(s3.uri(f"shelf/{tmp_path.name}"))
     store, here, there = runs.child("x"), tmp_path / "here", tmp_path / "there"
     _study(here)
-    with Mirror(here, store, tell=print) as mirror:
+    with Mirror(here, store, report=print) as mirror:
         mirror.push()
-        assert studies_at(runs) == ("x",)
+        assert list_studies_at(runs) == ("x",)
         store.write("records/r.parquet", b"by a worker")
         fit = json.dumps({"purpose": "fit", "detail": {"fit": "f1"}}).encode()
         store.write("ledger/00000000.json", fit)
@@ -50,7 +50,7 @@ def test_what_the_driver_writes_is_seen_elsewhere(s3: S3Server, tmp_path: Path) 
         pull(store, there)
         assert (there / "optuna" / "a@b.log").read_text() == "1\n2\n"
         assert not (there / ".running.json").exists()
-        mirror.bring_results()
+        mirror.fetch_results()
         assert (here / "records" / "r.parquet").is_file()
         (here / "summary.json").write_text("{}")
     assert store.read("summary.json") == b"{}"  # on leaving
@@ -59,7 +59,7 @@ def test_what_the_driver_writes_is_seen_elsewhere(s3: S3Server, tmp_path: Path) 
 def test_a_working_folder_that_is_ahead_is_not_put_back(s3: S3Server, tmp_path: Path) -> None:
     store, here = Storage(s3.uri(f"shelf/{tmp_path.name}")).child("x"), tmp_path / "here"
     _study(here)
-    with Mirror(here, store, tell=print):
+    with Mirror(here, store, report=print):
         pass
     (here / "optuna" / "a@b.log").write_text("1\n2\n3\n")  # and then it was killed
     pull(store, here)
@@ -70,7 +70,7 @@ def test_a_storage_that_goes_is_told_and_raised_at_the_end(s3: S3Server, tmp_pat
     told: list[str] = []
     here = tmp_path / "here"
     _study(here)
-    mirror = Mirror(here, Storage(s3.uri("nowhere")), tell=told.append, interval_s=0.1).__enter__()
+    mirror = Mirror(here, Storage(s3.uri("nowhere")), report=told.append, interval_s=0.1).__enter__()
     while not told:
         time.sleep(0.1)
     time.sleep(1)

@@ -18,7 +18,7 @@ from tune.run_folder.process import (
     interrupt,
     is_alive,
     is_elsewhere,
-    marked,
+    mark_running,
     read_ended,
     read_running,
 )
@@ -38,7 +38,7 @@ def _running(pid: int, born: str) -> Running:
 
 
 def test_the_holder_is_named_while_it_runs_and_its_end_afterwards(tmp_path: Path) -> None:
-    with marked(tmp_path) as mark:
+    with mark_running(tmp_path) as mark:
         running = read_running(tmp_path)
         assert running is not None
         assert running.pid == os.getpid()
@@ -64,7 +64,7 @@ def test_the_holder_is_named_while_it_runs_and_its_end_afterwards(tmp_path: Path
 def test_a_run_that_breaks_off_says_how(
     tmp_path: Path, error: BaseException, outcome: str, told: str
 ) -> None:
-    with pytest.raises(type(error)), marked(tmp_path):
+    with pytest.raises(type(error)), mark_running(tmp_path):
         raise error
     ended = read_ended(tmp_path)
     assert ended is not None

@@ -22,8 +22,8 @@ from tune.run_folder.layout import (
     SHARED_FOLDER,
 )
 from tune.run_folder.ledger import Ledger
-from tune.run_folder.process import Ended, Mark, read_running
-from tune.run_folder.status import state_of, status
+from tune.run_folder.process import Ended, RunMark, read_running
+from tune.run_folder.status import read_state, read_status
 from tune.search.searcher import open_study
 
 CELL = "comparer:paper@wood, oak"  # a name that a file cannot have as it is
@@ -98,7 +98,7 @@ def test_trials_fits_and_refits_are_counted(folder: Path) -> None:
     (folder / "records").mkdir()
     (folder / "records" / "r1.parquet").touch()
 
-    found = status(folder)
+    found = read_status(folder)
     (cell,) = found.cells
     assert dataclasses.asdict(cell) == {
         "name": CELL,
@@ -118,11 +118,11 @@ def test_trials_fits_and_refits_are_counted(folder: Path) -> None:
 def test_a_running_study_shows_what_runs_and_what_is_left(folder: Path) -> None:
     study = _journal(folder)
     path = journal_path(folder / "optuna", CELL)
-    Mark(folder).write()
+    RunMark(folder).write()
     with open(path, "ab") as file:  # a line that is being written
         file.write(b'{"op_code": 5, "wor')
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    found = status(folder)
+    found = read_status(folder)
     assert found.state == "running"
     assert found.process is not None
     assert (found.done, found.planned, found.cells[0].running) == (3, 3, 1)
@@ -130,7 +130,7 @@ def test_a_running_study_shows_what_runs_and_what_is_left(folder: Path) -> None:
     assert found.elapsed_s >= 65.0
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
     (folder / "study.yaml").write_text("name: x\ntrials: 9\n")
-    left_s = status(folder).search_left_s
+    left_s = read_status(folder).search_left_s
     assert left_s is not None
     durations = [t.duration for t in study.get_trials() if t.duration]
     mean_s = sum(d.total_seconds() for d in durations[:2] + durations[3:4]) / 3
@@ -139,22 +139,22 @@ def test_a_running_study_shows_what_runs_and_what_is_left(folder: Path) -> None:
 
 def test_the_state_is_that_of_the_last_run(folder: Path) -> None:
     def state() -> str:
-        return state_of(folder)[0]
+        return read_state(folder)[0]
 
     assert state() == "interrupted"
     _summary(folder, None)
     assert state() == "finished"
     _summary(folder, "every trial of the cell failed")
-    assert state_of(folder)[:2] == ("failed", "comparer@wood: every trial of the cell failed")
-    Mark(folder).write()
+    assert read_state(folder)[:2] == ("failed", "comparer@wood: every trial of the cell failed")
+    RunMark(folder).write()
     assert state() == "running"
     values = json.loads((folder / RUNNING_FILE).read_text())
     (folder / RUNNING_FILE).write_text(json.dumps({**values, "born": "another process"}))
-    assert state_of(folder) == ("interrupted", f"process {values['pid']} was killed", None)
+    assert read_state(folder) == ("interrupted", f"process {values['pid']} was killed", None)
     (folder / RUNNING_FILE).unlink()
     ended = Ended(outcome="failed", error="disk full", at="")
     (folder / ENDED_FILE).write_text(json.dumps(dataclasses.asdict(ended)))
-    assert state_of(folder) == ("failed", "disk full", None)
+    assert read_state(folder) == ("failed", "disk full", None)
 
 
 def test_commands_name_what_there_is(folder: Path, run: Run) -> None:
@@ -182,7 +182,7 @@ def test_commands_name_what_there_is(folder: Path, run: Run) -> None:
 
 
 def test_a_study_on_another_host_is_shown_and_not_stopped(folder: Path, run: Run) -> None:
-    Mark(folder).write()
+    RunMark(folder).write()
     running = read_running(folder)
     assert running is not None
     values = dataclasses.asdict(dataclasses.replace(running, host="far"))
@@ -211,8 +211,8 @@ def test_logs_go_on_with_whole_lines_until_nothing_more_comes(tmp_path: Path) ->
 
 def test_watching_waits_for_neither_torch_nor_ray(folder: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from tune.status import best_mean, status;"
-        f"import tune.watch_commands; status(Path({str(folder)!r}));"
+        "import sys; from pathlib import Path; from tune.run_folder.status import read_status;"
+        f"import tune.commands.watch; read_status(Path({str(folder)!r}));"
         "print([m for m in ('torch', 'ray') if m in sys.modules])"
     )
     _journal(folder)

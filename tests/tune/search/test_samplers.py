@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 
 from tune.quiet import quiet_optuna
 from tune.search import samplers
-from tune.search.samplers import BoundedTPE, make_sampler, seen
+from tune.search.samplers import BoundedTPE, make_sampler, select_seen
 
 quiet_optuna()
 
@@ -65,7 +65,7 @@ def test_the_best_within_bounds_and_the_latest_are_seen() -> None:
     for _ in range(samplers.NUM_SEEN):
         study.tell(study.ask(), 0.0)
     trials = study.get_trials(deepcopy=False)
-    found = seen(trials, study.direction)
+    found = select_seen(trials, study.direction)
     assert len(found) == samplers.NUM_SEEN
     assert [t.number for t in found] == sorted(t.number for t in found)
     whole = [t for t in trials[:300] if t.state == TrialState.COMPLETE]
@@ -79,11 +79,11 @@ def test_the_best_within_bounds_and_the_latest_are_seen() -> None:
 def test_a_thousand_that_run_leave_room_for_those_that_are_over() -> None:
     study = _searched(optuna.samplers.RandomSampler(seed=0), 300)
     running = [study.ask().number for _ in range(400)]
-    found = {t.number for t in seen(study.get_trials(deepcopy=False), study.direction)}
+    found = {t.number for t in select_seen(study.get_trials(deepcopy=False), study.direction)}
     assert len(found) == samplers.NUM_SEEN
     assert found & set(running) == set(running[-samplers.NUM_RUNNING_SEEN :])
     few = study.get_trials(deepcopy=False)[:150]
-    assert seen(few, study.direction) == few
+    assert select_seen(few, study.direction) == few
 
 
 def test_with_several_objectives_all_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:

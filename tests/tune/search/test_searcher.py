@@ -23,11 +23,11 @@ from dgad.settings import FeatureSettings, to_dict
 from tune.run_folder.layout import SCORES_KEY, VALUES_KEY
 from tune.search.samplers import Pruning, SamplerName
 from tune.search.searcher import METRIC, MatrixSearcher, journal_path, open_study
-from tune.search.selection import select, trial_summaries
+from tune.search.selection import select, summarise_trials
 from tune.spaces import SpaceSettings
-from tune.spaces.initial_design import opening_design
+from tune.spaces.initial_design import make_initial_design
 from tune.spaces.reading import read_spaces
-from tune.study.cells import Cell, cells_of
+from tune.study.cells import Cell, make_cells
 from tune.study.objectives import parse_constraint
 from tune.study.settings import Study
 
@@ -38,7 +38,7 @@ SPACES = SpaceSettings(features=FeatureSettings(weights="none"))
 
 def _cells(num_trials: int = TRIALS) -> tuple[Cell, ...]:
     study = Study(name="x", methods=("comparer", "patch_knn"), trials=num_trials)
-    return cells_of(study, DOMAINS, searched=["comparer", "patch_knn"])
+    return make_cells(study, DOMAINS, searched=["comparer", "patch_knn"])
 
 
 def _searcher(folder: Path, cells: tuple[Cell, ...] | None = None) -> MatrixSearcher:
@@ -73,7 +73,7 @@ def test_trials_are_dealt_in_turn_until_each_cell_has_its_number(tmp_path: Path)
     for turn in range(TRIALS):
         assert names[turn * len(cells) : (turn + 1) * len(cells)] == [c.name for c in cells]
     for cell in cells:
-        found = trial_summaries(open_study(tmp_path, cell.name, seed=0))
+        found = summarise_trials(open_study(tmp_path, cell.name, seed=0))
         assert found == searcher.trials()[cell.name]
         assert len(found) == TRIALS
         assert all(t.status == "complete" and t.inner_scores.keys() == {"b"} for t in found)
@@ -81,7 +81,7 @@ def test_trials_are_dealt_in_turn_until_each_cell_has_its_number(tmp_path: Path)
 
 def test_the_opening_is_the_same_in_every_cell_of_a_method_and_the_rest_is_not(tmp_path: Path) -> None:
     dealt = _finish(_searcher(tmp_path))
-    design = opening_design("comparer", SPACES, seed=0, num_trials=TRIALS)
+    design = make_initial_design("comparer", SPACES, seed=0, num_trials=TRIALS)
     for target in (*DOMAINS, "deploy"):
         own = [json.loads(c["settings"]) for c in dealt if c["cell"] == f"comparer@{target}"]
         assert own[: len(design)] == [p.settings for p in design]
@@ -137,7 +137,7 @@ def test_a_failed_trial_counts_and_keeps_its_cause(tmp_path: Path) -> None:
     searcher.suggest("t")
     searcher.on_trial_complete("t", {METRIC: float("nan"), SCORES_KEY: "{}", "error": "the loss became nan"})
     assert searcher.suggest("u") == MatrixSearcher.FINISHED
-    (trial,) = trial_summaries(open_study(tmp_path, cells[0].name, seed=0))
+    (trial,) = summarise_trials(open_study(tmp_path, cells[0].name, seed=0))
     assert (trial.status, trial.value, trial.error) == ("failed", None, "the loss became nan")
     assert _searcher(tmp_path, cells).num_left == 0
 
@@ -147,7 +147,7 @@ def test_a_dead_worker_is_a_failed_trial(tmp_path: Path) -> None:
     searcher = _searcher(tmp_path, cells)
     searcher.suggest("t")
     searcher.on_trial_complete("t", None, error=True)
-    (trial,) = trial_summaries(open_study(tmp_path, cells[0].name, seed=0))
+    (trial,) = summarise_trials(open_study(tmp_path, cells[0].name, seed=0))
     assert trial.error == "its worker broke off"
 
 
@@ -179,9 +179,9 @@ def test_killed_in_the_middle_no_trial_is_lost(tmp_path: Path) -> None:
     process.join()
     _finish(_searcher(tmp_path))
     for cell in _cells():
-        found = trial_summaries(open_study(tmp_path, cell.name, seed=0))
+        found = summarise_trials(open_study(tmp_path, cell.name, seed=0))
         assert len(found) == TRIALS
-        design = opening_design(cell.method, SPACES, seed=0, num_trials=TRIALS)
+        design = make_initial_design(cell.method, SPACES, seed=0, num_trials=TRIALS)
         assert [p for p in design if p.settings not in [t.settings for t in found]] == []
 
 
@@ -224,7 +224,7 @@ def test_a_poor_configuration_is_given_up_and_reaches_the_sampler_as_pruned(
     pruned = [t for t in study.get_trials() if t.state == TrialState.PRUNED]
     assert [t.number for t in pruned] == [4]
     assert pruned[0].intermediate_values == {1: 0.3}
-    (stopped,) = [t for t in trial_summaries(study) if t.status == "stopped"]
+    (stopped,) = [t for t in summarise_trials(study) if t.status == "stopped"]
     assert stopped.value == 0.3
     assert list(stopped.inner_scores.values()) == [0.3]
 
@@ -282,7 +282,7 @@ def test_every_sampler_goes_on_where_it_was_stopped(tmp_path: Path, name: Sample
     assert isinstance(open_study(tmp_path, cells[0].name, seed=0, sampler=name).sampler, kind)
     dealt = _finish(searcher())
     assert len(dealt) == 4
-    settings = [t.settings for t in trial_summaries(open_study(tmp_path, cells[0].name, seed=0))]
+    settings = [t.settings for t in summarise_trials(open_study(tmp_path, cells[0].name, seed=0))]
     assert len({json.dumps(s, sort_keys=True) for s in settings}) == 5, "no configuration twice"
 
 
@@ -317,7 +317,7 @@ def test_several_objectives_reach_the_study_and_are_never_pruned(tmp_path: Path)
     _tell(searcher, "t5", {"image_auroc": 0.9})
     study = open_study(tmp_path, cell.name, seed=0, objectives=("image_auroc", "ms_per_image"))
     assert [d.name for d in study.directions] == ["MAXIMIZE", "MINIMIZE"]
-    found = trial_summaries(study)
+    found = summarise_trials(study)
     assert [t.values["ms_per_image"] for t in found[:5]] == [0.0, 10.0, 20.0, 30.0, 40.0]
     assert found[5].status == "failed"
     assert found[5].error == "no inner fold gives ms_per_image"
@@ -339,7 +339,7 @@ def test_a_failed_trial_is_asked_for_again_and_the_later_attempt_stands_for_it(t
     assert again.num_left == 1
     repeated = _tell(again, "c", {"image_auroc": 0.8})
     assert repeated["settings"] == first["settings"]
-    found = trial_summaries(open_study(tmp_path, cell.name, seed=0))
+    found = summarise_trials(open_study(tmp_path, cell.name, seed=0))
     assert sorted(t.value for t in found if t.value) == [0.7, 0.8]
     assert all(t.status == "complete" and t.error is None for t in found)
     assert searcher(cell.name).num_left == 0

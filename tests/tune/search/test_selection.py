@@ -12,11 +12,11 @@ from tune.run_folder.ledger import Ledger
 from tune.search.selection import (
     InnerScore,
     LeakError,
-    front,
-    mean_values,
+    average_values,
+    explain_no_winner,
+    find_front,
     read_inner_score,
     select,
-    why_none,
 )
 from tune.study.cells import Cell
 from tune.study.objectives import parse_constraint
@@ -71,13 +71,15 @@ def test_a_winner_keeps_to_every_bound_and_the_next_objective_decides_between_eq
     chosen = select(trials, both, bounds)
     assert chosen is not None
     assert chosen.trial == 2
-    assert front(trials, both, bounds) == (2, 3)
-    assert front(trials, both, []) == (0, 2, 3)
-    assert front(trials, AUROC, bounds) == ()
+    assert find_front(trials, both, bounds) == (2, 3)
+    assert find_front(trials, both, []) == (0, 2, 3)
+    assert find_front(trials, AUROC, bounds) == ()
     strict = [parse_constraint("ms_per_image <= 1")]
     assert select(trials, both, strict) is None
-    assert why_none(trials, strict) == ("no configuration keeps to ms_per_image <= 1 (the nearest has 5)")
-    assert why_none([_trial(0, None, "failed")], strict) == "every trial of the cell failed"
+    assert explain_no_winner(trials, strict) == (
+        "no configuration keeps to ms_per_image <= 1 (the nearest has 5)"
+    )
+    assert explain_no_winner([_trial(0, None, "failed")], strict) == "every trial of the cell failed"
 
 
 def test_an_inner_score_is_entered_into_the_ledger_and_has_no_target(tmp_path: Path) -> None:
@@ -123,5 +125,5 @@ def test_sources_with_one_class_are_left_out_of_the_mean() -> None:
         InnerScore(source="a", values={"image_auroc": 0.5}),
         InnerScore(source="b", values={"image_auroc": None}),
     ]
-    assert mean_values(scores, AUROC) == {"image_auroc": 0.5}
-    assert mean_values(scores[1:], AUROC) == {}
+    assert average_values(scores, AUROC) == {"image_auroc": 0.5}
+    assert average_values(scores[1:], AUROC) == {}

@@ -6,7 +6,7 @@ import pytest
 from dgad.methods import METHODS
 from dgad.settings import FeatureSettings
 from tune.spaces import SpaceSettings, space_for
-from tune.spaces.description import SOMETIMES, Parameter, describe
+from tune.spaces.description import SOMETIMES, Parameter, describe_parameters
 from tune.spaces.reading import read_spaces
 
 SHIPPED = SpaceSettings(features=FeatureSettings(weights="builtin"))
@@ -14,7 +14,7 @@ SHIPPED = SpaceSettings(features=FeatureSettings(weights="builtin"))
 
 def _parameters(method: str, settings: SpaceSettings = SHIPPED) -> dict[str, list[Parameter]]:
     found: dict[str, list[Parameter]] = {}
-    for parameter in describe(method, settings).parameters:
+    for parameter in describe_parameters(method, settings).parameters:
         found.setdefault(parameter.name, []).append(parameter)
     return found
 
@@ -47,7 +47,7 @@ def test_conditions_and_values_read_as_the_code_has_them() -> None:
 def test_a_narrowed_space_is_described_as_it_is() -> None:
     narrowings = read_spaces({"comparer": {"init": "difference", "num_steps": 0, "width": [32, 64]}})
     settings = SpaceSettings(features=SHIPPED.features, narrowings=narrowings)
-    description = describe("comparer", settings)
+    description = describe_parameters("comparer", settings)
     assert description.fixed == {"init": "difference", "num_steps": 0}
     told = {p.name: p for p in description.parameters}
     assert not {"init", "num_steps", "learning_rate"} & set(told)

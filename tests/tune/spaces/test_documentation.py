@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tune.spaces.initial_design import opening_design
+from tune.spaces.initial_design import make_initial_design
 from tune.study.settings import read_study_file, study_from
 
 PAGE = Path(__file__).parents[3] / "docs" / "guide" / "search.md"
@@ -29,5 +29,7 @@ def test_the_example_of_a_narrowed_space_is_accepted_and_presets_lie_in_it(tmp_p
     path.write_text(_example("spaces"))
     study = study_from({**read_study_file(path), "data": "x"})
     assert set(study.spaces) == {"comparer", "patch_knn"}
-    first = [opening_design(m, study.space_settings, seed=0, num_trials=8)[0].origin for m in study.methods]
+    first = [
+        make_initial_design(m, study.space_settings, seed=0, num_trials=8)[0].origin for m in study.methods
+    ]
     assert first == ["preset robust", "preset default"]

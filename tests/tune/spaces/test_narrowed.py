@@ -11,7 +11,7 @@ from dgad.methods import METHODS
 from dgad.settings import FeatureSettings
 from tune.quiet import quiet_optuna
 from tune.search.samplers import make_sampler
-from tune.spaces import SPACES, SpaceKind, SpaceSettings, space_for, whole_space
+from tune.spaces import SPACES, SpaceKind, SpaceSettings, build_whole_space, space_for
 from tune.spaces.base import complete_settings
 from tune.spaces.checks import check_spaces
 from tune.spaces.reading import read_spaces
@@ -139,7 +139,7 @@ def test_a_fixed_start_holds_also_where_the_space_would_not_tell_it_from_another
 
 @pytest.mark.parametrize("method", sorted(set(METHODS) - {"trivial"}))
 def test_all_that_a_draw_was_asked_can_be_fixed_to_what_it_chose(method: str) -> None:
-    for walked in walk(whole_space(method, "full", SHIPPED), num_walks=10):
+    for walked in walk(build_whole_space(method, "full", SHIPPED), num_walks=10):
         fixed = {name: walked.chosen[name] for name in walked.questions}
         ((params, settings),) = _draws(method, fixed, num_draws=1)
         assert params == {}

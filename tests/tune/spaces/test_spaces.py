@@ -9,7 +9,7 @@ from dgad.methods.patch_knn import PatchKnnSettings
 from dgad.settings import FeatureSettings, from_dict
 from tune.spaces import DEMO_SPACES, SPACES, SpaceKind, SpaceSettings, space_for
 from tune.spaces.base import complete_settings
-from tune.spaces.initial_design import opening_design
+from tune.spaces.initial_design import make_initial_design
 
 DRAWN, SHIPPED = FeatureSettings(weights="none"), FeatureSettings(weights="builtin")
 TOKENS = FeatureSettings(backbone="test_vit", weights="none")
@@ -80,5 +80,5 @@ def test_on_a_vision_transformer_only_what_applies_is_chosen() -> None:
         METHODS["patch_knn"].check_features(from_dict(PatchKnnSettings, settings), TOKENS)
         layers.add(settings["token_layer"])
     assert layers == {-1, -2, -3, -4}
-    design = opening_design("patch_knn", SpaceSettings(features=TOKENS), seed=0, num_trials=4)
+    design = make_initial_design("patch_knn", SpaceSettings(features=TOKENS), seed=0, num_trials=4)
     assert [point.origin for point in design] == ["preset anomalydino", "quasi-random"]

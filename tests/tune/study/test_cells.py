@@ -5,14 +5,14 @@ import itertools
 import pytest
 
 from dgad.errors import DataError
-from tune.study.cells import DEPLOY, Cell, cells_of, check_domains
+from tune.study.cells import DEPLOY, Cell, check_domains, make_cells
 from tune.study.settings import Study
 
 DOMAINS = ("a", "b", "c", "d")
 
 
 def _cells(study: Study, domains: tuple[str, ...] = DOMAINS) -> tuple[Cell, ...]:
-    return cells_of(study, domains, searched=["comparer"])
+    return make_cells(study, domains, searched=["comparer"])
 
 
 def test_every_method_meets_every_target_and_the_first_comparer_is_deployed() -> None:
