@@ -35,11 +35,11 @@ launch: install
 HEAVY := ray or cluster or browser or slow
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 test: install
-	@$(PYTEST) -n 2 --dist loadgroup $(if $(ARGS),$(ARGS),-m "not ($(HEAVY))")
+	@$(PYTEST) -n 2 --dist loadscope $(if $(ARGS),$(ARGS),-m "not ($(HEAVY))")
 
 # The rest: clusters wait more than they compute, so two at once; what is marked `alone` needs both cores.
 test-all: test
-	@$(PYTEST) -n 2 --dist loadgroup -m "($(HEAVY)) and not alone"
+	@$(PYTEST) -n 2 --dist loadscope -m "($(HEAVY)) and not alone"
 	@$(PYTEST) -m alone
 
 check: install

@@ -5,16 +5,17 @@ import importlib
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 import pytest
 
-from dgad.domains.demo import synthesize
-from dgad.features import builtin
-from tests.builtin_weights import drawn
 from tests.cluster.support.cluster_files import furnish_home
-from tests.markers import group_for_workers, install_guard, mark_by_fixtures, refuse_skip_in_ci, run_guarded
+from tests.markers import group_of, install_guard, mark_by_fixtures, refuse_skip_in_ci, run_guarded
 from tests.s3_server import KEYS, S3Server, missing, s3_server
+
+if TYPE_CHECKING:  # torch takes seconds, which whoever only hands out or lists tests need not wait for
+    from dgad.features import builtin
 
 
 def pytest_configure() -> None:
@@ -24,7 +25,23 @@ def pytest_configure() -> None:
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     mark_by_fixtures(items)
-    group_for_workers(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadscope`, scopes are the groups of `group_of`.
+
+    The groups of `--dist loadgroup` are lost without a word where pytest-xdist 3.8 runs on pytest 9.2.
+    """
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class GroupScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.partition("::")[0])
+
+    return GroupScheduling(config, log)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -68,6 +85,8 @@ def user_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four small synthetic domains with masks: 12 train normals, 4 normal and 4 abnormal test images each."""
+    from dgad.domains.demo import synthesize
+
     folder = tmp_path_factory.mktemp("data") / "demo"
     synthesize(
         folder,
@@ -81,8 +100,10 @@ def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def drawn_builtin(tmp_path_factory: pytest.TempPathFactory) -> builtin.Builtin:
+def drawn_builtin(tmp_path_factory: pytest.TempPathFactory) -> "builtin.Builtin":
     """Weights of the shipped shape, drawn at random."""
+    from tests.builtin_weights import drawn
+
     return drawn(tmp_path_factory.mktemp("builtin") / "weights")
 
 
@@ -104,8 +125,10 @@ def s3(s3_running: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
 
 
 @pytest.fixture
-def builtin_weights(drawn_builtin: builtin.Builtin, monkeypatch: pytest.MonkeyPatch) -> builtin.Builtin:
+def builtin_weights(drawn_builtin: "builtin.Builtin", monkeypatch: pytest.MonkeyPatch) -> "builtin.Builtin":
     """`weights: builtin` means those, in this process."""
+    from dgad.features import builtin
+
     monkeypatch.setattr(builtin, "_shipped", lambda: drawn_builtin)
     return drawn_builtin
 

@@ -3,7 +3,9 @@
 `make test` runs what has none of them, `make test-all` everything; `pyproject.toml` says what each means.
 """
 
+import functools
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +30,8 @@ _NEEDED = (
 )
 """What in a command line tells which markers, any one of them."""
 
-_ALLOWED_SKIPS = Path(__file__).parent / "allowed_skips.txt"
+_ROOT = Path(__file__).parents[1]
+_ALLOWED_SKIPS = _ROOT / "tests" / "allowed_skips.txt"
 _running: list[pytest.Item] = []
 
 
@@ -40,19 +43,17 @@ def mark_by_fixtures(items: list[pytest.Item]) -> None:
                 item.add_marker(name)
 
 
-def group_for_workers(items: list[pytest.Item]) -> None:
-    """Name what pytest-xdist keeps on one worker.
+@functools.cache
+def group_of(file: str) -> str:
+    """The name of what pytest-xdist keeps on one worker, in order: a test file by itself, or all of a kind.
 
-    That is a file; all that runs clusters, of which two cores bear one at a time; and all that uses the Ray
-    of `running_ray`, which is started once so.
+    Of clusters two cores bear one at a time; and the Ray of `running_ray` is started once so. Told by the text
+    of the file, since whoever hands tests out has their names alone.
     """
-    for item in items:
-        group = str(item.path)
-        if item.get_closest_marker("cluster"):
-            group = "cluster"
-        elif "running_ray" in getattr(item, "fixturenames", ()):
-            group = "ray"
-        item.add_marker(pytest.mark.xdist_group(group))
+    text = (_ROOT / file).read_text(encoding="utf-8")
+    if re.search(r"\btwo_nodes\b|\bthree_hosts\b|\bmark\.cluster\b", text):
+        return "cluster"
+    return "ray" if re.search(r"\brunning_ray\b", text) else file
 
 
 def missing_markers(command: str, markers: frozenset[str]) -> frozenset[str]:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.markers import is_skip_allowed, missing_markers, refuse_skip_in_ci
+from tests.markers import group_of, is_skip_allowed, missing_markers, refuse_skip_in_ci
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,12 @@ def test_a_skip_that_is_not_listed_fails_in_ci_alone(monkeypatch: pytest.MonkeyP
     report = _skipped(listed)
     refuse_skip_in_ci(report)
     assert report.skipped
+
+
+def test_workers_share_neither_a_file_nor_a_cluster_nor_a_ray() -> None:
+    assert group_of("tests/test_readme.py") == "tests/test_readme.py"
+    assert (
+        group_of("tests/cluster/test_connect.py") == group_of("tests/cluster/test_hosts_rig.py") == "cluster"
+    )
+    assert group_of("tests/tune/launcher/test_driver.py") == "ray"
+    assert group_of("tests/tune/fits/test_coordinator.py") == "ray"

@@ -63,6 +63,7 @@ def test_what_lives_is_what_the_provider_says(cluster_file: Path, machines: Path
     assert find_head(read_cluster_file(cluster_file)) is None
 
 
+@pytest.mark.cluster
 def test_what_ray_down_leaves_is_told(cluster_file: Path, machines: Path, tmp_path: Path) -> None:
     told: list[str] = []
     survivors = take_down(read_cluster_file(cluster_file), report=told.append)
@@ -74,6 +75,7 @@ def test_what_ray_down_leaves_is_told(cluster_file: Path, machines: Path, tmp_pa
     assert list(json.loads(machines.read_text())) == ["i-4"]
 
 
+@pytest.mark.cluster
 def test_a_provider_that_cannot_be_asked_is_no_success(cluster_file: Path, machines: Path) -> None:
     machines.unlink()
     told: list[str] = []
