@@ -47,8 +47,8 @@ def mark_by_fixtures(items: list[pytest.Item]) -> None:
 def group_of(file: str) -> str:
     """The name of what pytest-xdist keeps on one worker, in order: a test file by itself, or all of a kind.
 
-    Of clusters two cores bear one at a time; and the Ray of `running_ray` is started once so. Told by the text
-    of the file, since whoever hands tests out has their names alone.
+    Of clusters two cores bear one at a time; and the Ray of `running_ray` is started once so. Told by the
+    text of the file, since whoever hands tests out has their names alone.
     """
     text = (_ROOT / file).read_text(encoding="utf-8")
     if re.search(r"\btwo_nodes\b|\bthree_hosts\b|\bmark\.cluster\b", text):
