@@ -1,4 +1,7 @@
-"""Search spaces: one module a method, with a function from a trial and a study's features to settings.
+"""Search spaces: one function a method, from a trial and a study's features to settings.
+
+Methods of a family share a module. A new method gets a function in the module of its family, or in one of its
+own, and a line in `SPACES`.
 
 Each parameter is called like the setting it chooses, so that a preset can be read back as a point of the
 space (`tune.spaces.initial_design`). Parameters that others make meaningless are not asked for. No level is
@@ -11,21 +14,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from dgad.settings import FeatureSettings
-from tune.spaces import (
-    agg,
-    agg_pair,
-    autoencoder,
-    comparer,
-    eisnet,
-    eisnet_pair,
-    epi_fcr,
-    epi_fcr_pair,
-    memae,
-    patch_knn,
-    patchcore,
-    trivial,
-    trustmae,
-)
+from tune.spaces import comparer, generalisation, neighbours, reconstruction
 from tune.spaces.base import FeatureSpace, SpaceFunction
 from tune.spaces.narrowed import narrow_space
 from tune.spaces.narrowing import Narrowing
@@ -35,21 +24,21 @@ SpaceKind = Literal["full", "demo"]
 """`demo` is a smaller space of quick configurations."""
 
 SPACES: Mapping[str, FeatureSpace] = {
-    "agg": agg.space,
-    "agg_pair": agg_pair.space,
-    "autoencoder": autoencoder.space,
-    "comparer": comparer.space,
-    "eisnet": eisnet.space,
-    "eisnet_pair": eisnet_pair.space,
-    "epi_fcr": epi_fcr.space,
-    "epi_fcr_pair": epi_fcr_pair.space,
-    "memae": memae.space,
-    "patch_knn": patch_knn.space,
-    "patchcore": patchcore.space,
-    "trivial": trivial.space,
-    "trustmae": trustmae.space,
+    "agg": generalisation.agg_space,
+    "agg_pair": generalisation.agg_pair_space,
+    "autoencoder": reconstruction.autoencoder_space,
+    "comparer": comparer.comparer_space,
+    "eisnet": generalisation.eisnet_space,
+    "eisnet_pair": generalisation.eisnet_pair_space,
+    "epi_fcr": generalisation.epi_fcr_space,
+    "epi_fcr_pair": generalisation.epi_fcr_pair_space,
+    "memae": reconstruction.memae_space,
+    "patch_knn": neighbours.patch_knn_space,
+    "patchcore": neighbours.patchcore_space,
+    "trivial": neighbours.trivial_space,
+    "trustmae": reconstruction.trustmae_space,
 }
-DEMO_SPACES: Mapping[str, FeatureSpace] = {**SPACES, "comparer": comparer.demo_space}
+DEMO_SPACES: Mapping[str, FeatureSpace] = {**SPACES, "comparer": comparer.comparer_demo_space}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

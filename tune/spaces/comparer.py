@@ -20,7 +20,7 @@ DEMO_PRESETS = ("builtin", "adapted", "robust", "robust_distance")
 """The demo's first configurations, in this order."""
 
 
-def space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
+def comparer_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
     """Everything about the comparer that the paper or its alternatives leave open, its start among it."""
     starts = ["difference", "random"] + (["builtin"] if features.weights == "builtin" else [])
     init = trial.suggest_categorical("init", starts)
@@ -77,8 +77,8 @@ def _training(trial: Trial) -> dict[str, Any]:
     }
 
 
-def demo_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
-    """A small corner of `space` that two CPU cores search in minutes: frozen features, few steps.
+def comparer_demo_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
+    """A small corner of `comparer_space` that two CPU cores search in minutes: frozen features, few steps.
 
     The shipped comparer as it is or adapted, or one learnt afresh.
     """

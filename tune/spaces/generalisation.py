@@ -1,15 +1,73 @@
-"""What the spaces of the domain-generalisation methods share."""
+"""The search spaces of AGG, Epi-FCR and EISNet, which generalise over domains, and of their `_pair` forms."""
 
 from typing import Any
 
+from dgad.settings import FeatureSettings
 from tune.spaces.base import Trial
 
 WEIGHT_DECAYS = (0.0, 2e-5, 1e-4, 1e-3)
 REFERENCES_PER_DOMAIN = (1, 2, 4)
 PAIR_HIDDEN = (32, 64, 128)
+RANDOM_WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0)
+"""Steps here and below, because 0 (the loss off) must be among them."""
+CLASSIFIER_WEIGHTS = (0.0, 0.05, 0.2, 1.0)
+FEATURE_WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
+JIGSAW_WEIGHTS = (0.0, 0.3, 0.7, 1.0)
+"""Steps here and below, because 0 (the loss off) must be among them."""
+TRIPLET_WEIGHTS = (0.0, 0.1, 0.5, 1.0)
 
 
-def choose_training(trial: Trial) -> dict[str, Any]:
+def agg_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
+    """Batches and SGD; there is nothing else to choose."""
+    del features
+    return {"num_steps": trial.suggest_categorical("num_steps", [60, 120, 240]), **_choose_training(trial)}
+
+
+def agg_pair_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
+    """`agg` with references."""
+    return {**agg_space(trial, features), **_choose_pair(trial)}
+
+
+def epi_fcr_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
+    """Batches and SGD, the warm-up, and the weights of the three episodic losses."""
+    del features
+    return {
+        "num_steps": trial.suggest_categorical("num_steps", [30, 60, 120]),
+        "num_warmup_steps": trial.suggest_categorical("num_warmup_steps", [0, 10, 20]),
+        "random_weight": trial.suggest_categorical("random_weight", RANDOM_WEIGHTS),
+        "classifier_weight": trial.suggest_categorical("classifier_weight", CLASSIFIER_WEIGHTS),
+        "feature_weight": trial.suggest_categorical("feature_weight", FEATURE_WEIGHTS),
+        **_choose_training(trial),
+    }
+
+
+def epi_fcr_pair_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
+    """`epi_fcr` with references."""
+    return {**epi_fcr_space(trial, features), **_choose_pair(trial)}
+
+
+def eisnet_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
+    """Batches and SGD, and the weights of the jigsaw and the triplet loss with what each of them needs."""
+    del features
+    chosen: dict[str, Any] = {
+        "num_steps": trial.suggest_categorical("num_steps", [45, 90, 180]),
+        "jigsaw_weight": trial.suggest_categorical("jigsaw_weight", JIGSAW_WEIGHTS),
+        "identity_probability": trial.suggest_categorical("identity_probability", [0.7, 0.9, 1.0]),
+        "triplet_weight": trial.suggest_categorical("triplet_weight", TRIPLET_WEIGHTS),
+        **_choose_training(trial),
+    }
+    if chosen["triplet_weight"] > 0:
+        chosen["margin"] = trial.suggest_categorical("margin", [0.5, 1.0, 2.0])
+        chosen["ema_decay"] = trial.suggest_categorical("ema_decay", [0.9, 0.99, 0.999])
+    return chosen
+
+
+def eisnet_pair_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
+    """`eisnet` with references."""
+    return {**eisnet_space(trial, features), **_choose_pair(trial)}
+
+
+def _choose_training(trial: Trial) -> dict[str, Any]:
     """Batches and SGD."""
     return {
         "learning_rate": trial.suggest_float("learning_rate", 3e-4, 3e-2, log=True),
@@ -19,7 +77,7 @@ def choose_training(trial: Trial) -> dict[str, Any]:
     }
 
 
-def choose_pair(trial: Trial) -> dict[str, Any]:
+def _choose_pair(trial: Trial) -> dict[str, Any]:
     """What a query-reference variant has besides."""
     return {
         "references_per_domain": trial.suggest_categorical("references_per_domain", REFERENCES_PER_DOMAIN),

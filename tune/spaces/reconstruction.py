@@ -1,16 +1,63 @@
-"""What the spaces of the reconstruction family share.
+"""The search spaces of the reconstruction family: autoencoder, MemAE and TrustMAE.
 
 An enrolment trains, so steps and crops stay within what takes about a minute on one CPU core at 128 px.
 """
 
 from typing import Any
 
+from dgad.settings import FeatureSettings
 from tune.spaces.base import Trial
 
 NUM_SLOTS = (64, 128, 256, 512, 1024)
+SHRINKAGES = (0.0, 1.0, 2.0, 3.0)
+"""Steps here and below, because 0 (the part off) must be among them."""
+ENTROPY_WEIGHTS = (0.0, 2e-5, 2e-4, 2e-3)
+TRUST_WEIGHTS = (0.0, 1e-3, 1e-2, 0.1)
+"""Steps here and below, because 0 (the part off) must be among them."""
+MARGIN_WEIGHTS = (0.0, 1e-3, 1e-2, 0.1)
+PERCEPTUAL_WEIGHTS = (0.0, 0.3, 1.0, 3.0)
 
 
-def choose_network(trial: Trial) -> dict[str, Any]:
+def autoencoder_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
+    """What the family shares, and nothing else."""
+    del features
+    return _choose_network(trial)
+
+
+def memae_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
+    """What the family shares, and the memory's addressing."""
+    del features
+    return {
+        **_choose_network(trial),
+        "num_slots": trial.suggest_categorical("num_slots", NUM_SLOTS),
+        "shrinkage": trial.suggest_categorical("shrinkage", SHRINKAGES),
+        "temperature": trial.suggest_float("temperature", 0.03, 1.0, log=True),
+        "entropy_weight": trial.suggest_categorical("entropy_weight", ENTROPY_WEIGHTS),
+    }
+
+
+def trustmae_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
+    """What the family shares, and the memory's addressing and losses; radius and margin where they matter."""
+    del features
+    chosen = {
+        **_choose_network(trial),
+        "num_slots": trial.suggest_categorical("num_slots", NUM_SLOTS),
+        "num_nearest": trial.suggest_categorical("num_nearest", [1, 2, 4, 8]),
+        "temperature": trial.suggest_float("temperature", 0.03, 1.0, log=True),
+        "trust_weight": trial.suggest_categorical("trust_weight", TRUST_WEIGHTS),
+        "margin_weight": trial.suggest_categorical("margin_weight", MARGIN_WEIGHTS),
+        "perceptual_weight": trial.suggest_categorical("perceptual_weight", PERCEPTUAL_WEIGHTS),
+        "centred": trial.suggest_categorical("centred", [True, False]),
+    }
+    if chosen["trust_weight"] > 0:
+        chosen["trust_radius"] = trial.suggest_float("trust_radius", 0.3, 1.2)
+        chosen["trust_limit"] = trial.suggest_float("trust_limit", 1.2, 3.0)
+    if chosen["margin_weight"] > 0:
+        chosen["margin"] = trial.suggest_categorical("margin", [0.05, 0.1, 0.3])
+    return chosen
+
+
+def _choose_network(trial: Trial) -> dict[str, Any]:
     """The network, its training, and how a map becomes a score."""
     return {
         "encoder": trial.suggest_categorical("encoder", ["backbone", "conv"]),
