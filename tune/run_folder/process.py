@@ -10,10 +10,11 @@ import json
 import os
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+import psutil
 
 from dgad.errors import RecordError, SettingsError
 from dgad.files import write_atomic
@@ -21,7 +22,8 @@ from dgad.provenance import utc_now
 from dgad.settings import from_dict, to_dict
 from tune.run_folder.layout import ENDED_FILE, LOG_FILE, RUNNING_FILE
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_CLOCK_TOLERANCE_S = 1.5
+"""The system derives births from the time of its start, which moves when its clock is set right."""
 Outcome = Literal["finished", "interrupted", "failed"]
 
 
@@ -68,14 +70,14 @@ class LaunchLog:
 
 
 class RunMark:
-    """The word of the running process that it is here."""
+    """What the process that runs a study says of itself in the run folder, and its log."""
 
     def __init__(self, folder: Path) -> None:
         self.log = LaunchLog(folder)
         pid = os.getpid()
         self._folder = folder
         self._running = Running(
-            pid=pid, born=birth_of(pid) or "", host=socket.gethostname(), started_at=utc_now()
+            pid=pid, born=find_birth(pid) or "", host=socket.gethostname(), started_at=utc_now()
         )
 
     def show_dashboard(self, url: str) -> None:
@@ -128,8 +130,16 @@ def is_elsewhere(running: Running) -> bool:
 
 
 def is_alive(running: Running) -> bool:
-    """Whether that very process runs on this host."""
-    return birth_of(running.pid) == running.born
+    """Whether that very process runs on this host.
+
+    It does not where its birth was written by a version of dgad that told it in another way: such a process
+    cannot be told from a later one with its number, so it is never signalled.
+    """
+    born = find_birth(running.pid)
+    try:
+        return born is not None and abs(float(born) - float(running.born)) <= _CLOCK_TOLERANCE_S
+    except ValueError:
+        return False
 
 
 def interrupt(running: Running) -> bool:
@@ -150,18 +160,17 @@ def interrupt(running: Running) -> bool:
     return True
 
 
-def birth_of(pid: int) -> str | None:
-    """When a process began, as an opaque text no other process shares; None where none runs.
+def find_birth(pid: int) -> str | None:
+    """When a process began, as text: seconds since 1970, UTC, to the hundredth; None where none runs.
 
     One that has ended and whose parent has not asked for its exit status does not run.
     """
     try:
-        # The program's name, in brackets, may itself hold spaces and brackets.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None if _BOOT_ID.exists() else _birth_by_ps(pid)
-    is_over = fields[0] in ("Z", "X")
-    return None if is_over else f"{_BOOT_ID.read_text().strip()} {fields[19]}"
+        process = psutil.Process(pid)
+        is_over = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        return None if is_over else f"{process.create_time():.2f}"
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _interrupt_exactly(running: Running) -> bool:
@@ -179,13 +188,6 @@ def _interrupt_exactly(running: Running) -> bool:
     finally:
         os.close(descriptor)
     return True
-
-
-def _birth_by_ps(pid: int) -> str | None:
-    """On macOS, to the second."""
-    done = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
-    status, _, started = done.stdout.strip().partition(" ")
-    return started.strip() if started and not status.startswith("Z") else None
 
 
 _Kind = TypeVar("_Kind", Running, Ended)

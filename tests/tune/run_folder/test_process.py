@@ -14,7 +14,7 @@ from dgad.errors import RecordError
 from tune.run_folder.layout import LOG_FILE, RUNNING_FILE
 from tune.run_folder.process import (
     Running,
-    birth_of,
+    find_birth,
     interrupt,
     is_alive,
     is_elsewhere,
@@ -73,10 +73,20 @@ def test_a_run_that_breaks_off_says_how(
     assert (tmp_path / LOG_FILE).read_text().endswith(f"+00:00 {told}\n")
 
 
+@pytest.mark.parametrize(
+    "born",
+    [
+        "5d2f1b0e-8d3c-4f0e-9a53-0c9a1b7f5d11 123456",  # as it was written before, by boot and clock tick
+        "an earlier process",
+        "",
+        "nan",
+        "1700000000.00",
+    ],
+)
 def test_a_stranger_with_the_number_is_neither_taken_for_the_study_nor_signalled(
-    sleeper: subprocess.Popen[bytes],
+    sleeper: subprocess.Popen[bytes], born: str
 ) -> None:
-    stale = _running(sleeper.pid, "an earlier process")
+    stale = _running(sleeper.pid, born)
     assert not is_alive(stale)
     assert not interrupt(stale)
     with pytest.raises(subprocess.TimeoutExpired):
@@ -86,7 +96,7 @@ def test_a_stranger_with_the_number_is_neither_taken_for_the_study_nor_signalled
 def test_the_process_itself_is_interrupted_and_a_dead_one_is_not_there(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
-    born = birth_of(sleeper.pid)
+    born = find_birth(sleeper.pid)
     assert born is not None
     running = _running(sleeper.pid, born)
     assert interrupt(running)
@@ -94,12 +104,16 @@ def test_the_process_itself_is_interrupted_and_a_dead_one_is_not_there(
     os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
     assert not is_alive(running)
     assert sleeper.wait() == -signal.SIGINT
-    assert birth_of(sleeper.pid) is None
+    assert find_birth(sleeper.pid) is None
     assert not interrupt(running)
 
 
-def test_two_processes_were_born_apart(sleeper: subprocess.Popen[bytes]) -> None:
-    assert birth_of(sleeper.pid) != birth_of(os.getpid())
+def test_a_process_is_known_again_after_its_system_clock_was_set_right(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    born = float(find_birth(sleeper.pid) or "nan")
+    assert is_alive(_running(sleeper.pid, f"{born + 1:.2f}"))
+    assert not is_alive(_running(sleeper.pid, f"{born + 3:.2f}"))
 
 
 def test_a_process_on_another_host_cannot_be_asked() -> None:
