@@ -12,7 +12,8 @@ from tune.results.audit import audit
 from tune.results.summarise import summarise
 from tune.run_folder.folder import RunInfo
 from tune.search.seal import RefitJob, is_done, list_used_after_seals, plan_refits, seal_selections
-from tune.study.cells import DEPLOY, Cell
+from tune.study.cell_id import DEPLOY
+from tune.study.cells import Cell
 
 
 def finish(run: Run, cells: Sequence[Cell], search: SimulatedSearch) -> dict[str, float | int]:

@@ -45,7 +45,8 @@ from tune.search.seal import plan_refits, seal_selections
 from tune.search.searcher import METRIC, MatrixSearcher, open_study
 from tune.search.selection import average_values, read_inner_score, summarise_trials
 from tune.search.workers import Demand, plan_workers
-from tune.study.cells import DEPLOY, Cell
+from tune.study.cell_id import DEPLOY
+from tune.study.cells import Cell
 from tune.study.settings import Study, study_from
 
 DOMAINS = ("grid", "tile", "woven", "wood", "leather")

@@ -24,6 +24,7 @@ from dgad.report.tables import (
 from dgad.settings import to_dict
 from tune.monitoring.progress import format_clock
 from tune.run_folder.layout import RECORDS_FOLDER, REPORT_FILE
+from tune.study.cell_id import CellId
 
 
 def print_results(folder: Path, summary: StudySummary, console: Console) -> None:
@@ -126,7 +127,7 @@ def results_as_plain(folder: Path, summary: StudySummary) -> dict[str, Any]:
         "leaderboard": [dataclasses.asdict(r) for r in leaderboard(outer_records(summary, named))],
         "other_data": [dataclasses.asdict(r) for r in extra],
         "not_applicable": dict(summary.not_applicable),
-        "errors": {f"{c.label}@{c.target}": c.error for c in summary.cells if c.error},
+        "errors": {str(CellId.of(c.method, c.protocol, c.target)): c.error for c in summary.cells if c.error},
     }
 
 

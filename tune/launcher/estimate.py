@@ -16,7 +16,8 @@ from dgad.settings import from_dict
 from dgad.training.episodes import SourceDomain, load_source
 from tune.search.workers import Workers
 from tune.spaces.initial_design import make_initial_design
-from tune.study.cells import DEPLOY, Cell, select_shown_beside
+from tune.study.cell_id import DEPLOY
+from tune.study.cells import Cell, select_shown_beside
 from tune.study.settings import Study
 
 START_S = 20.0

@@ -15,8 +15,8 @@ from dgad.methods.base import Context
 from dgad.settings import from_dict
 from dgad.training.halves import halves
 from tune.spaces.initial_design import is_searched, make_initial_design
+from tune.study.cell_id import DEPLOY
 from tune.study.cells import (
-    DEPLOY,
     Cell,
     InnerFold,
     check_domains,

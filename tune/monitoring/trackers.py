@@ -18,6 +18,7 @@ from typing import Any
 
 from dgad.errors import SettingsError
 from tune.run_folder.layout import TENSORBOARD_FOLDER
+from tune.study.cell_id import CellId
 
 _INSTALL = "install it with: pip install 'dgad[watch]'"
 _ENVIRONMENT = {  # a server that is gone must not hold the search up; nobody is told that MLflow is used
@@ -95,9 +96,9 @@ class TrialView:
 def view_trial(config: Mapping[str, Any], folder: Path) -> TrialView:
     """The view of a trial by its Ray Tune configuration."""
     cell, number = str(config["cell"]), int(config["number"])
-    method, _, target = cell.partition("@")
+    own = CellId.parse(cell)
     name = f"{cell}/{number:04d}"
-    about = {"cell": cell, "method": method, "target": target, "trial": number}
+    about = {"cell": cell, "method": own.title, "target": own.target, "trial": number}
     return TrialView(
         name=name,
         config={**about, **flatten_settings(json.loads(config["settings"]))},

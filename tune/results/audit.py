@@ -30,8 +30,7 @@ from tune.run_folder.layout import (
 from tune.run_folder.ledger import Entry, Ledger, find_leaks
 from tune.search.searcher import open_study
 from tune.search.selection import summarise_trials
-from tune.study.cell_id import protocol_of
-from tune.study.cells import DEPLOY
+from tune.study.cell_id import DEPLOY, CellId
 from tune.study.objectives import read_value
 from tune.study.settings import Study
 
@@ -76,13 +75,9 @@ def audit(folder: Path) -> Audit:
         num_records=len(records),
         num_cells=len(cells),
         num_unseen_fits=len(used - trained_on.keys()),
-        oracles=tuple(sorted(c for c in cells if protocol_of(c) == "oracle")),
+        oracles=tuple(sorted(c for c in cells if CellId.parse(c).peeks)),
         breaches=tuple(found),
     )
-
-
-def _target(cell: str) -> str:
-    return cell.rpartition("@")[2]
 
 
 def _training_domains(
@@ -116,12 +111,13 @@ def _reads(entries: Sequence[Entry], records: Mapping[str, Record]) -> Iterator[
             if entry.purpose == "objective":
                 yield f"{place} was judged by record {entry.record_id}, which is missing."
             continue  # an outer read that broke off before it was scored
-        target = _target(entry.cell)
+        cell = CellId.parse(entry.cell)
+        target = cell.target
         if (record.target,) != entry.domains:
             yield f"{place} says it read {', '.join(entry.domains)}, but the record is of {record.target}."
         if target in record.fit.sources:
             yield f"{place} used record {record.record_id}, whose fit was trained on the cell's target."
-        if entry.purpose == "objective" and record.target == target and protocol_of(entry.cell) != "oracle":
+        if entry.purpose == "objective" and record.target == target and not cell.peeks:
             yield f"{place} was judged by its own target, in record {record.record_id}."
         chosen = sealed.get(entry.cell, {}).get("settings")
         if entry.purpose == "outer" and chosen is not None and chosen != dict(record.fit.settings):
@@ -138,7 +134,7 @@ def _fits(entries: Sequence[Entry], trained_on: Mapping[str, tuple[str, ...]]) -
         place = f"Entry {entry.sequence}: {entry.cell}"
         if sources != entry.domains:
             yield f"{place} says its fit knows {entry.domains}, but it was trained on {sources}."
-        if _target(entry.cell) in sources:
+        if CellId.parse(entry.cell).target in sources:
             yield f"{place} used a fit that was trained on its target."
 
 
@@ -166,13 +162,14 @@ def _extra_targets(entries: Sequence[Entry], extra_targets: Collection[str]) -> 
     for entry in entries:
         place = f"Entry {entry.sequence}: {entry.cell}"
         read = sorted(set(entry.domains) & set(extra_targets))
-        if read and (entry.purpose != "outer" or _target(entry.cell) not in read):
+        if read and (entry.purpose != "outer" or CellId.parse(entry.cell).target not in read):
             yield f"{place} used labels of {read[0]}, on which winners may only be scored."
     for cell, settings in sealed.items():
-        label, _, target = cell.rpartition("@")
-        chosen = sealed.get(f"{label}@{DEPLOY}")
-        if target in extra_targets and chosen is not None and settings != chosen:
-            yield f"{cell} is sealed with other settings than {label}@{DEPLOY}."
+        own = CellId.parse(cell)
+        deployed = str(dataclasses.replace(own, target=DEPLOY))
+        chosen = sealed.get(deployed)
+        if own.target in extra_targets and chosen is not None and settings != chosen:
+            yield f"{cell} is sealed with other settings than {deployed}."
 
 
 def _early_stops(cell: str, journal: optuna.Study) -> Iterator[str]:
@@ -203,13 +200,12 @@ def _journals(
             if value is not None:
                 read.setdefault((entry.cell, record.target), set()).add(value)
     for cell in journal_cells(journals):
-        target = _target(cell)
-        peeks = protocol_of(cell) == "oracle"
+        own = CellId.parse(cell)
         journal = open_study(journals, cell, seed=0, objectives=study.objectives)
         yield from _early_stops(cell, journal)
         for trial in summarise_trials(journal):
             for domain, value in trial.inner_scores.items():
-                if domain == target and target != DEPLOY and not peeks:
+                if domain == own.target and not own.is_deploy and not own.peeks:
                     yield f"Trial {trial.number} of {cell} told its sampler a value of its target."
                 elif value is not None and value not in read.get((cell, domain), set()):
                     yield f"Trial {trial.number} of {cell} has a value on {domain} that no read accounts for."

@@ -17,7 +17,7 @@ from tune.run_folder.layout import JOURNALS_FOLDER, LEDGER_FOLDER, RECORDS_FOLDE
 from tune.run_folder.process import read_ended
 from tune.run_folder.status import StudyStatus, read_status
 from tune.search.selection import find_front, summarise_trials
-from tune.study.cells import DEPLOY
+from tune.study.cell_id import DEPLOY
 from tune.study.settings import Study
 
 Entries = Sequence[Mapping[str, Any]]

@@ -34,7 +34,8 @@ from tune.run_folder.layout import BUNDLE_FOLDER, SUMMARY_FILE
 from tune.run_folder.ledger import Ledger
 from tune.search.seal import SealedRow
 from tune.search.selection import explain_no_winner, find_front
-from tune.study.cells import DEPLOY, bundled_label
+from tune.study.cell_id import DEPLOY
+from tune.study.cells import bundled_label
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

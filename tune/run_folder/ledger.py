@@ -13,7 +13,7 @@ from typing import Any, Literal
 from dgad.errors import RecordError
 from dgad.provenance import utc_now
 from dgad.storage import Storage
-from tune.study.cell_id import protocol_of
+from tune.study.cell_id import CellId
 
 FORMAT_VERSION = 1
 Purpose = Literal["fit", "objective", "seal", "outer", "report"]
@@ -133,7 +133,7 @@ def find_leaks(entries: Sequence[Entry]) -> tuple[str, ...]:
     sealed: set[str] = set()
     found = []
     for entry in entries:
-        target = entry.cell.rpartition("@")[2]
+        cell = CellId.parse(entry.cell)
         if entry.purpose == "seal":
             if entry.cell in sealed:
                 found.append(f"Entry {entry.sequence}: {entry.cell} was sealed a second time.")
@@ -141,13 +141,13 @@ def find_leaks(entries: Sequence[Entry]) -> tuple[str, ...]:
                 sealed.add(entry.cell)
         elif entry.purpose == "objective" and entry.cell in sealed:
             found.append(f"Entry {entry.sequence}: {entry.cell} judged a configuration after its seal.")
-        elif entry.purpose == "objective" and protocol_of(entry.cell) == "oracle":
+        elif entry.purpose == "objective" and cell.peeks:
             continue  # it says so wherever its figures stand
-        elif target in entry.domains and entry.cell not in sealed:
+        elif cell.target in entry.domains and entry.cell not in sealed:
             found.append(
                 f"Entry {entry.sequence}: {entry.cell} read labels of its target before its seal"
                 f" ({entry.purpose})."
             )
-        elif target in entry.domains and entry.purpose != "outer":
+        elif cell.target in entry.domains and entry.purpose != "outer":
             found.append(f"Entry {entry.sequence}: {entry.cell} used its target's labels to {entry.purpose}.")
     return tuple(found)

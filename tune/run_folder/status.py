@@ -16,7 +16,6 @@ import yaml
 from dgad.errors import RecordError, SettingsError
 from dgad.records import RecordStore
 from dgad.report.summary import CellSummary, read_summary
-from dgad.report.tables import DEPLOY
 from tune.run_folder.journals import TrialState, read_trials
 from tune.run_folder.layout import (
     FIT_FILE,
@@ -30,6 +29,7 @@ from tune.run_folder.layout import (
     SUMMARY_FILE,
 )
 from tune.run_folder.process import Running, is_alive, is_elsewhere, read_ended, read_running
+from tune.study.cell_id import DEPLOY, CellId
 
 State = Literal["running", "interrupted", "finished", "failed"]
 
@@ -121,7 +121,8 @@ def read_state(folder: Path) -> tuple[State, str, Running | None]:
         return ended.outcome, ended.error, None
     if not (folder / SUMMARY_FILE).is_file():
         return "interrupted", "", None
-    errors = [f"{c.label}@{c.target}: {c.error}" for c in read_summary(folder).cells if c.error]
+    failed = [c for c in read_summary(folder).cells if c.error]
+    errors = [f"{CellId.of(c.method, c.protocol, c.target)}: {c.error}" for c in failed]
     return ("failed", "; ".join(errors), None) if errors else ("finished", "", None)
 
 
@@ -217,7 +218,7 @@ def _refits(folder: Path, entries: Sequence[Mapping[str, Any]], num_seeds: int) 
     planned = 0
     for entry in entries:
         cell, purpose = entry["cell"], entry["purpose"]
-        is_deploy = cell.endswith(f"@{DEPLOY}")
+        is_deploy = CellId.parse(cell).is_deploy
         if purpose == "seal":
             sealed.add(cell)
             if entry["detail"]:

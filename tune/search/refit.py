@@ -10,7 +10,6 @@ import ray
 from dgad.errors import TrainingError
 from dgad.records import FitKey
 from dgad.report.examples import write_examples
-from dgad.report.summary import labelled
 from tune.fits.coordinator import open_ledger
 from tune.fits.executor import FitExecutor
 from tune.fits.run import Run
@@ -18,7 +17,7 @@ from tune.monitoring.progress import FitEnd, Progress
 from tune.search.seal import RefitJob, SealedRow
 from tune.search.selection import LeakError
 from tune.search.workers import Workers
-from tune.study.cells import DEPLOY
+from tune.study.cell_id import DEPLOY
 
 MAX_WORKER_DEATHS = 2
 
@@ -85,7 +84,7 @@ def describe(result: RefitResult) -> str:
     row, seed = result.job.row, result.job.seed
     if result.error:
         return f"{row.name} seed {seed} failed: {result.error}"
-    label = labelled(row.label, row.protocol)
+    label = row.id.title
     if row.target == DEPLOY:
         return f"{label} is ready for the bundle"
     auroc = "not defined" if result.image_auroc is None else f"{result.image_auroc:.3f}"

@@ -6,13 +6,14 @@ from typing import Any
 
 from dgad.methods import SHOWN_BESIDE, parse_method
 from dgad.report.examples import CAPTIONS_FILE, FOLDER_NAME
-from dgad.report.summary import TrialSummary, labelled
+from dgad.report.summary import TrialSummary
 from dgad.settings import to_dict
 from tune.fits.executor import FitExecutor
 from tune.fits.run import Run
 from tune.run_folder.ledger import Entry, Ledger
 from tune.search.selection import Selection, select
-from tune.study.cells import DEPLOY, Cell
+from tune.study.cell_id import DEPLOY, CellId
+from tune.study.cells import Cell
 from tune.study.objectives import Constraint
 
 UNTRAINED = "comparer:untrained"
@@ -34,14 +35,19 @@ class SealedRow:
     """Where in the ledger the seal is, so that whoever scores the target need not look for it."""
 
     @property
+    def id(self) -> CellId:
+        """What names the row; a cell's row has the cell's."""
+        return CellId.of(self.label, self.protocol, self.target)
+
+    @property
     def name(self) -> str:
-        """As the ledger calls it; a cell's row has the cell's name."""
-        return f"{labelled(self.label, self.protocol)}@{self.target}"
+        """The text of `id`, as the ledger carries it."""
+        return str(self.id)
 
     @property
     def method(self) -> str:
-        """Registry name."""
-        return self.label.partition(":")[0]
+        """The method's registry name, without preset."""
+        return self.id.method
 
     @property
     def sources(self) -> tuple[str, ...]:

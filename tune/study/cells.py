@@ -9,14 +9,10 @@ from dgad.errors import DataError, UserError
 from dgad.folds import Fold, inner_folds, leave_one_out
 from dgad.methods import METHODS, SHOWN_BESIDE, parse_method
 from dgad.methods.base import Traits
-from dgad.report.summary import labelled
 from dgad.settings import from_dict
 from tune.spaces.initial_design import fixed_settings
-from tune.study.cell_id import Protocol
+from tune.study.cell_id import DEPLOY, CellId, Protocol
 from tune.study.settings import Study
-
-DEPLOY = "deploy"
-"""The target of the cell whose winner is fitted on every domain and bundled."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,15 +42,20 @@ class Cell:
     """Complete, where there is nothing to choose; None where there is."""
 
     @property
-    def name(self) -> str:
-        """Unique in its study."""
+    def id(self) -> CellId:
+        """What names the cell; unique in its study."""
         protocol = self.protocol if self.num_trials else "fixed"
-        return f"{labelled(self.label, protocol)}@{self.target}"
+        return CellId.of(self.label, protocol, self.target)
+
+    @property
+    def name(self) -> str:
+        """The text of `id`, as journals, ledger and trials carry it."""
+        return str(self.id)
 
     @property
     def method(self) -> str:
-        """Registry name, without preset."""
-        return parse_method(self.label)[0]
+        """The method's registry name, without preset."""
+        return self.id.method
 
     @property
     def traits(self) -> Traits:

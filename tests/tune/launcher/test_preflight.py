@@ -10,7 +10,8 @@ from dgad.domains import Dataset, Domain, open_dataset
 from dgad.errors import DataError, SettingsError, UserError, WeightsError
 from dgad.features.builtin import Builtin
 from tune.launcher.preflight import plan_matrix
-from tune.study.cells import DEPLOY, select_shown_beside
+from tune.study.cell_id import DEPLOY
+from tune.study.cells import select_shown_beside
 from tune.study.settings import Study
 
 STUDY = Study(name="x", num_references="3", image_size_px=64)

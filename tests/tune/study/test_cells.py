@@ -5,7 +5,8 @@ import itertools
 import pytest
 
 from dgad.errors import DataError
-from tune.study.cells import DEPLOY, Cell, check_domains, make_cells
+from tune.study.cell_id import DEPLOY
+from tune.study.cells import Cell, check_domains, make_cells
 from tune.study.settings import Study
 
 DOMAINS = ("a", "b", "c", "d")

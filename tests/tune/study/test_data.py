@@ -11,7 +11,7 @@ from dgad.domains.demo import synthesize
 from dgad.errors import DataError
 from tests.tune.conftest import DOMAINS
 from tune.launcher.preflight import plan_matrix
-from tune.study.cells import DEPLOY
+from tune.study.cell_id import DEPLOY
 from tune.study.data import open_data
 from tune.study.settings import Study
 
