@@ -8,16 +8,15 @@ from typing import Any
 from dgad.errors import RecordError
 from dgad.provenance import current_versions
 from dgad.records import Record, RecordStore
-from dgad.report.summary import CellSummary, StudySummary, read_summary
-from dgad.settings import to_dict
-from tune.results.importance import estimate_importance
+from dgad.report.summary import CellSummary, StudySummary, TrialSummary, read_summary
+from tune.results.summary_builder import StudyFacts, StudyFits, build_cell_summary, build_summary
 from tune.run_folder.folder import RunInfo, read_info, read_study
 from tune.run_folder.journals import journal_cells, load_journal
 from tune.run_folder.layout import JOURNALS_FOLDER, LEDGER_FOLDER, RECORDS_FOLDER, SUMMARY_FILE
 from tune.run_folder.process import read_ended
 from tune.run_folder.status import StudyStatus, read_status
-from tune.search.selection import find_front, summarise_trials
-from tune.study.cell_id import DEPLOY
+from tune.search.selection import summarise_trials
+from tune.study.cell_id import DEPLOY, CellId
 from tune.study.settings import Study
 
 Entries = Sequence[Mapping[str, Any]]
@@ -39,39 +38,31 @@ def read_current_summary(folder: Path) -> tuple[StudySummary, str]:
         raise RecordError(f"{folder} holds no study that has begun: there is nothing to report yet.")
     ledger = [json.loads(path.read_bytes()) for path in sorted((folder / LEDGER_FOLDER).glob("*.json"))]
     records = {r.record_id: r for r in RecordStore(folder / RECORDS_FOLDER).records()}
-    searched = {name: _searched(folder, name, study) for name in journal_cells(folder / JOURNALS_FOLDER)}
+    journals = folder / JOURNALS_FOLDER
+    searched = {name: _read_trials(journals, name) for name in journal_cells(journals)}
     names = dict.fromkeys([*searched, *(e["cell"] for e in ledger if e["purpose"] == "seal")])
     cells = tuple(
-        _cell(name, searched.get(name, {}), [e for e in ledger if e["cell"] == name], records)
+        _summarise_cell(
+            name,
+            study,
+            journals,
+            searched.get(name),
+            [e for e in ledger if e["cell"] == name],
+            records,
+        )
         for name in names
     )
     any_record = next(iter(records.values()), None)
-    summary = StudySummary(
-        name=study.name,
-        protocol=study.protocol[0],
+    facts = StudyFacts(
         data_location=study.data or "the demo's",
-        data_fingerprint=info.data_fingerprint,
         domains=_domains(cells, records.values(), info),
-        methods=study.methods,
-        seeds=study.fit_seeds,
-        trials_per_cell=study.trials,
-        objectives=study.objectives,
-        constraints=study.constraints,
-        num_references=study.num_references,
-        features=to_dict(study.features),
-        command=info.command,
-        started_at=info.started_at,
-        wall_s=found.elapsed_s,
-        versions=dict(any_record.versions) if any_record else current_versions(),
-        device=any_record.device if any_record else "",
         cells=cells,
-        fits_computed=found.fits.computed,
-        fits_reused=found.fits.shared,
-        extra_location=study.extra_targets or "",
-        extra_fingerprint=info.extra_fingerprint,
-        extra_targets=info.extra_targets,
+        fits=StudyFits(computed=found.fits.computed, reused=found.fits.shared),
+        wall_s=found.elapsed_s,
+        versions=any_record.versions if any_record else current_versions(),
+        device=any_record.device if any_record else "",
     )
-    return summary, _standing(found)
+    return build_summary(study, info, facts), _standing(found)
 
 
 def _standing(found: StudyStatus) -> str:
@@ -93,25 +84,22 @@ def _domains(cells: Sequence[CellSummary], records: Iterable[Record], info: RunI
     return tuple(sorted(named - {DEPLOY} - set(info.extra_targets)))
 
 
-def _searched(folder: Path, name: str, study: Study) -> dict[str, Any]:
-    """What a cell's journal tells of its search."""
-    journal = load_journal(folder / JOURNALS_FOLDER, name)
-    if journal is None:
-        return {}
-    trials = summarise_trials(journal)
-    return {
-        "trials": trials,
-        "front": find_front(trials, study.objectives, study.bounds),
-        "importance": estimate_importance(journal, seed=study.seed),
-    }
+def _read_trials(journals: Path, name: str) -> tuple[TrialSummary, ...] | None:
+    """What a cell's journal tells of its finished trials; None where it has only just been begun."""
+    journal = load_journal(journals, name)
+    return None if journal is None else summarise_trials(journal)
 
 
-def _cell(
-    name: str, searched: Mapping[str, Any], entries: Entries, records: Mapping[str, Record]
+def _summarise_cell(
+    name: str,
+    study: Study,
+    journals: Path,
+    trials: Sequence[TrialSummary] | None,
+    entries: Entries,
+    records: Mapping[str, Record],
 ) -> CellSummary:
-    """`entries` are the cell's own."""
-    label, _, target = name.rpartition("@")
-    method, bracket, protocol = label.partition(" [")
+    """`entries` are the cell's own; `trials` is None where it is not searched."""
+    cell = CellId.parse(name)
     seals = [e["detail"] for e in entries if e["purpose"] == "seal" and e["detail"]]
     seal: Mapping[str, Any] = seals[0] if seals else {}
     ids: dict[str, dict[str, str]] = {}
@@ -119,14 +107,14 @@ def _cell(
         record = records.get(entry["record_id"]) if entry["purpose"] == "outer" else None
         if record is not None:
             ids.setdefault(entry["detail"].get("num_references", ""), {})[record.fit.id] = record.record_id
-    more = {asked: tuple(by_fit.values()) for asked, by_fit in ids.items() if asked}
-    return CellSummary(
-        method=method,
-        target=target,
-        protocol=protocol.removesuffix("]") if bracket else ("nested" if searched else "fixed"),
-        selected=dict(seal.get("settings", {})),
+    return build_cell_summary(
+        cell,
+        study,
+        journals,
+        protocol="fixed" if trials is None and cell.protocol == "nested" else cell.protocol,
+        trials=trials or (),
+        selected=seal.get("settings", {}),
         inner_score=seal.get("inner_score"),
         record_ids=tuple(ids.get("", {}).values()),
-        more_record_ids=more,
-        **searched,
+        more_record_ids={asked: tuple(by_fit.values()) for asked, by_fit in ids.items() if asked},
     )

@@ -16,7 +16,6 @@ from dgad.report.summary import (
     BundleSummary,
     CellSummary,
     StudySummary,
-    labelled,
     read_summary,
     write_summary,
 )
@@ -27,33 +26,14 @@ from tune.fits.executor import FitExecutor
 from tune.fits.run import Run
 from tune.fits.store import FitStore
 from tune.results.distances import measure_distances
-from tune.results.importance import estimate_importance
+from tune.results.summary_builder import StudyFacts, StudyFits, build_cell_summary, build_summary
 from tune.run_folder.folder import RunInfo
-from tune.run_folder.journals import load_journal
 from tune.run_folder.layout import BUNDLE_FOLDER, SUMMARY_FILE
 from tune.run_folder.ledger import Ledger
 from tune.search.seal import SealedRow
-from tune.search.selection import explain_no_winner, find_front
+from tune.search.selection import explain_no_winner
 from tune.study.cell_id import DEPLOY
 from tune.study.cells import bundled_label
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class StudyFits:
-    """The fits that a study uses."""
-
-    computed: int
-    """By the study itself."""
-    elsewhere: int
-    """By another study beside it, and read."""
-
-
-def count_study_fits(ledger: Ledger, fits: FitStore, study: str) -> StudyFits:
-    """Who computed the fits that the ledger names."""
-    used = {str(e.detail.get("fit")) for e in ledger.entries() if e.purpose == "fit"}
-    known = [about for fit_id in used if (about := fits.read_description(fit_id)) is not None]
-    computed = sum(about.get("study") == study for about in known)
-    return StudyFits(computed=computed, elsewhere=len(known) - computed)
 
 
 def summarise(
@@ -68,38 +48,19 @@ def summarise(
 ) -> StudySummary:
     """Write the bundle and `summary.json`. `errors` tells why a row gave no result, by its name."""
     study = run.study
-    cells = tuple(_cell_summary(row, run, executor, errors) for row in rows)
     kept = read_summary(run.folder).distances if (run.folder / SUMMARY_FILE).is_file() else None
-    count = count_study_fits(open_ledger(run), executor.fits, study.name)
-    summary = StudySummary(
-        name=study.name,
-        protocol=study.protocol[0],
+    facts = StudyFacts(
         data_location=run.data,
-        data_fingerprint=run.data_fingerprint,
         domains=run.domains,
-        methods=study.methods,
-        seeds=study.fit_seeds,
-        trials_per_cell=study.trials,
-        objectives=study.objectives,
-        constraints=study.constraints,
-        num_references=study.num_references,
-        features=to_dict(study.features),
-        command=info.command,
-        started_at=info.started_at,
+        cells=tuple(_summarise_row(row, run, executor, errors) for row in rows),
+        fits=_count_fits(open_ledger(run), executor.fits, study.name, num_requests),
         wall_s=info.wall_s,
         versions=current_versions(),
         device=run.device,
-        cells=cells,
-        fits_computed=count.computed,
-        fits_reused=max(0, num_requests - count.computed),
-        fits_elsewhere=count.elsewhere,
-        not_applicable=dict(not_applicable),
+        not_applicable=not_applicable,
         distances=kept or _distances(run, device=executor.run.device),
-        extra_location=study.extra_targets or "",
-        extra_fingerprint=run.extra_fingerprint,
-        extra_targets=run.extra_targets,
-        bundle=None,
     )
+    summary = build_summary(study, info, facts)
     bundled = bundled_label(study)
     deploy = next((r for r in rows if (r.label, r.target) == (bundled, DEPLOY)), None)
     if deploy is not None and deploy.selection is not None and deploy.name not in errors:
@@ -119,7 +80,17 @@ def command_line() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def _cell_summary(row: SealedRow, run: Run, executor: FitExecutor, errors: Mapping[str, str]) -> CellSummary:
+def _count_fits(ledger: Ledger, fits: FitStore, study: str, num_requests: int) -> StudyFits:
+    """Who computed the fits that the ledger names."""
+    used = {str(e.detail.get("fit")) for e in ledger.entries() if e.purpose == "fit"}
+    known = [found for fit_id in used if (found := fits.read_description(fit_id)) is not None]
+    computed = sum(found.get("study") == study for found in known)
+    return StudyFits(
+        computed=computed, reused=max(0, num_requests - computed), elsewhere=len(known) - computed
+    )
+
+
+def _summarise_row(row: SealedRow, run: Run, executor: FitExecutor, errors: Mapping[str, str]) -> CellSummary:
     selection = row.selection
     keys = []
     if selection is not None and row.target != DEPLOY:
@@ -127,21 +98,20 @@ def _cell_summary(row: SealedRow, run: Run, executor: FitExecutor, errors: Mappi
             run.fit_key(row.method, selection.settings, row.sources, seed=seed)
             for seed in run.study.fit_seeds
         ]
-    return CellSummary(
-        method=row.label,
-        target=row.target,
+    return build_cell_summary(
+        row.id,
+        run.study,
+        run.journals_folder,
         protocol=row.protocol,
+        trials=row.trials,
         selected=selection.settings if selection else {},
         inner_score=selection.inner_score if selection else None,
-        trials=row.trials,
-        record_ids=tuple(executor.record_id(key, row.target) for key in keys),
+        record_ids=[executor.record_id(key, row.target) for key in keys],
         more_record_ids={
-            count: tuple(executor.record_id(key, row.target, count) for key in keys)
+            count: [executor.record_id(key, row.target, count) for key in keys]
             for count in run.study.reference_counts
             if keys
         },
-        front=find_front(row.trials, run.study.objectives, run.study.bounds),
-        importance=_importance(row, run),
         error=errors.get(row.name) or (None if selection else _why_none(row, run)),
     )
 
@@ -161,19 +131,12 @@ def _distances(run: Run, *, device: str) -> DomainDistances | None:
         return None
 
 
-def _importance(row: SealedRow, run: Run) -> dict[str, float]:
-    if not row.trials:
-        return {}
-    journal = load_journal(run.journals_folder, row.name)
-    return {} if journal is None else estimate_importance(journal, seed=run.study.seed)
-
-
 def _write_bundle(run: Run, row: SealedRow, summary: StudySummary, executor: FitExecutor) -> BundleSummary:
     assert row.selection is not None
     key = run.fit_key(row.method, row.selection.settings, row.sources)
     method, fit_s = executor.fitted(key)
     records = read_result_records(summary, executor)
-    label = labelled(row.label, row.protocol)
+    label = row.id.title
     own = [r for r in records if r.label == label and r.status == "ok"]
     targets = _metrics_by_target(own)
     comparison = {r.label: r.mean.value if r.mean else None for r in leaderboard(records)}
