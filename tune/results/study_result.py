@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from dgad.api.table import Table
 from dgad.records import RecordStore
-from dgad.report.page import FILE_NAME as REPORT_FILE
 from dgad.report.summary import StudySummary, TrialSummary
 from dgad.report.tables import (
     LeaderboardRow,
@@ -16,6 +15,7 @@ from dgad.report.tables import (
     outer_records,
     read_named_records,
 )
+from tune.run_folder.layout import RECORDS_FOLDER, REPORT_FILE
 
 Metric = Literal["image_auroc", "pixel_auroc", "aupro", "f1_max"]
 
@@ -168,7 +168,7 @@ class StudyResult:
         )
 
     def _records(self) -> Any:
-        return read_named_records(self.summary, RecordStore(self.folder / "records"))
+        return read_named_records(self.summary, RecordStore(self.folder / RECORDS_FOLDER))
 
     def _lines(self) -> list[str]:
         summary = self.summary
