@@ -19,10 +19,10 @@ from dgad.settings import did_you_mean
 from tune.caches.features import plan_cache
 from tune.launcher.request import Request
 from tune.monitoring.trackers import Trackers
-from tune.results.live_summary import summary_now
+from tune.results.live_summary import read_current_summary
 from tune.results.study_result import StudyResult
 from tune.run_folder.location import DEFAULT, Runs
-from tune.run_folder.status import study_folder
+from tune.run_folder.status import find_study_folder
 from tune.search.workers import Demand
 from tune.study.paper import check_paper_data, is_paper
 from tune.study.settings import Study
@@ -125,8 +125,8 @@ def load_study(name: str, *, runs: str | os.PathLike[str] = DEFAULT) -> StudyRes
     """
     kept = Runs(location=os.fspath(runs))
     known = kept.names() if kept.is_remote else ()
-    folder = study_folder(kept.view(*(n for n in known if n == name)), name, kept.location)
-    summary, note = summary_now(folder)
+    folder = find_study_folder(kept.view(*(n for n in known if n == name)), name, kept.location)
+    summary, note = read_current_summary(folder)
     return StudyResult(name=name, folder=folder, summary=summary, note=note)
 
 
