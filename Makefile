@@ -10,13 +10,14 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help launch test test-all check format install clean
+.PHONY: help launch test test-all check docs format install clean
 
 help:
 	@echo "make launch   search, evaluate and bundle a comparer (demo data; ARGS=\"--data DIR\" for your own)"
 	@echo "make test     run the tests that start no Ray, cluster or browser (some five minutes)"
 	@echo "make test-all run every test (half an hour at most)"
-	@echo "make check    ruff, mypy, import contracts"
+	@echo "make check    ruff, mypy, import contracts, documentation"
+	@echo "make docs     build the documentation into site/"
 
 install: $(VENV)/.installed
 
@@ -47,6 +48,13 @@ check: install
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python tools/draw_architecture.py --check
+	@$(MAKE) --no-print-directory docs
+
+# Nothing is fetched, here or by the pages. A link that leads nowhere is an error.
+docs: install
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@$(BIN)/python tools/check_site.py site
 
 format: install
 	@$(BIN)/ruff check --fix .

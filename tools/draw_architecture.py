@@ -3,9 +3,9 @@
     python tools/draw_architecture.py          # write architecture.svg and the Mermaid block of the page
     python tools/draw_architecture.py --check  # exit 1 if they are not those of the code as it is
 
-Nodes are what lies directly in `tune`, `serve`, `cluster` and `dgad`. An arrow that follows from others is left
-out (where a imports b and b imports c, the arrow from a to c), so the picture shows the order and not every
-import. An import that closes a circle is drawn on its own, as what it is: a fault.
+Nodes are what lies directly in `tune`, `serve`, `cluster`, `dgad`. An arrow that follows from others is left
+out (where a imports b and b imports c, the arrow from a to c): the picture shows the order, not every import.
+An import that closes a circle is drawn on its own, as what it is: a fault.
 """
 
 import functools
