@@ -118,7 +118,7 @@ def run_anomalib(
         weights = {name: value.contiguous() for name, value in method.backbone.body.state_dict().items()}
         save_file(weights, folder / "weights.safetensors")
         images = {"references": references, "queries": queries}
-        normalised = {k: method.backbone.normalised(v.images).contiguous() for k, v in images.items()}
+        normalised = {k: method.backbone.normalise(v.images).contiguous() for k, v in images.items()}
         save_file(normalised, folder / "images.safetensors")
         done = subprocess.run(
             [options.anomalib_python, str(WORKER), name], capture_output=True, text=True, check=False

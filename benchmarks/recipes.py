@@ -29,9 +29,9 @@ from dgad.methods.base import Context, Method
 from dgad.methods.comparer import ComparerMethod
 from dgad.methods.patch_knn import PatchKnnMethod, PatchKnnSettings
 from dgad.pretraining.comparer_stage import train_comparer
-from dgad.pretraining.evaluation import NUM_REFERENCES, held_out_targets
+from dgad.pretraining.evaluation import NUM_REFERENCES, draw_held_out_targets
 from dgad.pretraining.settings import PretrainSettings
-from dgad.pretraining.stream import episodes
+from dgad.pretraining.stream import stream_episodes
 from dgad.pretraining.trainer import Trainer
 from dgad.settings import FeatureSettings
 
@@ -59,10 +59,10 @@ COMPARER_ARMS: Mapping[str, tuple[PretrainSettings, ComparerSettings]] = {
 def backbone_arm(settings: PretrainSettings, num_steps: int) -> Method:
     """`patch_knn` on a backbone after `num_steps`."""
     trainer = Trainer(settings, CPU)
-    for drawn in episodes(settings, first=0, last=num_steps, device=CPU, workers=0):
+    for drawn in stream_episodes(settings, first=0, last=num_steps, device=CPU, workers=0):
         trainer.train_step(drawn)
     method = PatchKnnMethod(PatchKnnSettings(), context("none"))
-    state = trainer.finished_backbone().state_dict()
+    state = trainer.finish_backbone().state_dict()
     method.load_state({name: state[name] for name in method.state()})
     return method
 
@@ -70,7 +70,9 @@ def backbone_arm(settings: PretrainSettings, num_steps: int) -> Method:
 def comparer_arm(settings: PretrainSettings, structure: ComparerSettings) -> Method:
     """A comparer trained on the shipped backbone."""
     backbone = Backbone(FeatureSettings(weights="builtin"), structure.strides, seed=0)
-    drawn = episodes(settings, first=10**7, last=10**7 + settings.comparer_steps, device=CPU, workers=0)
+    drawn = stream_episodes(
+        settings, first=10**7, last=10**7 + settings.comparer_steps, device=CPU, workers=0
+    )
     comparer = train_comparer(backbone, structure, settings, drawn, progress=lambda *_: None)
     method = ComparerMethod(dataclasses.replace(BUILTIN, init="difference"), context("builtin"))
     state = {f"comparer.{name}": value for name, value in comparer.state_dict().items()}
@@ -158,7 +160,9 @@ def main() -> None:
         dataset = open_dataset(options.data)
         synthesized = tuple(load_target(d, IMAGE_SIZE_PX) for d in dataset.domains.values())
     for seed in map(int, options.seeds.split(",")):
-        held_out = held_out_targets(domains_each=options.domains_each, image_size_px=IMAGE_SIZE_PX, seed=seed)
+        held_out = draw_held_out_targets(
+            domains_each=options.domains_each, image_size_px=IMAGE_SIZE_PX, seed=seed
+        )
         for arm, run in wanted.items():
             if (arm, seed) in done:
                 continue

@@ -26,7 +26,7 @@ from torch import Tensor
 from dgad.comparer.model import gaussian_smooth
 from dgad.domains.stored_png import stored_png
 from dgad.features.backbone import Backbone
-from dgad.features.fused import fused
+from dgad.features.fused import fuse_layers
 from dgad.settings import FeatureSettings
 from dgad.training.synthetic_sources import draw_sources
 
@@ -75,7 +75,7 @@ def parts(options: argparse.Namespace) -> Iterator[Part]:
         backbone=options.backbone, weights=options.weights, image_size_px=options.image_size
     )
     body = Backbone(settings, (8, 16), seed=0)
-    quick, size = fused(body.body), options.image_size
+    quick, size = fuse_layers(body.body), options.image_size
     for count in (1, BATCH):
         images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8)
         yield Part(

@@ -169,7 +169,7 @@ def load_method(path: Path | str, device: "torch.device", cache: "FeatureCache |
     return method
 
 
-def no_bundle(where: Path | str) -> BundleError:
+def no_bundle_error(where: Path | str) -> BundleError:
     """What is said of a place without a manifest."""
     return BundleError(
         f"{where} is no bundle: it has no {MANIFEST_FILE}. Name the folder of one: `dgad-tune launch` writes"
@@ -181,7 +181,7 @@ def _checked_contents(folder: Path) -> dict[str, bytes]:
     """Every file's bytes, read once, and equal in name, size and sum to the manifest."""
     manifest_path = folder / MANIFEST_FILE
     if not manifest_path.is_file():
-        raise no_bundle(folder)
+        raise no_bundle_error(folder)
     data = manifest_path.read_bytes()
     manifest = _parse(data, manifest_path)
     _check_version(manifest, manifest_path)

@@ -77,7 +77,7 @@ class LazyCommands(MutableMapping[str, click.Command]):
 
 
 @contextlib.contextmanager
-def own_stdout() -> Iterator[TextIO]:
+def reserve_stdout() -> Iterator[TextIO]:
     """The standard output, for the caller's words alone: what others print meanwhile goes to standard error.
 
     Ray tells of workers that died on its driver's standard output, from a thread of its own.
@@ -88,7 +88,7 @@ def own_stdout() -> Iterator[TextIO]:
 
 
 @contextlib.contextmanager
-def progress_bars(*, enabled: bool = True) -> Iterator[ProgressCallback]:
+def show_progress_bars(*, enabled: bool = True) -> Iterator[ProgressCallback]:
     """A callback (stage, step, total, loss) that draws a bar per stage on a terminal, nothing in a pipe."""
     console = Console(stderr=True)
     if not (enabled and console.is_terminal):

@@ -13,7 +13,7 @@ from dgad.domains.base import Dataset
 from dgad.domains.layouts import open_dataset
 from dgad.errors import SettingsError
 from dgad.evaluation.curves import CurvePoint, curve_points
-from dgad.evaluation.experiment import Evaluation, Failure, Result, applicable
+from dgad.evaluation.experiment import Evaluation, Failure, Result, find_applicable
 from dgad.evaluation.experiment import evaluate as run_evaluation
 from dgad.evaluation.scoring import NumReferences, parse_reference_counts
 from dgad.evaluation.settings_file import SettingsFile, read_settings, settings_from
@@ -181,7 +181,7 @@ def evaluate(
     )
     absent: dict[str, str] = {}
     if methods == "all":  # who names a method is told why it cannot be had; who asks for all gets the rest
-        possible, absent = applicable(dataset, evaluation)
+        possible, absent = find_applicable(dataset, evaluation)
         evaluation = dataclasses.replace(evaluation, labels=possible)
     outcomes = list(run_evaluation(dataset, evaluation, device=where, compiled=compiled, progress=progress))
     return EvaluationTable(

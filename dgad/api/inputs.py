@@ -15,7 +15,7 @@ from PIL import Image
 from dgad.domains.decoding import decode_image, read_file, upright_rgb
 from dgad.domains.image_paths import expand_image_paths
 from dgad.domains.image_set import ImageSet
-from dgad.domains.images import shrunk
+from dgad.domains.images import shrink
 from dgad.errors import DataError, ImageError
 from dgad.references.duplicates import fingerprint
 
@@ -91,7 +91,7 @@ def decode_inputs(
     ids, sizes, fingerprints = [], [], []
     for index, given in enumerate(inputs):
         image, content_id = given.read()
-        images_N3SS[index] = shrunk(image, image_size_px)
+        images_N3SS[index] = shrink(image, image_size_px)
         ids.append(content_id)
         sizes.append(image.size)
         if with_fingerprints:

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from dgad.bundle import load_method, no_bundle, read_bundle
+from dgad.bundle import load_method, no_bundle_error, read_bundle
 from dgad.device import resolve_device
 from dgad.errors import BundleError
 from dgad.features.builtin import read_builtin
@@ -41,7 +41,7 @@ def load_fitted(source: str | os.PathLike[str], device: str) -> FittedMethod:
         return _load_builtin(Context(features=FeatureSettings(), device=where, cache=cache))
     folder = Path(source)
     if not folder.is_dir() and (hint := did_you_mean(str(source), [BUILTIN])):
-        raise BundleError(f"{no_bundle(folder)}{hint}")
+        raise BundleError(f"{no_bundle_error(folder)}{hint}")
     info = read_bundle(folder)
     method = load_method(folder, where, cache)
     return FittedMethod(location=str(folder.absolute()), bundle_id=info.bundle_id, method=method)

@@ -12,7 +12,7 @@ from dgad.api.inputs import Images, InputImage, decode_inputs, list_inputs
 from dgad.api.loading import BUILTIN, load_fitted
 from dgad.api.scored import ScoredImage, Verdict
 from dgad.api.surface_files import SurfaceDescription, read_surface, write_surface
-from dgad.calibration.calibrate import calibrated
+from dgad.calibration.calibrate import calibrate
 from dgad.calibration.threshold import Calibration, CalibrationScheme, Guarantee
 from dgad.errors import BundleError, ConflictError, DataError
 from dgad.evaluation.regions import regions
@@ -82,7 +82,7 @@ class Comparer:
         enrolled = enroll_once(inputs, decoded)
         warn_of_duplicates(inputs, decoded, enrolled)
         unlike = decoded.images.take([decoded.ids.index(r.id) for r in enrolled])
-        state, scores = calibrated(self.method, unlike, scheme=settings.calibration, coreset=settings.coreset)
+        state, scores = calibrate(self.method, unlike, scheme=settings.calibration, coreset=settings.coreset)
         return Surface(
             comparer=self, references=enrolled, settings=settings, enrolled=state, calibration=scores
         )

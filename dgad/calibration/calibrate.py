@@ -2,9 +2,9 @@
 
 import torch
 
-from dgad.calibration.left_out_scores import LeftOut, scored_left_out, summary
-from dgad.calibration.reference_coreset import covering_references
-from dgad.calibration.threshold import Calibration, CalibrationScheme, Guarantee, Scheme, ascending
+from dgad.calibration.left_out_scores import LeftOut, score_left_out, summarise_left_out
+from dgad.calibration.reference_coreset import choose_covering_references
+from dgad.calibration.threshold import Calibration, CalibrationScheme, Guarantee, Scheme, sort_scores
 from dgad.domains.image_set import ImageSet
 from dgad.methods.base import Enrolled, Method, check_references
 from dgad.methods.order import content_order
@@ -15,7 +15,7 @@ minutes of a core where 10 take half of one."""
 _NUM_FOLDS = 10
 
 
-def calibrated(
+def calibrate(
     method: Method, references: ImageSet, *, scheme: CalibrationScheme, coreset: int | None
 ) -> tuple[Enrolled, Calibration]:
     """What queries are compared with, and scores of references that were not among what they met.
@@ -37,15 +37,15 @@ def calibrated(
     compared, held_back = _halves(len(ordered)) if scheme == "split" else (list(range(len(ordered))), [])
     chosen = ordered.take(compared)
     if coreset is not None and coreset < len(chosen):
-        chosen = chosen.take(covering_references(method, chosen, coreset))
+        chosen = chosen.take(choose_covering_references(method, chosen, coreset))
     enrolled = method.enroll(chosen)
     if held_back:
-        found = summary(iter([method.score(ordered.take(held_back), enrolled)]))
+        found = summarise_left_out(iter([method.score(ordered.take(held_back), enrolled)]))
         return enrolled, _calibration(found, "split", "exact", len(chosen))
     if len(chosen) == 1:
         return enrolled, _uncalibrated(method, chosen, enrolled)
     is_small = len(chosen) <= _MAX_LEAVE_ONE_OUT
-    found = scored_left_out(method, chosen, len(chosen) if is_small else _NUM_FOLDS)
+    found = score_left_out(method, chosen, len(chosen) if is_small else _NUM_FOLDS)
     return enrolled, _calibration(
         found, "leave_one_out" if is_small else "k_fold", "approximate", len(chosen)
     )
@@ -60,7 +60,7 @@ def _halves(count: int) -> tuple[list[int], list[int]]:
 
 def _calibration(found: LeftOut, scheme: Scheme, guarantee: Guarantee, num_compared: int) -> Calibration:
     return Calibration(
-        scores=ascending(found.scores),
+        scores=sort_scores(found.scores),
         scheme=scheme,
         guarantee=guarantee,
         num_compared=num_compared,
@@ -73,9 +73,9 @@ def _calibration(found: LeftOut, scheme: Scheme, guarantee: Guarantee, num_compa
 def _uncalibrated(method: Method, reference: ImageSet, enrolled: Enrolled) -> Calibration:
     """No score; the scale of heatmaps is guessed from the one reference mirrored, and no region is marked."""
     mirrored = ImageSet(images=reference.images.flip(-1))
-    guessed = summary(iter([method.score(mirrored, enrolled)]))
+    guessed = summarise_left_out(iter([method.score(mirrored, enrolled)]))
     return Calibration(
-        scores=ascending(()),
+        scores=sort_scores(()),
         scheme="none",
         guarantee="none",
         num_compared=1,

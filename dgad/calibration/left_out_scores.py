@@ -33,13 +33,13 @@ class LeftOut:
     """Highest 99.9th-percentile pixel of an image; infinite where there is none."""
 
 
-def scored_left_out(method: Method, images: ImageSet, num_folds: int) -> LeftOut:
+def score_left_out(method: Method, images: ImageSet, num_folds: int) -> LeftOut:
     """Score every image against those of the other folds, enrolled anew in every round.
 
     So whatever an enrolment takes from its references (normalisation, calibration of levels) never knows
     the image that is scored. At least 2 images and folds.
     """
-    return summary(_rounds(method, images, num_folds))
+    return summarise_left_out(_rounds(method, images, num_folds))
 
 
 def _rounds(method: Method, images: ImageSet, num_folds: int) -> Iterator[Scores]:
@@ -49,7 +49,7 @@ def _rounds(method: Method, images: ImageSet, num_folds: int) -> Iterator[Scores
         yield method.score(images.take(out), method.enroll(images.take(kept)))
 
 
-def summary(rounds: Iterator[Scores]) -> LeftOut:
+def summarise_left_out(rounds: Iterator[Scores]) -> LeftOut:
     """Image scores, and the scale of the maps, of any number of left-out images."""
     scores: list[float] = []
     pixels: list[Tensor] = []
@@ -60,13 +60,13 @@ def summary(rounds: Iterator[Scores]) -> LeftOut:
             limits += _percentile(answer.pixels.flatten(1)).tolist()
             room = _MAX_MAP_IMAGES - len(pixels)
             pixels += list(answer.pixels[: max(0, room)].flatten(1))
-    low, high = map_scale(torch.cat(pixels)) if pixels else (0.0, _SMALLEST_RANGE)
+    low, high = measure_map_scale(torch.cat(pixels)) if pixels else (0.0, _SMALLEST_RANGE)
     return LeftOut(
         scores=tuple(scores), map_low=low, map_high=high, map_limit=max(limits, default=float("inf"))
     )
 
 
-def map_scale(pixels: Tensor) -> tuple[float, float]:
+def measure_map_scale(pixels: Tensor) -> tuple[float, float]:
     """(cold, hot) of the pixels of normal images: see `LeftOut`."""
     pixel = pixels.flatten().double()
     low = float(pixel.median())

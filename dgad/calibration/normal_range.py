@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from dgad.calibration.left_out_scores import scored_left_out
+from dgad.calibration.left_out_scores import score_left_out
 from dgad.domains.image_set import ImageSet
 from dgad.methods.base import Method
 
@@ -21,9 +21,9 @@ class NormalRange:
     """As far above the median again as their 99.9th percentile lies: hot. Normal stays in the lower half."""
 
 
-def normal_range(method: Method, references: ImageSet) -> NormalRange | None:
+def measure_normal_range(method: Method, references: ImageSet) -> NormalRange | None:
     """Score each reference against those of the other folds; None with one reference, which has no others."""
     if len(references) < 2:
         return None
-    left_out = scored_left_out(method, references, min(len(references), _MAX_FOLDS))
+    left_out = score_left_out(method, references, min(len(references), _MAX_FOLDS))
     return NormalRange(image_high=max(left_out.scores), map_low=left_out.map_low, map_high=left_out.map_high)

@@ -4,7 +4,7 @@ from dgad.domains.image_set import ImageSet
 from dgad.methods.base import Method
 
 
-def covering_references(method: Method, references: ImageSet, count: int) -> list[int]:
+def choose_covering_references(method: Method, references: ImageSet, count: int) -> list[int]:
     """Indices of `count` references, ascending: a quarter are the first ones, the rest those that score
     highest against what is chosen so far, which doubles in every round.
 

@@ -97,6 +97,6 @@ def num_needed(rate: float) -> int:
     return max(1, math.ceil(1 / rate - 1 - _SLACK / rate))
 
 
-def ascending(scores: Sequence[float]) -> NDArray[np.float64]:
+def sort_scores(scores: Sequence[float]) -> NDArray[np.float64]:
     """Scores as a calibration keeps them."""
     return np.sort(np.asarray(scores, dtype=np.float64))

@@ -3,7 +3,7 @@
 import click
 from rich.console import Console
 
-from dgad.command_line import progress_bars
+from dgad.command_line import show_progress_bars
 from dgad.commands.options import device_option, feature_options
 from dgad.errors import SettingsError, TrainingError
 
@@ -70,7 +70,7 @@ def evaluate_command(
 
     settings = read_settings(settings_file, backbone=backbone, weights=weights, image_size_px=image_size_px)
     chosen = None if sources is None else split_names(sources) if sources.strip() else ()
-    with progress_bars(enabled=not as_json) as progress:
+    with show_progress_bars(enabled=not as_json) as progress:
         table = evaluate(
             data,
             target=target,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from dgad.command_line import progress_bars
+from dgad.command_line import show_progress_bars
 from dgad.commands.options import device_option
 
 EXAMPLE = """\b
@@ -70,6 +70,6 @@ def pretrain_command(
     if workers is None:
         workers = 0 if where.type == "cuda" else max(1, (os.cpu_count() or 2) // 2)
     schedule = Schedule(num_steps=steps, evaluate_every=evaluate_every, workers=workers)
-    with progress_bars() as progress:
-        weights = pretrain(Path(folder), settings, schedule, where, progress=progress, tell=click.echo)
+    with show_progress_bars() as progress:
+        weights = pretrain(Path(folder), settings, schedule, where, progress=progress, report=click.echo)
     click.echo(f"Weights: {weights}")

@@ -56,7 +56,7 @@ def score_command(
     """
     # torch takes seconds to import, and --help needs none of it
     from dgad.bundle import load_method
-    from dgad.calibration.normal_range import normal_range
+    from dgad.calibration.normal_range import measure_normal_range
     from dgad.device import resolve_device
     from dgad.domains.images import load_image_files
 
@@ -67,7 +67,7 @@ def score_command(
     overlays = overlay_paths(paths, heatmap_folder) if heatmap_folder else ()
     queries = load_image_files(paths, size)
     scores = method.score(queries, method.enroll(references))
-    normal = normal_range(method, references)
+    normal = measure_normal_range(method, references)
     if overlays:
         _write_overlays(paths, overlays, scores, normal)
     rows = [

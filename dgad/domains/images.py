@@ -28,7 +28,7 @@ __all__ = [
     "load_image_files",
     "load_images",
     "load_masks",
-    "shrunk",
+    "shrink",
 ]
 
 _Mask = npt.NDArray[np.bool_]
@@ -57,12 +57,12 @@ def load_encoded(
     for index, file in enumerate(files):
         data = file.read()
         image = decode_image(data, file.path, limits)
-        images[index] = shrunk(image, image_size_px)
+        images[index] = shrink(image, image_size_px)
         keys.append(f"{hashlib.sha256(data).hexdigest()}-{image_size_px}")
     return ImageSet(images=torch.from_numpy(images), keys=tuple(keys))
 
 
-def shrunk(image: Image.Image, image_size_px: int) -> npt.NDArray[np.uint8]:
+def shrink(image: Image.Image, image_size_px: int) -> npt.NDArray[np.uint8]:
     """A decoded image as methods take it: uint8 RGB (3, S, S)."""
     # Pillow's bilinear filter widens with the reduction, so nothing aliases.
     small = image.resize((image_size_px, image_size_px), Image.Resampling.BILINEAR)

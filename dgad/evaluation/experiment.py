@@ -102,7 +102,7 @@ def evaluate(
                 yield Failure(label=label, seed=seed, message=str(error))
 
 
-def applicable(dataset: Dataset, evaluation: Evaluation) -> tuple[tuple[str, ...], dict[str, str]]:
+def find_applicable(dataset: Dataset, evaluation: Evaluation) -> tuple[tuple[str, ...], dict[str, str]]:
     """The labels that can be had on this fold and these features, and why each other one cannot."""
     labels, reasons = [], {}
     for label in evaluation.labels:

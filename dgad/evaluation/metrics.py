@@ -199,7 +199,7 @@ def bootstrap_interval(
 ) -> tuple[float, float] | None:
     """Percentile interval of the image AUROC over resampled images; None for one class."""
     auroc_D = bootstrap_aurocs(labels, scores, seed=seed, num_draws=num_draws)
-    return None if auroc_D is None else interval(auroc_D, level)
+    return None if auroc_D is None else central_interval(auroc_D, level)
 
 
 def paired_bootstrap_difference(
@@ -220,10 +220,10 @@ def paired_bootstrap_difference(
     auroc_b_D = bootstrap_aurocs(labels, scores_b, seed=seed, num_draws=num_draws)
     if auroc_a is None or auroc_b is None or auroc_a_D is None or auroc_b_D is None:
         return None
-    return auroc_a - auroc_b, *interval(auroc_a_D - auroc_b_D, level)
+    return auroc_a - auroc_b, *central_interval(auroc_a_D - auroc_b_D, level)
 
 
-def interval(values_D: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
+def central_interval(values_D: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
     """The middle `level` of the draws."""
     low, high = np.quantile(values_D, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -16,7 +16,7 @@ from dgad.domains.image_set import ImageSet
 from dgad.errors import DgadError, SettingsError, WeightsError
 from dgad.features.builtin import OTHERS, Builtin, read_builtin
 from dgad.features.cache import FeatureCache
-from dgad.features.fused import fused
+from dgad.features.fused import fuse_layers
 from dgad.features.levels import check_levels, level_strides
 from dgad.features.tokens import TokenMap, nearest_multiple, size_argument
 from dgad.settings import FeatureSettings
@@ -81,13 +81,13 @@ class Backbone(nn.Module):
         """uint8 images to maps (N, C_i, h_i, w_i), one per stride; by `body`, if one is given that does what
         its own does."""
         run = self.body if body is None else body
-        maps = run(_channels_last(self.normalised(images_N3SS)))
+        maps = run(_channels_last(self.normalise(images_N3SS)))
         assert isinstance(maps, list)
         if self._channels_last:
             maps = [m.permute(0, 3, 1, 2) for m in maps]
         return [_channels_last(m) for m in maps]
 
-    def normalised(self, images_N3SS: Tensor) -> Tensor:
+    def normalise(self, images_N3SS: Tensor) -> Tensor:
         """uint8 images as the body takes them: float32, resized and normalised as the model wants."""
         pixels = images_N3SS.float().div(255.0)
         size = self.input_size_px
@@ -169,7 +169,7 @@ class FrozenFeatures:
 
     def _compute(self, images: ImageSet, batch_size: int) -> Iterator[list[Tensor]]:
         if self._body is None:  # where all maps are kept already none is needed
-            self._body = fused(self.backbone.body)
+            self._body = fuse_layers(self.backbone.body)
         for chunk in torch.split(images.images, batch_size):
             yield self.backbone(chunk.to(self.device), self._body)
 

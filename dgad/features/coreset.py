@@ -26,10 +26,10 @@ def coreset(patch_KC: Tensor, ratio: float, *, seed: int) -> Tensor:
         return torch.arange(len(patch_KC), device=patch_KC.device)
     generator = torch.Generator().manual_seed(seed)
     start = int(torch.randint(len(patch_KC), (), generator=generator))
-    return greedy_centres(_projected(patch_KC, seed=seed), num_selected, start=start)
+    return greedy_centres(_project(patch_KC, seed=seed), num_selected, start=start)
 
 
-def _projected(patch_KC: Tensor, *, seed: int) -> Tensor:
+def _project(patch_KC: Tensor, *, seed: int) -> Tensor:
     """The patches (K, D) after a sparse random projection to the Johnson-Lindenstrauss dimension.
 
     Unchanged where that would not be smaller: a projection could then only distort.

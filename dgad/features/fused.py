@@ -41,7 +41,7 @@ class FusedConv(nn.Module):
 
 
 @torch.no_grad()
-def fused(network: nn.Module) -> nn.Module:
+def fuse_layers(network: nn.Module) -> nn.Module:
     """The network in eval mode with BatchNorm in its convolutions' weights and ReLU behind them in one step.
 
     The given one stays as it is, and is itself the answer where there is nothing to be won: on a GPU, without

@@ -31,7 +31,7 @@ from dgad.training.augmentation import random_flips
 from dgad.training.episodes import Episode, EpisodeSampler, SourceDomain
 from dgad.training.loop import one_cycle, train, trainable
 from dgad.training.synthetic_sources import draw_sources
-from dgad.training.weights import load_into, state_of
+from dgad.training.weights import collect_state, load_into
 
 _MAX_CALIBRATION_FOLDS = 10
 
@@ -281,7 +281,7 @@ class ComparerMethod(Method):
 
     def state(self) -> dict[str, Tensor]:
         """Backbone and comparer weights."""
-        return state_of(self._parts)
+        return collect_state(self._parts)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Raises `DataError` when the tensors are not those of these settings."""

@@ -31,7 +31,7 @@ from dgad.methods.order import content_order
 from dgad.seeds import seed_for
 from dgad.settings import FeatureSettings
 from dgad.training.episodes import SourceDomain, check_sources
-from dgad.training.weights import load_into, state_of
+from dgad.training.weights import collect_state, load_into
 
 _NUM_STANDARDISING_DRAWS = 4
 """Steps' worth of queries by which embeddings are standardised before training."""
@@ -153,7 +153,7 @@ class ImageClassifier(Method):
 
     def state(self) -> dict[str, Tensor]:
         """Weights of the encoder and the classifier: what scoring needs."""
-        return state_of(self._parts)
+        return collect_state(self._parts)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Raises `DataError` when the tensors are not those of these settings."""

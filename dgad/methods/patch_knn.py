@@ -23,7 +23,7 @@ from dgad.features.levels import check_levels
 from dgad.features.nearest import nearest_patches, usual_distances
 from dgad.methods.base import Enrolled, check_references
 from dgad.methods.order import content_order
-from dgad.methods.training_free import TrainingFree, Upsampling, upsampled
+from dgad.methods.training_free import TrainingFree, Upsampling, upsample
 from dgad.settings import FeatureSettings, check_pyramid, pyramid_strides, require
 
 
@@ -164,5 +164,5 @@ class PatchKnnMethod(TrainingFree):
         num_top = max(1, round(settings.top_fraction * distance_BP.shape[1]))
         top = 1 if settings.score_pooling == "max" else num_top
         image_B = distance_BP.topk(top, dim=1).values.mean(1)
-        map_BSS = upsampled(distance_BP, map_BChw.shape[-2:], size, settings.map_upsampling)
+        map_BSS = upsample(distance_BP, map_BChw.shape[-2:], size, settings.map_upsampling)
         return image_B, gaussian_smooth(map_BSS, settings.map_sigma_px) if settings.map_sigma_px else map_BSS

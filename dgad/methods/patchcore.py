@@ -22,7 +22,7 @@ from dgad.features.joint_map import joint_map
 from dgad.features.nearest import nearest_patches
 from dgad.methods.base import Enrolled, check_references
 from dgad.methods.order import content_order
-from dgad.methods.training_free import TrainingFree, Upsampling, upsampled
+from dgad.methods.training_free import TrainingFree, Upsampling, upsample
 from dgad.settings import FeatureSettings, check_pyramid, pyramid_strides, require
 
 _BLUR_REACH = 4.0
@@ -115,20 +115,20 @@ class PatchcoreMethod(TrainingFree):
         distance_BP, nearest_BP = (x.view(query_BPC.shape[:2]) for x in (distance_Q, nearest_Q))
         farthest_B = distance_BP.argmax(1)
         row_B = torch.arange(len(queries), device=farthest_B.device)
-        image_B = _reweighted(
+        image_B = _reweight(
             distance_BP[row_B, farthest_B],
             query_BPC[row_B, farthest_B],
             nearest_BP[row_B, farthest_B],
             kept["memory"],
             settings.num_neighbours,
         )
-        map_BSS = upsampled(distance_BP, map_BChw.shape[-2:], size, settings.map_upsampling)
+        map_BSS = upsample(distance_BP, map_BChw.shape[-2:], size, settings.map_upsampling)
         if settings.map_sigma_px > 0:
             map_BSS = gaussian_smooth(map_BSS, settings.map_sigma_px, reach=_BLUR_REACH, border="reflect")
         return image_B, map_BSS
 
 
-def _reweighted(
+def _reweight(
     distance_B: Tensor, patch_BC: Tensor, nearest_B: Tensor, memory_KC: Tensor, num_neighbours: int
 ) -> Tensor:
     """Image scores (B,): w s of the paper's Eq. 7, for a query's farthest patch at distance s.

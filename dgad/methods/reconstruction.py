@@ -31,7 +31,7 @@ from dgad.settings import FeatureSettings
 from dgad.training.augmentation import random_flips
 from dgad.training.episodes import SourceDomain
 from dgad.training.loop import one_cycle, train
-from dgad.training.weights import load_into, state_of
+from dgad.training.weights import collect_state, load_into
 
 
 class ReconstructionMethod(Method):
@@ -75,12 +75,12 @@ class ReconstructionMethod(Method):
 
     def loss(self, network: Reconstructor, pixels_B3SS: Tensor, images_B3SS: Tensor) -> Tensor:
         """Mean squared error of standardised pixels."""
-        return (pixels_B3SS - network.standardised(images_B3SS)).square().mean()
+        return (pixels_B3SS - network.standardise(images_B3SS)).square().mean()
 
     def error_maps(self, network: Reconstructor, pixels_N3SS: Tensor, queries: ImageSet) -> Tensor:
         """How badly each pixel is reconstructed, (N, S, S): squared error of standardised pixels."""
         images_N3SS = queries.images.to(self.context.device)
-        return (pixels_N3SS - network.standardised(images_N3SS)).square().mean(1)
+        return (pixels_N3SS - network.standardise(images_N3SS)).square().mean(1)
 
     # The contract
 
@@ -146,7 +146,7 @@ class ReconstructionMethod(Method):
         network.load_state_dict(dict(enrolled.tensors))
         images, maps = [torch.zeros(0)], [torch.zeros(0, size, size)]
         for batch in queries.batches(self.context.scoring_batch):
-            map_NSS = self.error_maps(network, self.rebuilt(network, batch), batch)
+            map_NSS = self.error_maps(network, self.rebuild(network, batch), batch)
             if settings.map_sigma_px:
                 map_NSS = gaussian_smooth(map_NSS, settings.map_sigma_px)
             num_top = max(1, round(settings.top_fraction * size**2))
@@ -172,14 +172,14 @@ class ReconstructionMethod(Method):
     def _seen(self, network: Reconstructor, crops_B3SS: Tensor) -> Tensor:
         """What the network is given in training: nothing is kept, no crop comes twice."""
         if self.settings.encoder == "conv":
-            return network.standardised(crops_B3SS)
+            return network.standardise(crops_B3SS)
         return self.maps(crops_B3SS)[self.settings.stride]
 
     @torch.no_grad()
-    def rebuilt(self, network: Reconstructor, images: ImageSet) -> Tensor:
+    def rebuild(self, network: Reconstructor, images: ImageSet) -> Tensor:
         """Standardised pixels (N, 3, S, S) of whole images, of one batch."""
         if self.settings.encoder == "conv":
-            seen = network.standardised(images.images.to(self.context.device))
+            seen = network.standardise(images.images.to(self.context.device))
         else:
             seen = self.query_maps(images)[self.settings.stride]
         pixels_N3SS: Tensor = network(seen)[0]
@@ -213,7 +213,7 @@ class ReconstructionMethod(Method):
 
     def state(self) -> dict[str, Tensor]:
         """The seed that enrolment draws from, and the backbone's weights."""
-        return {"seed": torch.tensor(self.seed, dtype=torch.int64), **state_of(self._parts)}
+        return {"seed": torch.tensor(self.seed, dtype=torch.int64), **collect_state(self._parts)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Raises `DataError` when the tensors are not those of these settings."""

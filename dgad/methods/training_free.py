@@ -15,7 +15,7 @@ from dgad.features.backbone import Backbone, FrozenFeatures
 from dgad.methods.base import Context, Enrolled, Method, Scores, Traits
 from dgad.seeds import seed_for
 from dgad.training.episodes import SourceDomain
-from dgad.training.weights import load_into, state_of
+from dgad.training.weights import collect_state, load_into
 
 Upsampling = Literal["nearest", "bilinear"]
 
@@ -79,7 +79,7 @@ class TrainingFree(Method):
 
     def state(self) -> dict[str, Tensor]:
         """The backbone's weights."""
-        return state_of({"": self.backbone})
+        return collect_state({"": self.backbone})
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Raises `DataError` when the tensors are not those of these settings."""
@@ -87,7 +87,7 @@ class TrainingFree(Method):
         self._frozen = None
 
 
-def upsampled(distance_BP: Tensor, grid: Sequence[int], size_px: int, mode: Upsampling) -> Tensor:
+def upsample(distance_BP: Tensor, grid: Sequence[int], size_px: int, mode: Upsampling) -> Tensor:
     """Patch distances as pixel maps (B, S, S)."""
     grid_B1hw = distance_BP.view(len(distance_BP), 1, *grid)
     return F.interpolate(grid_B1hw, size=(size_px, size_px), mode=mode)[:, 0]

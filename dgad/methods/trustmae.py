@@ -49,7 +49,8 @@ class TrustMAEMethod(ReconstructionMethod):
         """Units of the perceptual distance too."""
         super().before_training(network, references)
         _distance_of(network).scale_by(
-            compared(self.query_maps(batch)) for batch in references.batches(self.context.scoring_batch)
+            _choose_compared(self.query_maps(batch))
+            for batch in references.batches(self.context.scoring_batch)
         )
 
     @torch.no_grad()
@@ -59,8 +60,8 @@ class TrustMAEMethod(ReconstructionMethod):
             return
         _distance_of(network).centre_on(
             (
-                compared(self.query_maps(batch)),
-                compared(self.maps(network.images(self.rebuilt(network, batch)))),
+                _choose_compared(self.query_maps(batch)),
+                _choose_compared(self.maps(network.images(self.rebuild(network, batch)))),
             )
             for batch in references.batches(self.context.scoring_batch)
         )
@@ -80,7 +81,9 @@ class TrustMAEMethod(ReconstructionMethod):
 
     def _distance(self, network: Reconstructor, pixels_N3SS: Tensor, maps: Mapping[int, Tensor]) -> Tensor:
         rebuilt = self.maps(network.images(pixels_N3SS))
-        distance: Tensor = _distance_of(network)(compared(maps), compared(rebuilt), pixels_N3SS.shape[-1])
+        distance: Tensor = _distance_of(network)(
+            _choose_compared(maps), _choose_compared(rebuilt), pixels_N3SS.shape[-1]
+        )
         return distance
 
 
@@ -91,6 +94,6 @@ def _distance_of(network: Reconstructor) -> PerceptualDistance:
     return part
 
 
-def compared(maps: Mapping[int, Tensor]) -> list[Tensor]:
+def _choose_compared(maps: Mapping[int, Tensor]) -> list[Tensor]:
     """The maps of those levels that images are compared by."""
     return [maps[stride] for stride in _PERCEPTUAL_STRIDES]

@@ -27,7 +27,7 @@ class FeatureQuality:
     pixel_auroc: float
 
 
-def held_out_targets(
+def draw_held_out_targets(
     *, domains_each: int = 2, image_size_px: int = 128, seed: int = 0
 ) -> tuple[TargetDomain, ...]:
     """Procedural targets of the held-out families, with every kind of defect; `domains_each` a family."""

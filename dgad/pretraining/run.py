@@ -17,9 +17,9 @@ from dgad.features.builtin import write_builtin
 from dgad.files import write_atomic
 from dgad.pretraining.card import weights_card
 from dgad.pretraining.comparer_stage import train_comparer
-from dgad.pretraining.evaluation import FeatureQuality, feature_quality, held_out_targets
+from dgad.pretraining.evaluation import FeatureQuality, draw_held_out_targets, feature_quality
 from dgad.pretraining.settings import PretrainSettings
-from dgad.pretraining.stream import episodes
+from dgad.pretraining.stream import stream_episodes
 from dgad.pretraining.trainer import Trainer
 from dgad.provenance import current_versions
 from dgad.settings import to_dict
@@ -47,7 +47,7 @@ def pretrain(
     device: torch.device,
     *,
     progress: Callable[[str, int, int, float], None],
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Path:
     """Train up to `num_steps` in all, going on from the folder's checkpoint; returns the weights' folder.
 
@@ -59,11 +59,11 @@ def pretrain(
     trainer = Trainer(settings, device)
     if checkpoint.exists():
         trainer.load(checkpoint)
-        tell(f"Going on from step {trainer.step} in {folder}.")
+        report(f"Going on from step {trainer.step} in {folder}.")
     folder.mkdir(parents=True, exist_ok=True)
-    targets = held_out_targets()
+    targets = draw_held_out_targets()
     saved_at, losses = time.monotonic(), []
-    stream = episodes(
+    stream = stream_episodes(
         settings, first=trainer.step, last=schedule.num_steps, device=device, workers=schedule.workers
     )
     for drawn in stream:
@@ -73,20 +73,20 @@ def pretrain(
             trainer.save(checkpoint)
             saved_at = time.monotonic()
         if trainer.step % schedule.evaluate_every == 0 and trainer.step < schedule.num_steps:
-            quality = _quality(trainer.finished_backbone(), settings, targets, device)
+            quality = _quality(trainer.finish_backbone(), settings, targets, device)
             trainer.save(checkpoint)  # no line of the log is ahead of what a killed run goes on from
-            _log(folder, trainer, losses, quality, tell)
+            _log(folder, trainer, losses, quality, report)
             losses = []
     trainer.save(checkpoint)
-    backbone = trainer.finished_backbone()
+    backbone = trainer.finish_backbone()
     quality = _quality(backbone, settings, targets, device)
-    _log(folder, trainer, losses, quality, tell)
+    _log(folder, trainer, losses, quality, report)
     comparer = train_comparer(
         backbone,
         BUILTIN,
         settings,
         # Steps of their own: the comparer should not know the backbone's training images.
-        episodes(
+        stream_episodes(
             settings,
             first=10**7,
             last=10**7 + settings.comparer_steps,
@@ -129,7 +129,11 @@ def _quality(
 
 
 def _log(
-    folder: Path, trainer: Trainer, losses: list[float], quality: FeatureQuality, tell: Callable[[str], None]
+    folder: Path,
+    trainer: Trainer,
+    losses: list[float],
+    quality: FeatureQuality,
+    report: Callable[[str], None],
 ) -> None:
     """One line for people, one for programs."""
     loss = sum(losses) / len(losses) if losses else None
@@ -138,7 +142,7 @@ def _log(
     before = path.read_bytes() if path.exists() else b""
     write_atomic(path, before + json.dumps(line).encode() + b"\n")
     told = "nothing to train" if loss is None else f"loss {loss:.3f}"
-    tell(
+    report(
         f"Step {trainer.step}: {told}; patch_knn on held-out families: image AUROC"
         f" {quality.image_auroc:.3f}, pixel AUROC {quality.pixel_auroc:.3f}"
     )

@@ -62,7 +62,7 @@ class _Steps(Dataset[Episodes]):
         return draw_episodes(self.settings, self.first + index, torch.device("cpu"))
 
 
-def episodes(
+def stream_episodes(
     settings: PretrainSettings, *, first: int, last: int, device: torch.device, workers: int
 ) -> Iterator[Episodes]:
     """The episodes of steps `first` to `last` - 1, in order; none where `last` is not above `first`.

@@ -86,7 +86,7 @@ class Trainer:
         self.step += 1
         return value
 
-    def finished_backbone(self) -> Backbone:
+    def finish_backbone(self) -> Backbone:
         """The averaged weights with BatchNorm statistics of their own: what is evaluated and kept."""
         features = FeatureSettings(backbone=self.settings.backbone, weights="none")
         backbone = Backbone(features, self.settings.strides, seed=0)

@@ -88,7 +88,7 @@ class Reconstructor(nn.Module):
         # At least one grey value: a blank reference has no deviation.
         self.std.copy_(torch.stack(squares).mean().sqrt().clamp_min(1.0))
 
-    def standardised(self, images_N3SS: Tensor) -> Tensor:
+    def standardise(self, images_N3SS: Tensor) -> Tensor:
         """uint8 images as float32 of mean 0 and deviation 1 over the references."""
         return (images_N3SS.to(self.mean) - self.mean) / self.std
 

@@ -17,7 +17,7 @@ _OLD_S = 3600.0
 """No enrolment takes so long from its first photograph to its commit."""
 
 
-def forget(place: Place, domain: str, reference_ids: Collection[str] | None) -> None:
+def delete_photographs(place: Place, domain: str, reference_ids: Collection[str] | None) -> None:
     """Remove photographs (None: all of the domain) and every file made with them. The caller holds the lock.
 
     Enrolled files go first and photographs last: one that still lies there shows that this is not finished.
@@ -52,6 +52,6 @@ def finish_domain(place: Place, log: Log, domain: str) -> None:
             # Young ones may be another writer's, about to be committed: a roll-out has one beside the keeper.
             orphans &= purged_ids(changes) | photographs.ids_before(domain, time.time() - _OLD_S)
             if orphans:
-                forget(place, domain, orphans)
+                delete_photographs(place, domain, orphans)
     except StoreError as error:
         logger.warning("Left as it is: %s", error)

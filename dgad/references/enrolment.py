@@ -38,7 +38,7 @@ class KeyIndex:
             return found.get(key)
 
 
-def plan(
+def plan_enrolment(
     domain: str,
     head: Change,
     uploads: Sequence[Upload],
@@ -63,10 +63,12 @@ def plan(
         body=hash_of_body(uploads),
         max_references=max_references,
     )
-    return plan_again(blank, head, photographs, keys)
+    return plan_enrolment_again(blank, head, photographs, keys)
 
 
-def plan_again(earlier: Plan, head: Change, photographs: Photographs, keys: KeyIndex) -> Plan | Enrolment:
+def plan_enrolment_again(
+    earlier: Plan, head: Change, photographs: Photographs, keys: KeyIndex
+) -> Plan | Enrolment:
     """The same request on top of `head`."""
     if earlier.key is not None and (made := keys.find(earlier.domain, head, earlier.key)) is not None:
         if made.about["body"] != earlier.body:
@@ -74,7 +76,7 @@ def plan_again(earlier: Plan, head: Change, photographs: Photographs, keys: KeyI
                 f"This idempotency key came with other photographs before (change {made.sequence} of domain"
                 f" {earlier.domain!r}): use a new key for every request, and the same one only to repeat it."
             )
-        return dataclasses.replace(done(made), is_repeated=True)
+        return dataclasses.replace(enrolment_of(made), is_repeated=True)
     before = {r.id for r in head.references}
     by_id = {id_of(u.data): u for u in earlier.uploads}
     new = {i: u for i, u in by_id.items() if i not in before}
@@ -88,7 +90,7 @@ def plan_again(earlier: Plan, head: Change, photographs: Photographs, keys: KeyI
             f" than the {earlier.max_references} allowed: remove some first, enrol fewer, or have the limit"
             " raised."
         )
-    added = _marked(earlier.domain, head.references, new, photographs)
+    added = _mark_near_duplicates(earlier.domain, head.references, new, photographs)
     return dataclasses.replace(
         earlier,
         sequence=head.sequence,
@@ -99,15 +101,18 @@ def plan_again(earlier: Plan, head: Change, photographs: Photographs, keys: KeyI
     )
 
 
-def about(plan: Plan) -> dict[str, Any]:
+def describe_plan(plan: Plan) -> dict[str, Any]:
     """What the log says of it: enough to answer the same request again."""
-    said: dict[str, Any] = {"added": [r.id for r in plan.added], "already_there": list(plan.already_there)}
+    said: dict[str, Any] = {
+        "added": [r.id for r in plan.added],
+        "already_there": list(plan.already_there),
+    }
     if plan.key is not None:
         said |= {"idempotency_key": plan.key, "body": plan.body}
     return said
 
 
-def done(change: Change) -> Enrolment:
+def enrolment_of(change: Change) -> Enrolment:
     """The answer to the request that made the change."""
     added = frozenset(change.about["added"])
     return Enrolment(
@@ -118,7 +123,7 @@ def done(change: Change) -> Enrolment:
     )
 
 
-def marked_again(
+def mark_near_duplicates_again(
     domain: str, left: tuple[Reference, ...], gone: str, photographs: Photographs
 ) -> tuple[Reference, ...]:
     """References of which one is gone: its near duplicates may have another, or are none any more."""
@@ -134,7 +139,7 @@ def marked_again(
     return tuple(marked)
 
 
-def _marked(
+def _mark_near_duplicates(
     domain: str, before: tuple[Reference, ...], new: dict[str, Upload], photographs: Photographs
 ) -> tuple[Reference, ...]:
     """The new references, each with the earlier one it is nearly equal to."""

@@ -8,7 +8,7 @@ from typing import Any
 from dgad.references.domain import Action, Change, DomainSettings, Reference, Version
 
 
-def versions_of(changes: Sequence[Change]) -> tuple[Version, ...]:
+def replay_versions(changes: Sequence[Change]) -> tuple[Version, ...]:
     """Every version since the domain was last made, by number, without the photographs purged since.
 
     `changes`: the whole log, the oldest first.
@@ -35,7 +35,7 @@ def versions_of(changes: Sequence[Change]) -> tuple[Version, ...]:
 
 def live_references(changes: Sequence[Change]) -> dict[str, Reference]:
     """By id what any version still has: their photographs must be kept, all others must go."""
-    return {r.id: r for v in versions_of(changes) for r in v.references}
+    return {r.id: r for v in replay_versions(changes) for r in v.references}
 
 
 def purged_ids(changes: Sequence[Change]) -> frozenset[str]:

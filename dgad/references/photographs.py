@@ -41,7 +41,7 @@ class Photographs:
         with ThreadPoolExecutor(min(_NUM_WRITERS, len(unlike))) as writers:
             list(writers.map(write, unlike))
 
-    def not_whole(self, domain: str, uploads: Sequence[Upload]) -> list[Upload]:
+    def list_incomplete(self, domain: str, uploads: Sequence[Upload]) -> list[Upload]:
         """Those whose bytes do not lie there as they should."""
         return [u for u in uploads if self._place.read(_image(domain, id_of(u.data))) != u.data]
 

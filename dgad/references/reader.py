@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dgad.errors import MissingError, SettingsError, StoreError
 from dgad.references.domain import FORMAT_VERSION, Change, Version, check_domain_name
-from dgad.references.history import live_references, versions_of
+from dgad.references.history import live_references, replay_versions
 from dgad.references.log import Log, check_format, is_reference_id
 from dgad.references.photographs import Photographs
 from dgad.references.place import Place
@@ -47,7 +47,7 @@ class StoreReader:
 
     def versions(self, domain: str) -> tuple[Version, ...]:
         """Every version since the domain was last made, by number."""
-        return versions_of(self.log(domain))
+        return replay_versions(self.log(domain))
 
     def image(self, domain: str, reference_id: str) -> bytes:
         """The photograph as it came; `MissingError` unless a version of the domain has it."""
@@ -56,7 +56,7 @@ class StoreReader:
             data = self._photographs.read(domain, reference_id)
             if data is not None:
                 return data
-        raise no_reference(domain, reference_id)
+        raise no_reference_error(domain, reference_id)
 
     def _states(self) -> list[tuple[str, Change | StoreError]]:
         def state(name: str) -> Change | StoreError | None:
@@ -93,7 +93,7 @@ class StoreReader:
         return True
 
 
-def no_reference(domain: str, reference_id: str) -> MissingError:
+def no_reference_error(domain: str, reference_id: str) -> MissingError:
     """What is raised for one that no version has."""
     return MissingError(f"Domain {domain!r} has no reference {reference_id[:80]!r}.")
 

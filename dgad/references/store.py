@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dgad.errors import ConflictError, MissingError, StoreError
 from dgad.references import enrolment
-from dgad.references.cleaning import finish_domain, forget
+from dgad.references.cleaning import delete_photographs, finish_domain
 from dgad.references.domain import (
     Change,
     DomainSettings,
@@ -15,10 +15,10 @@ from dgad.references.domain import (
     Upload,
     check_domain_name,
 )
-from dgad.references.history import highest_version, live_references, next_change, purged_ids, versions_of
+from dgad.references.history import highest_version, live_references, next_change, purged_ids, replay_versions
 from dgad.references.photographs import id_of
 from dgad.references.plan import Plan
-from dgad.references.reader import StoreReader, is_domain_name, no_reference, store_file
+from dgad.references.reader import StoreReader, is_domain_name, no_reference_error, store_file
 
 _TRIES = 100
 
@@ -62,7 +62,7 @@ class ReferenceStore(StoreReader):
         """
         head = self.head(domain)
         self._begin()
-        plan = enrolment.plan(
+        plan = enrolment.plan_enrolment(
             domain,
             head,
             uploads,
@@ -79,7 +79,7 @@ class ReferenceStore(StoreReader):
 
     def _mend(self, domain: str, uploads: Sequence[Upload]) -> None:
         """Enrolling a photograph again heals what the disk has damaged; not what was purged meanwhile."""
-        if damaged := self._photographs.not_whole(domain, uploads):
+        if damaged := self._photographs.list_incomplete(domain, uploads):
             with self.place.locked(domain):
                 current = {r.id for r in self.head(domain).references}
                 self._photographs.keep(domain, [u for u in damaged if id_of(u.data) in current])
@@ -102,7 +102,7 @@ class ReferenceStore(StoreReader):
         for _ in range(_TRIES):
             head = self.head(plan.domain)
             if head.sequence != plan.sequence:
-                again = enrolment.plan_again(plan, head, self._photographs, self._keys)
+                again = enrolment.plan_enrolment_again(plan, head, self._photographs, self._keys)
                 if isinstance(again, Enrolment):
                     return again
                 plan = again
@@ -113,10 +113,10 @@ class ReferenceStore(StoreReader):
                 plan.by,
                 version=highest_version(head) + 1,
                 references=plan.references,
-                about=enrolment.about(plan),
+                about=enrolment.describe_plan(plan),
             )
             if self._log.append(plan.domain, change):
-                return enrolment.done(change)
+                return enrolment.enrolment_of(change)
         raise _too_busy(plan.domain)
 
     def abandon(self, plan: Plan) -> None:
@@ -135,7 +135,7 @@ class ReferenceStore(StoreReader):
             head = _existing(domain, last)
             left = self._without(domain, head, reference_id)
             if left is None:
-                raise no_reference(domain, reference_id)
+                raise no_reference_error(domain, reference_id)
             return next_change(
                 head,
                 "remove",
@@ -156,9 +156,11 @@ class ReferenceStore(StoreReader):
             changes = self._log.all(domain)
             if reference_id not in live_references(changes):
                 if reference_id in purged_ids(changes) & self._photographs.ids(domain):
-                    forget(self.place, domain, [reference_id])  # the disk kept an earlier purge from its end
+                    delete_photographs(
+                        self.place, domain, [reference_id]
+                    )  # the disk kept an earlier purge from its end
                     return None
-                raise no_reference(domain, reference_id)
+                raise no_reference_error(domain, reference_id)
             left = self._without(domain, head, reference_id)
             about = {"purged": [reference_id]}
             if left is None:
@@ -168,14 +170,16 @@ class ReferenceStore(StoreReader):
             )
 
         self.head(domain)
-        return self._change(domain, make, after=lambda: forget(self.place, domain, [reference_id]))
+        return self._change(
+            domain, make, after=lambda: delete_photographs(self.place, domain, [reference_id])
+        )
 
     def rollback(self, domain: str, version: int, *, by: str) -> Change:
         """Make an older version current, less what was purged since; nothing is written if it is current."""
 
         def make(last: Change | None) -> Change | None:
             head = _existing(domain, last)
-            found = {v.number: v for v in versions_of(self._log.all(domain))}
+            found = {v.number: v for v in replay_versions(self._log.all(domain))}
             if version not in found:
                 known = ", ".join(map(str, found)) or "none yet"
                 raise MissingError(f"Domain {domain!r} has no version {version}; it has: {known}.")
@@ -201,7 +205,7 @@ class ReferenceStore(StoreReader):
             return next_change(head, "delete", by, version=0, references=(), is_deleted=True)
 
         self.head(domain)
-        return self._change(domain, make, after=lambda: forget(self.place, domain, None))
+        return self._change(domain, make, after=lambda: delete_photographs(self.place, domain, None))
 
     def finish_interrupted(self) -> None:
         """Carry to their end the purges and deletions that a crash broke off, and remove what killed writers
@@ -215,7 +219,7 @@ class ReferenceStore(StoreReader):
         left = tuple(r for r in head.references if r.id != reference_id)
         if len(left) == len(head.references):
             return None
-        return enrolment.marked_again(domain, left, reference_id, self._photographs)
+        return enrolment.mark_near_duplicates_again(domain, left, reference_id, self._photographs)
 
     def _change(
         self,

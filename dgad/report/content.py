@@ -9,7 +9,7 @@ from scipy import stats
 from dgad.evaluation.metrics import f1_threshold
 from dgad.records import Record
 from dgad.report.kinds import KindRow, kind_rows
-from dgad.report.paper import printed, why_not
+from dgad.report.paper import explain_no_comparison, find_printed_figures
 from dgad.report.reference_curves import ReferencePoint, reference_curves
 from dgad.report.roc import Curve, curve
 from dgad.report.summary import StudySummary
@@ -113,7 +113,7 @@ def content(summary: StudySummary, named: Sequence[Record]) -> Content:
     others = [r.label for r in rows if r.mean is not None and r is not best and not is_oracle(r.label)]
     shown = [*([best.label] if best else []), *others][:_MAX_CURVES]
     distances = tuple(_distances(summary, best))
-    reason = why_not(records)
+    reason = explain_no_comparison(records)
     return Content(
         summary=summary,
         records=records,
@@ -172,7 +172,7 @@ def _rank_correlation(rows: Sequence[DistanceRow]) -> float | None:
 
 def _paper(rows: Sequence[LeaderboardRow]) -> Iterator[PaperRow]:
     for row in rows:
-        theirs = printed(row.label)
+        theirs = find_printed_figures(row.label)
         if theirs is not None:
             own = {t: e.value for t, e in row.by_target.items() if t in theirs[1]}
             yield PaperRow(label=row.label, own=own, name=theirs[0], printed=theirs[1])

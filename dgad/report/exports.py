@@ -37,7 +37,7 @@ class ReportTable:
         if any(len(row) != len(self.columns) for row in self.rows):
             raise ValueError(f"Table {self.name}: every row needs {len(self.columns)} values.")
 
-    def arrow(self) -> pa.Table:
+    def to_arrow(self) -> pa.Table:
         """The same as an Arrow table; a column without any value is text."""
         arrays = []
         for i in range(len(self.columns)):
@@ -50,7 +50,7 @@ class ReportTable:
                 arrays.append(pa.array(values))
         return pa.table(arrays, names=list(self.columns))
 
-    def printed(self, column: int, value: Value) -> str:
+    def format_value(self, column: int, value: Value) -> str:
         """A value as Markdown and LaTeX print it."""
         if value is None:
             return ""
@@ -81,14 +81,14 @@ def write_tables(folder: Path, tables: Iterable[ReportTable]) -> tuple[Path, ...
 def _csv_bytes(table: ReportTable) -> bytes:
     """With a header line; full precision."""
     sink = io.BytesIO()
-    pa_csv.write_csv(table.arrow(), sink)
+    pa_csv.write_csv(table.to_arrow(), sink)
     return sink.getvalue()
 
 
 def _parquet_bytes(table: ReportTable) -> bytes:
     """With the title among the file's metadata."""
     sink = io.BytesIO()
-    arrow = table.arrow()
+    arrow = table.to_arrow()
     pq.write_table(arrow.replace_schema_metadata({"title": table.title}), sink)
     return sink.getvalue()
 
@@ -99,7 +99,7 @@ def markdown(table: ReportTable) -> str:
     lines = [
         _pipes(table.columns),
         _pipes(["---:" if is_number else "---" for is_number in numeric]),
-        *(_pipes([table.printed(i, v) for i, v in enumerate(row)]) for row in table.rows),
+        *(_pipes([table.format_value(i, v) for i, v in enumerate(row)]) for row in table.rows),
     ]
     return f"**{table.title}**\n\n" + "\n".join(lines) + "\n"
 
@@ -108,7 +108,8 @@ def latex(table: ReportTable) -> str:
     """A `table` with booktabs' rules, to be read with `\\input`."""
     spec = "".join("r" if is_number else "l" for is_number in _numeric(table))
     body = "\n".join(
-        " & ".join(_escaped(table.printed(i, v)) for i, v in enumerate(row)) + r" \\" for row in table.rows
+        " & ".join(_escaped(table.format_value(i, v)) for i, v in enumerate(row)) + r" \\"
+        for row in table.rows
     )
     head = " & ".join(map(_escaped, table.columns)) + r" \\"
     return (

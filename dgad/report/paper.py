@@ -41,7 +41,7 @@ PRINTED: Mapping[str, tuple[str, tuple[float, ...]]] = {
 """By registry name: what the paper calls the row, and its image AUROC on `TEXTURES`."""
 
 
-def printed(label: str) -> tuple[str, dict[str, float]] | None:
+def find_printed_figures(label: str) -> tuple[str, dict[str, float]] | None:
     """(the paper's name of a row, its image AUROC by texture); None for a row that the paper has not.
 
     `comparer` and `comparer:paper` are the paper's method, `comparer:untrained` is not.
@@ -53,7 +53,7 @@ def printed(label: str) -> tuple[str, dict[str, float]] | None:
     return theirs, dict(zip(TEXTURES, values, strict=True))
 
 
-def why_not(records: Sequence[Record]) -> str | None:
+def explain_no_comparison(records: Sequence[Record]) -> str | None:
     """Why the paper's figures cannot stand beside these records; empty without a texture, None if they can.
 
     Names alone prove nothing: of every texture there must be as many test images as MVTec AD has.

@@ -15,7 +15,7 @@ FORMAT_VERSION = 1
 FILE_NAME = "summary.json"
 
 
-def labelled(method: str, protocol: str) -> str:
+def label_with_protocol(method: str, protocol: str) -> str:
     """A method with the protocol that chose its settings in brackets, unless that is `nested`."""
     return method if protocol in ("nested", "fixed") else f"{method} [{protocol}]"
 
@@ -70,7 +70,7 @@ class CellSummary:
     @property
     def label(self) -> str:
         """The method as tables print it."""
-        return labelled(self.method, self.protocol)
+        return label_with_protocol(self.method, self.protocol)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

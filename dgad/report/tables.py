@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dgad.evaluation.metrics import bootstrap_aurocs, interval
+from dgad.evaluation.metrics import bootstrap_aurocs, central_interval
 from dgad.records import Record, RecordStore
 from dgad.report.summary import CellSummary, StudySummary
 from dgad.seeds import seed_for
@@ -161,7 +161,7 @@ def difference(records: Sequence[Record], label_a: str, label_b: str) -> Differe
             draws.append(a[1] - b[1])
     if not values:
         return None
-    low, high = interval(np.mean(draws, axis=0))
+    low, high = central_interval(np.mean(draws, axis=0))
     return Difference(value=float(np.mean(values)), low=low, high=high, num_targets=len(values))
 
 
@@ -228,7 +228,7 @@ def _mean(records: Sequence[Record], by_target: Mapping[str, Estimate], metric: 
         draws = np.mean(known, axis=0) if len(known) == len(by_target) else None
     if draws is None:
         return Estimate(value=value, low=None, high=None, spread="", num_seeds=num_seeds)
-    low, high = interval(draws)
+    low, high = central_interval(draws)
     return Estimate(value=value, low=low, high=high, spread="95% over images", num_seeds=num_seeds)
 
 

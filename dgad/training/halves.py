@@ -8,7 +8,7 @@ from dgad.domains.base import Domain, Sample
 from dgad.seeds import seed_for
 
 
-def halves(domain: Domain) -> tuple[Domain, Domain]:
+def split_halves(domain: Domain) -> tuple[Domain, Domain]:
     """(what trains, what is held out); both have every train sample, each test image is in one of them.
 
     Normal and abnormal test images are halved apart, the odd one trains. Crops of one photograph stay

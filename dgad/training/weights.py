@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from dgad.errors import DataError
 
 
-def state_of(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+def collect_state(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     """Copies on the CPU, as `part.name`; of a part without a name as `name`."""
     return {
         f"{_prefix(part)}{name}": tensor.detach().cpu().clone()

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from dgad.command_line import progress_bars
+from dgad.command_line import show_progress_bars
 from dgad.domains.image_paths import expand_image_paths, overlay_paths
 from dgad.errors import DataError, MissingError
 from dgad.files import write_atomic
@@ -122,7 +122,7 @@ def enroll_command(
     with _client(url) as client:
         settled = _settle(client, domain, {k: v for k, v in settings.items() if v is not None}, create)
         pieces = list(batches(paths, max_files=MAX_ENROLLED_FILES))
-        with progress_bars() as progress:
+        with show_progress_bars() as progress:
             num_sent = 0
             for piece in pieces:
                 progress("enrolling", num_sent, len(paths), float("nan"))
@@ -188,7 +188,7 @@ def score_command(
     paths = expand_image_paths(images)
     overlays = overlay_paths(paths, heatmap_folder) if heatmap_folder else ()
     found: list[ScoreAnswer] = []
-    with _client(url) as client, progress_bars() as progress:
+    with _client(url) as client, show_progress_bars() as progress:
         progress("scoring", 0, len(paths), float("nan"))
         for score in client.scores(domain, paths, heatmap="overlay" if overlays else "none"):
             if overlays:

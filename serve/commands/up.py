@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from dgad.command_line import own_stdout
+from dgad.command_line import reserve_stdout
 from serve.commands.options import settings_options
 from serve.settings import ServeSettings
 
@@ -32,7 +32,7 @@ def up_command(settings: ServeSettings, as_json: bool) -> None:
     from serve.replicas.listener import Listener
 
     # First of all, since torch takes seconds to import.
-    with contextlib.closing(Listener(settings.host, settings.port)) as listener, own_stdout() as stdout:
+    with contextlib.closing(Listener(settings.host, settings.port)) as listener, reserve_stdout() as stdout:
         _serve(settings, listener, stdout, as_json)
 
 

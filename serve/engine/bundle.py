@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from dgad.bundle import CONTENT_FILES, MANIFEST_FILE, BundleInfo, no_bundle, read_bundle
+from dgad.bundle import CONTENT_FILES, MANIFEST_FILE, BundleInfo, no_bundle_error, read_bundle
 from dgad.errors import BundleError
 from dgad.files import write_atomic
 from dgad.methods import METHODS
@@ -21,7 +21,7 @@ def local_bundle(location: str) -> Path:
     place = Storage(location)
     manifest = place.read(MANIFEST_FILE)
     if manifest is None:
-        raise no_bundle(without_credentials(location))
+        raise no_bundle_error(without_credentials(location))
     folder = cache_folder() / "bundles" / hashlib.sha256(manifest).hexdigest()[:32]
     for name in (*CONTENT_FILES, MANIFEST_FILE):  # the manifest last: without it the folder is no bundle
         if not (folder / name).is_file() or name == MANIFEST_FILE:

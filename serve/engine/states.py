@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from PIL import Image
 
-from dgad.calibration.calibrate import calibrated
+from dgad.calibration.calibrate import calibrate
 from dgad.calibration.threshold import Calibration
 from dgad.domains.base import EncodedImage
 from dgad.domains.decoding import DecodeLimits
@@ -76,7 +76,7 @@ class EnrolledStates:
             return state
         key = self.key(references, settings)
         at_hand = {hashlib.sha256(u.data).hexdigest(): u.data for u in uploads}
-        enrolled, calibration = calibrated(
+        enrolled, calibration = calibrate(
             self._method,
             self._load(domain, references, at_hand),
             scheme=settings.calibration,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dgad.domains.decoding import DecodeLimits, decode_image
-from dgad.domains.images import shrunk
+from dgad.domains.images import shrink
 from dgad.references.domain import Upload
 from dgad.references.duplicates import fingerprint
 from serve.engine.backend import BusyError
@@ -82,7 +82,7 @@ def decode_query(file: RawFile, size_px: int, limits: Limits, *, wants_picture: 
     return Photograph(
         name=file.name,
         key=f"{hashlib.sha256(file.data).hexdigest()}-{size_px}",
-        image=shrunk(image, size_px),
+        image=shrink(image, size_px),
         width_px=image.width,
         height_px=image.height,
         picture=_picture(image) if wants_picture else None,

@@ -33,7 +33,7 @@ def test_the_table_sets_every_arm_against_the_first_by_seed(
     out.write_text("".join(json.dumps(r) + "\n" for r in rows))
     chosen = ["--seeds", "0,1", "--arms", "as it starts;rate 1e-3"]
     monkeypatch.setattr("sys.argv", ["recipes.py", "comparer", "--out", str(out), *chosen])
-    monkeypatch.setattr(recipes, "held_out_targets", lambda **_: ())
+    monkeypatch.setattr(recipes, "draw_held_out_targets", lambda **_: ())
     recipes.main()
     printed = capsys.readouterr().out
     assert "0.7500 ±0.0500" in printed

@@ -18,7 +18,7 @@ from tests.cluster.support.ray_nodes import RayNodes
 
 DRIVER = """
 import dataclasses, json, os, signal, sys, time
-from dgad.command_line import own_stdout
+from dgad.command_line import reserve_stdout
 from cluster.connect import connect_to_ray, list_live_nodes, call_on_every_node
 
 def where():
@@ -45,7 +45,7 @@ def told(function, *args, timeout_s=120):
     say({n.address: [r.value, r.error] for n, r in results.items()})
 
 signal.signal(signal.SIGTERM, lambda *_: print("asked to end", file=stdout, flush=True))
-with own_stdout() as stdout, connect_to_ray(sys.argv[1]) as running:
+with reserve_stdout() as stdout, connect_to_ray(sys.argv[1]) as running:
     say([running.dashboard_url, [dataclasses.asdict(n) for n in running.nodes]])
     for line in sys.stdin:
         match line.split():

@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from dgad.command_line import own_stdout, run_group
+from dgad.command_line import reserve_stdout, run_group
 from dgad.errors import TrainingError, UserError
 
 
@@ -51,7 +51,7 @@ def test_an_error_of_ours_that_names_no_file_keeps_its_traceback(monkeypatch: py
 def test_what_others_print_goes_to_stderr_and_afterwards_to_stdout_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with own_stdout() as stdout:
+    with reserve_stdout() as stdout:
         print("a library's words")
         click.echo("ours", file=stdout)
     print("later")

@@ -11,7 +11,7 @@ from dgad.comparer.start import shipped_settings
 from dgad.domains.procedural import HELD_OUT_FAMILIES
 from dgad.features.backbone import Backbone
 from dgad.features.builtin import read_builtin
-from dgad.pretraining.evaluation import feature_quality, held_out_targets
+from dgad.pretraining.evaluation import draw_held_out_targets, feature_quality
 from dgad.settings import FeatureSettings
 
 MAX_BYTES = 25_000_000
@@ -40,7 +40,7 @@ def test_they_say_how_they_were_made() -> None:
 
 @pytest.mark.slow
 def test_they_compare_better_than_random_features_on_families_never_trained_on() -> None:
-    targets = held_out_targets(domains_each=1, image_size_px=96, seed=77)
+    targets = draw_held_out_targets(domains_each=1, image_size_px=96, seed=77)
     image, pixel = [], []
     for weights in ("builtin", "none"):
         features = FeatureSettings(weights=weights)

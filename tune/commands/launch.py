@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from cluster.target import ClusterTarget, declare_cluster_options, resolve_target
-from dgad.command_line import own_stdout
+from dgad.command_line import reserve_stdout
 from dgad.commands.options import device_option
 from dgad.errors import SettingsError
 from tune.commands.study_options import add_study_options, read_settings
@@ -190,7 +190,7 @@ def _launch_here(context: click.Context, request: "Request", console: Console, *
     # In the background of a script it may have been ignored, and `dgad-tune stop` sends it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with own_stdout():
+        with reserve_stdout():
             folder, summary = driver.launch(request, console)
     except KeyboardInterrupt:
         name, runs = resolve_study(request)[0].name, request.runs.location

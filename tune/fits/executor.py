@@ -26,7 +26,7 @@ from dgad.records import FitKey, Record, RecordStore, record_id_for
 from dgad.settings import from_dict
 from dgad.storage import Storage
 from dgad.training.episodes import SourceDomain, load_source
-from dgad.training.halves import halves
+from dgad.training.halves import split_halves
 from tune.caches.features import open_cache
 from tune.fits.coordinator import open_leases
 from tune.fits.run import Run
@@ -209,14 +209,14 @@ class FitExecutor:
         """A decoded target, kept; with `half` only the test images that such a fit never saw."""
         if (name, split) not in self._targets:
             domain = self._dataset.domain(name)
-            judging = halves(domain)[1] if split == "half" else domain
+            judging = split_halves(domain)[1] if split == "half" else domain
             self._targets[name, split] = load_target(judging, self._size_px)
         return self._targets[name, split]
 
     def _source(self, name: str, split: str) -> SourceDomain:
         if (name, split) not in self._sources:
             domain = self._dataset.domain(name)
-            training = halves(domain)[0] if split == "half" else domain
+            training = split_halves(domain)[0] if split == "half" else domain
             self._sources[name, split] = load_source(training, self._size_px)
         return self._sources[name, split]
 

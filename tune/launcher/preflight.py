@@ -13,7 +13,7 @@ from dgad.features.cache import FeatureCache
 from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context
 from dgad.settings import from_dict
-from dgad.training.halves import halves
+from dgad.training.halves import split_halves
 from tune.spaces.initial_design import is_searched, make_initial_design
 from tune.study.cell_id import DEPLOY
 from tune.study.cells import (
@@ -105,7 +105,7 @@ def _check_cell(cell: Cell, dataset: Dataset) -> None:
 def _judging(fold: InnerFold, dataset: Dataset) -> Domain:
     """What judges a configuration."""
     domain = dataset.domain(fold.target)
-    return halves(domain)[1] if fold.split == "half" else domain
+    return split_halves(domain)[1] if fold.split == "half" else domain
 
 
 def _check_objectives(cell: Cell, study: Study, dataset: Dataset) -> None:

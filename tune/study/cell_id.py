@@ -7,7 +7,7 @@ import dataclasses
 from typing import Literal, Self, get_args
 
 from dgad.errors import RecordError
-from dgad.report.summary import labelled
+from dgad.report.summary import label_with_protocol
 from dgad.report.tables import DEPLOY as DEPLOY
 
 Protocol = Literal["nested", "source-validation", "oracle"]
@@ -59,7 +59,7 @@ class CellId:
     @property
     def title(self) -> str:
         """The method as tables print it: its label, and the protocol in brackets unless it is `nested`."""
-        return labelled(self.label, self.protocol)
+        return label_with_protocol(self.label, self.protocol)
 
     @property
     def method(self) -> str:

@@ -48,7 +48,7 @@ class Exposure:
         """The photograph, uint8 (N, 3, S, S)."""
         noisy = exposed + self.noise * exposed.clamp(0.05, 1).sqrt()
         if self.quality > 0:
-            noisy = _compressed(noisy, self.quality)
+            noisy = _compress(noisy, self.quality)
         return (noisy * 255).round().clamp(0, 255).to(torch.uint8)
 
 
@@ -89,7 +89,7 @@ _LUMINANCE = (
 """ITU-T T.81, table K.1."""
 
 
-def _compressed(pixels_N3SS: Tensor, quality: float) -> Tensor:
+def _compress(pixels_N3SS: Tensor, quality: float) -> Tensor:
     """What quantising 8x8 blocks of cosine coefficients leaves, as JPEG does, every channel alike."""
     num_images, channels, size, _ = pixels_N3SS.shape
     k = torch.arange(8, device=pixels_N3SS.device, dtype=torch.float32)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dgad.domains.procedural.fields import (
     Canvas,
-    displaced,
+    displace,
     gaussian_blur,
     smooth,
     spectral,
@@ -109,7 +109,7 @@ def bent(on: Flawless, canvas: Canvas, style: Style, strength: float) -> Tensor:
     weight = step(_blob(canvas, style, radius), 0.3, 1.2)
     push = min(0.6 * radius, on.pitch_px * (0.15 + 0.15 * strength))
     angle = canvas.uniform(0, 2 * math.pi)
-    return displaced(on.pixels, push * weight * angle.sin(), push * weight * angle.cos())
+    return displace(on.pixels, push * weight * angle.sin(), push * weight * angle.cos())
 
 
 def misaligned(on: Flawless, canvas: Canvas, style: Style, strength: float) -> Tensor:

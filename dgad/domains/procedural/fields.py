@@ -92,7 +92,7 @@ def smooth(canvas: Canvas, scale_px: float) -> Tensor:
     return spectral(canvas, slope=1.0, shortest_px=2 * scale_px, longest_px=8 * scale_px)
 
 
-def hashed(i: Tensor, j: Tensor, salt: int) -> Tensor:
+def hash_lattice(i: Tensor, j: Tensor, salt: int) -> Tensor:
     """A number in [0, 1) for each pair of integers, the same wherever the pair stands."""
     h = i.long() * 374761393 + j.long() * 668265263 + salt * 2246822519
     h = (h ^ (h >> 13)) * 1274126177 & 0xFFFFFFFFFFFF
@@ -112,7 +112,7 @@ class Cells:
 
     def value(self, salt: int) -> Tensor:
         """A number in [0, 1) per cell."""
-        return hashed(self.row, self.column, salt)
+        return hash_lattice(self.row, self.column, salt)
 
 
 def cells(v: Tensor, u: Tensor, *, salt: int, jitter: float = 0.9) -> Cells:
@@ -124,8 +124,8 @@ def cells(v: Tensor, u: Tensor, *, salt: int, jitter: float = 0.9) -> Cells:
     for dv in (-1, 0, 1):
         for du in (-1, 0, 1):
             i, j = base_v + dv, base_u + du
-            point_v = i + 0.5 + jitter * (hashed(i, j, salt) - 0.5)
-            point_u = j + 0.5 + jitter * (hashed(i, j, salt + 1) - 0.5)
+            point_v = i + 0.5 + jitter * (hash_lattice(i, j, salt) - 0.5)
+            point_u = j + 0.5 + jitter * (hash_lattice(i, j, salt + 1) - 0.5)
             distance = torch.hypot(v - point_v, u - point_u)
             closer = distance < nearest
             second = torch.where(closer, nearest, torch.minimum(second, distance))
@@ -139,7 +139,7 @@ def lattice_noise(v: Tensor, u: Tensor, *, salt: int) -> Tensor:
     base_v, base_u = v.floor(), u.floor()
     tv, tu = v - base_v, u - base_u
     tv, tu = tv * tv * (3 - 2 * tv), tu * tu * (3 - 2 * tu)
-    corner = [[hashed(base_v + i, base_u + j, salt) for j in (0, 1)] for i in (0, 1)]
+    corner = [[hash_lattice(base_v + i, base_u + j, salt) for j in (0, 1)] for i in (0, 1)]
     top = corner[0][0] + tu * (corner[0][1] - corner[0][0])
     bottom = corner[1][0] + tu * (corner[1][1] - corner[1][0])
     return 2 * (top + tv * (bottom - top)) - 1
@@ -159,7 +159,7 @@ def gaussian_blur(image_NcSS: Tensor, sigma_px: float) -> Tensor:
     return F.conv2d(across, kernel.view(1, 1, -1, 1).repeat(channels, 1, 1, 1), groups=channels)
 
 
-def displaced(image_NcSS: Tensor, down_NSS: Tensor, right_NSS: Tensor) -> Tensor:
+def displace(image_NcSS: Tensor, down_NSS: Tensor, right_NSS: Tensor) -> Tensor:
     """Each pixel read from `down`, `right` pixels beside it; borders reflected."""
     size = image_NcSS.shape[-1]
     unit = torch.arange(size, device=image_NcSS.device, dtype=torch.float32)

@@ -18,7 +18,7 @@ from torch import Tensor
 from dgad.domains.procedural.fields import (
     Canvas,
     cells,
-    hashed,
+    hash_lattice,
     lattice_noise,
     smooth,
     spectral,
@@ -164,8 +164,10 @@ def weave(canvas: Canvas, style: Style) -> Surface:
     round_u = (1 - (2 * (x - column - 0.5)).square()).clamp_min(0).sqrt()
     height = torch.where(over, round_u * (0.5 + 0.5 * round_v), round_v * (0.5 + 0.5 * round_u))
     uneven = float(style.uniform(0, 0.3))
-    warp = float(style.uniform(-0.6, 0.6)) + uneven * (hashed(column, torch.zeros_like(column), salt) - 0.5)
-    weft = uneven * (hashed(row, torch.zeros_like(row), salt + 1) - 0.5)
+    warp = float(style.uniform(-0.6, 0.6)) + uneven * (
+        hash_lattice(column, torch.zeros_like(column), salt) - 0.5
+    )
+    weft = uneven * (hash_lattice(row, torch.zeros_like(row), salt + 1) - 0.5)
     tone = (
         1.2 * height + torch.where(over, warp, weft) + float(style.uniform(0, 0.15)) * canvas.normal(*v.shape)
     )
@@ -199,7 +201,7 @@ def bricks(canvas: Canvas, style: Style) -> Surface:
         (y - row - 0.5).abs().mul(-1).add(0.5), ratio * (x - column - 0.5).abs().mul(-1).add(0.5)
     )
     inside = step(edge, joint, 0.08)
-    tone = inside * (1 + float(style.uniform(0, 0.8)) * (hashed(row, column, salt) - 0.5))
+    tone = inside * (1 + float(style.uniform(0, 0.8)) * (hash_lattice(row, column, salt) - 0.5))
     tone = tone + float(style.uniform(0, 0.15)) * smooth(canvas, log_uniform(style, 1, 4))
     return Surface(tone=tone, height=inside * style.uniform(0, 2), pitch_px=pitch, angle_rad=angle)
 
@@ -221,7 +223,7 @@ def stripes(canvas: Canvas, style: Style) -> Surface:
     pitch, power, salt = log_uniform(style, 4, 24), log_uniform(style, 0.3, 3), _salt(style)
     y = v / pitch
     profile = (math.pi * y).sin().abs().pow(power)
-    uneven = float(style.uniform(0, 0.4)) * (hashed(y.floor(), torch.zeros_like(y), salt) - 0.5)
+    uneven = float(style.uniform(0, 0.4)) * (hash_lattice(y.floor(), torch.zeros_like(y), salt) - 0.5)
     tone = profile + uneven + float(style.uniform(0, 0.2)) * spectral(canvas, shortest_px=2)
     return Surface(tone=tone, height=profile * style.uniform(0, 2), pitch_px=pitch, angle_rad=angle)
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from scipy import stats
 
-from dgad.calibration.calibrate import calibrated
-from dgad.calibration.reference_coreset import covering_references
-from dgad.calibration.threshold import Calibration, CalibrationScheme, ascending, num_needed
+from dgad.calibration.calibrate import calibrate
+from dgad.calibration.reference_coreset import choose_covering_references
+from dgad.calibration.threshold import Calibration, CalibrationScheme, num_needed, sort_scores
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DataError
 from dgad.methods.patch_knn import PatchKnnMethod, PatchKnnSettings
@@ -25,7 +25,7 @@ SIZE = 32
 
 def calibration(*scores: float) -> Calibration:
     return Calibration(
-        scores=ascending(scores),
+        scores=sort_scores(scores),
         scheme="split",
         guarantee="exact",
         num_compared=5,
@@ -63,7 +63,7 @@ def false_alarm_rates(
     found = []
     for draw in range(num_draws):
         drawn = np.random.default_rng(draw).permutation(len(normals))[: num_references + NUM_HELD_OUT]
-        enrolled, kept = calibrated(
+        enrolled, kept = calibrate(
             method, normals.take(drawn[:num_references].tolist()), scheme=scheme, coreset=coreset
         )
         threshold, _ = kept.threshold(rate)
@@ -161,7 +161,7 @@ def test_ties_count_against_an_alarm() -> None:
 def test_one_reference_is_enrolled_and_not_calibrated(normals: ImageSet) -> None:
     schemes: tuple[CalibrationScheme, ...] = ("split", "leave_one_out")
     for scheme in schemes:
-        enrolled, kept = calibrated(trivial(), normals.take([0]), scheme=scheme, coreset=None)
+        enrolled, kept = calibrate(trivial(), normals.take([0]), scheme=scheme, coreset=None)
         assert enrolled.num_references == kept.num_compared == 1
         assert (kept.scheme, kept.guarantee, len(kept.scores)) == ("none", "none", 0)
         assert kept.threshold(None) == (None, None)
@@ -171,11 +171,11 @@ def test_one_reference_is_enrolled_and_not_calibrated(normals: ImageSet) -> None
         assert kept.map_high > kept.map_low
         assert kept.map_limit == float("inf")
     with pytest.raises(DataError, match="At least 1 reference"):
-        calibrated(trivial(), normals.take([]), scheme="split", coreset=None)
+        calibrate(trivial(), normals.take([]), scheme="split", coreset=None)
 
 
 def test_two_references_split_into_one_and_one(normals: ImageSet) -> None:
-    enrolled, kept = calibrated(trivial(), normals.take([0, 1]), scheme="split", coreset=None)
+    enrolled, kept = calibrate(trivial(), normals.take([0, 1]), scheme="split", coreset=None)
     assert (enrolled.num_references, kept.num_compared, len(kept.scores)) == (1, 1, 1)
     assert (kept.guarantee, kept.lowest_rate) == ("exact", 0.5)
 
@@ -206,7 +206,7 @@ def test_every_round_enrols_anew_without_the_images_it_scores(
             return super().score(queries, enrolled)
 
     method = Watched(TrivialSettings(), context())
-    _, kept = calibrated(method, normals.take(range(count)), scheme=scheme, coreset=None)
+    _, kept = calibrate(method, normals.take(range(count)), scheme=scheme, coreset=None)
     assert kept.scheme == done
     assert kept.guarantee == ("exact" if scheme == "split" else "approximate")
     assert len(enrolments) == rounds
@@ -217,8 +217,8 @@ def test_every_round_enrols_anew_without_the_images_it_scores(
 @pytest.mark.parametrize("scheme", ["split", "leave_one_out"])
 def test_the_order_of_references_is_irrelevant(normals: ImageSet, scheme: CalibrationScheme) -> None:
     method = trivial()
-    forward = calibrated(method, normals.take(range(14)), scheme=scheme, coreset=4)
-    backward = calibrated(method, normals.take(range(13, -1, -1)), scheme=scheme, coreset=4)
+    forward = calibrate(method, normals.take(range(14)), scheme=scheme, coreset=4)
+    backward = calibrate(method, normals.take(range(13, -1, -1)), scheme=scheme, coreset=4)
     assert np.array_equal(forward[1].scores, backward[1].scores)
     assert all(torch.equal(t, backward[0].tensors[name]) for name, t in forward[0].tensors.items())
 
@@ -228,21 +228,21 @@ def test_a_coreset_covers_a_kind_of_surface_that_is_rare() -> None:
     common, rare = surface(18, 12, defect=False, seed=1), surface(2, 5, defect=False, seed=2)
     images = ImageSet(images=torch.cat([common.images, rare.images]), keys=(*common.keys, *rare.keys))
     method = PatchKnnMethod(PatchKnnSettings(), context())
-    chosen = covering_references(method, images, 6)
+    chosen = choose_covering_references(method, images, 6)
     assert len(set(chosen)) == 6
     assert chosen == sorted(chosen)
     assert {18, 19} & set(chosen)
-    enrolled, kept = calibrated(method, images, scheme="split", coreset=6)
+    enrolled, kept = calibrate(method, images, scheme="split", coreset=6)
     assert enrolled.num_references == kept.num_compared == 6
     assert len(kept.scores) == 10  # the other half, which the choice never saw
-    everything = covering_references(method, images.take(range(3)), 6)
+    everything = choose_covering_references(method, images.take(range(3)), 6)
     assert everything == [0, 1, 2]
 
 
 def test_heat_of_normal_images_stays_in_the_lower_half_and_below_the_limit() -> None:
     references = surface(8, 10, defect=False, seed=3)
     method = PatchKnnMethod(PatchKnnSettings(), context())
-    enrolled, kept = calibrated(method, references, scheme="leave_one_out", coreset=None)
+    enrolled, kept = calibrate(method, references, scheme="leave_one_out", coreset=None)
     assert kept.map_low < kept.map_limit
     normal = method.score(surface(4, 10, defect=False, seed=4), enrolled).pixels
     defective = method.score(surface(4, 10, defect=True, seed=5), enrolled).pixels

@@ -14,7 +14,7 @@ from dgad.comparer.model import Comparer
 from dgad.comparer.settings import BUILTIN
 from dgad.comparer.start import shipped_settings
 from dgad.features.builtin import read_builtin
-from dgad.pretraining.evaluation import held_out_targets
+from dgad.pretraining.evaluation import draw_held_out_targets
 from dgad.settings import to_dict
 from tests.conftest import Run
 
@@ -32,7 +32,7 @@ comparer_steps: 2
 @pytest.fixture
 def few_targets(monkeypatch: pytest.MonkeyPatch) -> None:
     """One small surface to look at instead of ten."""
-    few = held_out_targets(domains_each=1, image_size_px=64)[:1]
+    few = draw_held_out_targets(domains_each=1, image_size_px=64)[:1]
     monkeypatch.setattr("dgad.pretraining.run.held_out_targets", lambda: few)
 
 

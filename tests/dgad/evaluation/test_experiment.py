@@ -9,7 +9,7 @@ import torch
 
 from dgad.comparer.settings import PRESETS
 from dgad.domains import open_dataset
-from dgad.evaluation.experiment import Evaluation, Failure, Result, applicable, evaluate
+from dgad.evaluation.experiment import Evaluation, Failure, Result, evaluate, find_applicable
 from dgad.folds import Fold
 from dgad.methods.patch_knn import PatchKnnMethod
 from dgad.settings import FeatureSettings
@@ -64,7 +64,7 @@ def test_a_training_that_breaks_off_takes_no_other_row_with_it(demo_data: Path) 
 
 def test_what_cannot_be_had_is_told_from_what_can(demo_data: Path) -> None:
     wanted = evaluation(("comparer", "comparer:builtin", "patch_knn"), fold=Fold(target="wood", sources=()))
-    labels, reasons = applicable(open_dataset(str(demo_data)), wanted)
+    labels, reasons = find_applicable(open_dataset(str(demo_data)), wanted)
     assert labels == ("patch_knn",)
     assert "needs at least 1 source domain" in reasons["comparer"]
     assert "`weights` must be builtin" in reasons["comparer:builtin"]

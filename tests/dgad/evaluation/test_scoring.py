@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dgad.calibration.normal_range import normal_range
+from dgad.calibration.normal_range import measure_normal_range
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DataError, SettingsError
 from dgad.evaluation.scoring import (
@@ -90,10 +90,10 @@ def test_normal_range_scores_left_out_references_only() -> None:
     references = surface(6, 10, defect=False, seed=3)
     settings = PatchKnnSettings(num_levels=1, neighbourhood=3, reference_norm="channel", top_fraction=0.05)
     plain = PatchKnnMethod(dataclasses.replace(settings, density_correction=False), context())
-    found = normal_range(plain, references)
+    found = measure_normal_range(plain, references)
     assert found is not None
     bad = plain.score(surface(4, 10, defect=True, seed=9), plain.enroll(references))
     assert (bad.image > found.image_high).all()
     assert bad.pixels is not None
     assert float(bad.pixels.max()) > found.map_high > found.map_low
-    assert normal_range(method(), references.take([0])) is None
+    assert measure_normal_range(method(), references.take([0])) is None

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dgad.features.coreset import _projected, coreset, greedy_centres
+from dgad.features.coreset import _project, coreset, greedy_centres
 
 
 def drawn(num_patches: int, num_channels: int, seed: int = 0) -> Tensor:
@@ -61,9 +61,9 @@ def test_at_least_one_patch_and_at_most_all_in_their_order_are_kept() -> None:
 
 def test_the_projection_nearly_keeps_distances_and_never_adds_channels() -> None:
     few = drawn(100, 50)
-    assert _projected(few, seed=0) is few
+    assert _project(few, seed=0) is few
     many = drawn(100, 1000)
-    fewer = _projected(many, seed=0)
+    fewer = _project(many, seed=0)
     assert fewer.shape == (100, 113)  # 4 ln 100 / (eps^2 / 2 - eps^3 / 3), eps = 0.9
     ratio = torch.pdist(fewer) / torch.pdist(many)
     assert 0.6 < float(ratio.min()) < float(ratio.max()) < 1.4

@@ -8,7 +8,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from dgad.features.fused import FusedConv, fused
+from dgad.features.fused import FusedConv, fuse_layers
 
 
 def drawn(network: nn.Module) -> nn.Module:
@@ -33,7 +33,7 @@ def assert_alike(network: nn.Module, *, num_images: int, size_px: int = 64) -> N
     generator = torch.Generator().manual_seed(1)
     images_N3SS = torch.randn(num_images, 3, size_px, size_px, generator=generator)
     images_N3SS = images_N3SS.contiguous(memory_format=torch.channels_last)
-    found = fused(network)(images_N3SS)
+    found = fuse_layers(network)(images_N3SS)
     exact = copy.deepcopy(network).double()(images_N3SS.double())
     for own, reference in zip(found, exact, strict=True):
         largest = float(reference.abs().max())
@@ -47,7 +47,7 @@ def assert_alike(network: nn.Module, *, num_images: int, size_px: int = 64) -> N
 def test_maps_are_those_of_the_network(name: str, num_norms: int | None) -> None:
     network = drawn(timm.create_model(name, features_only=True, out_indices=(1, 2)))
     before = copy.deepcopy(network.state_dict())
-    made = fused(network)
+    made = fuse_layers(network)
     assert count(made, FusedConv) >= 10
     assert num_norms is None or count(made, nn.BatchNorm2d) == num_norms
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
@@ -58,7 +58,7 @@ def test_maps_are_those_of_the_network(name: str, num_norms: int | None) -> None
 
 def test_one_fused_network_takes_batches_of_any_shape() -> None:
     network = drawn(timm.create_model("resnet18", features_only=True, out_indices=(1, 2)))
-    made = fused(network)
+    made = fuse_layers(network)
     with torch.no_grad():
         for num_images, size_px in ((1, 64), (5, 64), (2, 64), (1, 96), (7, 32)):
             images = torch.randn(num_images, 3, size_px, size_px)
@@ -96,7 +96,7 @@ class Branches(nn.Module):
 
 def test_what_else_takes_a_map_still_gets_it() -> None:
     network = drawn(Branches())
-    made = fused(network)
+    made = fuse_layers(network)
     assert count(made, FusedConv) == 2, "the first and the second one"
     assert count(made, nn.BatchNorm2d) == 4, "all but the second one"
     assert_alike(network, num_images=2)
@@ -117,7 +117,7 @@ class Looks(nn.Module):
     "network", [Looks(), nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()), nn.Identity()], ids=repr
 )
 def test_where_there_is_nothing_to_fuse_it_is_the_network_itself(network: nn.Module) -> None:
-    assert fused(network.eval()) is network
+    assert fuse_layers(network.eval()) is network
 
 
 def test_other_threads_run_their_networks_meanwhile() -> None:
@@ -140,7 +140,7 @@ def test_other_threads_run_their_networks_meanwhile() -> None:
     thread.start()
     network = drawn(timm.create_model("resnet18", features_only=True, out_indices=(1, 2)))
     for _ in range(10):
-        fused(network)
+        fuse_layers(network)
     done.set()
     thread.join()
     assert not faults

@@ -58,7 +58,7 @@ def test_tokens_are_those_of_the_model_after_its_last_norm() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = timm.create_model(SMALL, num_classes=0, img_size=64).eval()
-    expected = model.forward_features(body.normalised(images()))[:, model.num_prefix_tokens :]
+    expected = model.forward_features(body.normalise(images()))[:, model.num_prefix_tokens :]
     (tokens,) = body(images())
     torch.testing.assert_close(tokens.flatten(2).transpose(1, 2), expected)
 

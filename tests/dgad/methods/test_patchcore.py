@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
 from dgad.errors import SettingsError
-from dgad.methods.patchcore import PatchcoreMethod, PatchcoreSettings, _reweighted
+from dgad.methods.patchcore import PatchcoreMethod, PatchcoreSettings, _reweight
 from dgad.settings import FeatureSettings
 from tests.dgad.methods.surfaces import context, surface
 
@@ -55,17 +55,15 @@ def test_the_image_score_is_the_papers_and_anomalibs(num_neighbours: int) -> Non
 
 def test_the_nearest_patch_counts_as_its_own_first_neighbour_among_duplicates() -> None:
     memory = torch.tensor([[0.0], [0.0], [5.0]])
-    scores = [
-        _reweighted(torch.tensor([1.0]), torch.ones(1, 1), torch.tensor([k]), memory, 2) for k in (0, 1)
-    ]
+    scores = [_reweight(torch.tensor([1.0]), torch.ones(1, 1), torch.tensor([k]), memory, 2) for k in (0, 1)]
     torch.testing.assert_close(scores[0], torch.tensor([0.5]))
     torch.testing.assert_close(scores[1], scores[0])
 
 
 def test_a_lonely_neighbour_in_the_memory_raises_the_score() -> None:
     distance, patch, nearest = torch.tensor([1.0]), torch.ones(1, 1), torch.tensor([0])
-    crowded = _reweighted(distance, patch, nearest, torch.tensor([[0.0], [-0.1], [-0.2]]), 3)
-    lonely = _reweighted(distance, patch, nearest, torch.tensor([[0.0], [-8.0], [-9.0]]), 3)
+    crowded = _reweight(distance, patch, nearest, torch.tensor([[0.0], [-0.1], [-0.2]]), 3)
+    lonely = _reweight(distance, patch, nearest, torch.tensor([[0.0], [-8.0], [-9.0]]), 3)
     assert float(crowded) < float(lonely) < 1.0
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from dgad.errors import RecordError, SettingsError, TrainingError
-from dgad.pretraining.evaluation import feature_quality, held_out_targets
+from dgad.pretraining.evaluation import draw_held_out_targets, feature_quality
 from dgad.pretraining.settings import PretrainSettings
-from dgad.pretraining.stream import draw_episodes, episodes
+from dgad.pretraining.stream import draw_episodes, stream_episodes
 from dgad.pretraining.trainer import Trainer
 
 TINY = PretrainSettings(
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 
 def steps(trainer: Trainer, first: int, last: int) -> list[float]:
-    drawn = episodes(trainer.settings, first=first, last=last, device=CPU, workers=0)
+    drawn = stream_episodes(trainer.settings, first=first, last=last, device=CPU, workers=0)
     return [trainer.train_step(d) for d in drawn]
 
 
@@ -51,7 +51,7 @@ def test_a_checkpoint_of_another_recipe_or_a_damaged_one_is_refused(tmp_path: Pa
 
 
 def test_worker_processes_draw_what_the_trainer_itself_would() -> None:
-    for step, drawn in enumerate(episodes(TINY, first=3, last=6, device=CPU, workers=1), start=3):
+    for step, drawn in enumerate(stream_episodes(TINY, first=3, last=6, device=CPU, workers=1), start=3):
         own = draw_episodes(TINY, step, CPU)
         assert torch.equal(drawn.images, own.images)
         assert torch.equal(drawn.masks, own.masks)
@@ -68,7 +68,7 @@ def test_queries_come_first_and_only_the_abnormal_ones_are_masked() -> None:
 def test_the_averaged_weights_are_kept_with_statistics_of_their_own() -> None:
     trainer = Trainer(TINY, CPU)
     steps(trainer, 0, 1)
-    finished = trainer.finished_backbone()
+    finished = trainer.finish_backbone()
     averaged = dict(trainer.averaged.module.named_parameters())
     for name, value in finished.named_parameters():
         assert torch.equal(value, averaged[name])
@@ -87,9 +87,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step() -> None:
 
 
 def test_held_out_surfaces_measure_features() -> None:
-    targets = held_out_targets(domains_each=1, image_size_px=64)
+    targets = draw_held_out_targets(domains_each=1, image_size_px=64)
     assert len({t.name for t in targets}) == len(targets) == 5
-    backbone = Trainer(TINY, CPU).finished_backbone()
+    backbone = Trainer(TINY, CPU).finish_backbone()
     found = feature_quality(backbone, "resnet18", targets[:2], CPU, num_levels=1)
     assert 0.3 < found.image_auroc <= 1
     assert 0.3 < found.pixel_auroc <= 1

@@ -50,7 +50,7 @@ def test_pixels_are_standardised_by_the_references_and_back() -> None:
     network = Reconstructor(Bottleneck(), in_channels=7, width=4, stride=8)
     references = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     network.standardise_by(references)
-    pixels = network.standardised(references)
+    pixels = network.standardise(references)
     torch.testing.assert_close(pixels.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-4)
     torch.testing.assert_close(pixels.square().mean(), torch.ones(()), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(network.images(pixels), references.float(), rtol=0, atol=1e-3)
@@ -60,7 +60,7 @@ def test_pixels_are_standardised_by_the_references_and_back() -> None:
 def test_a_blank_reference_is_no_division_by_zero() -> None:
     network = Reconstructor(Bottleneck(), in_channels=7, width=4, stride=8)
     network.standardise_by(torch.full((1, 3, 32, 32), 9, dtype=torch.uint8))
-    assert float(network.standardised(torch.full((1, 3, 32, 32), 10, dtype=torch.uint8)).max()) == 1.0
+    assert float(network.standardise(torch.full((1, 3, 32, 32), 10, dtype=torch.uint8)).max()) == 1.0
 
 
 def test_crops_are_windows_of_their_images_and_repeat() -> None:

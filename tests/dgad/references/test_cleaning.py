@@ -9,7 +9,7 @@ import pytest
 
 from dgad.errors import MissingError
 from dgad.references import photographs, store
-from dgad.references.cleaning import forget
+from dgad.references.cleaning import delete_photographs
 from dgad.references.domain import DomainSettings
 from dgad.references.place import Place
 from dgad.references.plan import Plan
@@ -49,7 +49,7 @@ def _killed(*arguments: object) -> None:
 
 def test_a_purge_broken_off_is_finished(opened: ReferenceStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(store, "forget", _killed)
+        patched.setattr(store, "delete_photographs", _killed)
         with pytest.raises(KeyboardInterrupt):
             opened.purge("oak", id_number(1), by="anna")
     assert "images/1" in files(opened)
@@ -64,7 +64,7 @@ def test_a_purge_that_the_disk_kept_from_its_end_can_be_asked_again(
     opened: ReferenceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(store, "forget", _killed)
+        patched.setattr(store, "delete_photographs", _killed)
         with pytest.raises(KeyboardInterrupt):
             opened.purge("oak", id_number(1), by="anna")
     assert opened.purge("oak", id_number(1), by="anna").sequence == 4
@@ -127,5 +127,5 @@ def test_leftovers_of_killed_writers_are_hidden_and_go(opened: ReferenceStore) -
 
 def test_what_is_forgotten_twice_is_forgotten(opened: ReferenceStore) -> None:
     for _ in range(2):
-        forget(opened.place, "oak", [id_number(1)])
+        delete_photographs(opened.place, "oak", [id_number(1)])
     assert files(opened) == ["fingerprints/2", "fingerprints/3", "images/2", "images/3"]

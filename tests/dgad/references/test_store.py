@@ -227,7 +227,7 @@ def test_a_purge_while_the_same_photograph_comes_again_leaves_nothing(
         ReferenceStore(local.location).purge("oak", id_number(1), by="bert")
         return list(uploads)
 
-    monkeypatch.setattr(local._photographs, "not_whole", overtaken)
+    monkeypatch.setattr(local._photographs, "list_incomplete", overtaken)
     assert enrol(local, [1]).added == ()  # it was there when it was asked
     assert local.place.sizes("domains/oak/images").keys() == {f"domains/oak/images/{id_number(2)}"}
 

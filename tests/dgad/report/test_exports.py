@@ -63,6 +63,6 @@ def test_digits_can_be_told_by_column():
 
 def test_columns_without_a_value_and_rows_of_another_length():
     empty = ReportTable(name="x", title="", columns=("a",), rows=((None,),))
-    assert empty.arrow().schema == pa.schema([("a", pa.string())])
+    assert empty.to_arrow().schema == pa.schema([("a", pa.string())])
     with pytest.raises(ValueError, match="every row needs 2 values"):
         ReportTable(name="x", title="", columns=("a", "b"), rows=((1,),))

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dgad.report.paper import PRINTED, TEXTURES, printed, why_not
+from dgad.report.paper import PRINTED, TEXTURES, explain_no_comparison, find_printed_figures
 from tests.dgad.report.synthetic_run import make_record
 
 
@@ -27,7 +27,7 @@ def test_the_averages_are_those_that_the_paper_prints():
     "label", ["comparer", "comparer:paper", "comparer [oracle]", "comparer:paper [oracle]"]
 )
 def test_the_paper_s_own_row(label):
-    assert printed(label) == (
+    assert find_printed_figures(label) == (
         "Ours",
         {"carpet": 0.943, "grid": 0.73, "leather": 1, "tile": 0.956, "wood": 0.962},
     )
@@ -35,16 +35,22 @@ def test_the_paper_s_own_row(label):
 
 @pytest.mark.parametrize("label", ["comparer:untrained", "comparer:builtin", "patch_knn", "trivial"])
 def test_what_the_paper_has_not_has_no_figures(label):
-    assert printed(label) is None
+    assert find_printed_figures(label) is None
 
 
 def test_names_alone_do_not_match_but_counts_must():
-    assert why_not([texture("carpet"), texture("grid"), make_record("comparer", "other")]) is None
-    assert "`grid` has 20 normal and 57 abnormal" in why_not([texture("carpet"), texture("grid", good=20)])
-    assert "MVTec AD's has 28 and 89" in why_not([make_record("comparer", "carpet")])
+    assert (
+        explain_no_comparison([texture("carpet"), texture("grid"), make_record("comparer", "other")]) is None
+    )
+    assert "`grid` has 20 normal and 57 abnormal" in explain_no_comparison(
+        [texture("carpet"), texture("grid", good=20)]
+    )
+    assert "MVTec AD's has 28 and 89" in explain_no_comparison([make_record("comparer", "carpet")])
 
 
 def test_without_a_scored_texture_there_is_nothing_to_say():
-    assert why_not([make_record("comparer", "other")]) == ""
-    assert why_not([make_record("comparer", "carpet", status="failed")]) == ""
-    assert why_not([make_record("comparer", "carpet", status="failed"), texture("carpet")]) is None
+    assert explain_no_comparison([make_record("comparer", "other")]) == ""
+    assert explain_no_comparison([make_record("comparer", "carpet", status="failed")]) == ""
+    assert (
+        explain_no_comparison([make_record("comparer", "carpet", status="failed"), texture("carpet")]) is None
+    )

@@ -3,7 +3,7 @@
 import dataclasses
 
 from dgad.domains.base import Domain, EncodedImage, Sample
-from dgad.training.halves import halves
+from dgad.training.halves import split_halves
 
 NOTHING = EncodedImage(path="", read=lambda: b"")
 
@@ -29,7 +29,7 @@ def _domain(num_good: int, num_bad: int) -> Domain:
 
 def test_each_test_image_is_in_one_half_and_each_class_is_halved():
     domain = _domain(9, 6)
-    training, judging = halves(domain)
+    training, judging = split_halves(domain)
     assert training.train_normals == judging.train_normals == domain.train_normals
     assert {s.id for s in training.tests} | {s.id for s in judging.tests} == {s.id for s in domain.tests}
     assert not {s.id for s in training.tests} & {s.id for s in judging.tests}
@@ -40,10 +40,10 @@ def test_each_test_image_is_in_one_half_and_each_class_is_halved():
 def test_the_halves_do_not_depend_on_the_order_of_the_samples():
     domain = _domain(9, 6)
     backwards = dataclasses.replace(domain, samples=domain.samples[::-1])
-    for one, other in zip(halves(domain), halves(backwards), strict=True):
+    for one, other in zip(split_halves(domain), split_halves(backwards), strict=True):
         assert {s.id for s in one.samples} == {s.id for s in other.samples}
     other_domain = dataclasses.replace(domain, name="e")
-    assert halves(other_domain)[1].tests != halves(domain)[1].tests
+    assert split_halves(other_domain)[1].tests != split_halves(domain)[1].tests
 
 
 def test_crops_of_one_photograph_stay_together():
@@ -52,12 +52,12 @@ def test_crops_of_one_photograph_stay_together():
         for p in range(8)
         for i in range(3)
     ]
-    training, judging = halves(Domain(name="d", samples=tuple(crops)))
+    training, judging = split_halves(Domain(name="d", samples=tuple(crops)))
     assert not {s.photograph for s in training.tests} & {s.photograph for s in judging.tests}
     assert len({s.photograph for s in judging.tests}) == 4
 
 
 def test_the_only_defect_is_there_to_learn_from():
-    training, judging = halves(_domain(3, 1))
+    training, judging = split_halves(_domain(3, 1))
     assert sum(s.label for s in training.tests) == 1
     assert sum(s.label for s in judging.tests) == 0

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dgad.bundle import load_method, read_bundle
-from dgad.calibration.calibrate import calibrated
+from dgad.calibration.calibrate import calibrate
 from dgad.domains.images import load_image_files
 from dgad.errors import ConflictError, DataError, MissingError, StoreError
 from dgad.references.domain import DomainSettings
@@ -62,7 +62,7 @@ def test_a_score_is_that_of_dgad_score_with_the_same_files(name: str, tmp_path: 
     method = load_method(folder, torch.device("cpu"))
     loaded = load_image_files(paths[:4], SIZE)
     expected = method.score(load_image_files(paths[4:], SIZE), method.enroll(loaded))
-    _, calibration = calibrated(method, loaded, scheme="leave_one_out", coreset=None)
+    _, calibration = calibrate(method, loaded, scheme="leave_one_out", coreset=None)
 
     writer = Writer(folder, str(tmp_path / "store"), device="cpu", limits=Limits())
     writer.create("carpet", DomainSettings(false_alarm_rate=0.3), by="test")

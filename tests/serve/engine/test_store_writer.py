@@ -52,7 +52,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         monkeypatch.setattr(owner, name, watched)
 
-    watch(enrolled_states, "calibrated", "made")
+    watch(enrolled_states, "calibrate", "made")
     watch(enrolled_states.EnrolledStore, "save", "stored")
     for name in ("commit", "create", "remove", "purge", "rollback"):
         watch(ReferenceStore, name, name)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dgad.calibration.threshold import Calibration, Guarantee, Scheme, ascending
+from dgad.calibration.threshold import Calibration, Guarantee, Scheme, sort_scores
 from serve.engine.states import threshold_of
 from serve.engine.threshold_text import threshold_sentence
 
@@ -12,7 +12,7 @@ from serve.engine.threshold_text import threshold_sentence
 def sentence(num_calibration: int, scheme: Scheme = "leave_one_out", rate: float | None = None) -> str:
     guarantee: Guarantee = "exact" if scheme == "split" else "approximate"
     kept = Calibration(
-        scores=ascending(range(num_calibration)),
+        scores=sort_scores(range(num_calibration)),
         scheme=scheme if num_calibration else "none",
         guarantee=guarantee if num_calibration else "none",
         num_compared=max(1, num_calibration),

@@ -12,7 +12,7 @@ from dgad.errors import RecordError, TrainingError
 from dgad.methods import METHODS
 from dgad.settings import to_dict
 from dgad.training.episodes import SourceDomain
-from dgad.training.halves import halves
+from dgad.training.halves import split_halves
 from tests.tune.helpers import run_on
 from tune.fits.executor import MAX_RETRIES, FitExecutor
 from tune.fits.run import code_version
@@ -143,7 +143,7 @@ def test_a_fit_on_halves_is_judged_by_images_that_it_never_saw(surfaces: Path, t
     assert record.status == "ok", record.error
     assert seen == [6 + 4, 6 + 4]
     assert len(record.sample_ids) == 4
-    judged = {s.id for s in halves(open_dataset(str(surfaces)).domain("grid"))[1].tests}
+    judged = {s.id for s in split_halves(open_dataset(str(surfaces)).domain("grid"))[1].tests}
     assert set(record.sample_ids) == judged
 
 

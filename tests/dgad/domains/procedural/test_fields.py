@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
-from dgad.domains.procedural.camera import _compressed
+from dgad.domains.procedural.camera import _compress
 from dgad.domains.procedural.fields import (
     Canvas,
     cells,
-    displaced,
+    displace,
     gaussian_blur,
-    hashed,
+    hash_lattice,
     lattice_noise,
     spectral,
     step,
@@ -27,8 +27,8 @@ def test_cells_find_the_two_nearest_of_all_points() -> None:
     found = cells(v, u, salt=7, jitter=0.9)
     rows = torch.arange(-3, 12).repeat_interleave(15)
     columns = torch.arange(-3, 12).repeat(15)
-    point_v = rows + 0.5 + 0.9 * (hashed(rows, columns, 7) - 0.5)
-    point_u = columns + 0.5 + 0.9 * (hashed(rows, columns, 8) - 0.5)
+    point_v = rows + 0.5 + 0.9 * (hash_lattice(rows, columns, 7) - 0.5)
+    point_u = columns + 0.5 + 0.9 * (hash_lattice(rows, columns, 8) - 0.5)
     for i in range(6):
         for j in range(6):
             distance = torch.hypot(v[0, i, j] - point_v, u[0, i, j] - point_u)
@@ -44,7 +44,7 @@ def test_cells_find_the_two_nearest_of_all_points() -> None:
 
 def test_hashes_are_uniform_and_differ_by_salt() -> None:
     i, j = torch.meshgrid(torch.arange(-100, 100), torch.arange(-100, 100), indexing="ij")
-    first, second = hashed(i, j, 1).flatten(), hashed(i, j, 2).flatten()
+    first, second = hash_lattice(i, j, 1).flatten(), hash_lattice(i, j, 2).flatten()
     assert first.min() >= 0
     assert first.max() < 1
     assert abs(float(first.mean()) - 0.5) < 0.01
@@ -57,7 +57,7 @@ def test_hashes_are_uniform_and_differ_by_salt() -> None:
 
 def test_lattice_noise_has_its_values_at_whole_places_and_is_continuous() -> None:
     i, j = torch.meshgrid(torch.arange(5.0), torch.arange(5.0), indexing="ij")
-    assert torch.allclose(lattice_noise(i, j, salt=3), 2 * hashed(i, j, 3) - 1, atol=1e-6)
+    assert torch.allclose(lattice_noise(i, j, salt=3), 2 * hash_lattice(i, j, 3) - 1, atol=1e-6)
     line = torch.linspace(0, 4, 2001)
     assert lattice_noise(line, torch.full_like(line, 0.3), salt=3).diff().abs().max() < 0.01
 
@@ -91,7 +91,7 @@ def test_blur_keeps_constants_and_the_mean_of_a_spot() -> None:
 def test_displacement_by_whole_pixels_is_a_shift() -> None:
     image = torch.rand(1, 2, 12, 12)
     ones = torch.ones(1, 12, 12)
-    moved = displaced(image, 2 * ones, -1 * ones)
+    moved = displace(image, 2 * ones, -1 * ones)
     assert torch.allclose(moved[:, :, :-2, 1:], image[:, :, 2:, :-1], atol=1e-5)
 
 
@@ -102,7 +102,7 @@ def test_a_step_rises_from_0_to_1_around_its_edge() -> None:
 
 def test_compression_loses_more_at_lower_quality_and_keeps_flat_images() -> None:
     image = torch.rand(1, 3, 32, 32)
-    errors = [float((_compressed(image, q) - image).square().mean()) for q in (0.95, 0.6, 0.2)]
+    errors = [float((_compress(image, q) - image).square().mean()) for q in (0.95, 0.6, 0.2)]
     assert 0 < errors[0] < errors[1] < errors[2]
     flat = torch.full((1, 3, 16, 16), 0.5)
-    assert (_compressed(flat, 0.5) - flat).abs().max() < 0.02
+    assert (_compress(flat, 0.5) - flat).abs().max() < 0.02
