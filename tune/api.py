@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from dgad.command_line import own_stdout
+from dgad.command_line import reserve_stdout
 from dgad.errors import SettingsError
 from dgad.settings import did_you_mean
 from tune.caches.features import plan_cache
@@ -104,7 +104,7 @@ def launch(
         force_jupyter=False,
         width=_PLAIN_WIDTH,
     )
-    with own_stdout(), _kept_handlers():
+    with reserve_stdout(), _kept_handlers():
         folder, summary = driver.launch(request, console)
     return StudyResult(name=summary.name, folder=folder, summary=summary)
 
