@@ -18,7 +18,7 @@ from tune.fits.leases import Leases
 from tune.fits.run import Run
 from tune.run_folder.ledger import Entry, Ledger, Purpose
 
-TERM_S = 30.0
+_TERM_S = 30.0
 """How long after its holder's last word a lease ends: a killed worker's fit waits this long at most."""
 RENEW_S = 5.0
 """How often a holder says that it is still at it."""
@@ -31,7 +31,7 @@ class Coordinator:
 
     def __init__(self, ledger_location: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger = Ledger(ledger_location)
-        self._leases = LeaseTable(term_s=TERM_S, clock=clock)
+        self._leases = LeaseTable(term_s=_TERM_S, clock=clock)
 
     def append(
         self,
@@ -45,15 +45,15 @@ class Coordinator:
         return self._ledger.append(cell, purpose, domains=domains, record_id=record_id, detail=detail)
 
     def acquire(self, fit_id: str, holder: str) -> bool:
-        """Whether `holder` may compute the fit."""
+        """Lease a fit to `holder`; False where another worker computes it."""
         return self._leases.acquire(fit_id, holder)
 
     def renew(self, fit_id: str, holder: str) -> bool:
-        """Hold on to it."""
+        """Prolong the lease of a fit; False where another worker holds it by now."""
         return self._leases.renew(fit_id, holder)
 
     def release(self, fit_id: str, holder: str) -> None:
-        """It is done."""
+        """Give the lease of a fit back, which is done or given up."""
         self._leases.release(fit_id, holder)
 
 

@@ -35,8 +35,8 @@ from tune.run_folder.layout import LOGS_FOLDER
 from tune.study.data import open_data
 
 MAX_RETRIES = 2
-T = TypeVar("T")
-FIT_ERRORS = (DgadError, RuntimeError, ValueError, ArithmeticError, MemoryError)
+_T = TypeVar("_T")
+_FIT_ERRORS = (DgadError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 """What makes a fit a failed record: ours, and what torch raises. Anything else is a defect of the code."""
 
 
@@ -109,7 +109,7 @@ class FitExecutor:
             scores, fit_s = self._with_retries(attempt, notes)
         except RecordError:  # the storage's trouble, and no finding about these settings
             raise
-        except FIT_ERRORS as error:
+        except _FIT_ERRORS as error:
             record = Record(
                 fit=key,
                 label=label,
@@ -117,7 +117,7 @@ class FitExecutor:
                 target=target,
                 num_references=count,
                 status="failed",
-                error=describe_error(error),
+                error=_describe_error(error),
                 device=self.run.device,
                 log=self._log(record_id_for(key, target, count)),
                 notes=tuple(notes),
@@ -171,19 +171,19 @@ class FitExecutor:
             self._with_retries(lambda: self.fitted(key), [])
         except RecordError:
             raise
-        except FIT_ERRORS as error:
-            return f"{describe_error(error)} (traceback: {self._log(key.id)})"
+        except _FIT_ERRORS as error:
+            return f"{_describe_error(error)} (traceback: {self._log(key.id)})"
         return None
 
-    def _with_retries(self, attempt: Callable[[], T], notes: list[str]) -> T:
+    def _with_retries(self, attempt: Callable[[], _T], notes: list[str]) -> _T:
         """What `attempt` returns; what went wrong before that is added to `notes`."""
         for _ in range(MAX_RETRIES):
             try:
                 return attempt()
             except DgadError:
                 raise
-            except FIT_ERRORS as error:
-                notes.append(describe_error(error))
+            except _FIT_ERRORS as error:
+                notes.append(_describe_error(error))
                 if is_out_of_memory(error):
                     self._score_fewer_at_once(notes)
         return attempt()
@@ -225,7 +225,7 @@ class FitExecutor:
         return count_references(target, len(self._dataset.domain(target).train_normals), wanted)
 
 
-def describe_error(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """Ours as it is; another library's with its type and the place it came from."""
     if isinstance(error, DgadError):
         return str(error)

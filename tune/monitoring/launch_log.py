@@ -12,19 +12,19 @@ class LogProgress:
         self._log = log
 
     def begin_phase(self, text: str) -> None:
-        """The line itself."""
+        """Write what begins, as a line."""
         self._log.line(text)
 
     def begin_trial(self, cell: str, number: int, fold: str) -> None:
-        """Not worth a line."""
+        """Write nothing: the event is not worth a line."""
 
     def end_trial(self, cell: str, number: int, end: TrialEnd) -> None:
-        """As in a pipe."""
+        """Write the line that a console without a terminal would show."""
         self._log.line(format_trial_line(self.board, cell, number, end))
 
     def end_fit(self, fit: FitEnd) -> None:
-        """Not worth a line."""
+        """Write nothing: the event is not worth a line."""
 
     def end_job(self, done: int, total: int, text: str) -> None:
-        """As in a pipe."""
+        """Write the line that a console without a terminal would show."""
         self._log.line(f"[{done}/{total}] {text}")

@@ -33,7 +33,7 @@ class CellProgress:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TrialEnd:
-    """How a trial ended."""
+    """How a trial ended, and with which value."""
 
     value: float | None
     """Mean inner AUROC, of the folds it finished; None where it failed."""
@@ -67,19 +67,19 @@ class Progress(Protocol):
     board: "Board"
 
     def begin_phase(self, text: str) -> None:
-        """A new part of the work begins."""
+        """Say that a new part of the work begins."""
 
     def begin_trial(self, cell: str, number: int, fold: str) -> None:
-        """A trial of a cell works on an inner fold."""
+        """Show that a trial of a cell works on an inner fold."""
 
     def end_trial(self, cell: str, number: int, end: TrialEnd) -> None:
-        """A trial is over."""
+        """Show or count a trial that is over."""
 
     def end_fit(self, fit: FitEnd) -> None:
-        """A fit is there, or will never be."""
+        """Count a fit that is there, or that failed."""
 
     def end_job(self, done: int, total: int, text: str) -> None:
-        """One of the refits and scorings after the search is done."""
+        """Count one of the refits and scorings after the search."""
 
 
 class Board:
@@ -101,7 +101,7 @@ class Board:
         progress.best = max(values, default=None)
 
     def begin(self, cell: str, number: int, fold: str) -> None:
-        """A trial works on an inner fold."""
+        """Note that a trial works on an inner fold."""
         self.cells[cell].running[number] = fold
 
     def end(self, cell: str, number: int, value: float | None, *, stopped: bool = False) -> None:
@@ -124,12 +124,12 @@ class Board:
 
     @property
     def num_planned(self) -> int:
-        """Trials of all cells."""
+        """Trials that all cells together will have."""
         return sum(p.planned for p in self.cells.values())
 
     @property
     def elapsed_s(self) -> float:
-        """Since this run began."""
+        """Seconds since this run began."""
         return time.monotonic() - self.started
 
     @property
@@ -148,11 +148,11 @@ class PlainProgress:
         self._console = console
 
     def begin_phase(self, text: str) -> None:
-        """The line itself."""
+        """Print what is said, as a line."""
         self._print(text)
 
     def begin_trial(self, cell: str, number: int, fold: str) -> None:
-        """Not worth a line."""
+        """Print nothing: the event is not worth a line."""
         self.board.begin(cell, number, fold)
 
     def end_trial(self, cell: str, number: int, end: TrialEnd) -> None:
@@ -161,10 +161,10 @@ class PlainProgress:
         self._print(format_trial_line(self.board, cell, number, end))
 
     def end_fit(self, fit: FitEnd) -> None:
-        """Not worth a line."""
+        """Print nothing: the event is not worth a line."""
 
     def end_job(self, done: int, total: int, text: str) -> None:
-        """The line itself."""
+        """Print what is said, as a line."""
         self._print(f"[{done}/{total}] {text}")
 
     def _print(self, text: str) -> None:
@@ -195,7 +195,7 @@ class LiveProgress:
         self._phase = text
 
     def begin_trial(self, cell: str, number: int, fold: str) -> None:
-        """Shown as running."""
+        """Show the trial among those that run."""
         self.board.begin(cell, number, fold)
 
     def end_trial(self, cell: str, number: int, end: TrialEnd) -> None:
@@ -206,16 +206,16 @@ class LiveProgress:
             self._console.print(text, style="red", markup=False, highlight=False)
 
     def end_fit(self, fit: FitEnd) -> None:
-        """Counted below the table."""
+        """Show the count below the table."""
         self._fits[fit.outcome] += 1
 
     def end_job(self, done: int, total: int, text: str) -> None:
-        """Counted below the table."""
+        """Show the count below the table."""
         self._jobs = f"{done}/{total} {text}"
 
     def __rich__(self) -> Group:
         """The table as it stands; asked for by rich at every refresh."""
-        return Group(make_board_table(self.board), Text(self._footer(), style="dim"))
+        return Group(_make_board_table(self.board), Text(self._footer(), style="dim"))
 
     def _footer(self) -> str:
         remaining = self.board.remaining_s
@@ -241,7 +241,7 @@ def format_trial_line(board: Board, cell: str, number: int, end: TrialEnd) -> st
     )
 
 
-def make_board_table(board: Board) -> Table:
+def _make_board_table(board: Board) -> Table:
     """Per cell: trials, best inner AUROC, what is running."""
     table = Table(box=None, pad_edge=False)
     for name in ("cell", "trials", "best inner AUROC", "running"):
@@ -259,7 +259,7 @@ def make_board_table(board: Board) -> Table:
 
 
 def format_clock(seconds: float) -> str:
-    """`1:05` or `2:03:04`."""
+    """Format seconds as `1:05` or `2:03:04`."""
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"

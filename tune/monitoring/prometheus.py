@@ -7,24 +7,24 @@ from ray.util.metrics import Counter, Gauge, Histogram
 
 from tune.monitoring.progress import Board, FitEnd, TrialEnd
 
-CELL_BEST = "dgad_cell_best_inner_score"
-CELL_PLANNED = "dgad_cell_trials_planned"
+_CELL_BEST = "dgad_cell_best_inner_score"
+_CELL_PLANNED = "dgad_cell_trials_planned"
 TRIALS = "dgad_trials_total"
-FITS = "dgad_fits_total"
-FIT_SECONDS = "dgad_fit_seconds"
-REFITS_DONE = "dgad_refits_done"
-REFITS_PLANNED = "dgad_refits_planned"
+_FITS = "dgad_fits_total"
+_FIT_SECONDS = "dgad_fit_seconds"
+_REFITS_DONE = "dgad_refits_done"
+_REFITS_PLANNED = "dgad_refits_planned"
 
 EXPORTED = frozenset(
     f"ray_{name}"
     for name in (
-        CELL_BEST,
-        CELL_PLANNED,
+        _CELL_BEST,
+        _CELL_PLANNED,
         TRIALS,
-        FITS,
-        *(f"{FIT_SECONDS}_{part}" for part in ("bucket", "count", "sum")),
-        REFITS_DONE,
-        REFITS_PLANNED,
+        _FITS,
+        *(f"{_FIT_SECONDS}_{part}" for part in ("bucket", "count", "sum")),
+        _REFITS_DONE,
+        _REFITS_PLANNED,
     )
 )
 """Every series as Prometheus has it."""
@@ -38,13 +38,13 @@ class StudyMetrics:
     def __init__(self, study: str, board: Board) -> None:
         """To be made when Ray runs; begins with what earlier runs of the study have finished."""
         self.board = board
-        self._best = Gauge(CELL_BEST, "Best mean of a cell over its inner folds", ("study", "cell"))
-        self._planned = Gauge(CELL_PLANNED, "Trials a cell will have", ("study", "cell"))
+        self._best = Gauge(_CELL_BEST, "Best mean of a cell over its inner folds", ("study", "cell"))
+        self._planned = Gauge(_CELL_PLANNED, "Trials a cell will have", ("study", "cell"))
         self._trials = Counter(TRIALS, "Trials that ended, by how", ("study", "cell", "status"))
-        self._fits = Counter(FITS, "Fits asked for in this run, by outcome", ("study", "outcome"))
-        self._fit_s = Histogram(FIT_SECONDS, "Seconds of a computed fit", _BOUNDARIES_S, ("study",))
-        self._refits_done = Gauge(REFITS_DONE, "Refits and scorings done in this run", ("study",))
-        self._refits_planned = Gauge(REFITS_PLANNED, "Refits and scorings of this run", ("study",))
+        self._fits = Counter(_FITS, "Fits asked for in this run, by outcome", ("study", "outcome"))
+        self._fit_s = Histogram(_FIT_SECONDS, "Seconds of a computed fit", _BOUNDARIES_S, ("study",))
+        self._refits_done = Gauge(_REFITS_DONE, "Refits and scorings done in this run", ("study",))
+        self._refits_planned = Gauge(_REFITS_PLANNED, "Refits and scorings of this run", ("study",))
         for metric in (
             self._best,
             self._planned,
@@ -64,24 +64,24 @@ class StudyMetrics:
             self._count(cell, "failed", progress.failed)
 
     def begin_phase(self, text: str) -> None:
-        """No figure."""
+        """Export nothing: the event changes no figure."""
 
     def begin_trial(self, cell: str, number: int, fold: str) -> None:
-        """No figure."""
+        """Export nothing: the event changes no figure."""
 
     def end_trial(self, cell: str, number: int, end: TrialEnd) -> None:
-        """One more trial, and perhaps a new best."""
+        """Count one more trial, and export the cell's best."""
         self._count(cell, end.status, 1)
         self._best.set(self.board.cells[cell].best, {"cell": cell})
 
     def end_fit(self, fit: FitEnd) -> None:
-        """One more fit, and what it took where it was computed."""
+        """Count one more fit, and what it took where it was computed."""
         self._fits.inc(1, {"outcome": fit.outcome})
         if fit.fit_s is not None:
             self._fit_s.observe(fit.fit_s)
 
     def end_job(self, done: int, total: int, text: str) -> None:
-        """One more refit."""
+        """Export how many refits are done, and of how many."""
         self._refits_done.set(done)
         self._refits_planned.set(total)
 

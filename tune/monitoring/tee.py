@@ -1,4 +1,4 @@
-"""One search told to several listeners."""
+"""Hands the events of a search on to several listeners."""
 
 from tune.monitoring.progress import FitEnd, Progress, TrialEnd
 
@@ -11,26 +11,26 @@ class Tee:
         self._listeners = (first, *others)
 
     def begin_phase(self, text: str) -> None:
-        """To all."""
+        """Hand the event on to every listener."""
         for listener in self._listeners:
             listener.begin_phase(text)
 
     def begin_trial(self, cell: str, number: int, fold: str) -> None:
-        """To all."""
+        """Hand the event on to every listener."""
         for listener in self._listeners:
             listener.begin_trial(cell, number, fold)
 
     def end_trial(self, cell: str, number: int, end: TrialEnd) -> None:
-        """To all."""
+        """Hand the event on to every listener."""
         for listener in self._listeners:
             listener.end_trial(cell, number, end)
 
     def end_fit(self, fit: FitEnd) -> None:
-        """To all."""
+        """Hand the event on to every listener."""
         for listener in self._listeners:
             listener.end_fit(fit)
 
     def end_job(self, done: int, total: int, text: str) -> None:
-        """To all."""
+        """Hand the event on to every listener."""
         for listener in self._listeners:
             listener.end_job(done, total, text)

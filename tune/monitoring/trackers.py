@@ -86,14 +86,14 @@ class TrialView:
         return self.config
 
     def init_local_path(self) -> None:
-        """Make the folder."""
+        """Make the folder for TensorBoard's files."""
         Path(self.local_path).mkdir(parents=True, exist_ok=True)
 
     def __str__(self) -> str:
         return self.name
 
 
-def view_trial(config: Mapping[str, Any], folder: Path) -> TrialView:
+def _view_trial(config: Mapping[str, Any], folder: Path) -> TrialView:
     """The view of a trial by its Ray Tune configuration."""
     cell, number = str(config["cell"]), int(config["number"])
     own = CellId.parse(cell)
@@ -139,11 +139,11 @@ class TensorBoardLogger:
         self.logger = logger
 
     def start(self, shown: TrialView) -> None:
-        """A trial got a worker."""
+        """Report a trial that got a worker."""
         self.logger.log_trial_start(shown)
 
     def break_off(self, shown: TrialView) -> None:
-        """The run ends before the trial."""
+        """Close a trial that the end of the run breaks off."""
         self.logger.log_trial_end(shown)
 
 
@@ -153,13 +153,13 @@ class MlflowLogger(TensorBoardLogger):
     name = "MLflow"
 
     def start(self, shown: TrialView) -> None:
-        """A trial got a worker."""
+        """Report a trial that got a worker."""
         own = {key: str(shown.config[key]) for key in ("cell", "method", "target")}
         self.logger.tags = {**self.logger.tags, **own}  # Ray's logger has them for all trials alike
         self.logger.log_trial_start(shown)
 
     def break_off(self, shown: TrialView) -> None:
-        """MLflow would show it as running for ever."""
+        """Close a trial that the end of the run breaks off, which MLflow would show as running for ever."""
         self.logger.mlflow_util.end_run(run_id=self.logger._trial_runs[shown], status="KILLED")
 
 
@@ -192,23 +192,23 @@ class Tracking:
         self._open: dict[str, TrialView] = {}
 
     def begin(self) -> None:
-        """Before the first trial."""
+        """Begin every logger's run, before the first trial."""
         self._each(lambda own: own.logger.setup())
 
     def start_trial(self, config: Mapping[str, Any]) -> None:
         """A trial got a worker, perhaps not its first."""
-        shown = view_trial(config, self._folder)
+        shown = _view_trial(config, self._folder)
         self._open[shown.name] = shown
         self._each(lambda own: own.start(shown))
 
     def report_scores(self, config: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-        """A trial has finished an inner fold."""
-        shown = view_trial(config, self._folder)
+        """Report the figures of a trial that has finished an inner fold."""
+        shown = _view_trial(config, self._folder)
         self._each(lambda own: own.logger.log_trial_result(0, shown, dict(values)))
 
     def end_trial(self, config: Mapping[str, Any], *, failed: bool) -> None:
-        """A trial is over."""
-        shown = view_trial(config, self._folder)
+        """Report a trial that is over."""
+        shown = _view_trial(config, self._folder)
         if self._open.pop(shown.name, None) is not None:
             self._each(lambda own: own.logger.log_trial_end(shown, failed=failed))
 

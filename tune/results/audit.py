@@ -101,7 +101,7 @@ def _reads(entries: Sequence[Entry], records: Mapping[str, Record]) -> Iterator[
     """Every read names a record that is there, tells its domain, and knows nothing of the cell's target."""
     sealed: dict[str, Mapping[str, Any]] = {}
     for entry in entries:
-        place = f"Entry {entry.sequence}: {entry.cell}"
+        reader = f"Entry {entry.sequence}: {entry.cell}"
         if entry.purpose == "seal":
             sealed[entry.cell] = entry.detail
         if entry.record_id is None:
@@ -109,19 +109,19 @@ def _reads(entries: Sequence[Entry], records: Mapping[str, Record]) -> Iterator[
         record = records.get(entry.record_id)
         if record is None:
             if entry.purpose == "objective":
-                yield f"{place} was judged by record {entry.record_id}, which is missing."
+                yield f"{reader} was judged by record {entry.record_id}, which is missing."
             continue  # an outer read that broke off before it was scored
         cell = CellId.parse(entry.cell)
         target = cell.target
         if (record.target,) != entry.domains:
-            yield f"{place} says it read {', '.join(entry.domains)}, but the record is of {record.target}."
+            yield f"{reader} says it read {', '.join(entry.domains)}, but the record is of {record.target}."
         if target in record.fit.sources:
-            yield f"{place} used record {record.record_id}, whose fit was trained on the cell's target."
+            yield f"{reader} used record {record.record_id}, whose fit was trained on the cell's target."
         if entry.purpose == "objective" and record.target == target and not cell.peeks:
-            yield f"{place} was judged by its own target, in record {record.record_id}."
+            yield f"{reader} was judged by its own target, in record {record.record_id}."
         chosen = sealed.get(entry.cell, {}).get("settings")
         if entry.purpose == "outer" and chosen is not None and chosen != dict(record.fit.settings):
-            yield f"{place} was scored with other settings than those it had sealed."
+            yield f"{reader} was scored with other settings than those it had sealed."
 
 
 def _fits(entries: Sequence[Entry], trained_on: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
@@ -131,11 +131,11 @@ def _fits(entries: Sequence[Entry], trained_on: Mapping[str, tuple[str, ...]]) -
         if entry.purpose != "fit" or fit_id not in trained_on:
             continue  # broke off before it was stored
         sources = trained_on[fit_id]
-        place = f"Entry {entry.sequence}: {entry.cell}"
+        reader = f"Entry {entry.sequence}: {entry.cell}"
         if sources != entry.domains:
-            yield f"{place} says its fit knows {entry.domains}, but it was trained on {sources}."
+            yield f"{reader} says its fit knows {entry.domains}, but it was trained on {sources}."
         if CellId.parse(entry.cell).target in sources:
-            yield f"{place} used a fit that was trained on its target."
+            yield f"{reader} used a fit that was trained on its target."
 
 
 def _references(records: Iterable[Record]) -> Iterator[str]:
@@ -160,10 +160,10 @@ def _extra_targets(entries: Sequence[Entry], extra_targets: Collection[str]) -> 
     """Another data set's labels are read by winners of `deploy` alone, as they were sealed there."""
     sealed = {e.cell: e.detail.get("settings") for e in entries if e.purpose == "seal" and e.detail}
     for entry in entries:
-        place = f"Entry {entry.sequence}: {entry.cell}"
+        reader = f"Entry {entry.sequence}: {entry.cell}"
         read = sorted(set(entry.domains) & set(extra_targets))
         if read and (entry.purpose != "outer" or CellId.parse(entry.cell).target not in read):
-            yield f"{place} used labels of {read[0]}, on which winners may only be scored."
+            yield f"{reader} used labels of {read[0]}, on which winners may only be scored."
     for cell, settings in sealed.items():
         own = CellId.parse(cell)
         deployed = str(dataclasses.replace(own, target=DEPLOY))

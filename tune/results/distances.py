@@ -9,7 +9,7 @@ from dgad.seeds import seed_for
 from tune.fits.run import Run
 from tune.study.data import open_data
 
-MAX_IMAGES = 200
+_MAX_IMAGES = 200
 """Normal images of each domain that are looked at: more would move a distance little."""
 
 
@@ -21,7 +21,7 @@ def measure_distances(run: Run, *, device: str) -> DomainDistances | None:
     study = run.study
     dataset = open_data(study, run.data, run.disk_cache).dataset
     normals = {name: dataset.domain(name).train_normals for name in run.domains}
-    count = min(MAX_IMAGES, *map(len, normals.values()))
+    count = min(_MAX_IMAGES, *map(len, normals.values()))
     if count < 2:
         return None
     backbone = coarsest_backbone(

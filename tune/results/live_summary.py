@@ -19,7 +19,7 @@ from tune.search.selection import summarise_trials
 from tune.study.cell_id import DEPLOY, CellId
 from tune.study.settings import Study
 
-Entries = Sequence[Mapping[str, Any]]
+_Entries = Sequence[Mapping[str, Any]]
 """Of the ledger, as its files hold them: one that grows may be listed with a gap, which `Ledger` refuses."""
 
 
@@ -95,7 +95,7 @@ def _summarise_cell(
     study: Study,
     journals: Path,
     trials: Sequence[TrialSummary] | None,
-    entries: Entries,
+    entries: _Entries,
     records: Mapping[str, Record],
 ) -> CellSummary:
     """`entries` are the cell's own; `trials` is None where it is not searched."""

@@ -70,7 +70,7 @@ def summarise(
     return summary
 
 
-def read_result_records(summary: StudySummary, executor: FitExecutor) -> tuple[Record, ...]:
+def _read_result_records(summary: StudySummary, executor: FitExecutor) -> tuple[Record, ...]:
     """The records behind the leaderboard."""
     return outer_records(summary, read_named_records(summary, executor.records))
 
@@ -135,7 +135,7 @@ def _write_bundle(run: Run, row: SealedRow, summary: StudySummary, executor: Fit
     assert row.selection is not None
     key = run.fit_key(row.method, row.selection.settings, row.sources)
     method, fit_s = executor.fitted(key)
-    records = read_result_records(summary, executor)
+    records = _read_result_records(summary, executor)
     label = row.id.title
     own = [r for r in records if r.label == label and r.status == "ok"]
     targets = _metrics_by_target(own)

@@ -13,10 +13,10 @@ from dgad.files import replace_folder_atomic
 from tune.run_folder.layout import DATA_FOLDER
 from tune.study.settings import Study
 
-DEMO_DOMAINS = ("grid", "leather", "marble", "wood")
+_DEMO_DOMAINS = ("grid", "leather", "marble", "wood")
 
 
-class Counts(NamedTuple):
+class _Counts(NamedTuple):
     """Images per synthetic domain."""
 
     train: int
@@ -24,8 +24,8 @@ class Counts(NamedTuple):
     defective: int
 
 
-DEMO_COUNTS = Counts(train=20, good=16, defective=16)
-QUICK_COUNTS = Counts(train=12, good=8, defective=8)
+_DEMO_COUNTS = _Counts(train=20, good=16, defective=16)
+_QUICK_COUNTS = _Counts(train=12, good=8, defective=8)
 
 
 @contextlib.contextmanager
@@ -38,31 +38,31 @@ def provide_data(study: Study, folder: Path, *, quick: bool = False) -> Iterator
         yield study.data
         return
     for name in study.folds:
-        if name not in DEMO_DOMAINS:
-            raise DataError(f"The demo has no domain `{name}`; it has: {', '.join(DEMO_DOMAINS)}.")
+        if name not in _DEMO_DOMAINS:
+            raise DataError(f"The demo has no domain `{name}`; it has: {', '.join(_DEMO_DOMAINS)}.")
     made = folder / DATA_FOLDER
     if made.is_dir():
         yield str(made)
         return
     with tempfile.TemporaryDirectory(prefix="dgad-demo-") as temporary:
-        place = Path(temporary) / DATA_FOLDER
-        counts = QUICK_COUNTS if quick else DEMO_COUNTS
+        temporary_data = Path(temporary) / DATA_FOLDER
+        counts = _QUICK_COUNTS if quick else _DEMO_COUNTS
         synthesize(
-            place,
+            temporary_data,
             seed=study.seed,
-            domains=DEMO_DOMAINS,
+            domains=_DEMO_DOMAINS,
             num_train=counts.train,
             num_good=counts.good,
             num_defective=counts.defective,
             image_size_px=study.image_size_px,
         )
-        yield str(place)
+        yield str(temporary_data)
 
 
-def keep_demo_data(place: str, study: Study, folder: Path) -> str:
+def keep_demo_data(data: str, study: Study, folder: Path) -> str:
     """Bring the demo's data into the run folder; other data stays where it is."""
     made = folder / DATA_FOLDER
     if study.data is None and not made.is_dir():
         with replace_folder_atomic(made) as temporary:
-            shutil.copytree(place, temporary, dirs_exist_ok=True)
+            shutil.copytree(data, temporary, dirs_exist_ok=True)
     return study.data or str(made)

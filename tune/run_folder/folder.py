@@ -61,11 +61,11 @@ def hold_folder(folder: Path, name: str) -> Iterator[None]:
         ) from None
 
 
-def check_unchanged(info: RunInfo, now: RunInfo, study: str, place: str) -> None:
+def check_unchanged(info: RunInfo, now: RunInfo, study: str, data: str) -> None:
     """Raise unless the study goes on with the data and the code it began with."""
     kept, found = ((i.data_fingerprint, i.extra_fingerprint) for i in (info, now))
     if kept != found:
-        where = place if kept[0] != found[0] else "`extra_targets`"
+        where = data if kept[0] != found[0] else "`extra_targets`"
         raise DataError(
             f"The data in {where} has changed since the study `{study}` began, so its figures could not be"
             " compared: restore the data, or begin a new study with another --name."
@@ -78,7 +78,7 @@ def check_unchanged(info: RunInfo, now: RunInfo, study: str, place: str) -> None
 
 
 def read_info(folder: Path) -> RunInfo | None:
-    """What the folder remembers, or None before its first run."""
+    """Read what the folder remembers; None before the first run, `RecordError` where it is damaged."""
     path = folder / INFO_FILE
     if not path.is_file():
         return None
@@ -89,7 +89,7 @@ def read_info(folder: Path) -> RunInfo | None:
 
 
 def write_info(folder: Path, info: RunInfo) -> None:
-    """Remember it."""
+    """Write what the folder remembers besides its study, whole or not at all."""
     write_atomic(folder / INFO_FILE, json.dumps(to_dict(info), indent=2).encode())
 
 

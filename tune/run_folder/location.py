@@ -20,7 +20,7 @@ DEFAULT = "runs"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Runs:
-    """A place of studies."""
+    """A folder or URI in which studies are kept."""
 
     location: str
     """As the user names it."""

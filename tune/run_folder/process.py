@@ -81,7 +81,7 @@ class RunMark:
         )
 
     def show_dashboard(self, url: str) -> None:
-        """Ray has started."""
+        """Write down where Ray's dashboard is, once Ray has started."""
         self._running = dataclasses.replace(self._running, dashboard_url=url)
         self.write()
 

@@ -87,7 +87,7 @@ class StudyStatus:
 
     @property
     def done(self) -> int:
-        """Trials that ended."""
+        """Trials of all cells that have ended."""
         return sum(c.done for c in self.cells)
 
     @property
@@ -127,7 +127,7 @@ def read_state(folder: Path) -> tuple[State, str, Running | None]:
 
 
 def read_status(folder: Path) -> StudyStatus:
-    """All of it; `RecordError` where a file is damaged."""
+    """Read how far a study is from its folder; `RecordError` where a file is damaged."""
     state, reason, process = read_state(folder)
     plan, info = _mapping(folder / STUDY_FILE), _mapping(folder / INFO_FILE)
     trials = dict(read_trials(folder / JOURNALS_FOLDER))

@@ -24,7 +24,7 @@ MAX_WORKER_DEATHS = 2
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RefitResult:
-    """What became of a job."""
+    """What became of a refit and of its scoring on the target."""
 
     job: RefitJob
     record_id: str | None
@@ -80,7 +80,7 @@ def _room(workers: Workers) -> int:
 
 
 def describe(result: RefitResult) -> str:
-    """One line."""
+    """Say in one line what became of a refit, for logs and displays."""
     row, seed = result.job.row, result.job.seed
     if result.error:
         return f"{row.name} seed {seed} failed: {result.error}"
@@ -100,7 +100,7 @@ class RefitWorker:
         self._ledger = open_ledger(run)
 
     def run(self, job: RefitJob) -> RefitResult:
-        """Refuses a row that is not sealed."""
+        """Refit a sealed choice and score it on its target; `LeakError` for a row that is not sealed."""
         row, bench = job.row, self._executor
         if row.selection is None or not self._is_sealed(row):
             raise LeakError(f"{row.name} is not sealed, so its target must not be looked at.")

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tune.study.settings import Pruning, SamplerName
 
-NUM_BEFORE_STOPPING = 3
+_NUM_BEFORE_STOPPING = 3
 """Configurations of a cell that `median` sees through before it stops any."""
 NUM_SEEN, NUM_BEST_SEEN, NUM_RUNNING_SEEN = 200, 25, 50
 """Of a cell with more trials `tpe` looks at so many: the best, the latest that run, the latest that are over.
@@ -88,7 +88,7 @@ def _tpe(seed: int) -> optuna.samplers.BaseSampler:
     )
 
 
-SAMPLERS: Mapping[SamplerName, Callable[[int], optuna.samplers.BaseSampler]] = {
+_SAMPLERS: Mapping[SamplerName, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tpe": _tpe,
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=12),
@@ -97,7 +97,7 @@ SAMPLERS: Mapping[SamplerName, Callable[[int], optuna.samplers.BaseSampler]] = {
 
 def make_sampler(name: SamplerName, *, seed: int) -> optuna.samplers.BaseSampler:
     """A sampler of one cell."""
-    return SAMPLERS[name](seed % 2**32)
+    return _SAMPLERS[name](seed % 2**32)
 
 
 def make_pruner(name: Pruning) -> optuna.pruners.BasePruner:
@@ -107,7 +107,7 @@ def make_pruner(name: Pruning) -> optuna.pruners.BasePruner:
     better half of those that came as far (asynchronous successive halving).
     """
     if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=NUM_BEFORE_STOPPING)
+        return optuna.pruners.MedianPruner(n_startup_trials=_NUM_BEFORE_STOPPING)
     if name == "asha":
         return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
     return optuna.pruners.NopPruner()

@@ -20,7 +20,7 @@ class CellScheduler(FIFOScheduler):
         self._searcher = searcher
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
-        """After an inner fold."""
+        """Ask the cell's rule, after an inner fold, whether the trial goes on."""
         stop = self._searcher.should_stop(trial.trial_id, result)
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 

@@ -158,7 +158,7 @@ class MatrixSearcher(Searcher):
         self._reported.pop(trial_id, None)
         with self._files[name].event():
             self._end(trial_id, name, trial, result or {}, error)
-        share_distributions(self._studies[name].get_trials(deepcopy=False)[trial.number])
+        _share_distributions(self._studies[name].get_trials(deepcopy=False)[trial.number])
 
     def _end(
         self, trial_id: str, name: str, trial: optuna.Trial, result: Mapping[str, Any], error: bool
@@ -215,14 +215,14 @@ def open_study(
     # Each restart draws from a stream of its own, or it would propose the same points again.
     trials = study.get_trials(deepcopy=False)
     for trial in trials:
-        share_distributions(trial)
+        _share_distributions(trial)
     own_seed = seed_for(seed, cell_name, "sampler", str(len(trials)))
     study.sampler = make_sampler(sampler, seed=own_seed)
     study.pruner = make_pruner(early_stopping)
     return study
 
 
-def share_distributions(trial: FrozenTrial) -> None:
+def _share_distributions(trial: FrozenTrial) -> None:
     """Keep equal distributions once: Optuna makes new ones for every trial, most of what a trial takes."""
     for name, distribution in trial.distributions.items():
         trial.distributions[name] = _DISTRIBUTIONS.setdefault(repr(distribution), distribution)

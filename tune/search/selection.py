@@ -79,7 +79,7 @@ def select(
     The best in the first objective, of equal ones the best in the next, then the earliest; that one is on
     the Pareto front.
     """
-    candidates = [t for t in trials if is_feasible(t, objectives, bounds)]
+    candidates = [t for t in trials if _is_feasible(t, objectives, bounds)]
     if not candidates:
         return None
     signs = [1.0 if DIRECTIONS[name] == "maximize" else -1.0 for name in objectives]
@@ -93,7 +93,7 @@ def select(
     return Selection(settings=best.settings, trial=best.number, inner_score=best.value)
 
 
-def is_feasible(trial: TrialSummary, objectives: Sequence[str], bounds: Sequence[Constraint]) -> bool:
+def _is_feasible(trial: TrialSummary, objectives: Sequence[str], bounds: Sequence[Constraint]) -> bool:
     """Whether a trial is complete, has every figure, and keeps to every bound."""
     has_all = all(name in trial.values for name in (*objectives, *(b.name for b in bounds)))
     return trial.status == "complete" and has_all and all(b.excess(trial.values[b.name]) <= 0 for b in bounds)
@@ -108,7 +108,7 @@ def find_front(
     values = {
         t.number: [t.values[name] for name in objectives]
         for t in trials
-        if is_feasible(t, objectives, bounds)
+        if _is_feasible(t, objectives, bounds)
     }
     return pareto_front(values, objectives)
 

@@ -25,7 +25,7 @@ class CellTrial(ray_tune.Trainable):
     def setup(  # type: ignore[override]  # `with_parameters` adds the two
         self, config: dict[str, Any], *, run: Run, cells: tuple[Cell, ...]
     ) -> None:
-        """Called once per worker."""
+        """Open data, stores and ledger once for a worker, and begin its first trial."""
         self._run = run
         self._cells = {cell.name: cell for cell in cells}
         self._executor = FitExecutor(run)
@@ -33,7 +33,7 @@ class CellTrial(ray_tune.Trainable):
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Called instead of `setup` for every further trial."""
+        """Begin a further trial in the same worker; always possible."""
         self._begin(new_config)
         return True
 
@@ -79,7 +79,7 @@ class CellTrial(ray_tune.Trainable):
         }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: finished folds are records, and a trial begun again reads them."""
+        """Do nothing: finished folds are records, and a trial begun again reads them."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing to load."""
+        """Do nothing: a trial that is begun again reads the records of its finished folds."""

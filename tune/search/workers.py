@@ -9,8 +9,8 @@ from dgad.settings import require
 
 WORKER_BYTES = 1536 * 1024**2
 """Memory that a worker takes with torch, timm and its data, besides its feature cache."""
-WORKERS_PER_GPU = 4
-MAX_CACHE_BYTES = 2 * 1024**3
+_WORKERS_PER_GPU = 4
+_MAX_CACHE_BYTES = 2 * 1024**3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +51,7 @@ def plan_workers(machine: Machine, device: str, demand: Demand) -> Workers:
     Raises `SettingsError` where a trial would fit nowhere, and so wait for ever.
     """
     on_gpu = device.startswith("cuda") and machine.num_gpus > 0
-    check_demand(machine, demand, on_gpu=on_gpu)
+    _check_demand(machine, demand, on_gpu=on_gpu)
     cpus_each, gpus_each, wanted = demand.cpus_per_trial, demand.gpus_per_trial, demand.workers
     by_cpu = machine.num_cpus // (cpus_each or 1)
     by_memory = max(1, machine.memory_bytes // WORKER_BYTES)
@@ -61,14 +61,14 @@ def plan_workers(machine: Machine, device: str, demand: Demand) -> Workers:
     if on_gpu and gpus_each:
         count = min(count, _num_fitting(machine.num_gpus, gpus_each))
     elif on_gpu and wanted is None:
-        count = min(count, WORKERS_PER_GPU * machine.num_gpus)
+        count = min(count, _WORKERS_PER_GPU * machine.num_gpus)
     # Half of what is left stays free: data and training come out of it too.
     spare_bytes = max(0, machine.memory_bytes - count * WORKER_BYTES) // 2
     return Workers(
         count=count,
         threads_each=cpus_each or max(1, machine.num_cpus // count),
         gpus_each=(gpus_each or min(1.0, machine.num_gpus / count)) if on_gpu else 0.0,
-        cache_bytes_each=min(MAX_CACHE_BYTES, max(64 * 1024**2, spare_bytes // count)),
+        cache_bytes_each=min(_MAX_CACHE_BYTES, max(64 * 1024**2, spare_bytes // count)),
         cpus_each=cpus_each or 1,
     )
 
@@ -106,7 +106,7 @@ def plan_cluster_workers(nodes: Sequence[Machine], device: str, demand: Demand) 
     )
 
 
-def check_demand(machine: Machine, demand: Demand, *, on_gpu: bool) -> None:
+def _check_demand(machine: Machine, demand: Demand, *, on_gpu: bool) -> None:
     """Raise `SettingsError` unless one trial fits this machine."""
     if demand.workers is not None:
         require(demand.workers >= 1, "workers", "at least 1", demand.workers)

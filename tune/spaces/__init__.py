@@ -56,7 +56,7 @@ def space_for(method: str, settings: SpaceSettings) -> SpaceFunction:
     whole = build_whole_space(method, settings.kind, settings.features)
     if method not in settings.narrowings:
         return whole
-    asked = list_asked_names(method, settings.kind, settings.features)
+    asked = _list_asked_names(method, settings.kind, settings.features)
     return narrow_space(whole, settings.narrowings[method].restrictions, asked=asked)
 
 
@@ -67,6 +67,6 @@ def build_whole_space(method: str, kind: SpaceKind, features: FeatureSettings) -
 
 
 @functools.cache
-def list_asked_names(method: str, kind: SpaceKind, features: FeatureSettings) -> frozenset[str]:
+def _list_asked_names(method: str, kind: SpaceKind, features: FeatureSettings) -> frozenset[str]:
     """The settings that the whole space asks for under any condition."""
     return frozenset(list_asked(tuple(walk(build_whole_space(method, kind, features)))))

@@ -11,15 +11,15 @@ class Trial(Protocol):
     """What a space asks: an Optuna trial, or whatever answers like one."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of the choices."""
+        """Give one of the choices for the setting `name`."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        """A whole number from `low` to `high`, both among them."""
+        """Give a whole number from `low` to `high`, both among them, for the setting `name`."""
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
-        """A number from `low` to `high`."""
+        """Give a number from `low` to `high` for the setting `name`."""
 
 
 SpaceFunction = Callable[[Trial], dict[str, Any]]

@@ -79,10 +79,10 @@ def _place(narrowing: Narrowing, reason: str) -> str:
     found = {name: reason.find(f"`{name}`") for name in narrowing.restrictions}
     named = sorted((position, name) for name, position in found.items() if position >= 0)
     if named:
-        place = narrowing.restrictions[named[0][1]].place
+        file_line = narrowing.restrictions[named[0][1]].file_line
     elif len(narrowing.restrictions) == 1:
         (restriction,) = narrowing.restrictions.values()
-        place = restriction.place
+        file_line = restriction.file_line
     else:
-        place = narrowing.place
-    return f"{place}: " if place else ""
+        file_line = narrowing.file_line
+    return f"{file_line}: " if file_line else ""

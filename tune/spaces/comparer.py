@@ -7,11 +7,11 @@ from dgad.comparer.settings import ADAPTED, BUILTIN, STRUCTURE, ComparerSettings
 from dgad.settings import FeatureSettings, to_dict
 from tune.spaces.base import Trial
 
-RANKING_WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
+_RANKING_WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
 """λ of Eq. 4; steps, because 0 (the loss off) must be among them."""
-ATTENTION_WEIGHTS = (0.0, 0.1, 0.3, 1.0)
-ANCHOR_WEIGHTS = (0.0, 1e-3, 1e-2, 0.1, 1.0)
-NUM_SYNTHETIC_SOURCES = (0, 8, 32)
+_ATTENTION_WEIGHTS = (0.0, 0.1, 0.3, 1.0)
+_ANCHOR_WEIGHTS = (0.0, 1e-3, 1e-2, 0.1, 1.0)
+_NUM_SYNTHETIC_SOURCES = (0, 8, 32)
 SHIPPED = (*STRUCTURE, "num_reference_patches_scoring")
 """What a comparer that starts from the shipped one takes from it."""
 DEMO_QUICK: Mapping[str, Any] = {"backbone_mode": "frozen", "num_steps": 30}
@@ -64,16 +64,16 @@ def _training(trial: Trial) -> dict[str, Any]:
     return {
         "backbone_mode": trial.suggest_categorical("backbone_mode", ["fine_tuned", "frozen"]),
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
-        "num_synthetic_sources": trial.suggest_categorical("num_synthetic_sources", NUM_SYNTHETIC_SOURCES),
+        "num_synthetic_sources": trial.suggest_categorical("num_synthetic_sources", _NUM_SYNTHETIC_SOURCES),
         "domains_per_step": trial.suggest_int("domains_per_step", 1, 3),
         "normals_per_domain": trial.suggest_int("normals_per_domain", 1, 4),
         "abnormals_per_domain": trial.suggest_int("abnormals_per_domain", 1, 4),
         "references_per_domain": trial.suggest_int("references_per_domain", 1, 5),
         "num_query_patches": trial.suggest_categorical("num_query_patches", [0, 64, 256]),
         "num_reference_patches": trial.suggest_categorical("num_reference_patches", [64, 256, 1024]),
-        "ranking_weight": trial.suggest_categorical("ranking_weight", RANKING_WEIGHTS),
-        "attention_weight": trial.suggest_categorical("attention_weight", ATTENTION_WEIGHTS),
-        "anchor_weight": trial.suggest_categorical("anchor_weight", ANCHOR_WEIGHTS),
+        "ranking_weight": trial.suggest_categorical("ranking_weight", _RANKING_WEIGHTS),
+        "attention_weight": trial.suggest_categorical("attention_weight", _ATTENTION_WEIGHTS),
+        "anchor_weight": trial.suggest_categorical("anchor_weight", _ANCHOR_WEIGHTS),
     }
 
 
@@ -89,14 +89,14 @@ def comparer_demo_space(trial: Trial, features: FeatureSettings) -> dict[str, An
             preset = BUILTIN if num_steps == 0 else ADAPTED
             chosen = {**_unlike(preset, ComparerSettings()), "num_steps": num_steps}
             if num_steps > 0:
-                chosen["anchor_weight"] = trial.suggest_categorical("anchor_weight", ANCHOR_WEIGHTS)
+                chosen["anchor_weight"] = trial.suggest_categorical("anchor_weight", _ANCHOR_WEIGHTS)
             return chosen
     return {
         **DEMO_QUICK,
         "head": trial.suggest_categorical("head", ["mlp", "distance"]),
         "score_pooling": trial.suggest_categorical("score_pooling", ["max", "top_fraction"]),
         "num_reference_patches": trial.suggest_categorical("num_reference_patches", [64, 256]),
-        "ranking_weight": trial.suggest_categorical("ranking_weight", RANKING_WEIGHTS[:4]),
+        "ranking_weight": trial.suggest_categorical("ranking_weight", _RANKING_WEIGHTS[:4]),
         "learning_rate": trial.suggest_float("learning_rate", 3e-4, 3e-3, log=True),
     }
 

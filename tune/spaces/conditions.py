@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-MAX_VALUES = 12
+_MAX_VALUES = 12
 """A setting with more different values is no condition that a reader would take in."""
 
 
@@ -36,7 +36,7 @@ def find_conditions(
     while left:
         best: tuple[Condition, list[Mapping[str, Any]]] | None = None
         for name in names:
-            if len(values[name]) > MAX_VALUES:
+            if len(values[name]) > _MAX_VALUES:
                 continue
             own = _distinct(row[name] for row, flag in zip(rows, holds, strict=True) if flag)
             remaining = [row for row in left if row[name] in own]

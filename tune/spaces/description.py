@@ -33,13 +33,13 @@ class Parameter:
         return f"{format_value(self.question.low)} to {format_value(self.question.high)} ({kind}{scale})"
 
     def as_plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """Give the parameter as `dgad-tune space --json` prints it."""
         return {"name": self.name, **dataclasses.asdict(self.question), "where": self.where or None}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Description:
-    """A method's space."""
+    """All that the space of a method asks for, and what a study fixes in it."""
 
     parameters: tuple[Parameter, ...]
     """In the order in which they are asked for; the same name again under other conditions."""

@@ -14,12 +14,12 @@ class Fixed:
     """One value in every configuration."""
 
     value: Value
-    place: str = dataclasses.field(default="", compare=False, repr=False)
+    file_line: str = dataclasses.field(default="", compare=False, repr=False)
     """Where a file says so, as messages name it; here and below."""
 
     @property
     def examples(self) -> tuple[Value, ...]:
-        """The value."""
+        """Values that checks try in its stead: the one there is."""
         return (self.value,)
 
     def allows(self, value: Value) -> bool:
@@ -37,11 +37,11 @@ class Choices:
     """One of at least two values, in place of those that the space offers."""
 
     values: tuple[Value, ...]
-    place: str = dataclasses.field(default="", compare=False, repr=False)
+    file_line: str = dataclasses.field(default="", compare=False, repr=False)
 
     @property
     def examples(self) -> tuple[Value, ...]:
-        """All values."""
+        """Values that checks try in its stead: all of them."""
         return self.values
 
     def allows(self, value: Value) -> bool:
@@ -49,7 +49,7 @@ class Choices:
         return value in self.values
 
     def ask(self, trial: Trial, name: str, *, log: bool = False, step: float | None = None) -> Value:
-        """One of the values."""
+        """Have the trial choose one of the values for the setting `name`."""
         del log, step
         answer: Value = trial.suggest_categorical(name, self.values)
         return answer
@@ -63,11 +63,11 @@ class Range:
     high: int | float
     log: bool | None = None
     """Whether to draw by orders of magnitude; None: where the space itself does."""
-    place: str = dataclasses.field(default="", compare=False, repr=False)
+    file_line: str = dataclasses.field(default="", compare=False, repr=False)
 
     @property
     def examples(self) -> tuple[Value, ...]:
-        """Both ends."""
+        """Values that checks try in its stead: both ends."""
         return self.low, self.high
 
     def allows(self, value: Value) -> bool:
@@ -91,7 +91,7 @@ class Narrowing:
 
     restrictions: Mapping[str, Restriction]
     """By the name of the setting."""
-    place: str = dataclasses.field(default="", compare=False, repr=False)
+    file_line: str = dataclasses.field(default="", compare=False, repr=False)
 
 
 def to_plain(narrowings: Mapping[str, Narrowing]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dgad.features.levels import has_tokens, num_token_layers
 from dgad.settings import FeatureSettings
 from tune.spaces.base import Trial
 
-NUM_LAST_LAYERS = 4
+_NUM_LAST_LAYERS = 4
 """Of a vision transformer; earlier blocks are searched no more."""
 
 
@@ -52,7 +52,7 @@ def _pyramid_features(trial: Trial) -> dict[str, Any]:
 
 def _token_features(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
     """Tokens are large and seldom averaged; the map follows the recipe they come from."""
-    num_layers = min(NUM_LAST_LAYERS, num_token_layers(features.backbone))
+    num_layers = min(_NUM_LAST_LAYERS, num_token_layers(features.backbone))
     layers = [-1 - i for i in range(num_layers)]
     return {
         "token_layer": trial.suggest_categorical("token_layer", layers),

@@ -39,7 +39,7 @@ class _Reader:
         self._lines = lines
         self._path = path
 
-    def place(self, at: KeyPath) -> str:
+    def find_line(self, at: KeyPath) -> str:
         """The line of a key, or of the nearest one around it."""
         keys = (KEY, *at)
         while keys and keys not in self._lines:
@@ -47,8 +47,8 @@ class _Reader:
         return f"{self._path}, line {self._lines[keys]}" if keys else self._path
 
     def error(self, at: KeyPath, reason: str) -> SettingsError:
-        place = self.place(at)
-        return SettingsError(f"{place}{': ' if place else ''}`{'.'.join((KEY, *at))}` {reason}")
+        file_line = self.find_line(at)
+        return SettingsError(f"{file_line}{': ' if file_line else ''}`{'.'.join((KEY, *at))}` {reason}")
 
     def narrowing(self, method: str, values: Any) -> Narrowing:
         if method not in METHODS:
@@ -65,10 +65,10 @@ class _Reader:
                 near = did_you_mean(str(key), hints)
                 raise self.error(at, f"is no setting of `{method}`.{near} {known}")
             restrictions[str(key)] = self.restriction(at, value, hints[key])
-        return Narrowing(restrictions=restrictions, place=self.place((method,)))
+        return Narrowing(restrictions=restrictions, file_line=self.find_line((method,)))
 
     def restriction(self, at: KeyPath, value: Any, hint: Any) -> Restriction:
-        place = self.place(at)
+        file_line = self.find_line(at)
         if isinstance(value, Mapping):
             return self.range(at, value, hint)
         if isinstance(value, list | tuple):
@@ -79,9 +79,9 @@ class _Reader:
                 if choice in choices[:number]:
                     raise self.error(at, f"must be a list without repetition, but has {choice!r} twice.")
             if len(choices) > 1:
-                return Choices(values=choices, place=place)
+                return Choices(values=choices, file_line=file_line)
             (value,) = choices
-        return Fixed(value=self.typed(at, value, hint), place=place)
+        return Fixed(value=self.typed(at, value, hint), file_line=file_line)
 
     def range(self, at: KeyPath, value: Mapping[Any, Any], hint: Any) -> Restriction:
         for key in value:
@@ -103,16 +103,16 @@ class _Reader:
         if log and low <= 0:
             raise self.error((*at, "low"), f"must be above 0 where `log` is true, but got {low}.")
         if low == high:
-            return Fixed(value=low, place=self.place(at))
-        return Range(low=low, high=high, log=log, place=self.place(at))
+            return Fixed(value=low, file_line=self.find_line(at))
+        return Range(low=low, high=high, log=log, file_line=self.find_line(at))
 
     def typed(self, at: KeyPath, value: Any, hint: Any) -> Any:
         """One value in the setting's type."""
         try:
             checked: Value = coerce(value, hint, ".".join((KEY, *at)))
         except SettingsError as error:
-            place = self.place(at)
-            raise SettingsError(f"{place}: {error}" if place else str(error)) from None
+            file_line = self.find_line(at)
+            raise SettingsError(f"{file_line}: {error}" if file_line else str(error)) from None
         if isinstance(checked, float) and not abs(checked) < float("inf"):
             raise self.error(at, f"must be a finite number, but got {checked}.")
         return checked

@@ -8,14 +8,14 @@ from typing import Any
 from dgad.settings import FeatureSettings
 from tune.spaces.base import Trial
 
-NUM_SLOTS = (64, 128, 256, 512, 1024)
-SHRINKAGES = (0.0, 1.0, 2.0, 3.0)
+_NUM_SLOTS = (64, 128, 256, 512, 1024)
+_SHRINKAGES = (0.0, 1.0, 2.0, 3.0)
 """Steps here and below, because 0 (the part off) must be among them."""
-ENTROPY_WEIGHTS = (0.0, 2e-5, 2e-4, 2e-3)
-TRUST_WEIGHTS = (0.0, 1e-3, 1e-2, 0.1)
+_ENTROPY_WEIGHTS = (0.0, 2e-5, 2e-4, 2e-3)
+_TRUST_WEIGHTS = (0.0, 1e-3, 1e-2, 0.1)
 """Steps here and below, because 0 (the part off) must be among them."""
-MARGIN_WEIGHTS = (0.0, 1e-3, 1e-2, 0.1)
-PERCEPTUAL_WEIGHTS = (0.0, 0.3, 1.0, 3.0)
+_MARGIN_WEIGHTS = (0.0, 1e-3, 1e-2, 0.1)
+_PERCEPTUAL_WEIGHTS = (0.0, 0.3, 1.0, 3.0)
 
 
 def autoencoder_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
@@ -29,10 +29,10 @@ def memae_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
     del features
     return {
         **_choose_network(trial),
-        "num_slots": trial.suggest_categorical("num_slots", NUM_SLOTS),
-        "shrinkage": trial.suggest_categorical("shrinkage", SHRINKAGES),
+        "num_slots": trial.suggest_categorical("num_slots", _NUM_SLOTS),
+        "shrinkage": trial.suggest_categorical("shrinkage", _SHRINKAGES),
         "temperature": trial.suggest_float("temperature", 0.03, 1.0, log=True),
-        "entropy_weight": trial.suggest_categorical("entropy_weight", ENTROPY_WEIGHTS),
+        "entropy_weight": trial.suggest_categorical("entropy_weight", _ENTROPY_WEIGHTS),
     }
 
 
@@ -41,12 +41,12 @@ def trustmae_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
     del features
     chosen = {
         **_choose_network(trial),
-        "num_slots": trial.suggest_categorical("num_slots", NUM_SLOTS),
+        "num_slots": trial.suggest_categorical("num_slots", _NUM_SLOTS),
         "num_nearest": trial.suggest_categorical("num_nearest", [1, 2, 4, 8]),
         "temperature": trial.suggest_float("temperature", 0.03, 1.0, log=True),
-        "trust_weight": trial.suggest_categorical("trust_weight", TRUST_WEIGHTS),
-        "margin_weight": trial.suggest_categorical("margin_weight", MARGIN_WEIGHTS),
-        "perceptual_weight": trial.suggest_categorical("perceptual_weight", PERCEPTUAL_WEIGHTS),
+        "trust_weight": trial.suggest_categorical("trust_weight", _TRUST_WEIGHTS),
+        "margin_weight": trial.suggest_categorical("margin_weight", _MARGIN_WEIGHTS),
+        "perceptual_weight": trial.suggest_categorical("perceptual_weight", _PERCEPTUAL_WEIGHTS),
         "centred": trial.suggest_categorical("centred", [True, False]),
     }
     if chosen["trust_weight"] > 0:

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from dgad.errors import SettingsError
 from tune.spaces.base import SpaceFunction
 
-N = TypeVar("N", int, float)
+_N = TypeVar("_N", int, float)
 
-NUM_WALKS = 600
+_NUM_WALKS = 600
 """Enough to come by what the spaces ask for under several conditions at once."""
 _END_CHANCE = 0.15
 """Of each end of a range: what is refused is refused there first."""
@@ -46,7 +46,7 @@ class Walked:
     chosen: dict[str, Any]
 
 
-def walk(space: SpaceFunction, *, num_walks: int = NUM_WALKS) -> Iterator[Walked]:
+def walk(space: SpaceFunction, *, num_walks: int = _NUM_WALKS) -> Iterator[Walked]:
     """The same random configurations of the space every time."""
     generator = random.Random(0)
     for _ in range(num_walks):
@@ -95,6 +95,6 @@ class _WalkingTrial:
             )
         self.questions[name] = question
 
-    def _end(self, low: N, high: N) -> N | None:
+    def _end(self, low: _N, high: _N) -> _N | None:
         drawn = self._generator.random()
         return low if drawn < _END_CHANCE else high if drawn > 1 - _END_CHANCE else None

@@ -84,8 +84,8 @@ class Cell:
         if self.protocol == "oracle":
             return (InnerFold(target=self.target, sources=self.sources),)
         folds = _inner(inner_folds(Fold(target=self.target, sources=self.sources)))
-        place = self.domains.index(self.target)
-        return folds[place:] + folds[:place]
+        position = self.domains.index(self.target)
+        return folds[position:] + folds[:position]
 
 
 def _inner(folds: Sequence[Fold]) -> tuple[InnerFold, ...]:

@@ -34,20 +34,20 @@ class StudyData:
         return fingerprint([s for name in names for s in self.dataset.domains[name].samples])
 
 
-def open_data(study: Study, place: str, cache: CachePlan | None = None) -> StudyData:
-    """Open it by listing alone; `place` is where the study's own data is.
+def open_data(study: Study, location: str, cache: CachePlan | None = None) -> StudyData:
+    """Open it by listing alone; `location` is where the study's own data is.
 
     `DataError` for a domain that is not there, or whose name both data sets have.
     """
-    own = open_dataset(make_local_copy(place, cache), layout=study.layout)
+    own = open_dataset(make_local_copy(location, cache), layout=study.layout)
     domains = {name: own.domain(name) for name in sorted(study.domains or own.domains)}
     extra = {}
     if study.extra_targets is not None:
         extra = dict(open_dataset(make_local_copy(study.extra_targets, cache)).domains)
     if both := sorted(domains.keys() & extra.keys()):
         raise DataError(
-            f"{place} and {study.extra_targets} both have a domain `{both[0]}`, but records are told apart by"
-            " that name: rename its folder in one of them."
+            f"{location} and {study.extra_targets} both have a domain `{both[0]}`, but records are told apart"
+            " by that name: rename its folder in one of them."
         )
     return StudyData(
         dataset=dataclasses.replace(own, domains=domains | extra),

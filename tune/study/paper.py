@@ -34,24 +34,24 @@ def check_paper_data(given: Mapping[str, Any]) -> None:
         raise DataError("\n".join(["The paper's study lacks data.", *problems, other]))
 
 
-def _problems(name: str, option: str, place: str | None, expected: Mapping[str, Counts]) -> Iterator[str]:
-    if place is None:
+def _problems(name: str, option: str, location: str | None, expected: Mapping[str, Counts]) -> Iterator[str]:
+    if location is None:
         yield f"{name} is not given: name its folder, with {', '.join(expected)} in it, by {option}."
         return
     try:
-        domains = open_dataset(place).domains
+        domains = open_dataset(location).domains
     except UserError as error:
         yield f"{name} cannot be read: {error}"
         return
     for domain, counts in expected.items():
         if domain not in domains:
-            yield f"{place} has no `{domain}` of {name}."
+            yield f"{location} has no `{domain}` of {name}."
             continue
         tests = domains[domain].tests
         defective = sum(s.label for s in tests)
         found = Counts(len(domains[domain].train_normals), len(tests) - defective, defective)
         if found != counts:
-            yield (f"`{domain}` in {place} has {_told(found)} images, where {name} has {_told(counts)}.")
+            yield (f"`{domain}` in {location} has {_told(found)} images, where {name} has {_told(counts)}.")
 
 
 def _told(counts: Counts) -> str:

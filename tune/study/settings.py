@@ -22,7 +22,7 @@ from tune.study.cell_id import PROTOCOLS, Protocol
 from tune.study.objectives import Constraint, ObjectiveName, check_objectives, parse_constraint
 
 FORMAT_VERSION = 1
-DEMO_NAME = "demo"
+_DEMO_NAME = "demo"
 SamplerName = Literal["tpe", "random", "nsga2"]
 Pruning = Literal["median", "asha", "none"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -93,9 +93,9 @@ class Study:
             parse_method(label)
         for method, narrowing in self.spaces.items():
             if method not in self.methods:
-                place = f"{narrowing.place}: " if narrowing.place else ""
+                file_line = f"{narrowing.file_line}: " if narrowing.file_line else ""
                 raise SettingsError(
-                    f"{place}`spaces.{method}` narrows a method that the study does not search"
+                    f"{file_line}`spaces.{method}` narrows a method that the study does not search"
                     f" (`methods` are {', '.join(self.methods)}): add `{method}` to them, or leave it out."
                 )
         require(bool(self.protocol), "protocol", "one of " + ", ".join(PROTOCOLS), list(self.protocol))
@@ -135,7 +135,7 @@ class Study:
 
     @property
     def bounds(self) -> tuple[Constraint, ...]:
-        """The constraints, parsed."""
+        """The constraints as bounds on figures, in their order."""
         return tuple(map(parse_constraint, self.constraints))
 
     @property
@@ -184,7 +184,7 @@ def default_name(values: Mapping[str, Any]) -> str:
     if values.get("name"):
         return str(values["name"])
     if not values.get("data"):
-        return DEMO_NAME
+        return _DEMO_NAME
     last = str(values["data"]).rstrip("/").rsplit("/", 1)[-1].lower()
     return re.sub(r"[^a-z0-9_-]+", "-", last).strip("-_")[:64] or "study"
 
@@ -205,7 +205,7 @@ def check_same(stored: Study, given: Mapping[str, Any], folder: Path) -> None:
         )
 
 
-def _checked(key: str, value: Any, place: str) -> Any:
+def _checked(key: str, value: Any, file_line: str) -> Any:
     """One setting in its type."""
     try:
         if key == "num_references" and isinstance(value, int) and not isinstance(value, bool):
@@ -220,7 +220,7 @@ def _checked(key: str, value: Any, place: str) -> Any:
             return read_spaces(value)
         return coerce(value, _HINTS[key], key)
     except SettingsError as error:
-        raise SettingsError(f"{place}: {error}" if place else str(error)) from None
+        raise SettingsError(f"{file_line}: {error}" if file_line else str(error)) from None
 
 
 def _shown(value: Any) -> str:
