@@ -10,6 +10,7 @@ The API key is read from DGAD_API_KEY. Every call may be repeated safely (an enr
 key), so lost connections, killed servers and "busy" are tried again until the call's deadline.
 """
 
+import json
 import mimetypes
 import os
 import uuid
@@ -23,7 +24,8 @@ from dgad.domains.decoding import read_file
 from dgad.errors import SettingsError
 from dgad.references.domain import DomainSettings, check_domain_name
 from dgad.settings import require, to_dict
-from serve.api import answers
+from serve.api import schemas
+from serve.api.answer_reader import read_answer
 from serve.api.transport import NotFoundError, Transport
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -38,7 +40,7 @@ MAX_BATCH_BYTES = 128 * 2**20
 Photograph = str | Path | bytes | tuple[str, bytes]
 """A file, the bytes of one, or (name, bytes)."""
 Heatmap = Literal["none", "png", "overlay"]
-A = TypeVar("A")
+A = TypeVar("A", bound=schemas.Answer)
 
 
 class Client:
@@ -88,48 +90,48 @@ class Client:
         """Close the connections."""
         self._transport.close()
 
-    def ready(self) -> answers.ReadyAnswer:
-        """Whether the service scores already; raises only where nothing answers."""
-        value = self._json("GET", "/readyz", accepts=(503,))
-        return self._read(answers.ReadyAnswer, value)
+    def ready(self) -> schemas.ReadyAnswer:
+        """Whether the service scores already; raises only where nothing schemas."""
+        content = self._content("GET", "/readyz", accepts=(503,))
+        return self._read(schemas.ReadyAnswer, content)
 
-    def bundle(self) -> answers.BundleAnswer:
+    def bundle(self) -> schemas.BundleAnswer:
         """What scores."""
-        return self._read(answers.BundleAnswer, self._json("GET", "/v1/bundle"))
+        return self._read(schemas.BundleAnswer, self._content("GET", "/v1/bundle"))
 
-    def domains(self) -> tuple[answers.DomainAnswer, ...]:
+    def domains(self) -> tuple[schemas.DomainAnswer, ...]:
         """All domains, without their thresholds."""
-        value = self._json("GET", "/v1/domains")
+        value = self._transport.json("GET", "/v1/domains", timeout_s=self._timeout_s)
         listed = value.get("domains") if isinstance(value, dict) else None
         if not isinstance(listed, list):
             raise self._transport.unexpected(None, "it must have `domains`")
-        return tuple(self._read(answers.DomainAnswer, domain) for domain in listed)
+        return tuple(self._read(schemas.DomainAnswer, json.dumps(domain)) for domain in listed)
 
-    def create(self, domain: str, settings: DomainSettings | None = None) -> answers.DomainAnswer:
+    def create(self, domain: str, settings: DomainSettings | None = None) -> schemas.DomainAnswer:
         """Make the domain; one that is there gets these settings."""
         body = to_dict(settings or DomainSettings())
-        return self._read(answers.DomainAnswer, self._json("PUT", _path(domain), json=body))
+        return self._read(schemas.DomainAnswer, self._content("PUT", _path(domain), json=body))
 
-    def describe(self, domain: str) -> answers.DomainAnswer:
+    def describe(self, domain: str) -> schemas.DomainAnswer:
         """The domain with its threshold and the watch over its last scores."""
-        return self._read(answers.DomainAnswer, self._json("GET", _path(domain)))
+        return self._read(schemas.DomainAnswer, self._content("GET", _path(domain)))
 
     def delete(self, domain: str) -> None:
         """Remove the domain and every photograph of it."""
         self._gone("DELETE", _path(domain))
 
-    def references(self, domain: str) -> answers.ReferencesAnswer:
+    def references(self, domain: str) -> schemas.ReferencesAnswer:
         """The photographs of the current version."""
-        return self._read(answers.ReferencesAnswer, self._json("GET", _path(domain, "references")))
+        return self._read(schemas.ReferencesAnswer, self._content("GET", _path(domain, "references")))
 
     def reference(self, domain: str, reference_id: str) -> bytes:
         """One photograph as it was enrolled."""
         path = _path(domain, "references", reference_id)
         return self._transport.call("GET", path, timeout_s=self._timeout_s).content
 
-    def enroll(self, domain: str, photographs: Sequence[Photograph]) -> answers.EnrolmentAnswer:
+    def enroll(self, domain: str, photographs: Sequence[Photograph]) -> schemas.EnrolmentAnswer:
         """Add photographs of normal parts, all as one new version; the domain must be there."""
-        value = self._json(
+        content = self._content(
             "POST",
             _path(domain, "references"),
             timeout_s=self._enrolment_timeout_s,
@@ -137,7 +139,7 @@ class Client:
             headers={"Idempotency-Key": uuid.uuid4().hex},
             files=_files(photographs),
         )
-        return self._read(answers.EnrolmentAnswer, value)
+        return self._read(schemas.EnrolmentAnswer, content)
 
     def remove(self, domain: str, reference_id: str) -> None:
         """Take one reference out of the current version; older versions keep it."""
@@ -147,39 +149,39 @@ class Client:
         """Remove one photograph from every version, for good."""
         self._gone("DELETE", _path(domain, "references", reference_id), params={"purge": "true"})
 
-    def versions(self, domain: str) -> answers.VersionsAnswer:
+    def versions(self, domain: str) -> schemas.VersionsAnswer:
         """Every version, and the log of changes."""
-        return self._read(answers.VersionsAnswer, self._json("GET", _path(domain, "versions")))
+        return self._read(schemas.VersionsAnswer, self._content("GET", _path(domain, "versions")))
 
-    def rollback(self, domain: str, version: int) -> answers.DomainAnswer:
+    def rollback(self, domain: str, version: int) -> schemas.DomainAnswer:
         """Make an older version current."""
-        value = self._json("POST", _path(domain, "rollback"), json={"version": version})
-        return self._read(answers.DomainAnswer, value)
+        content = self._content("POST", _path(domain, "rollback"), json={"version": version})
+        return self._read(schemas.DomainAnswer, content)
 
     def score(
         self, domain: str, photographs: Sequence[Photograph], *, heatmap: Heatmap = "none"
-    ) -> tuple[answers.ScoreAnswer, ...]:
+    ) -> tuple[schemas.ResultAnswer, ...]:
         """Scores in the order of the photographs, however many requests that takes."""
         return tuple(self.scores(domain, photographs, heatmap=heatmap))
 
     def scores(
         self, domain: str, photographs: Sequence[Photograph], *, heatmap: Heatmap = "none"
-    ) -> Iterator[answers.ScoreAnswer]:
+    ) -> Iterator[schemas.ResultAnswer]:
         """The same, each as soon as it is there."""
         for batch in batches(photographs, max_files=MAX_SCORED_FILES):
-            value = self._json(
+            content = self._content(
                 "POST", _path(domain, "score"), params={"heatmap": heatmap}, files=_files(batch)
             )
-            answer = self._read(answers.ScoresAnswer, value)
+            answer = self._read(schemas.ScoreAnswer, content)
             if len(answer.results) != len(batch):
                 raise self._transport.unexpected(
                     None, f"{len(answer.results)} results for {len(batch)} photographs"
                 )
             yield from answer.results
 
-    def _json(self, method: str, path: str, **options: Any) -> Any:
+    def _content(self, method: str, path: str, **options: Any) -> bytes:
         options.setdefault("timeout_s", self._timeout_s)
-        return self._transport.json(method, path, **options)
+        return self._transport.call(method, path, **options).content
 
     def _gone(self, method: str, path: str, **options: Any) -> None:
         """Remove something; that it is gone at a second try means that the first one did it."""
@@ -189,9 +191,9 @@ class Client:
             if self._transport.num_retried == 0:
                 raise
 
-    def _read(self, kind: type[A], value: Any) -> A:
+    def _read(self, kind: type[A], content: bytes | str) -> A:
         try:
-            return answers.read_answer(kind, value)
+            return read_answer(kind, content)
         except SettingsError as error:
             raise self._transport.unexpected(None, str(error).rstrip(".")) from None
 

@@ -1,10 +1,27 @@
-"""The JSON of `/v1`, as OpenAPI describes it."""
+"""The JSON of `/v1`: what the service sends and takes, and what the client reads.
 
-from typing import Annotated, Any, Literal
+The service builds answers exactly (an unknown field is a bug of its own); the client, through
+`serve.api.answer_reader`, passes over fields that a newer service adds.
+"""
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+import base64
+import binascii
+import dataclasses
+import typing
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from dgad.calibration.threshold import CalibrationScheme
+from dgad.references.domain import Action, DomainSettings
 from serve.engine.backend import Guarantee, Scheme, Verdict
 
 _REFERENCE_ID = "3f786850e387550fdab836ed7e6dc881de23001b3f786850e387550fdab836ed"
@@ -15,22 +32,32 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+_Whole = Annotated[int, BeforeValidator(_whole)]
+
+
+def _require_all(schema: JsonSchemaValue) -> None:
+    """Describe every field as always sent: a default is for a client that reads an older service."""
+    properties = schema.get("properties", {})
+    for described in properties.values():
+        described.pop("default", None)
+        if "$ref" in described:  # a type of ours has its own title
+            described.pop("title", None)
+    schema["required"] = list(properties)
 
 
 class Answer(BaseModel):
-    """What is sent; made by this service, so nothing is left out or added unseen."""
+    """Base of what the service sends: immutable, and strict about unknown fields when it is built."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_require_all)
 
 
-class Asked(BaseModel):
-    """What is taken; an unknown key is refused by its name."""
+class _RequestBody(BaseModel):
+    """Base of what the service takes; an unknown key is refused by its name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class SettingsBody(Asked):
+class SettingsBody(_RequestBody):
     """A domain's settings; what is not given has its default."""
 
     false_alarm_rate: float | None = Field(
@@ -47,7 +74,7 @@ class SettingsBody(Asked):
         description="`split` keeps half of the references back: then the promise is exact. `leave_one_out`"
         " compares with all of them, and its promise is approximate.",
     )
-    coreset: Whole | None = Field(
+    coreset: _Whole | None = Field(
         default=None,
         ge=2,
         le=100_000,
@@ -58,19 +85,36 @@ class SettingsBody(Asked):
     )
 
 
-class RollbackBody(Asked):
+class RollbackBody(_RequestBody):
     """Which version becomes current."""
 
-    version: Whole = Field(ge=1, le=2**31 - 1, examples=[1])
+    version: _Whole = Field(ge=1, le=2**31 - 1, examples=[1])
 
 
 class SettingsAnswer(Answer):
     """A domain's settings."""
 
-    false_alarm_rate: float | None = Field(examples=[0.05])
-    calibration: CalibrationScheme
-    coreset: int | None
-    note: str
+    false_alarm_rate: float | None = Field(default=None, examples=[0.05])
+    calibration: CalibrationScheme = "leave_one_out"
+    coreset: int | None = None
+    note: str = ""
+
+
+class _SettingsOnWire:
+    """Annotation: `DomainSettings` in Python, sent, read and described as `SettingsAnswer`."""
+
+    @staticmethod
+    def __get_pydantic_core_schema__(_: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def settings_of(answer: SettingsAnswer) -> DomainSettings:
+            return DomainSettings(**answer.model_dump())
+
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.no_info_after_validator_function(
+                settings_of, handler.generate_schema(SettingsAnswer)
+            ),
+            python_schema=core_schema.is_instance_schema(DomainSettings),
+            serialization=core_schema.plain_serializer_function_ser_schema(dataclasses.asdict),
+        )
 
 
 class ThresholdAnswer(Answer):
@@ -105,17 +149,19 @@ class DomainAnswer(Answer):
     """One domain as it is now."""
 
     name: str = Field(examples=["carpet"])
-    settings: SettingsAnswer
+    settings: Annotated[DomainSettings, _SettingsOnWire]
     version: int = Field(description="Of the references; 0 before anything is enrolled.", examples=[1])
     sequence: int = Field(description="Of the domain's last change.", examples=[2])
     num_references: int = Field(examples=[19])
     created_at: str = Field(examples=["2026-01-05T08:00:00+00:00"])
     updated_at: str = Field(examples=["2026-01-05T08:01:00+00:00"])
     threshold: ThresholdAnswer | None = Field(
-        description="Null while nothing is enrolled, and in the list of domains."
+        default=None,
+        description="Null while nothing is enrolled, and in the list of domains.",
     )
-    recent: RecentAnswer | None = Field(description="Null in the list of domains.")
+    recent: RecentAnswer | None = Field(default=None, description="Null in the list of domains.")
     thumbnail: str | None = Field(
+        default=None,
         description="Path of a small JPEG of the first reference.",
         examples=[f"/v1/domains/carpet/references/{_REFERENCE_ID}?thumbnail=96"],
     )
@@ -125,7 +171,7 @@ class DomainAnswer(Answer):
 class DomainsAnswer(Answer):
     """All domains, by name."""
 
-    domains: list[DomainAnswer]
+    domains: tuple[DomainAnswer, ...]
 
 
 class ReferenceAnswer(Answer):
@@ -138,7 +184,8 @@ class ReferenceAnswer(Answer):
     height_px: int
     added_at: str
     near_duplicate_of: str | None = Field(
-        description="Id of an earlier reference that it is nearly equal to; such make a threshold too tight."
+        default=None,
+        description="Id of an earlier reference that it is nearly equal to; such make a threshold too tight.",
     )
 
 
@@ -146,7 +193,7 @@ class ReferencesAnswer(Answer):
     """The references of the current version, in the order of enrolment."""
 
     version: int
-    references: list[ReferenceAnswer]
+    references: tuple[ReferenceAnswer, ...]
 
 
 class EnrolmentAnswer(Answer):
@@ -154,13 +201,13 @@ class EnrolmentAnswer(Answer):
 
     domain: str
     version: int = Field(description="Current now; unchanged where every photograph was there already.")
-    added: list[ReferenceAnswer]
-    already_there: list[str] = Field(description="Ids of photographs that were enrolled before.")
+    added: tuple[ReferenceAnswer, ...]
+    already_there: tuple[str, ...] = Field(description="Ids of photographs that were enrolled before.")
     repeated: bool = Field(
         description="The same Idempotency-Key was carried out before; nothing was done now."
     )
     threshold: ThresholdAnswer
-    warnings: list[str]
+    warnings: tuple[str, ...]
     milliseconds: float
 
 
@@ -173,14 +220,15 @@ class VersionAnswer(Answer):
     num_references: int
     num_purged: int = Field(description="References that were removed from every version since.")
     is_current: bool
-    references: list[str] = Field(description="Ids.")
+    references: tuple[str, ...] = Field(description="Ids.")
 
 
 class LogAnswer(Answer):
     """One entry of the domain's log."""
 
     sequence: int
-    action: Literal["create", "settings", "enroll", "remove", "purge", "rollback", "delete"]
+    action: str = Field(json_schema_extra={"enum": list(typing.get_args(Action))})
+    """Text to a client, so that it reads the log of a service that knows more actions."""
     at: str
     by: str = Field(description="Name of the API key; `local` where none is needed.")
     version: int
@@ -191,8 +239,8 @@ class VersionsAnswer(Answer):
     """All versions of a domain's references, and what was done to it."""
 
     current: int
-    versions: list[VersionAnswer]
-    log: list[LogAnswer]
+    versions: tuple[VersionAnswer, ...]
+    log: tuple[LogAnswer, ...]
 
 
 class RegionAnswer(Answer):
@@ -216,14 +264,23 @@ class ResultAnswer(Answer):
     )
     verdict: Verdict
     threshold: ThresholdAnswer
-    levels: list[float] = Field(description="Score per pyramid level, where the method has them.")
-    regions: list[RegionAnswer] = Field(description="The highest first, at most 20.")
+    levels: tuple[float, ...] = Field(description="Score per pyramid level, where the method has them.")
+    regions: tuple[RegionAnswer, ...] = Field(description="The highest first, at most 20.")
     heatmap: str | None = Field(
         description="`data:image/png;base64,...`, where asked for and where the method localises."
     )
     version: int
     bundle_id: str
     milliseconds: float
+
+    def heatmap_png(self) -> bytes | None:
+        """Bytes of the heatmap; None where none was asked for or the method does not localise."""
+        if self.heatmap is None:
+            return None
+        try:
+            return base64.b64decode(self.heatmap.partition(",")[2], validate=True)
+        except binascii.Error:
+            return None
 
 
 class ScoreAnswer(Answer):
@@ -234,7 +291,7 @@ class ScoreAnswer(Answer):
     bundle_id: str
     num_references: int
     milliseconds: float
-    results: list[ResultAnswer]
+    results: tuple[ResultAnswer, ...]
 
 
 class BundleAnswer(Answer):
@@ -245,22 +302,22 @@ class BundleAnswer(Answer):
     title: str
     image_size_px: int = Field(examples=[256])
     device: str = Field(examples=["cpu"])
-    created_at: str | None
-    training_domains: list[str]
-    metrics: dict[str, Any]
+    created_at: str | None = None
+    training_domains: tuple[str, ...] = ()
+    metrics: dict[str, Any] = Field(default_factory=dict)
 
 
 class HealthAnswer(Answer):
     """The process answers."""
 
-    status: Literal["ok"]
+    status: typing.Literal["ok"]
 
 
 class ReadyAnswer(Answer):
     """Whether scores are answered."""
 
     ready: bool
-    bundle_id: str | None
+    bundle_id: str | None = None
 
 
 class ErrorDetail(BaseModel):

@@ -14,11 +14,12 @@ from dgad.command_line import show_progress_bars
 from dgad.domains.image_paths import expand_image_paths, overlay_paths
 from dgad.errors import DataError, MissingError
 from dgad.files import write_atomic
-from dgad.settings import to_dict
 
 if TYPE_CHECKING:
-    from serve.api.answers import DomainAnswer, ScoreAnswer, Threshold
+    from pydantic import BaseModel
+
     from serve.api.client import Client
+    from serve.api.schemas import DomainAnswer, ResultAnswer, ThresholdAnswer
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -187,13 +188,13 @@ def score_command(
     """
     paths = expand_image_paths(images)
     overlays = overlay_paths(paths, heatmap_folder) if heatmap_folder else ()
-    found: list[ScoreAnswer] = []
+    found: list[ResultAnswer] = []
     with _client(url) as client, show_progress_bars() as progress:
         progress("scoring", 0, len(paths), float("nan"))
         for score in client.scores(domain, paths, heatmap="overlay" if overlays else "none"):
             if overlays:
                 _write_overlay(score, overlays[len(found)])
-            found.append(dataclasses.replace(score, heatmap=None))
+            found.append(score.model_copy(update={"heatmap": None}))
             progress("scoring", len(found), len(paths), float("nan"))
     rows = [
         {
@@ -223,7 +224,7 @@ def score_command(
         click.echo(f"Heatmaps: {heatmap_folder}")
 
 
-def _write_overlay(score: "ScoreAnswer", path: Path) -> None:
+def _write_overlay(score: "ResultAnswer", path: Path) -> None:
     overlay = score.heatmap_png()
     if overlay is None:
         raise DataError(
@@ -233,7 +234,7 @@ def _write_overlay(score: "ScoreAnswer", path: Path) -> None:
     write_atomic(path, overlay, flushed=False)
 
 
-def _decided_by(threshold: "Threshold") -> str:
+def _decided_by(threshold: "ThresholdAnswer") -> str:
     value = "none" if threshold.value is None else f"{threshold.value:.3f}"
     return f"Threshold: {value}. {_shown(threshold.sentence)}"
 
@@ -258,8 +259,8 @@ def _shown(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    return to_dict(value)
+def _plain(value: "BaseModel") -> dict[str, Any]:
+    return value.model_dump(mode="json", exclude={"thumbnail"})
 
 
 def _print_json(value: Any) -> None:

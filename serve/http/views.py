@@ -33,7 +33,7 @@ def domain_view(
     first = change.references[0].id if change.references else None
     return schemas.DomainAnswer(
         name=name,
-        settings=schemas.SettingsAnswer(**dataclasses.asdict(change.settings)),
+        settings=change.settings,
         version=change.version,
         sequence=change.sequence,
         num_references=len(change.references),
@@ -55,14 +55,14 @@ def result_view(
     milliseconds: float,
 ) -> schemas.ResultAnswer:
     """The answer for one photograph."""
-    regions = [schemas.RegionAnswer(**dataclasses.asdict(r)) for r in outcome.regions]
+    regions = tuple(schemas.RegionAnswer(**dataclasses.asdict(r)) for r in outcome.regions)
     return schemas.ResultAnswer(
         name=name,
         score=outcome.score,
         p_value=outcome.p_value,
         verdict=outcome.verdict,
         threshold=threshold,
-        levels=list(outcome.levels),
+        levels=outcome.levels,
         regions=regions,
         heatmap=heatmap,
         version=outcome.version,

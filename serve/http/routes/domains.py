@@ -22,7 +22,7 @@ async def list_domains(request: Request) -> Response:
     service = service_of(request)
     about = await service.about()
 
-    def read() -> list[schemas.DomainAnswer]:
+    def read() -> tuple[schemas.DomainAnswer, ...]:
         found = []
         for name in service.store.domains():
             try:
@@ -30,7 +30,7 @@ async def list_domains(request: Request) -> Response:
             except MissingError:  # deleted since it was listed
                 continue
             found.append(domain_view(name, change, str(about["bundle_id"])))
-        return found
+        return tuple(found)
 
     return json_answer(schemas.DomainsAnswer(domains=await service.workers.run(read)))
 
@@ -85,7 +85,7 @@ async def list_versions(request: Request, domain: DomainName) -> Response:
     return json_answer(
         schemas.VersionsAnswer(
             current=head.version,
-            versions=[
+            versions=tuple(
                 schemas.VersionAnswer(
                     number=version.number,
                     created_at=version.created_at,
@@ -93,11 +93,11 @@ async def list_versions(request: Request, domain: DomainName) -> Response:
                     num_references=len(version.references),
                     num_purged=version.num_purged,
                     is_current=version.is_current,
-                    references=[reference.id for reference in version.references],
+                    references=tuple(reference.id for reference in version.references),
                 )
                 for version in versions
-            ],
-            log=[
+            ),
+            log=tuple(
                 schemas.LogAnswer(
                     sequence=change.sequence,
                     action=change.action,
@@ -107,7 +107,7 @@ async def list_versions(request: Request, domain: DomainName) -> Response:
                     about=dict(change.about),
                 )
                 for change in log
-            ],
+            ),
         )
     )
 

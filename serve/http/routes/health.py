@@ -56,7 +56,7 @@ async def bundle(request: Request) -> Response:
             image_size_px=int(known["image_size_px"]),
             device=str(known["device"]),
             created_at=known.get("created_at"),
-            training_domains=list(known.get("training_domains", ())),
+            training_domains=tuple(known.get("training_domains", ())),
             metrics=dict(known.get("metrics", {})),
         )
     )

@@ -38,7 +38,7 @@ _NO_THRESHOLD = Threshold(
 async def list_references(request: Request, domain: DomainName) -> Response:
     """The references of the current version, in the order of enrolment."""
     head = await service_of(request).head(domain)
-    references = [reference_view(reference) for reference in head.references]
+    references = tuple(reference_view(reference) for reference in head.references)
     return json_answer(schemas.ReferencesAnswer(version=head.version, references=references))
 
 
@@ -87,11 +87,11 @@ async def enroll(
     answer = schemas.EnrolmentAnswer(
         domain=domain,
         version=enrolment.version,
-        added=[reference_view(reference) for reference in enrolment.added],
-        already_there=list(enrolment.already_there),
+        added=tuple(reference_view(reference) for reference in enrolment.added),
+        already_there=enrolment.already_there,
         repeated=enrolment.is_repeated,
         threshold=threshold_view(threshold),
-        warnings=enrolment_warnings(enrolment.added, threshold),
+        warnings=tuple(enrolment_warnings(enrolment.added, threshold)),
         milliseconds=round((time.perf_counter() - started) * 1e3, 3),
     )
     return json_answer(answer, 201 if _is_new(enrolment) else 200)

@@ -140,7 +140,7 @@ def _answer(
     last = outcomes[-1]
     threshold, view = last.threshold, threshold_view(last.threshold)
     milliseconds = round((time.perf_counter() - started) * 1e3, 3)
-    results = [
+    results = tuple(
         result_view(
             photograph.name,
             outcome,
@@ -149,7 +149,7 @@ def _answer(
             milliseconds=milliseconds,
         )
         for photograph, outcome, heatmap in zip(photographs, outcomes, heatmaps, strict=True)
-    ]
+    )
     return schemas.ScoreAnswer(
         domain=domain,
         version=last.version,
