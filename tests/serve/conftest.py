@@ -1,6 +1,7 @@
 """What tests of serving share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,22 @@ from serve.replicas.environment import prepare_serve_environment
 from tests.serve.support.misbehaving import Misbehaving, misbehaving_server
 
 prepare_serve_environment()  # before any test imports Ray, which reads it once
+
+
+@pytest.fixture(scope="session")
+def patch_knn_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a method with a backbone; tests leave it as it is."""
+    from tests.serve.support.surfaces import bundled
+
+    return bundled(tmp_path_factory.mktemp("bundles") / "patch_knn")
+
+
+@pytest.fixture(scope="session")
+def trivial_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the quickest method; tests leave it as it is."""
+    from tests.serve.support.surfaces import bundled
+
+    return bundled(tmp_path_factory.mktemp("bundles") / "trivial", "trivial")
 
 
 @pytest.fixture

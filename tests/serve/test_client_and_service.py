@@ -17,14 +17,13 @@ from serve.settings import Limits, ServeSettings
 from tests.conftest import Run
 from tests.serve.support.fakes import FakeBackend, FakeStore
 from tests.serve.support.live import serving
-from tests.serve.support.surfaces import bundled, photographs
+from tests.serve.support.surfaces import photographs
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> ServeSettings:
+def settings(patch_knn_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> ServeSettings:
     folder = tmp_path_factory.mktemp("service")
-    bundle = bundled(folder / "bundle")
-    return ServeSettings(bundle=str(bundle), store=str(folder / "references"), device="cpu")
+    return ServeSettings(bundle=str(patch_knn_bundle), store=str(folder / "references"), device="cpu")
 
 
 @pytest.fixture(scope="module")

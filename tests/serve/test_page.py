@@ -18,7 +18,7 @@ from serve.settings import ServeSettings
 from tests.dgad.methods.surfaces import SIZE
 from tests.serve.support.browser import PHONE, chromium, drop, overflow_px, tab
 from tests.serve.support.live import serving
-from tests.serve.support.surfaces import bundled, photographs
+from tests.serve.support.surfaces import photographs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,10 +47,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("page")
-    bundle, store = bundled(folder / "bundle"), folder / "store"
-    settings = ServeSettings(bundle=str(bundle), store=str(store), device="cpu")
+def served(patch_knn_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    store = tmp_path_factory.mktemp("page") / "store"
+    settings = ServeSettings(bundle=str(patch_knn_bundle), store=str(store), device="cpu")
     backend = InProcessBackend(settings)
     with serving(make_app(settings, backend)) as url:
         yield Served(url=url, store=store)

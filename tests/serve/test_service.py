@@ -22,10 +22,11 @@ NORMAL, DEFECT = photographs(24), photographs(1, defect=True, seed=9)[0]
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(patch_knn_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
-    bundle = bundled(folder / "bundle")
-    with running_service(bundle, folder / "store", "--replicas", "2", log=folder / "log") as running:
+    with running_service(
+        patch_knn_bundle, folder / "store", "--replicas", "2", log=folder / "log"
+    ) as running:
         running.domain("carpet", NORMAL[:6])
         yield running
 

@@ -23,8 +23,8 @@ from tests.serve.support.surfaces import bundled
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundled(tmp_path_factory.mktemp("bundles") / "bundle")
+def bundle(patch_knn_bundle: Path) -> Path:
+    return patch_knn_bundle
 
 
 def damaged(folder: Path) -> Path:

@@ -13,15 +13,15 @@ from dgad.references.domain import DomainSettings
 from serve.engine.backend import BusyError, Outcome, Query, TimedOutError
 from serve.engine.in_process import InProcessBackend
 from serve.settings import ServeSettings
-from tests.serve.support.surfaces import bundled, photographs, query, uploads
+from tests.serve.support.surfaces import photographs, query, uploads
 
 BY = "test"
 DOMAINS = {"carpet": 12, "grid": 7}
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundled(tmp_path_factory.mktemp("bundles") / "trivial", "trivial")
+def bundle(trivial_bundle: Path) -> Path:
+    return trivial_bundle
 
 
 class Gate:

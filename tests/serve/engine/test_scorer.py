@@ -25,8 +25,8 @@ PERIODS = {"carpet": 12, "grid": 7, "tile": 5}
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundled(tmp_path_factory.mktemp("bundles") / "patch_knn")
+def bundle(patch_knn_bundle: Path) -> Path:
+    return patch_knn_bundle
 
 
 @pytest.fixture(scope="module")

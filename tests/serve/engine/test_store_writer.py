@@ -20,9 +20,8 @@ BY = "test"
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The quickest method."""
-    return bundled(tmp_path_factory.mktemp("bundles") / "trivial", "trivial")
+def bundle(trivial_bundle: Path) -> Path:
+    return trivial_bundle
 
 
 @pytest.fixture
