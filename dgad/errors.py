@@ -7,7 +7,7 @@ A message says what must hold, what came, and what to do instead.
 
 
 class DgadError(Exception):
-    """Root of the tree."""
+    """Root of every error that dgad raises on purpose."""
 
 
 class UserError(DgadError):

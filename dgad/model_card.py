@@ -49,7 +49,7 @@ def model_card(
     targets: Mapping[str, Mapping[str, float | None]],
     comparison: Mapping[str, float | None],
 ) -> str:
-    """Markdown for `MODEL_CARD.md`.
+    """Write the text of `MODEL_CARD.md`, in Markdown.
 
     `targets` holds the metrics of the nested estimate by held-out domain, `comparison` the mean image
     AUROC of every row of the leaderboard by label.

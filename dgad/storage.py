@@ -49,14 +49,14 @@ class Storage:
         return (Storage, (self.location,))
 
     def child(self, name: str) -> "Storage":
-        """The place below; a URI keeps its query."""
+        """Give the place below this one; a URI keeps its query."""
         if self.is_local:
             return Storage(Path(self.location) / name)
         parts = urllib.parse.urlsplit(self.location)
         return Storage(parts._replace(path=f"{parts.path.rstrip('/')}/{name}").geturl())
 
     def sibling(self, name: str) -> "Storage":
-        """The place beside."""
+        """Give the place beside this one, under the same parent."""
         if self.is_local:
             return Storage(Path(self.location).parent / name)
         parts = urllib.parse.urlsplit(self.location)
@@ -68,8 +68,10 @@ class Storage:
         return f"{self._root}/{name}" if name else self._root
 
     def read(self, name: str, num_bytes: int | None = None) -> bytes | None:
-        """What is kept under the name, or its first bytes, or None where there is nothing;
-        `RecordError` where the place cannot be reached."""
+        """Read what is kept under the name, or its first bytes; None where there is nothing.
+
+        `RecordError` where the place cannot be reached.
+        """
         try:
             with self._filesystem.open_input_file(self.path(name)) as file:
                 data: bytes = file.read(num_bytes)
@@ -203,8 +205,10 @@ def probe(storage: Storage) -> None:
 
 
 def filesystem_of(uri: str) -> tuple[fs.FileSystem, str]:
-    """(filesystem, path within it), as pyarrow has them, but for S3: a server that does not answer is told
-    after seconds, not minutes, and what is small goes up in one request.
+    """Give (filesystem, path within it) of a URI, as pyarrow has them but for S3.
+
+    There a server that does not answer is reported after seconds, not minutes, and what is small goes up in
+    one request.
 
     Raises `ValueError` for a URI that carries credentials, and what pyarrow raises.
     """

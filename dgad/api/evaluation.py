@@ -70,7 +70,7 @@ class EvaluationTable(Table):
 
     @property
     def title(self) -> str:
-        """Target and sources."""
+        """Heading of the table: its target and sources."""
         return f"target {self.target} · sources {', '.join(self.sources) or 'none'}"
 
     @property
@@ -96,8 +96,11 @@ class EvaluationTable(Table):
         return [to_dict(row) for row in self.rows]
 
     def to_json(self) -> str:
-        """What `dgad evaluate --json` prints: `results`, and where there are any `not_applicable`, `failed`
-        and, for several numbers of references, `curves`."""
+        """Give what `dgad evaluate --json` prints.
+
+        `results`; where there are any, `not_applicable` and `failed`; for several numbers of references,
+        `curves`.
+        """
         found: dict[str, Any] = {"results": self.to_dicts()}
         if self.not_applicable:
             found["not_applicable"] = [

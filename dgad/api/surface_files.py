@@ -36,7 +36,7 @@ _CONTENT_FILES = (DESCRIPTION_FILE, STATE_FILE)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SurfaceDescription:
-    """What `surface.json` says."""
+    """What `surface.json` says of a saved surface."""
 
     bundle_id: str
     comparer: str

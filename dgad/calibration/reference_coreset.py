@@ -5,8 +5,10 @@ from dgad.methods.base import Method
 
 
 def choose_covering_references(method: Method, references: ImageSet, count: int) -> list[int]:
-    """Indices of `count` references, ascending: a quarter are the first ones, the rest those that score
-    highest against what is chosen so far, which doubles in every round.
+    """Choose `count` references that cover the others; returns their indices, ascending.
+
+    A quarter are the first ones, the rest those that score highest against what is chosen so far, which
+    doubles in every round (farthest-first traversal in rounds; Gonzalez, 1985).
 
     Hand the references over in an order that does not depend on what they show, such as that of their
     content. One call scores every reference about twice.

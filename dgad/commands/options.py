@@ -20,7 +20,7 @@ def feature_options(command: F) -> F:
 
 
 def device_option(command: F) -> F:
-    """`--device`."""
+    """Add the option `--device` to a command."""
     return click.option("--device", default="auto", show_default=True, help="auto | cpu | cuda | cuda:N")(
         command
     )

@@ -34,6 +34,7 @@ class FusionNode(nn.Module):
         nn.init.zeros_(self.pointwise.bias)
 
     def forward(self, *maps: Tensor) -> Tensor:
+        """Fuse maps (N, C, h, w) of one shape into one, by learnt weights and a separable convolution."""
         fused = fast_normalised_fusion(maps, self.weights)
         convolved: Tensor = self.pointwise(self.depthwise(F.silu(fused)))
         return fused + convolved
@@ -53,6 +54,7 @@ class BiFPNLayer(nn.Module):
         self.single = FusionNode(channels, 1) if num_levels == 1 else None
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """Pass maps (N, C, h_i, w_i), the finest first, down and up the pyramid; shapes stay."""
         if self.single is not None:
             return [self.single(maps[0])]
         downs = list(maps)
@@ -88,6 +90,7 @@ class BiFPN(nn.Module):
         self.layers = nn.ModuleList(BiFPNLayer(channels, len(in_channels)) for _ in range(num_layers))
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Fuse a backbone's maps (N, C_i, h_i, w_i) into as many of `channels` channels, the finest first."""
         pyramid = [lateral(m) for lateral, m in zip(self.laterals, maps, strict=True)]
         for layer in self.layers:
             pyramid = layer(pyramid)

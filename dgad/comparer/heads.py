@@ -132,7 +132,7 @@ class MlpHead(PairHead):
         return nn.functional.linear(reference_KC, self.reference_weight_HC)
 
     def form(self) -> PairForm:
-        """Output weights and bias."""
+        """Give the form by which pairs are scored: output weights and bias."""
         return PairForm(output_H=self.output_H, bias=self.bias)
 
 
@@ -153,7 +153,7 @@ class DistanceHead(PairHead):
         return reference_KC
 
     def form(self) -> PairForm:
-        """Slope and bias."""
+        """Give the form by which pairs are scored: slope and bias."""
         return PairForm(slope=self.log_scale.exp(), bias=self.bias)
 
 

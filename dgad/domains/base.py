@@ -36,7 +36,7 @@ class Sample:
 
     @property
     def label(self) -> int:
-        """0 normal, 1 abnormal."""
+        """Whether the sample is abnormal: 0 normal, 1 abnormal."""
         return int(self.kind != "good")
 
 

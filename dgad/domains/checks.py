@@ -17,7 +17,7 @@ from dgad.errors import ImageError
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class DomainCounts:
-    """What one domain holds."""
+    """What one domain holds: numbers of images, of masks and of every kind of defect."""
 
     domain: str
     train_normals: int

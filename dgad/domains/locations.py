@@ -12,7 +12,7 @@ from dgad.storage import filesystem_of, without_credentials
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Location:
-    """A resolved place."""
+    """A folder or URI resolved to a filesystem and a path in it."""
 
     filesystem: fs.FileSystem
     path: str

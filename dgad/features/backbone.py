@@ -78,8 +78,10 @@ class Backbone(nn.Module):
         return super().train(False)
 
     def forward(self, images_N3SS: Tensor, body: nn.Module | None = None) -> list[Tensor]:
-        """uint8 images to maps (N, C_i, h_i, w_i), one per stride; by `body`, if one is given that does what
-        its own does."""
+        """Compute the feature maps of uint8 images: (N, C_i, h_i, w_i), one per stride.
+
+        Done by `body`, if one is given that does what the backbone's own does.
+        """
         run = self.body if body is None else body
         maps = run(_channels_last(self.normalise(images_N3SS)))
         assert isinstance(maps, list)
@@ -96,8 +98,10 @@ class Backbone(nn.Module):
         return (pixels - self.mean) / self.std
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the weights and of what is done with them: frozen features depend on no more but
-        the image."""
+        """Give the SHA-256 (hex) of the weights and of what is done with them.
+
+        Frozen features depend on this and the image alone.
+        """
         digest = hashlib.sha256(f"{self.name} {self.input_size_px}".encode())
         # A file's weights may be loaded into models that differ in what they subtract from an image alone.
         constants = {"mean": self.mean, "std": self.std}

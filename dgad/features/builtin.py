@@ -34,7 +34,7 @@ OTHERS = "`none` (random, seeded), `timm` (needs the hub), or the path of a .saf
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class BuiltinInfo:
-    """What `builtin.json` says."""
+    """What `builtin.json` says of the weights that ship with dgad."""
 
     backbone: str
     """The timm model whose stages the weights are."""

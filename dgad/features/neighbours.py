@@ -19,8 +19,9 @@ _FAR = 1e30
 def nearest_of_others(
     patch_KC: Tensor, owner_K: Tensor, count: int, *, tile: int = _TILE
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Squared L2 distances to the `count` nearest patches of other images (`owner_K` says whose each is),
-    their indices, and whether there are so many; ascending, (K, count) each.
+    """Find the `count` nearest patches of other images; `owner_K` says whose each patch is.
+
+    Returns squared L2 distances, indices, and whether there are so many; ascending, (K, count) each.
 
     In single precision patches about equally far may change places. Distances are symmetric, so a tile
     serves its rows and its columns.
@@ -60,8 +61,10 @@ def nearest_of_others(
 
 
 def _factors(patch_KC: Tensor) -> tuple[Tensor, Tensor]:
-    """Matrices whose product holds |a - b|^2 = |a|^2 - 2 a b + |b|^2, filled up to whole groups with patches
-    that are far from all."""
+    """Matrices whose product holds |a - b|^2 = |a|^2 - 2 a b + |b|^2.
+
+    Filled up to whole groups with patches that are far from all.
+    """
     centred_KC = patch_KC - patch_KC.mean(0)  # around the mean less cancels
     square_K = centred_KC.square().sum(1)
     num_missing = -len(patch_KC) % _GROUP
@@ -75,8 +78,11 @@ def _factors(patch_KC: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _smallest_of_rows(square_nm: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` smallest values of every row and their columns, (n, count) each; the values of groups with
-    the smallest minima are looked at alone. Filled up where there are fewer columns."""
+    """The `count` smallest values of every row and their columns, (n, count) each.
+
+    The values of groups with the smallest minima are looked at alone. Filled up where there are fewer
+    columns.
+    """
     num_rows, num_columns = square_nm.shape
     if num_columns // _GROUP <= count:
         return _filled(square_nm, count)

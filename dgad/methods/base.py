@@ -103,8 +103,10 @@ class Method(abc.ABC):
 
     @abc.abstractmethod
     def fit(self, sources: Sequence[SourceDomain], *, seed: int) -> None:
-        """Meta-train on the sources. Raises `DataError` for unusable sources, `TrainingError` on a
-        loss that is not finite."""
+        """Meta-train on the sources, with the settings given.
+
+        Raises `DataError` for unusable sources, `TrainingError` on a loss that is not finite.
+        """
 
     @abc.abstractmethod
     def enroll(self, references: ImageSet) -> Enrolled:

@@ -280,7 +280,7 @@ class ComparerMethod(Method):
         return {"backbone": self.backbone, "comparer": self.comparer}
 
     def state(self) -> dict[str, Tensor]:
-        """Backbone and comparer weights."""
+        """Copy the weights of backbone and comparer, as a bundle keeps them."""
         return collect_state(self._parts)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:

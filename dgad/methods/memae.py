@@ -18,5 +18,5 @@ class MemAEMethod(ReconstructionMethod):
     settings: MemAESettings
 
     def make_bottleneck(self) -> ShrunkMemory:
-        """N slots."""
+        """Make the memory that latents are replaced from, by shrunk similarity."""
         return ShrunkMemory(self.settings)

@@ -62,7 +62,7 @@ class TrainingFree(Method):
         return self._frozen
 
     def prepare(self, queries: ImageSet) -> None:
-        """The backbone's maps."""
+        """Compute the backbone's maps of the queries into the cache."""
         self._frozen_features().prepare(queries, self.context.scoring_batch)
 
     @torch.no_grad()
@@ -78,7 +78,7 @@ class TrainingFree(Method):
         return Scores(image=torch.cat(images), pixels=torch.cat(pixels))
 
     def state(self) -> dict[str, Tensor]:
-        """The backbone's weights."""
+        """Copy the backbone's weights, all that a bundle needs of the method."""
         return collect_state({"": self.backbone})
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:

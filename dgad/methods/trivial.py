@@ -16,7 +16,7 @@ from dgad.training.episodes import SourceDomain
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TrivialSettings:
-    """Nothing to set."""
+    """Settings of `trivial`, of which there are none."""
 
 
 class TrivialMethod(Method):
@@ -65,11 +65,11 @@ class TrivialMethod(Method):
         return Scores(image=z_BF.amax(1), pixels=pixels)
 
     def state(self) -> dict[str, Tensor]:
-        """Nothing."""
+        """Give the tensors a bundle keeps, of which there are none."""
         return {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Nothing to load."""
+        """Do nothing: no tensor is kept."""
 
 
 def grey(images: ImageSet) -> Tensor:

@@ -34,7 +34,7 @@ class TrustMAEMethod(ReconstructionMethod):
         return tuple(sorted({*_PERCEPTUAL_STRIDES, *super().backbone_strides(settings)}))
 
     def make_bottleneck(self) -> TrustMemory:
-        """N slots."""
+        """Make the memory that latents are replaced from, by the nearest slots."""
         return TrustMemory(self.settings)
 
     def make_network(self, in_channels: int | None) -> Reconstructor:

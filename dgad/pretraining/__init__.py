@@ -1,0 +1,1 @@
+"""Pretraining: the weights that ship with dgad, learnt from procedural surfaces alone."""

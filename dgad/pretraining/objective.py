@@ -27,7 +27,7 @@ _TOP_FRACTION = 0.02
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class EpisodeLoss:
-    """Scalars >= 0."""
+    """The parts of one episode's loss, scalars of at least 0."""
 
     patch: Tensor
     """Balanced cross-entropy of patches with the mask."""

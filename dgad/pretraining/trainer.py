@@ -121,8 +121,11 @@ class Trainer:
         write_atomic(path, safetensors.torch.save(plain, metadata=about))
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint. Raises `SettingsError` where it was made with another recipe,
-        `RecordError` where it is damaged or newer."""
+        """Go on from a checkpoint.
+
+        Raises `SettingsError` where it was made with another recipe, `RecordError` where it is damaged or
+        newer.
+        """
         try:
             with safetensors.safe_open(path, framework="pt") as file:
                 about = file.metadata()

@@ -1,5 +1,7 @@
-"""Memories of latents: by shrunk similarity (MemAE, Gong et al., ICCV 2019), by the nearest slots
-(TrustMAE, Tan et al., WACV 2021). A latent is replaced by a sparse convex combination of slots.
+"""Memories of latents: each latent is replaced by a sparse convex combination of learnt slots.
+
+Slots are weighted by shrunk similarity (MemAE, Gong et al., ICCV 2019), or the nearest are taken (TrustMAE,
+Tan et al., WACV 2021).
 """
 
 # Q latents (every location of every image), N slots, C channels, k nearest slots

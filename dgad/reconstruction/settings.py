@@ -53,7 +53,7 @@ class ReconstructionSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class AutoencoderSettings(ReconstructionSettings):
-    """One configuration of `autoencoder`."""
+    """Settings of `autoencoder`, which has none beyond those of every reconstruction."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,8 +32,10 @@ class RecordStore:
         self._storage.write(_file_name(record.record_id), encode_record(record))
 
     def read(self, record_id: str) -> Record | None:
-        """Read one record, None where there is none; `RecordError` names a file that is damaged or of another
-        format version."""
+        """Read one record; None where there is none.
+
+        `RecordError` names a file that is damaged or of another format version.
+        """
         row = self._read_row(record_id)
         return None if row is None else record_of_row(row, self._path(record_id))
 

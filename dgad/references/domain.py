@@ -47,7 +47,7 @@ class DomainSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Reference:
-    """One enrolled photograph."""
+    """A photograph of a normal part that is enrolled in a domain."""
 
     id: str
     """64 hex digits: SHA-256 of the file's bytes, so that one photograph is enrolled once."""
@@ -117,7 +117,7 @@ class Upload:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Enrolment:
-    """What one enrolment did."""
+    """What one enrolment did: the version after it, and which photographs were new."""
 
     version: int
     """Current after it; unchanged where every photograph was there already."""

@@ -47,8 +47,10 @@ def _header_length(data: bytes) -> int | None:
 
 
 def drop_made_with(place: Place, domain: str, gone: Collection[str]) -> None:
-    """Remove the files made with any of the photographs, and those that do not say what they were made with:
-    any can be made again."""
+    """Remove the files made with any of the photographs, and those that do not say what they were made with.
+
+    Any of them can be made again.
+    """
     for name in place.sizes(f"domains/{domain}/enrolled"):
         ids = _ids_of(place, name)
         if ids is None or not ids.isdisjoint(gone):

@@ -1,5 +1,4 @@
-"""What an enrolment comes to: which photographs are new, which are near duplicates, and whether the same
-request was carried out before."""
+"""What an enrolment comes to: new photographs, near duplicates, or a request that was carried out before."""
 
 import dataclasses
 import datetime
@@ -49,7 +48,7 @@ def plan_enrolment(
     photographs: Photographs,
     keys: KeyIndex,
 ) -> Plan | Enrolment:
-    """See `ReferenceStore.plan_enrolment`; writes nothing."""
+    """Work out what an enrolment would change, as `ReferenceStore.plan_enrolment` says; writes nothing."""
     blank = Plan(
         domain=domain,
         sequence=head.sequence,

@@ -65,8 +65,11 @@ def next_change(
     is_deleted: bool = False,
     about: Mapping[str, Any] | None = None,
 ) -> Change:
-    """The change after `last`; what is not given stays. `about` also carries what every change needs to know:
-    `highest_version` ever given, and when the domain was made (`created_at`)."""
+    """Make the change after `last`; what is not given stays.
+
+    `about` also carries what every change needs to know: `highest_version` ever given, and when the domain
+    was made (`created_at`).
+    """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     if last is None or last.is_deleted:
         assert settings is not None

@@ -93,8 +93,10 @@ class Place:
 
     @contextlib.contextmanager
     def locked(self, domain: str) -> Iterator[None]:
-        """Nobody else writes to the domain meanwhile: on a local disk no other process, on an object store,
-        which has one writing process, no other thread.
+        """Keep others from writing to the domain meanwhile.
+
+        On a local disk every other process; on an object store, which has one writing process, every other
+        thread.
 
         That two never commit the same change needs no lock; that no photograph is removed while another
         writer is about to commit it does.

@@ -108,5 +108,5 @@ def is_domain_name(name: str) -> bool:
 
 
 def store_file() -> bytes:
-    """What `store.json` holds."""
+    """Render `store.json`, by which a store and its format version are recognised."""
     return json.dumps({"format_version": FORMAT_VERSION}).encode() + b"\n"

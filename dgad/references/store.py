@@ -208,8 +208,10 @@ class ReferenceStore(StoreReader):
         return self._change(domain, make, after=lambda: delete_photographs(self.place, domain, None))
 
     def finish_interrupted(self) -> None:
-        """Carry to their end the purges and deletions that a crash broke off, and remove what killed writers
-        left. Call it when a service starts. A domain that cannot be read is left as it is."""
+        """Finish the purges and deletions that a crash broke off, and remove what killed writers left.
+
+        Call it when a service starts. A domain that cannot be read is left as it is.
+        """
         for domain in self.place.folders("domains"):
             if is_domain_name(domain):
                 finish_domain(self.place, self._log, domain)

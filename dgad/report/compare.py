@@ -27,7 +27,7 @@ class ComparedRow:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Two studies."""
+    """Two studies side by side: where their settings differ, and their figures by method."""
 
     names: tuple[str, str]
     settings: tuple[tuple[str, str, str], ...]

@@ -7,7 +7,7 @@ from dgad.records import Record
 
 
 class Counts(NamedTuple):
-    """Images of one domain."""
+    """Numbers of test images of one domain, normal and abnormal."""
 
     train: int
     good: int

@@ -31,7 +31,7 @@ _THEME = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Plot:
-    """One drawing."""
+    """One drawing of the report, in each of the formats it is kept in."""
 
     name: str
     """Of its files, without ending."""

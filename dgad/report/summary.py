@@ -89,7 +89,7 @@ class BundleSummary:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class StudySummary:
-    """A whole study."""
+    """What a study came to: settings, cells, bundle, and what went wrong."""
 
     name: str
     protocol: str

@@ -121,8 +121,10 @@ def _results(cells: Sequence[CellSummary], records: Sequence[Record]) -> tuple[R
 
 
 def read_named_records(summary: StudySummary, store: RecordStore) -> tuple[Record, ...]:
-    """The records that the study's cells name, read by name: a search leaves a hundred times as many beside
-    them."""
+    """Read the records that the study's cells name, by name.
+
+    A search leaves a hundred times as many beside them.
+    """
     named = [
         record_id
         for cell in summary.cells

@@ -1,0 +1,1 @@
+"""Training: the loop that methods call, episodes, augmentation, halves of domains."""

@@ -54,7 +54,7 @@ class Episode:
 
     @property
     def labels(self) -> Tensor:
-        """int64 (queries,)."""
+        """Labels of the queries, int64 of shape (queries,): 0 normal, 1 abnormal."""
         return self.domain.labels[list(self.queries)]
 
 

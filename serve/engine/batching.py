@@ -41,8 +41,11 @@ class Batcher(Generic[Q, A]):
         is_lost: Callable[[Exception], bool] = lambda error: False,
         max_losses: int = 0,
     ) -> None:
-        """`wait_s`: how long an incomplete batch waits for more. A batch that fails with what `is_lost`
-        holds of goes back to the front of the queue, until a question has lost `max_losses` times."""
+        """Batches of at most `max_size`; an incomplete one waits `wait_s` for more.
+
+        A batch that fails with what `is_lost` holds of goes back to the front of the queue, until a question
+        has lost `max_losses` times.
+        """
         self._run = run
         self._max_size = max_size
         self._max_running = max_running

@@ -1,4 +1,4 @@
-"""The watch over each domain's last scores: do they still lie where its calibration says they should?
+"""The watch over each domain's last scores: whether they still lie where its calibration says they should.
 
 The rule. n calibration scores in order, and the last W scores of the domain (W = 25, 50 and 200; fewer: no
 judgement). For the highest calibration score, and for those a tenth and a quarter of n down, count the

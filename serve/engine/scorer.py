@@ -108,8 +108,10 @@ class SurfaceScorer:
         return [answer for answer in answers if answer is not None]
 
     def threshold(self, domain: str, sequence: int) -> Threshold | None:
-        """What decides the domain's verdicts, by its change `sequence` or a later one; None while it has no
-        references. `MissingError` where there is no such domain."""
+        """Give what decides the domain's verdicts, by its change `sequence` or a later one.
+
+        None while it has no references. `MissingError` where there is no such domain.
+        """
         with self._lock:
             try:
                 resident = self._resident(domain, sequence)

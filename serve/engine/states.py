@@ -67,8 +67,9 @@ class EnrolledStates:
         settings: DomainSettings,
         uploads: Sequence[Upload] = (),
     ) -> State:
-        """The stored state; else it is made from the photographs, of which those of `uploads` need not be in
-        the store, and stored.
+        """Give the stored state; else make it from the photographs, and store it.
+
+        The photographs of `uploads` need not be in the store.
 
         Raises `MissingError` for a photograph that is not there, `StoreError` for a damaged one.
         """

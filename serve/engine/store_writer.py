@@ -35,8 +35,11 @@ class Writer:
         limits: Limits,
         is_alone: bool = True,
     ) -> None:
-        """Finishes what a killed writer had begun, if it `is_alone`: what another one at work has not yet
-        committed looks the same. `BundleError` and `StoreError` as their readers raise."""
+        """Finish what a killed writer had begun, if this one `is_alone`.
+
+        What another one at work has not yet committed looks the same. Raises `BundleError` and `StoreError`
+        as their readers do.
+        """
         info = read_bundle(bundle)
         method = load_method(bundle, resolve_device(device), FeatureCache(CACHE_BYTES))
         self._limits = limits

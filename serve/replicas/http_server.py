@@ -68,8 +68,11 @@ class HttpServer:
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
-        """Finish what was begun. Clients that go on are told to open another connection, before theirs ends:
-        to close it while a request is under way would lose that."""
+        """Finish the requests that were begun, then close.
+
+        Clients that go on are told to open another connection, before theirs ends: to close it while a
+        request is under way would lose that.
+        """
         if self._serving is None:
             return
         for server in self._server.servers:

@@ -1,4 +1,4 @@
-"""Before any fit: does every node of a cluster see the data, the storage and the same code?"""
+"""The check before any fit that every node of a cluster sees the data, the storage and the same code."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`dgad-tune audit`: did any cell see a label of its target before its choice was sealed?
+"""`dgad-tune audit`: whether any cell saw a label of its target before its choice was sealed.
 
 The ledger says what was read and when; records, fits and Optuna journals say what was done with it. Each is
 checked against the others, so that a read that was never entered shows as well as one that came too early.

@@ -35,8 +35,11 @@ class Leaderboard(Table):
         return self.caption
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """A row a method: its figure on every target, their mean with its 95% interval over images, and the
-        median time an image in ms. All figures but the time are 0 to 1; None where there is none."""
+        """Give a row a method: its figure on every target, their mean with its interval, and its time.
+
+        The interval is 95% over images, the time the median an image in ms. All figures but the time are 0
+        to 1; None where there is none.
+        """
         return [
             {
                 "method": row.label,

@@ -93,8 +93,10 @@ def _inner(folds: Sequence[Fold]) -> tuple[InnerFold, ...]:
 
 
 def make_cells(study: Study, domains: Sequence[str], searched: Sequence[str]) -> tuple[Cell, ...]:
-    """The matrix: every method on every outer fold by every protocol, then `deploy` for the first comparer;
-    for every other method too where there are extra targets, on which the winners of `deploy` are scored.
+    """Make the matrix of a study: every method on every outer fold by every protocol, then `deploy`.
+
+    `deploy` is for the first comparer; for every other method too where there are extra targets, on which
+    the winners of `deploy` are scored.
 
     `searched` names the methods that have something to choose; the others get no trials, and one cell
     whatever the protocols. `deploy` has no target to peek at: beside `oracle` it is chosen like `nested`.

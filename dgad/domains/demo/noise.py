@@ -96,7 +96,7 @@ def shift(image: Array, dv: Array, du: Array) -> Array:
 
 
 def standard(values: Array) -> Array:
-    """Mean 0, deviation 1."""
+    """Shift and scale values to mean 0 and standard deviation 1."""
     return np.asarray((values - values.mean()) / (values.std() + 1e-6), dtype=np.float32)
 
 

@@ -29,7 +29,7 @@ class Exposure:
     """Of JPEG compression, 0 to 1; 0 keeps every pixel."""
 
     def of(self, index: int) -> "Exposure":
-        """That of one image."""
+        """Give the exposure of one image of the batch."""
         one = slice(index, index + 1)
         return dataclasses.replace(
             self,

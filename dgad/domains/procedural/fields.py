@@ -24,11 +24,11 @@ class Canvas:
 
     @property
     def device(self) -> torch.device:
-        """The generator's."""
+        """The device of the generator, where all is drawn."""
         return self.generator.device
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers."""
+        """Draw standard normal numbers of a shape."""
         return torch.randn(shape, generator=self.generator, device=self.device)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:

@@ -282,7 +282,7 @@ def grain(canvas: Canvas, style: Style) -> Surface:
 
 
 def knit(canvas: Canvas, style: Style) -> Surface:
-    """Columns of V-shaped loops."""
+    """Knitted fabric: columns of V-shaped loops."""
     v, u, angle = coordinates(canvas, style)
     pitch, ratio = log_uniform(style, 6, 16), log_uniform(style, 0.7, 1.3)
     x = u / pitch
