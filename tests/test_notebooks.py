@@ -23,9 +23,7 @@ def code_cells(path: Path) -> list[Any]:
 
 def outputs(cells: list[Any]) -> list[str]:
     """What every cell gave, without what goes to standard error: warnings of libraries."""
-    return [
-        ", ".join(o.output_type for o in cell.outputs if o.get("name", "") != "stderr") for cell in cells
-    ]
+    return [", ".join(o.output_type for o in cell.outputs if o.get("name", "") != "stderr") for cell in cells]
 
 
 def test_there_is_one() -> None:

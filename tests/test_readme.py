@@ -2,11 +2,13 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import click
 import pytest
 
+import dgad
 import dgad.cli
 import serve.cli
 import tune.cli
@@ -34,6 +36,23 @@ def test_one_fold_at_a_time_runs_as_it_stands(run: Run) -> None:
     for program, *arguments in ran:
         done = run(*arguments, script=program)
         assert done.returncode == 0, done.stderr
+
+
+def test_the_python_block_runs_as_it_stands(
+    tmp_path: Path, demo_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    section = README.read_text().split("## In Python\n")[1].split("\n## ")[0]
+    (block,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    shutil.copytree(demo_data / "wood" / "train" / "good", tmp_path / "good_parts")
+    (tmp_path / "parts").mkdir()
+    for kind in (demo_data / "wood" / "test").iterdir():
+        shutil.copy(kind / "000.png", tmp_path / "parts" / f"{kind.name}.png")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, str(README), "exec"), {})
+    parts = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "parts").iterdir())
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == parts
+    assert len(list((tmp_path / "out").rglob("*.png"))) == len(parts)
+    assert dgad.load_surface("belt-4").references
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
