@@ -48,6 +48,7 @@ check: install
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python tools/check_docstrings.py
 	@$(BIN)/python tools/draw_architecture.py --check
 	@$(MAKE) --no-print-directory docs
 

@@ -24,7 +24,7 @@ def require(holds: bool, name: str, rule: str, value: object) -> None:
 
 
 def did_you_mean(word: str, allowed: typing.Iterable[str]) -> str:
-    """ " Did you mean `x`?" for a near miss, else nothing."""
+    """Give the end of an error's sentence, "Did you mean `x`?" after a space; empty without a near miss."""
     near = difflib.get_close_matches(word, list(allowed), n=1)
     return f" Did you mean `{near[0]}`?" if near else ""
 

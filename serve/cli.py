@@ -1,4 +1,4 @@
-"""`dgad-serve`."""
+"""`dgad-serve`: serve a bundle over HTTP, and ask a service."""
 
 import click
 

@@ -15,6 +15,7 @@ class JsonLines(logging.Formatter):
     """`at`, `level`, `logger`, `message`, and what the record carries under `fields`."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Render a record as one line of JSON."""
         at = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
         line: dict[str, object] = {
             "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -96,7 +96,7 @@ class Client:
         return self._read(schemas.ReadyAnswer, content)
 
     def bundle(self) -> schemas.BundleAnswer:
-        """What scores."""
+        """Ask which bundle the service scores with."""
         return self._read(schemas.BundleAnswer, self._content("GET", "/v1/bundle"))
 
     def domains(self) -> tuple[schemas.DomainAnswer, ...]:

@@ -295,7 +295,7 @@ class ScoreAnswer(Answer):
 
 
 class BundleAnswer(Answer):
-    """What scores."""
+    """The bundle that a service scores with."""
 
     bundle_id: str
     method: str = Field(examples=["comparer"])

@@ -1,4 +1,4 @@
-"""`dgad-serve check`."""
+"""`dgad-serve check`: whether a bundle can be served, before anything starts."""
 
 import json
 

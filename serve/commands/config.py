@@ -1,4 +1,4 @@
-"""`dgad-serve config`."""
+"""`dgad-serve config`: print the Serve config of a service."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`dgad-serve deploy`."""
+"""`dgad-serve deploy`: put a service on a cluster that runs."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""`dgad-serve down`."""
+"""`dgad-serve down`: end a service, here or on a cluster."""
 
 import os
 import signal

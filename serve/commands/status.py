@@ -1,4 +1,4 @@
-"""`dgad-serve status`."""
+"""`dgad-serve status`: say how a service is, here or on a cluster."""
 
 import json
 

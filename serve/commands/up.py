@@ -1,4 +1,4 @@
-"""`dgad-serve up`."""
+"""`dgad-serve up`: start a service on this machine."""
 
 import contextlib
 import json

@@ -70,33 +70,33 @@ class InProcessBackend(Backend):
         return outcomes
 
     async def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
-        """See `Backend`."""
+        """Carry out `Backend.create` in this process."""
         return await self._write(lambda: self._writer.create(domain, settings, by=by))
 
     async def enroll(
         self, domain: str, uploads: Sequence[Upload], *, by: str, idempotency_key: str | None
     ) -> Enrolment:
-        """See `Backend`."""
+        """Carry out `Backend.enroll` in this process."""
         return await self._write(
             lambda: self._writer.enroll(domain, uploads, by=by, idempotency_key=idempotency_key)
         )
 
     async def remove(self, domain: str, reference_id: str, *, purge: bool, by: str) -> Change:
-        """See `Backend`."""
+        """Carry out `Backend.remove` in this process."""
         return await self._write(lambda: self._writer.remove(domain, reference_id, purge=purge, by=by))
 
     async def rollback(self, domain: str, version: int, *, by: str) -> Change:
-        """See `Backend`."""
+        """Carry out `Backend.rollback` in this process."""
         return await self._write(lambda: self._writer.rollback(domain, version, by=by))
 
     async def delete(self, domain: str, *, by: str) -> Change:
-        """See `Backend`."""
+        """Carry out `Backend.delete` in this process."""
         change = await self._write(lambda: self._writer.delete(domain, by=by))
         self._watch.forget(domain)
         return change
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:
-        """See `Backend`."""
+        """Carry out `Backend.threshold` in this process."""
         return await self._in_time(
             self._in_score_thread(lambda: self._scorer.threshold(domain, sequence)),
             self._settings.request_timeout_s,
@@ -104,11 +104,11 @@ class InProcessBackend(Backend):
         )
 
     async def recent(self, domain: str) -> Recent:
-        """See `Backend`."""
+        """Carry out `Backend.recent` in this process."""
         return self._watch.recent(domain)
 
     async def about(self) -> Mapping[str, Any]:
-        """See `Backend`."""
+        """Carry out `Backend.about` in this process."""
         return self._scorer.about
 
     async def _score_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | UserError]:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
-    """One application's."""
+    """What the routes of one application share."""
 
     settings: ServeSettings
     backend: Backend
@@ -37,7 +37,7 @@ class Service:
         return await self.workers.run(self.store.head, domain)
 
     async def about(self) -> Mapping[str, Any]:
-        """What scores."""
+        """Give what the service scores with."""
         async with self.in_time():
             return await self.backend.about()
 

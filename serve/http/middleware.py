@@ -72,6 +72,7 @@ class Guard:
         self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse it before any route sees it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -17,7 +17,7 @@ def threshold_view(threshold: Threshold) -> schemas.ThresholdAnswer:
 
 
 def reference_view(reference: Reference) -> schemas.ReferenceAnswer:
-    """One reference."""
+    """Render one reference as its answer."""
     return schemas.ReferenceAnswer(**dataclasses.asdict(reference))
 
 

@@ -86,7 +86,7 @@ class RayBackend:
         )
 
     async def score(self, queries: Sequence[Query]) -> list[Outcome]:
-        """See `Backend`."""
+        """Carry out `Backend.score` by the service's replicas."""
         waiting = self._batches.num_waiting
         if waiting and waiting + len(queries) > self._settings.max_queued:
             raise BusyError(
@@ -114,7 +114,7 @@ class RayBackend:
         return outcomes
 
     async def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
-        """See `Backend`."""
+        """Carry out `Backend.create` by the service's replicas."""
         change: Change = await self._write("create", domain=domain, settings=settings, by=by)
         return change
 
@@ -134,24 +134,24 @@ class RayBackend:
         return done
 
     async def remove(self, domain: str, reference_id: str, *, purge: bool, by: str) -> Change:
-        """See `Backend`."""
+        """Carry out `Backend.remove` by the service's replicas."""
         change: Change = await self._write(
             "remove", domain=domain, reference_id=reference_id, purge=purge, by=by
         )
         return change
 
     async def rollback(self, domain: str, version: int, *, by: str) -> Change:
-        """See `Backend`."""
+        """Carry out `Backend.rollback` by the service's replicas."""
         change: Change = await self._write("rollback", domain=domain, version=version, by=by)
         return change
 
     async def delete(self, domain: str, *, by: str) -> Change:
-        """See `Backend`."""
+        """Carry out `Backend.delete` by the service's replicas."""
         change: Change = await self._write("delete", domain=domain, by=by)
         return change
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:
-        """See `Backend`."""
+        """Carry out `Backend.threshold` by the service's replicas."""
         answer = await self._ask_scorer("threshold", domain, sequence)
         return answer  # type: ignore[no-any-return]
 

@@ -1,0 +1,1 @@
+"""Fits and their records: made once each, by whoever holds the lease, and shared by address."""

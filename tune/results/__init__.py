@@ -1,0 +1,1 @@
+"""What a finished study came to: summary, audit, importance of settings."""

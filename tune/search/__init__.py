@@ -1,0 +1,1 @@
+"""The search itself: sampler, scheduler, trainable, selection and its seal, refits."""
