@@ -15,12 +15,13 @@ ROOT = Path(__file__).parent.parent
         ('"""Storage."""', ["module"]),
         ('"""One module of three words."""\ndef give():\n    """Give."""', ["give"]),
         ('class A:\n    """What A is."""\n    def b(self):\n        """See above."""', ["A.b"]),
-        ('class A:\n    """What A is."""\n    async def b(self):\n        """Two words.\\n\\nAnd more than that."""', ["A.b"]),
-        ('def _private():\n    """Short."""\nclass _B:\n    """Short."""\n    def c(self):\n        """Short."""', []),
+        ('async def give():\n    """Two words.\n\n    And more than that."""', ["give"]),
+        ('def _private():\n    """Short."""', []),
+        ('class _B:\n    """Short."""\n    def c(self):\n        """Short."""', []),
         ('def outer():\n    """Give what is inside."""\n    def inner():\n        """Short."""', []),
         ("def undocumented():\n    pass", []),
     ],
-)  # fmt: skip
+)
 def test_a_first_line_of_one_or_two_words_is_found(source: str, names: list[str]) -> None:
     assert [line.split(": ")[1] for line in find_too_short(source, "file.py")] == names
 
