@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.routing import BaseRoute, Mount, Route
 
 from dgad.references.reader import StoreReader
 from serve.engine.backend import Backend
@@ -13,6 +14,7 @@ from serve.http.errors import add_handlers
 from serve.http.images import Workers
 from serve.http.middleware import Guard, Watch
 from serve.http.openapi import describe
+from serve.http.route_rules import RouteRules, RouteTable, declare
 from serve.http.routes import docs, domains, health, page, references, scoring
 from serve.keys import KeyRing
 from serve.settings import ServeSettings
@@ -50,7 +52,21 @@ def make_app(
     for router in routers:
         app.include_router(router)
     page.add_to(app, page_folder)
-    add_handlers(app, [*app.routes, *(route for router in routers for route in router.routes)])
+    routes = [*_own_routes(app), *(route for router in routers for route in router.routes)]
+    add_handlers(app, routes)
     describe(app)
-    app.add_middleware(Guard, settings=settings, ring=KeyRing(settings.store), watch=watch)
+    app.add_middleware(
+        Guard, settings=settings, ring=KeyRing(settings.store), routes=RouteTable(routes), watch=watch
+    )
     return app
+
+
+def _own_routes(app: FastAPI) -> list[BaseRoute]:
+    """Routes and mounts added to the application itself; included routers list theirs."""
+    routes: list[BaseRoute] = [route for route in app.routes if isinstance(route, Route | Mount)]
+    for route in routes:
+        if (
+            isinstance(route, Route) and route.path == app.openapi_url
+        ):  # FastAPI adds it, so nobody decorates it
+            declare(RouteRules(scope="open"))(route.endpoint)
+    return routes

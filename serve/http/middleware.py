@@ -15,12 +15,11 @@ from serve.engine.backend import BusyError, UnavailableError
 from serve.http.errors import Refusal, problem_of
 from serve.http.loopback import check_host, check_origin
 from serve.http.request_context import Facts, new_facts, put_facts
+from serve.http.route_rules import RouteRules, RouteTable
 from serve.keys import Key, KeyRing
-from serve.keys import Scope as KeyScope
 from serve.logs import ACCESS
 from serve.settings import ServeSettings
 
-_OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/docs/style.css", "/openapi.json"})
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _MAX_SMALL_BODY_BYTES = 64 * 1024
 """Of requests that take JSON, or nothing."""
@@ -62,12 +61,19 @@ class Guard:
     """Wraps the application."""
 
     def __init__(
-        self, app: ASGIApp, *, settings: ServeSettings, ring: KeyRing, watch: Watch | None = None
+        self,
+        app: ASGIApp,
+        *,
+        settings: ServeSettings,
+        ring: KeyRing,
+        routes: RouteTable,
+        watch: Watch | None = None,
     ) -> None:
         self._app = app
         self._limits = settings.limits
         self._is_loopback = settings.is_loopback
         self._ring = ring
+        self._routes = routes
         self._watch = watch
         self._held_bytes = 0
 
@@ -83,8 +89,9 @@ class Guard:
         path = _path_below_root(scope)
         answered = _answering(send, facts, _PAGE_HEADERS if _is_of_the_page(path) else _API_HEADERS)
         try:
-            await self._check(scope, headers, path, facts)
-            limit = self._body_limit(scope["method"], path)
+            rules = self._routes.rules_for(scope)
+            await self._check(scope, headers, rules, facts)
+            limit = self._limits.max_body_bytes if rules.body == "images" else _MAX_SMALL_BODY_BYTES
             _check_length(headers, limit)
             await self._app(scope, self._limited(receive, facts, limit), answered)
         except ClientDisconnect:
@@ -98,7 +105,7 @@ class Guard:
             self._held_bytes -= facts.num_bytes
             self._tell(scope, facts, time.perf_counter() - started)
 
-    async def _check(self, scope: Scope, headers: Headers, path: str, facts: Facts) -> None:
+    async def _check(self, scope: Scope, headers: Headers, rules: RouteRules, facts: Facts) -> None:
         size = len(scope["path"]) + len(scope["query_string"])
         size += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
         if size > self._limits.max_header_bytes:
@@ -114,17 +121,16 @@ class Guard:
             except Exception as error:
                 raise UnavailableError("The API keys cannot be read at the moment; try again.") from error
         if self._is_loopback and self._ring.is_empty:
-            if path not in ("/healthz", "/readyz"):
+            if not rules.any_host:
                 check_host(headers)
             if scope["method"] not in _READING_METHODS:
                 check_origin(headers)
             return
-        if path in _OPEN_PATHS or path.startswith("/static/"):
+        if rules.scope == "open":
             return
         key = self._key(headers)
         facts.by = facts.key_name = key.name
-        needed = _scope_needed(scope["method"], path)
-        if not key.allows(needed):
+        if not key.allows(rules.scope):
             raise Refusal(
                 403,
                 "scope_too_small",
@@ -151,12 +157,6 @@ class Guard:
                 headers=challenge,
             )
         return key
-
-    def _body_limit(self, method: str, path: str) -> int:
-        takes_images = (
-            method == "POST" and path.startswith("/v1/") and path.endswith(("/score", "/references"))
-        )
-        return self._limits.max_body_bytes if takes_images else _MAX_SMALL_BODY_BYTES
 
     def _limited(self, receive: Receive, facts: Facts, limit: int) -> Receive:
         """`receive` that counts while it reads: beyond a limit, too slow or broken off, it raises."""
@@ -241,11 +241,6 @@ def _path_below_root(scope: Scope) -> str:
 
 def _is_of_the_page(path: str) -> bool:
     return path == "/" or path.startswith(("/static/", "/docs"))
-
-
-def _scope_needed(method: str, path: str) -> KeyScope:
-    is_score = method == "POST" and path.endswith("/score")
-    return "read" if method in _READING_METHODS or is_score else "write"
 
 
 def _check_length(headers: Headers, limit: int) -> None:

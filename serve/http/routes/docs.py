@@ -7,6 +7,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from serve.http.route_rules import RouteRules, declare
+
 router = APIRouter(include_in_schema=False)
 
 _STYLE = """
@@ -22,6 +24,7 @@ summary { cursor: pointer; } .method { font-weight: 700; }
 
 
 @router.get("/docs")
+@declare(RouteRules(scope="open"))
 async def docs(request: Request) -> Response:
     """Every operation with its parameters, bodies and answers."""
     document = request.app.openapi()
@@ -29,6 +32,7 @@ async def docs(request: Request) -> Response:
 
 
 @router.get("/docs/style.css")
+@declare(RouteRules(scope="open"))
 async def style() -> Response:
     """Of the page above."""
     return Response(_STYLE, media_type="text/css")

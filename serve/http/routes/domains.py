@@ -10,6 +10,7 @@ from dgad.references.domain import Change, DomainSettings
 from serve.api import schemas
 from serve.http.dependencies import Service, facts_in, service_of
 from serve.http.openapi import errors
+from serve.http.route_rules import RouteRules, declare
 from serve.http.routes import DomainName, json_answer
 from serve.http.views import domain_view
 
@@ -17,6 +18,7 @@ router = APIRouter(prefix="/v1/domains", tags=["domains"])
 
 
 @router.get("", response_model=schemas.DomainsAnswer, responses=errors(504))
+@declare(RouteRules(scope="read"))
 async def list_domains(request: Request) -> Response:
     """All domains by name, without what takes time to find out (`threshold`, `recent`)."""
     service = service_of(request)
@@ -44,6 +46,7 @@ async def list_domains(request: Request) -> Response:
         200: {"description": "It was there; it has these settings now."},
     },
 )
+@declare(RouteRules(scope="write"))
 async def put_domain(
     request: Request, domain: DomainName, settings: Annotated[schemas.SettingsBody | None, Body()] = None
 ) -> Response:
@@ -60,6 +63,7 @@ async def put_domain(
 
 
 @router.get("/{domain}", response_model=schemas.DomainAnswer, responses=errors(404, 504))
+@declare(RouteRules(scope="read"))
 async def get_domain(request: Request, domain: DomainName) -> Response:
     """One domain, with its threshold and how its last scores lie in its calibration."""
     service = service_of(request)
@@ -67,6 +71,7 @@ async def get_domain(request: Request, domain: DomainName) -> Response:
 
 
 @router.delete("/{domain}", status_code=204, response_class=Response, responses=errors(404, 409, 504))
+@declare(RouteRules(scope="write"))
 async def delete_domain(request: Request, domain: DomainName) -> Response:
     """Remove a domain with all its photographs; its log stays."""
     service = service_of(request)
@@ -76,6 +81,7 @@ async def delete_domain(request: Request, domain: DomainName) -> Response:
 
 
 @router.get("/{domain}/versions", response_model=schemas.VersionsAnswer, responses=errors(404, 504))
+@declare(RouteRules(scope="read"))
 async def list_versions(request: Request, domain: DomainName) -> Response:
     """Every version of the references, and the log of what was done to the domain."""
     service = service_of(request)
@@ -113,6 +119,7 @@ async def list_versions(request: Request, domain: DomainName) -> Response:
 
 
 @router.post("/{domain}/rollback", response_model=schemas.DomainAnswer, responses=errors(404, 409, 504))
+@declare(RouteRules(scope="write"))
 async def rollback(request: Request, domain: DomainName, wanted: schemas.RollbackBody) -> Response:
     """Make an older version of the references current again."""
     service = service_of(request)

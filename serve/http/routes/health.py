@@ -10,6 +10,7 @@ from dgad.errors import DgadError
 from serve.api import schemas
 from serve.http.dependencies import Service, service_of
 from serve.http.openapi import errors
+from serve.http.route_rules import RouteRules, declare
 from serve.http.routes import json_answer
 
 router = APIRouter()
@@ -18,6 +19,7 @@ _READY_WITHIN_S = 5.0
 
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", tags=["health"], response_model=schemas.HealthAnswer)
+@declare(RouteRules(scope="open", any_host=True))
 async def healthz() -> Response:
     """The process answers."""
     return json_answer(schemas.HealthAnswer(status="ok"))
@@ -30,6 +32,7 @@ async def healthz() -> Response:
     response_model=schemas.ReadyAnswer,
     responses={503: {"model": schemas.ReadyAnswer, "description": "Not ready: the bundle is not warm yet."}},
 )
+@declare(RouteRules(scope="open", any_host=True))
 async def readyz(request: Request) -> Response:
     """Scores are answered: the bundle is loaded and warm."""
     try:
@@ -41,6 +44,7 @@ async def readyz(request: Request) -> Response:
 
 
 @router.get("/v1/bundle", tags=["bundle"], response_model=schemas.BundleAnswer, responses=errors(504))
+@declare(RouteRules(scope="read"))
 async def bundle(request: Request) -> Response:
     """The bundle that scores: its method, what it was trained on, and how well it did."""
     service = service_of(request)

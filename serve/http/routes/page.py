@@ -7,7 +7,10 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from serve.http.route_rules import RouteRules, declare
 
+
+@declare(RouteRules(scope="open"))
 class _Files(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -19,6 +22,7 @@ def add_to(app: FastAPI, folder: Path) -> None:
     """`/` and `/static`; without the folder `/` only says where the rest is."""
     index = folder / "index.html"
 
+    @declare(RouteRules(scope="open"))
     async def root() -> Response:
         if not index.is_file():
             return JSONResponse({"service": "dgad", "docs": "/docs", "openapi": "/openapi.json"})

@@ -15,6 +15,7 @@ from serve.http.images import decode_upload
 from serve.http.multipart import RawFile
 from serve.http.openapi import errors, image_bodies
 from serve.http.polyglots import image_type
+from serve.http.route_rules import RouteRules, declare
 from serve.http.routes import DomainName, ReferenceId, json_answer
 from serve.http.routes.domains import whole_domain
 from serve.http.thumbnails import thumbnail as made_thumbnail
@@ -35,6 +36,7 @@ _NO_THRESHOLD = Threshold(
 
 
 @router.get("", response_model=schemas.ReferencesAnswer, responses=errors(404))
+@declare(RouteRules(scope="read"))
 async def list_references(request: Request, domain: DomainName) -> Response:
     """The references of the current version, in the order of enrolment."""
     head = await service_of(request).head(domain)
@@ -55,6 +57,7 @@ async def list_references(request: Request, domain: DomainName) -> Response:
     },
     openapi_extra={"requestBody": image_bodies()},
 )
+@declare(RouteRules(scope="write", body="images"))
 async def enroll(
     request: Request,
     domain: DomainName,
@@ -111,6 +114,7 @@ async def enroll(
         **errors(404),
     },
 )
+@declare(RouteRules(scope="read"))
 async def get_reference(
     request: Request,
     domain: DomainName,
@@ -135,6 +139,7 @@ async def get_reference(
 
 
 @router.delete("/{reference_id}", response_model=schemas.DomainAnswer, responses=errors(404, 409, 504))
+@declare(RouteRules(scope="write"))
 async def remove_reference(
     request: Request,
     domain: DomainName,

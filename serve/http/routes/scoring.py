@@ -16,6 +16,7 @@ from serve.http.heatmap_png import HeatmapKind, draw, draw_uri
 from serve.http.images import Photograph, decode_query
 from serve.http.multipart import RawFile
 from serve.http.openapi import errors, image_bodies
+from serve.http.route_rules import RouteRules, declare
 from serve.http.routes import DomainName, json_answer
 from serve.http.uploads import read_photographs
 from serve.http.views import result_view, threshold_view
@@ -38,6 +39,7 @@ MAX_HEATMAPS = 16
     },
     openapi_extra={"requestBody": image_bodies()},
 )
+@declare(RouteRules(scope="read", body="images"))
 async def score(
     request: Request,
     domain: DomainName,
