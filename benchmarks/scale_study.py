@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from dgad.methods import METHODS
-from tune.fits.run import Run, code_version
+from tune.fits.run import Run, compute_code_version
 from tune.study.cells import Cell, make_cells
 from tune.study.settings import Study
 
@@ -58,7 +58,7 @@ def run_at(runs: Path, options: Options) -> Run:
         data="simulated",
         domains=DOMAINS,
         data_fingerprint="simulated",
-        code_version=code_version(),
+        code_version=compute_code_version(),
         device="cpu",
         num_threads=1,
         cache_bytes=0,

@@ -32,7 +32,7 @@ from dgad.domains.demo import synthesize
 from dgad.records import FitKey, Record
 from tune.caches.features import CachePlan
 from tune.fits.executor import FitExecutor
-from tune.fits.run import Run, code_version
+from tune.fits.run import Run, compute_code_version
 from tune.fits.store import FitStore
 from tune.launcher.preflight import plan_matrix
 from tune.monitoring.progress import PlainProgress
@@ -47,7 +47,7 @@ from tune.search.selection import average_values, read_inner_score, summarise_tr
 from tune.search.workers import Demand, plan_workers
 from tune.study.cell_id import DEPLOY
 from tune.study.cells import Cell
-from tune.study.settings import Study, study_from
+from tune.study.settings import Study, make_study
 
 DOMAINS = ("grid", "tile", "woven", "wood", "leather")
 GIB = 1024**3
@@ -93,7 +93,7 @@ def run_in(folder: Path, study: Study, *, data: Path, arm: Arm, num_threads: int
         data=str(data),
         domains=tuple(dataset.domains),
         data_fingerprint=dataset.fingerprint(),
-        code_version=code_version(),
+        code_version=compute_code_version(),
         device="cpu",
         num_threads=num_threads,
         cache_bytes=GIB if arm.caches else 0,
@@ -165,7 +165,7 @@ def components(data: Path, folder: Path, trials: int, size_px: int, arms: Sequen
     walls: dict[str, float] = {}
     for arm in arms:
         print(arm.name, flush=True)
-        study = study_from(
+        study = make_study(
             {
                 "name": "x",
                 "data": str(data),
@@ -212,7 +212,7 @@ def search_on_ray(run: Run, cells: Sequence[Cell], num_workers: int) -> tuple[fl
 def overhead(data: Path, folder: Path, trials: int) -> None:
     """Trials that cost next to nothing: what is left is Ray, Optuna, ledger and records."""
     per_cell = -(-trials // 4)
-    study = study_from(
+    study = make_study(
         {
             "name": "x",
             "data": str(data),
@@ -243,7 +243,7 @@ def efficiency(data: Path, folder: Path, trials: int) -> None:
     walls = {}
     with start_embedded_ray(num_cpus=2, dashboard=False):
         for count in (1, 2):
-            study = study_from(
+            study = make_study(
                 {
                     "name": "x",
                     "data": str(data),
@@ -270,7 +270,7 @@ def kills(data: Path, folder: Path, number: int, seed: int) -> None:
     study_file = folder / "study.yaml"
     write_study(
         folder,
-        study_from(
+        make_study(
             {"name": "x", "data": str(data), "trials": 2 * number, "space": "demo", "image_size_px": 64}
             | {"num_references": "4", "weights": "none", "early_stopping": "none"}
         ),

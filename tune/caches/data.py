@@ -18,7 +18,7 @@ from pyarrow import fs
 from dgad.domains.locations import Location, resolve
 from dgad.errors import DataError
 from dgad.files import is_temporary, replace_folder_atomic
-from tune.caches.features import CachePlan, features_folder
+from tune.caches.features import CachePlan, find_features_folder
 
 FOLDER_NAME = "data"
 _CHUNK_BYTES = 16 * 1024**2
@@ -35,7 +35,7 @@ def make_local_copy(data: str, plan: CachePlan | None) -> str:
     location = resolve(data)
     if location.is_local or plan is None:
         return data
-    features = plan.folder or features_folder()
+    features = plan.folder or find_features_folder()
     if features is None:
         return data
     copies = features.parent / FOLDER_NAME

@@ -33,7 +33,7 @@ def plan_cache(folder: Path | None, gib: float) -> CachePlan | None:
     return CachePlan(folder=folder, max_bytes=max(1, round(gib * GIB)))
 
 
-def features_folder() -> Path | None:
+def find_features_folder() -> Path | None:
     """The folder where features of frozen backbones are kept; None for a user without a home."""
     own = user_cache_folder()
     return own / "features" if own else None
@@ -44,7 +44,7 @@ def open_cache(plan: CachePlan, *, code_version: str, device: str) -> DiskFeatur
 
     None where a user without a home has named no folder.
     """
-    folder = plan.folder or features_folder()
+    folder = plan.folder or find_features_folder()
     if folder is None:
         return None
     libraries = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", "timm", "pillow")]

@@ -117,7 +117,7 @@ def launch_command(
     from tune.caches.features import plan_cache  # torch takes seconds to import, and --help needs none of it
     from tune.launcher.request import Request
     from tune.monitoring.trackers import Trackers
-    from tune.results.summarise import command_line
+    from tune.results.summarise import read_command_line
     from tune.search.workers import Demand
     from tune.study.paper import check_paper_data, is_paper
 
@@ -130,7 +130,7 @@ def launch_command(
         runs=Runs(location=runs),
         device=device,
         demand=Demand(workers=workers, cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial),
-        command=command_line(),
+        command=read_command_line(),
         retry_failed=retry_failed,
         disk_cache=plan_cache(cache_folder, cache_gib),
         trackers=Trackers(tensorboard=tensorboard, mlflow_uri=mlflow_uri),

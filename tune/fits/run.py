@@ -103,7 +103,7 @@ class Run:
         )
 
 
-def code_version() -> str:
+def compute_code_version() -> str:
     """The version and a hash of the code and weights that decide fits and scores: changed ones refit."""
     shipped = Path(dgad.__file__).parent / "weights" / INFO_FILE  # names the sums of the weights beside it
     weights = shipped.read_bytes() if shipped.is_file() else b""

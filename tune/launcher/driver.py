@@ -18,7 +18,7 @@ from dgad.report.summary import StudySummary, TrialSummary, read_summary
 from tune.caches.data import make_local_copy
 from tune.fits.coordinator import open_ledger, start_coordinator
 from tune.fits.executor import FitExecutor
-from tune.fits.run import Run, code_version
+from tune.fits.run import Run, compute_code_version
 from tune.launcher.node_check import check_nodes
 from tune.launcher.preflight import plan_matrix
 from tune.launcher.ray_runtime import RayTarget, prepare_ray
@@ -26,7 +26,7 @@ from tune.launcher.request import Request, resolve_study
 from tune.monitoring.launch_log import LogProgress
 from tune.monitoring.progress import LiveProgress, PlainProgress, Progress
 from tune.monitoring.tee import Tee
-from tune.monitoring.trackers import Trackers, check_answers, check_installed
+from tune.monitoring.trackers import Trackers, check_installed, check_trackers_answer
 from tune.results.summarise import summarise
 from tune.run_folder.demo_data import keep_demo_data, provide_data
 from tune.run_folder.folder import (
@@ -64,7 +64,7 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
             _check_images(make_local_copy(study.extra_targets, request.disk_cache), None)
         info = RunInfo(
             data_fingerprint=found.fingerprint(),
-            code_version=code_version(),
+            code_version=compute_code_version(),
             command=request.command,
             extra_targets=found.extra_targets,
             extra_fingerprint=found.extra_fingerprint(),
@@ -72,7 +72,7 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
         if is_begun and (before := read_info(folder)) is not None:
             check_unchanged(before, info, study.name, data)
             info = before
-        check_answers(request.trackers, study.name)
+        check_trackers_answer(request.trackers, study.name)
         run = Run(
             folder=folder.absolute(),
             store=request.runs.store(study.name),

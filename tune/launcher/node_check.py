@@ -5,7 +5,7 @@ from pathlib import Path
 from cluster.connect import call_on_every_node
 from dgad.errors import DataError, DgadError, UserError
 from dgad.storage import Storage, probe
-from tune.fits.run import Run, code_version
+from tune.fits.run import Run, compute_code_version
 from tune.run_folder.layout import SHARED_FOLDER
 from tune.study.data import open_data
 
@@ -37,7 +37,7 @@ def find_obstacle(run: Run) -> str:
 
 
 def _check_code(run: Run) -> None:
-    own = code_version()
+    own = compute_code_version()
     if own != run.code_version:
         raise UserError(
             f"it runs dgad {own}, but the study {run.code_version}: let `dgad-tune launch --cluster` or"

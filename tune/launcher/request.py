@@ -7,16 +7,16 @@ from typing import Any
 
 from tune.caches.features import CachePlan
 from tune.monitoring.trackers import Trackers
-from tune.run_folder.folder import read_study, run_folder
+from tune.run_folder.folder import check_run_folder, read_study
 from tune.run_folder.location import Runs
 from tune.search.workers import Demand
-from tune.study.paper import is_paper, paper_study
+from tune.study.paper import is_paper, read_paper_study
 from tune.study.settings import (
     Study,
     check_same,
-    default_name,
+    make_default_name,
+    make_study,
     read_study_file,
-    study_from,
 )
 
 
@@ -42,7 +42,7 @@ class Request:
         """The study's settings of the file and the command line, which wins."""
         given = {}
         if is_paper(self.study_file):
-            given = paper_study()
+            given = read_paper_study()
         elif self.study_file is not None:
             given = read_study_file(self.study_file)
         return given | {k: v for k, v in self.given.items() if v is not None}
@@ -51,11 +51,11 @@ class Request:
 def resolve_study(request: Request) -> tuple[Study, Path, bool]:
     """(study, its folder, whether it was there); a stored study is never changed."""
     given = request.given_study()
-    name = default_name(given)
+    name = make_default_name(given)
     request.runs.fetch_study(name)
-    folder = run_folder(request.runs.folder, name)
+    folder = check_run_folder(request.runs.folder, name)
     stored = read_study(folder)
     if stored is None:
-        return study_from(given), folder, False
+        return make_study(given), folder, False
     check_same(stored, given, folder)
     return stored, folder, True

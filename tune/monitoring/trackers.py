@@ -48,7 +48,7 @@ def check_installed(trackers: Trackers) -> None:
             raise SettingsError(f"{option} needs the package {module}, which is missing; {_INSTALL}.")
 
 
-def check_answers(trackers: Trackers, study: str) -> None:
+def check_trackers_answer(trackers: Trackers, study: str) -> None:
     """Raise `SettingsError` unless MLflow takes the study; a database that is not there is made."""
     if trackers.mlflow_uri is None:
         return

@@ -12,7 +12,7 @@ from dgad.errors import ClusterError, SettingsError
 from tune.launcher.request import Request
 from tune.remote.session import ConnectedCluster, check_shared, connect_to_cluster, run_on_head, submit
 from tune.remote.watch import take_cluster_down
-from tune.study.settings import study_from
+from tune.study.settings import make_study
 
 _EXIT_CODES = {"succeeded": 0, "stopped": 130}
 _USER_ERROR, _OUR_ERROR = 2, 1
@@ -34,7 +34,7 @@ def launch_remote(
     """
     runs = request.runs.location
     check_shared(request)
-    name = study_from(request.given_study()).name
+    name = make_study(request.given_study()).name
     _check_file(target, request, console)
 
     def report(text: str) -> None:

@@ -24,7 +24,7 @@ from tune.caches.features import GIB
 from tune.launcher.request import Request
 from tune.run_folder.layout import STUDY_FILE
 from tune.spaces.narrowing import to_plain
-from tune.study.settings import study_from
+from tune.study.settings import make_study
 
 RUNS_KEY, PYTHON_KEY = "dgad_runs", "dgad_python"
 """Keys of a job's metadata: where its study is kept, and the interpreter that runs it."""
@@ -89,7 +89,7 @@ def check_shared(request: Request) -> None:
 def submit(cluster: ConnectedCluster, request: Request) -> str:
     """Send the study as a job of its name, which is returned; `AlreadyRunning` where one of it runs there."""
     given = request.given_study()
-    name, runs = study_from(given).name, request.runs.location
+    name, runs = make_study(given).name, request.runs.location
     options = ["--study", STUDY_FILE, "--name", name, "--runs", runs, "--address", "auto"]
     entrypoint = _command(cluster.python, ["launch", *options, *_flags(request)])
     with ship_code(given) as folder:

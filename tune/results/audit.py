@@ -18,7 +18,7 @@ from dgad.records import Record, RecordStore
 from tune.fits.store import FitStore
 from tune.quiet import quiet_optuna
 from tune.run_folder.folder import read_info, read_study
-from tune.run_folder.journals import journal_cells
+from tune.run_folder.journals import list_journal_cells
 from tune.run_folder.layout import (
     FITS_FOLDER,
     JOURNALS_FOLDER,
@@ -199,7 +199,7 @@ def _journals(
             value = read_value(record, first)
             if value is not None:
                 read.setdefault((entry.cell, record.target), set()).add(value)
-    for cell in journal_cells(journals):
+    for cell in list_journal_cells(journals):
         own = CellId.parse(cell)
         journal = open_study(journals, cell, seed=0, objectives=study.objectives)
         yield from _early_stops(cell, journal)

@@ -11,7 +11,7 @@ from dgad.records import Record, RecordStore
 from dgad.report.summary import CellSummary, StudySummary, TrialSummary, read_summary
 from tune.results.summary_builder import StudyFacts, StudyFits, build_cell_summary, build_summary
 from tune.run_folder.folder import RunInfo, read_info, read_study
-from tune.run_folder.journals import journal_cells, load_journal
+from tune.run_folder.journals import list_journal_cells, load_journal
 from tune.run_folder.layout import JOURNALS_FOLDER, LEDGER_FOLDER, RECORDS_FOLDER, SUMMARY_FILE
 from tune.run_folder.process import read_ended
 from tune.run_folder.status import StudyStatus, read_status
@@ -39,7 +39,7 @@ def read_current_summary(folder: Path) -> tuple[StudySummary, str]:
     ledger = [json.loads(path.read_bytes()) for path in sorted((folder / LEDGER_FOLDER).glob("*.json"))]
     records = {r.record_id: r for r in RecordStore(folder / RECORDS_FOLDER).records()}
     journals = folder / JOURNALS_FOLDER
-    searched = {name: _read_trials(journals, name) for name in journal_cells(journals)}
+    searched = {name: _read_trials(journals, name) for name in list_journal_cells(journals)}
     names = dict.fromkeys([*searched, *(e["cell"] for e in ledger if e["purpose"] == "seal")])
     cells = tuple(
         _summarise_cell(

@@ -33,7 +33,7 @@ from tune.run_folder.ledger import Ledger
 from tune.search.seal import SealedRow
 from tune.search.selection import explain_no_winner
 from tune.study.cell_id import DEPLOY
-from tune.study.cells import bundled_label
+from tune.study.cells import find_bundled_label
 
 
 def summarise(
@@ -61,7 +61,7 @@ def summarise(
         distances=kept or _distances(run, device=executor.run.device),
     )
     summary = build_summary(study, info, facts)
-    bundled = bundled_label(study)
+    bundled = find_bundled_label(study)
     deploy = next((r for r in rows if (r.label, r.target) == (bundled, DEPLOY)), None)
     if deploy is not None and deploy.selection is not None and deploy.name not in errors:
         bundle = _write_bundle(run, deploy, summary, executor)
@@ -75,7 +75,7 @@ def _read_result_records(summary: StudySummary, executor: FitExecutor) -> tuple[
     return outer_records(summary, read_named_records(summary, executor.records))
 
 
-def command_line() -> str:
+def read_command_line() -> str:
     """The command as typed, with the program's bare name."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 

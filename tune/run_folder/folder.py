@@ -35,7 +35,7 @@ class RunInfo:
     format_version: int = 1
 
 
-def run_folder(runs: Path, name: str) -> Path:
+def check_run_folder(runs: Path, name: str) -> Path:
     """Where the study `name` lives; `SettingsError` where something else is there."""
     folder = runs / name
     check_can_write(folder if folder.is_dir() else runs)

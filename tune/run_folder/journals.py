@@ -67,12 +67,12 @@ def read_trials(journals: Path) -> Iterator[tuple[str, tuple[TrialState, ...]]]:
         yield unquote(path.stem), tuple(found)
 
 
-def journal_path(journals: Path, cell_name: str) -> Path:
+def make_journal_path(journals: Path, cell_name: str) -> Path:
     """Where the journal of a cell is."""
     return journals / f"{quote(cell_name, safe='@')}.log"
 
 
-def journal_cells(journals: Path) -> tuple[str, ...]:
+def list_journal_cells(journals: Path) -> tuple[str, ...]:
     """The cells that have a journal."""
     return tuple(sorted(unquote(path.stem) for path in journals.glob("*.log")))
 
@@ -86,7 +86,7 @@ def load_journal(journals: Path, cell_name: str) -> "optuna.Study | None":
     from tune.quiet import quiet_optuna
 
     quiet_optuna()
-    storage = JournalStorage(JournalFileBackend(str(journal_path(journals, cell_name))))
+    storage = JournalStorage(JournalFileBackend(str(make_journal_path(journals, cell_name))))
     try:
         return optuna.load_study(study_name=cell_name, storage=storage)
     except KeyError:

@@ -62,7 +62,7 @@ def run_refits(
                 ray.kill(actor)
             results.append(result)
             progress.end_fit(result.fit)
-            progress.end_job(len(results), len(jobs), describe(result))
+            progress.end_job(len(results), len(jobs), _describe(result))
     except ray.exceptions.RayError as error:
         raise TrainingError(f"A worker broke off {MAX_WORKER_DEATHS + 1} times: {error}") from error
     finally:
@@ -79,7 +79,7 @@ def _room(workers: Workers) -> int:
     return max(1, min(int(there.get(name, 0) / each) for name, each in workers.ray_resources.items()))
 
 
-def describe(result: RefitResult) -> str:
+def _describe(result: RefitResult) -> str:
     """Say in one line what became of a refit, for logs and displays."""
     row, seed = result.job.row, result.job.seed
     if result.error:

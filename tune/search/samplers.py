@@ -83,7 +83,7 @@ def _tpe(seed: int) -> optuna.samplers.BaseSampler:
         multivariate=True,
         group=True,
         constant_liar=True,
-        n_startup_trials=1,  # the opening design is the start
+        n_startup_trials=1,  # the initial design is the start
         seed=seed,
     )
 

@@ -18,7 +18,7 @@ from ray.tune.search import Searcher
 from dgad.report.summary import TrialSummary
 from dgad.seeds import seed_for
 from tune.quiet import quiet_optuna
-from tune.run_folder.journals import journal_path
+from tune.run_folder.journals import make_journal_path
 from tune.run_folder.layout import (
     ERROR_KEY,
     ORIGIN_KEY,
@@ -69,7 +69,7 @@ class MatrixSearcher(Searcher):
         self._figures = tuple(dict.fromkeys((*objectives, *(b.name for b in bounds))))
         self._cells = {cell.name: cell for cell in cells if cell.num_trials > 0}
         journals.mkdir(parents=True, exist_ok=True)
-        self._files = {name: JournalFile(journal_path(journals, name)) for name in self._cells}
+        self._files = {name: JournalFile(make_journal_path(journals, name)) for name in self._cells}
         self._studies = {
             name: open_study(
                 journals,
@@ -206,7 +206,7 @@ def open_study(
 ) -> optuna.Study:
     """The Optuna study of a cell, made if it is not there; `optuna-dashboard` opens its journal."""
     journals.mkdir(parents=True, exist_ok=True)
-    storage = JournalStorage(file or JournalFile(journal_path(journals, cell_name)))
+    storage = JournalStorage(file or JournalFile(make_journal_path(journals, cell_name)))
     # Not by `load_if_exists`, which writes a line each time: most who open a study only read it.
     study = optuna.Study(cell_name, storage) if _has_study(storage, cell_name) else None
     study = study or optuna.create_study(
@@ -233,7 +233,7 @@ def _has_study(storage: JournalStorage, name: str) -> bool:
 
 
 def _open(study: optuna.Study, design: Sequence[DesignPoint]) -> None:
-    """Queue the opening design once, also if an earlier attempt broke off half-way."""
+    """Queue the initial design once, also if an earlier attempt broke off half-way."""
     known = {t.user_attrs.get(POINT_KEY) for t in study.get_trials(deepcopy=False)}
     for number, point in enumerate(design):
         if number not in known:

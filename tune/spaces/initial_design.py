@@ -1,4 +1,4 @@
-"""The opening design: the first configurations of every cell of a method, chosen without any label.
+"""The initial design: the first configurations of every cell of a method, chosen without any label.
 
 Because it is the same in every cell, the fits it asks for are shared between cells.
 """
@@ -24,7 +24,7 @@ _MAX_POINTS = 256
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class DesignPoint:
-    """One configuration of the opening design."""
+    """One configuration of the initial design."""
 
     origin: str
     """`preset NAME` or `quasi-random`."""
@@ -57,7 +57,7 @@ def is_searched(method: str, spaces: SpaceSettings) -> bool:
     return bool(params)
 
 
-def fixed_settings(label: str, spaces: SpaceSettings) -> dict[str, Any]:
+def make_fixed_settings(label: str, spaces: SpaceSettings) -> dict[str, Any]:
     """Complete settings of a label that is not searched: a preset, or all that its narrowed space leaves."""
     method, _, preset = parse_method(label)
     if ":" in label or method not in spaces.narrowings:

@@ -10,7 +10,7 @@ from dgad.folds import Fold, inner_folds, leave_one_out
 from dgad.methods import METHODS, SHOWN_BESIDE, parse_method
 from dgad.methods.base import Traits
 from dgad.settings import from_dict
-from tune.spaces.initial_design import fixed_settings
+from tune.spaces.initial_design import make_fixed_settings
 from tune.study.cell_id import DEPLOY, CellId, Protocol
 from tune.study.settings import Study
 
@@ -110,7 +110,7 @@ def make_cells(study: Study, domains: Sequence[str], searched: Sequence[str]) ->
         for target in targets
         if label in searched or protocol == first
     ]
-    bundled = bundled_label(study)
+    bundled = find_bundled_label(study)
     deployed = [] if bundled is None else [bundled]
     if study.extra_targets is not None:
         deployed += [label for label in study.methods if label != bundled]
@@ -122,13 +122,13 @@ def make_cells(study: Study, domains: Sequence[str], searched: Sequence[str]) ->
             protocol=protocol,
             domains=tuple(domains),
             num_trials=study.trials if label in searched else 0,
-            settings=None if label in searched else fixed_settings(label, study.space_settings),
+            settings=None if label in searched else make_fixed_settings(label, study.space_settings),
         )
         for label, target, protocol in triples
     )
 
 
-def bundled_label(study: Study) -> str | None:
+def find_bundled_label(study: Study) -> str | None:
     """The method that the `deploy` cell fits and bundles: the first comparer, or none."""
     comparers = [label for label in study.methods if parse_method(label)[0] == "comparer"]
     return comparers[0] if comparers else None

@@ -18,7 +18,7 @@ def is_paper(study_file: Path | None) -> bool:
     return study_file is not None and str(study_file) == NAME
 
 
-def paper_study() -> dict[str, Any]:
+def read_paper_study() -> dict[str, Any]:
     """Its settings: those of the file, a name, and of MVTec AD the textures alone."""
     return {"name": NAME, **read_study_file(FILE), "domains": tuple(TEXTURES)}
 

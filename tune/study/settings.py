@@ -169,17 +169,17 @@ def read_study_file(path: Path) -> dict[str, Any]:
     return {k: _checked(k, v, f"{path}, line {lines[(k,)]}") for k, v in loaded.items()}
 
 
-def study_from(values: Mapping[str, Any]) -> Study:
+def make_study(values: Mapping[str, Any]) -> Study:
     """A study from given settings and the defaults; without `data` those of the demo."""
     demo = {} if values.get("data") else DEMO_DEFAULTS
     checked = {k: _checked(k, v, "") for k, v in values.items() if v is not None}
     several = {"early_stopping": "none"} if len(checked.get("objectives", ())) > 1 else {}
-    study = Study(**{"name": default_name(values), **demo, **several, **checked})
+    study = Study(**{"name": make_default_name(values), **demo, **several, **checked})
     check_spaces(study.space_settings)
     return study
 
 
-def default_name(values: Mapping[str, Any]) -> str:
+def make_default_name(values: Mapping[str, Any]) -> str:
     """The name of a study that was given none: its data folder's, or `demo`."""
     if values.get("name"):
         return str(values["name"])

@@ -31,7 +31,7 @@ def found():
 def running():
     import cluster, dgad, serve, tune, tune.fits.run  # and torch, in many seconds
     (folder,) = {Path(m.__file__).parents[1] for m in (cluster, dgad, serve, tune)}
-    return [folder.name, tune.fits.run.code_version()]
+    return [folder.name, tune.fits.run.compute_code_version()]
 
 def trial(config):
     from ray import tune as ray_tune
@@ -59,7 +59,7 @@ with connect_to_ray("auto") as connected:
 def test_shipped_code_goes_before_an_installed_one_on_driver_workers_and_trials(
     two_nodes: RayNodes, tmp_path: Path
 ) -> None:
-    from tune.fits.run import code_version
+    from tune.fits.run import compute_code_version
 
     jobs = Jobs(two_nodes.url, Token(value=two_nodes.token, source="test"))
     installed = "import dgad, importlib.metadata; print(dgad.OLDER, importlib.metadata.version('dgad'))"
@@ -74,7 +74,7 @@ def test_shipped_code_goes_before_an_installed_one_on_driver_workers_and_trials(
     assert folder.startswith("_ray_pkg_")
     here = [folder, importlib.metadata.version("dgad")]
     assert told["found"] == {"127.0.0.2": here, "127.0.0.3": here}
-    assert told["driver"] == told["trial"] == [folder, code_version()]
+    assert told["driver"] == told["trial"] == [folder, compute_code_version()]
 
 
 def test_the_same_code_is_the_same_package_and_runs_alone(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from dgad.methods import METHODS
 from dgad.settings import to_dict
 from tests.conftest import Run as Call
 from tests.tune.helpers import run_on
-from tune.caches.features import CachePlan, features_folder, open_cache, plan_cache
+from tune.caches.features import CachePlan, find_features_folder, open_cache, plan_cache
 from tune.fits.executor import FitExecutor
 from tune.fits.run import Run
 
@@ -102,11 +102,11 @@ def test_the_folder_is_the_users_unless_another_is_named(
     assert not (tmp_path / "new").exists()
     assert plan_cache(None, 0) is None
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert features_folder() == tmp_path / "dgad" / "features"
+    assert find_features_folder() == tmp_path / "dgad" / "features"
     monkeypatch.setenv("HOME", "/home/me")
     for ignored in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", ignored)
-        assert features_folder() == Path("/home/me/.cache/dgad/features")
+        assert find_features_folder() == Path("/home/me/.cache/dgad/features")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tune.commands.launch import launch_command
 from tune.commands.study_options import WITHOUT_OPTION, add_study_options, read_settings, read_study_fields
 from tune.launcher import driver
 from tune.launcher.request import Request
-from tune.study.settings import Study, study_from
+from tune.study.settings import Study, make_study
 
 OPTIONS = {p.name: p for p in launch_command.params if isinstance(p, click.Option)}
 
@@ -77,7 +77,7 @@ def _given(*arguments: str) -> Mapping[str, Any]:
 )
 def test_an_option_gives_the_value_of_its_field(arguments: tuple[str, ...], given: Mapping[str, Any]) -> None:
     assert _given(*arguments) == given
-    study = study_from(given)
+    study = make_study(given)
     assert {name: getattr(study, name) for name in given} == given
 
 
@@ -87,7 +87,7 @@ def test_a_sampler_of_the_command_line_reaches_the_study(
     begun = []
 
     def launch(request: Request, console: object) -> None:
-        begun.append(study_from(request.given_study()).sampler)
+        begun.append(make_study(request.given_study()).sampler)
         raise SystemExit(0)
 
     monkeypatch.setattr(driver, "launch", launch)

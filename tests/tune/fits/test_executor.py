@@ -15,7 +15,7 @@ from dgad.training.episodes import SourceDomain
 from dgad.training.halves import split_halves
 from tests.tune.helpers import run_on
 from tune.fits.executor import MAX_RETRIES, FitExecutor
-from tune.fits.run import code_version
+from tune.fits.run import compute_code_version
 
 QUICK = {
     **to_dict(METHODS["comparer"].presets["robust"]),
@@ -103,7 +103,7 @@ def test_a_defect_of_the_code_is_not_taken_for_a_failed_fit(
 
 
 def test_the_code_version_names_the_release_and_the_code() -> None:
-    release, _, code = code_version().partition("+")
+    release, _, code = compute_code_version().partition("+")
     assert release[0].isdigit()
     assert len(code) == 12
 

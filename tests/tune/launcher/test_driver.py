@@ -27,7 +27,7 @@ from tune.run_folder.ledger import Ledger, find_leaks
 from tune.run_folder.process import Running
 from tune.run_folder.status import read_status
 
-NUM_FITS = 3 * 2 + 3 * 2  # pairs and deploy folds, for two configurations of the opening design
+NUM_FITS = 3 * 2 + 3 * 2  # pairs and deploy folds, for two configurations of the initial design
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_another_study_computes_nothing_again_and_shows_what_peeking_is_worth(
     nested = {c.target: c for c in other.cells if c.method == "comparer" and c.protocol == "nested"}
     for cell in one.cells:
         if cell.protocol == "nested":
-            # Trial 0 is of the opening design; what a sampler proposes after it may differ.
+            # Trial 0 is of the initial design; what a sampler proposes after it may differ.
             assert nested[cell.target].trials[0].inner_scores == cell.trials[0].inner_scores
     assert other.fits_elsewhere > 0
     oracle = [c for c in other.cells if c.protocol == "oracle"]

@@ -12,8 +12,8 @@ from tests.conftest import Run
 from tune.monitoring.trackers import (
     Trackers,
     Tracking,
-    check_answers,
     check_installed,
+    check_trackers_answer,
     flatten_settings,
     make_figures,
     make_loggers,
@@ -94,7 +94,7 @@ def test_mlflow_has_a_run_a_trial_with_settings_figures_and_tags(tmp_path: Path)
     trackers = Trackers(mlflow_uri=f"sqlite:///{tmp_path}/mlflow.db")
     broken_off = {**CONFIG, "number": 4}
     for resumed in range(2):
-        check_answers(trackers, "study")
+        check_trackers_answer(trackers, "study")
         tracking = Tracking(make_loggers(trackers, tmp_path, "study"), tmp_path, report=pytest.fail)
         tracking.begin()
         config = {**CONFIG, "number": 10 + resumed}
@@ -129,7 +129,7 @@ def test_an_address_that_mlflow_cannot_use_is_one_sentence(
     pytest.importorskip("mlflow", reason="comes with the extra `watch`")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsError, match=r"cannot be used: .*; name a database"):
-        check_answers(Trackers(mlflow_uri=uri), "x")
+        check_trackers_answer(Trackers(mlflow_uri=uri), "x")
 
 
 def test_a_tracker_that_fails_is_told_once_and_left_out(tmp_path: Path) -> None:

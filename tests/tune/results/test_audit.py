@@ -20,7 +20,7 @@ from tune.fits.executor import FitExecutor
 from tune.fits.run import Run
 from tune.results.audit import audit
 from tune.run_folder.folder import write_study
-from tune.run_folder.journals import journal_path
+from tune.run_folder.journals import make_journal_path
 from tune.run_folder.layout import SCORES_KEY, VALUES_KEY
 from tune.run_folder.ledger import Ledger
 from tune.search.refit import RefitWorker
@@ -98,7 +98,7 @@ def plant_in_objective(folder: Path) -> None:
 
 def plant_in_sampler(folder: Path) -> None:
     """A value that no read accounts for was told to the sampler."""
-    path = journal_path(folder / "optuna", "patch_knn@grid")
+    path = make_journal_path(folder / "optuna", "patch_knn@grid")
     text = path.read_text()
     record = _inner_record(folder)
     value = json.dumps(record.metrics.image_auroc)
@@ -108,7 +108,7 @@ def plant_in_sampler(folder: Path) -> None:
 
 def plant_in_early_stop(folder: Path) -> None:
     """The sampler's scores name the target."""
-    path = journal_path(folder / "optuna", "patch_knn@grid")
+    path = make_journal_path(folder / "optuna", "patch_knn@grid")
     path.write_text(path.read_text().replace('\\"tile\\"', '\\"grid\\"'))
 
 

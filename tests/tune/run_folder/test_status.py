@@ -12,7 +12,7 @@ import pytest
 from dgad.report.summary import CellSummary, StudySummary, write_summary
 from tests.conftest import Run
 from tune.commands.watch import follow_lines
-from tune.run_folder.journals import journal_path
+from tune.run_folder.journals import make_journal_path
 from tune.run_folder.layout import (
     ENDED_FILE,
     ERROR_KEY,
@@ -117,7 +117,7 @@ def test_trials_fits_and_refits_are_counted(folder: Path) -> None:
 
 def test_a_running_study_shows_what_runs_and_what_is_left(folder: Path) -> None:
     study = _journal(folder)
-    path = journal_path(folder / "optuna", CELL)
+    path = make_journal_path(folder / "optuna", CELL)
     RunMark(folder).write()
     with open(path, "ab") as file:  # a line that is being written
         file.write(b'{"op_code": 5, "wor')

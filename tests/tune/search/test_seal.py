@@ -13,7 +13,7 @@ from tune.search.seal import UNTRAINED, list_used_after_seals, seal_selections
 from tune.search.selection import LeakError
 from tune.spaces.initial_design import is_searched
 from tune.study.cells import make_cells
-from tune.study.settings import Study, study_from
+from tune.study.settings import Study, make_study
 
 DOMAINS = ("a", "b", "c")
 ROBUST = to_dict(METHODS["comparer"].presets["robust"])
@@ -143,7 +143,7 @@ def test_rows_say_where_they_were_sealed_and_the_ledger_is_listed_once(tmp_path:
 def test_a_method_whose_space_is_all_fixed_is_sealed_as_it_was_fixed(tmp_path: Path) -> None:
     fixed = {"neighbourhood": 3, "finest_stride": 8, "num_levels": 1, "reference_norm": "channel"}
     fixed |= {"score_pooling": "max", "density_correction": False}
-    study = study_from(
+    study = make_study(
         {"data": "x", "methods": ("patch_knn",), "folds": ("a",), "spaces": {"patch_knn": fixed}}
     )
     assert not is_searched("patch_knn", study.space_settings)
@@ -157,7 +157,7 @@ def test_a_method_whose_space_is_all_fixed_is_sealed_as_it_was_fixed(tmp_path: P
 
 def test_a_comparer_fixed_to_no_steps_needs_what_its_settings_need() -> None:
     fixed = {"num_steps": 0, "init": "builtin", "score_pooling": "max", "density_correction": True}
-    study = study_from({"data": "x", "spaces": {"comparer": fixed}})
+    study = make_study({"data": "x", "spaces": {"comparer": fixed}})
     cells = make_cells(study, DOMAINS, searched=[])
     assert {cell.traits.needs_defects for cell in cells} == {False}
 

@@ -1,4 +1,4 @@
-"""The matrix searcher: dealing, common opening, and going on after any interruption."""
+"""The matrix searcher: dealing, common initial design, and going on after any interruption."""
 
 import dataclasses
 import json
@@ -79,7 +79,7 @@ def test_trials_are_dealt_in_turn_until_each_cell_has_its_number(tmp_path: Path)
         assert all(t.status == "complete" and t.inner_scores.keys() == {"b"} for t in found)
 
 
-def test_the_opening_is_the_same_in_every_cell_of_a_method_and_the_rest_is_not(tmp_path: Path) -> None:
+def test_the_initial_design_is_the_same_in_every_cell_of_a_method_and_the_rest_is_not(tmp_path: Path) -> None:
     dealt = _finish(_searcher(tmp_path))
     design = make_initial_design("comparer", SPACES, seed=0, num_trials=TRIALS)
     for target in (*DOMAINS, "deploy"):

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from dgad.errors import SettingsError
-from tune.study.settings import Study, read_study_file, study_from
+from tune.study.settings import Study, make_study, read_study_file
 
 
 def _study(folder: Path, method: str, *lines: str, weights: str = "builtin") -> Study:
     path = folder / "study.yaml"
     path.write_text("\n".join(("spaces:", f"  {method}:", *(f"    {line}" for line in lines), "")))
-    return study_from({**read_study_file(path), "methods": (method,), "data": "x", "weights": weights})
+    return make_study({**read_study_file(path), "methods": (method,), "data": "x", "weights": weights})
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_what_goes_together_is_let_through(tmp_path: Path, method: str, lines: l
 
 
 def test_a_method_that_is_not_to_be_had_on_the_features_is_not_the_narrowing_s_fault() -> None:
-    study = study_from(
+    study = make_study(
         {
             "data": "x",
             "methods": ("comparer", "patch_knn"),

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from tune.spaces.initial_design import make_initial_design
-from tune.study.settings import read_study_file, study_from
+from tune.study.settings import make_study, read_study_file
 
 PAGE = Path(__file__).parents[3] / "docs" / "guide" / "search.md"
 
@@ -19,7 +19,7 @@ def _example(key: str) -> str:
 def test_the_example_of_objectives_and_bounds_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(_example("objectives"))
-    study = study_from({**read_study_file(path), "data": "x"})
+    study = make_study({**read_study_file(path), "data": "x"})
     assert study.objectives == ("image_auroc", "ms_per_image")
     assert [str(b) for b in study.bounds] == ["ms_per_image <= 20"]
 
@@ -27,7 +27,7 @@ def test_the_example_of_objectives_and_bounds_is_accepted(tmp_path: Path) -> Non
 def test_the_example_of_a_narrowed_space_is_accepted_and_presets_lie_in_it(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(_example("spaces"))
-    study = study_from({**read_study_file(path), "data": "x"})
+    study = make_study({**read_study_file(path), "data": "x"})
     assert set(study.spaces) == {"comparer", "patch_knn"}
     first = [
         make_initial_design(m, study.space_settings, seed=0, num_trials=8)[0].origin for m in study.methods

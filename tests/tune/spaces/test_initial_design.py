@@ -1,4 +1,4 @@
-"""The opening design: presets first, then points that any cell would ask for."""
+"""The initial design: presets first, then points that any cell would ask for."""
 
 import contextlib
 import dataclasses
@@ -11,7 +11,7 @@ from dgad.errors import SettingsError
 from dgad.methods import METHODS
 from dgad.settings import FeatureSettings, to_dict
 from tune.spaces import SpaceSettings, space_for
-from tune.spaces.initial_design import find_params, fixed_settings, is_searched, make_initial_design
+from tune.spaces.initial_design import find_params, is_searched, make_fixed_settings, make_initial_design
 from tune.spaces.reading import read_spaces
 
 DRAWN = SpaceSettings(features=FeatureSettings(weights="none"))
@@ -48,7 +48,7 @@ def test_a_setting_outside_the_space_has_no_parameters() -> None:
     assert find_params(space, {**to_dict(BUILTIN), "width": 32}) is None
 
 
-def test_the_opening_design_repeats_and_depends_on_the_seed() -> None:
+def test_the_initial_design_repeats_and_depends_on_the_seed() -> None:
     design = make_initial_design("comparer", DRAWN, seed=0, num_trials=16)
     assert design == make_initial_design("comparer", DRAWN, seed=0, num_trials=16)
     assert len(design) == 8
@@ -104,7 +104,7 @@ def test_a_space_in_which_all_is_fixed_is_one_configuration_and_not_searched(
 ) -> None:
     spaces = _narrowed("comparer", **settings)
     assert not is_searched("comparer", spaces)
-    fixed = fixed_settings("comparer", spaces)
+    fixed = make_fixed_settings("comparer", spaces)
     # What is neither fixed nor asked for has its default.
     as_started = {"score_pooling": "max", "top_fraction": 0.01, "backbone_mode": "fine_tuned"}
     assert fixed == {**to_dict(BUILTIN), **as_started}
@@ -114,5 +114,5 @@ def test_a_space_in_which_all_is_fixed_is_one_configuration_and_not_searched(
 
 def test_a_preset_is_fixed_as_it_is_whatever_the_study_narrows() -> None:
     spaces = _narrowed("comparer", num_steps=0)
-    assert fixed_settings("comparer:paper", spaces) == to_dict(METHODS["comparer"].presets["paper"])
-    assert fixed_settings("patch_knn", spaces) == to_dict(METHODS["patch_knn"].presets["default"])
+    assert make_fixed_settings("comparer:paper", spaces) == to_dict(METHODS["comparer"].presets["paper"])
+    assert make_fixed_settings("patch_knn", spaces) == to_dict(METHODS["patch_knn"].presets["default"])

@@ -7,7 +7,7 @@ import pytest
 from dgad.errors import SettingsError
 from tune.spaces.narrowing import Choices, Fixed, Range, to_plain
 from tune.spaces.reading import read_spaces
-from tune.study.settings import read_study_file, study_from
+from tune.study.settings import make_study, read_study_file
 
 
 def _file(folder: Path, *lines: str) -> Path:
@@ -109,10 +109,10 @@ def test_spaces_that_are_no_mapping_are_refused(tmp_path: Path) -> None:
 def test_a_method_that_the_study_does_not_search_is_refused_with_its_line(tmp_path: Path) -> None:
     given = read_study_file(_file(tmp_path, "  patchcore:", "    neighbourhood: 3")) | {"data": "x"}
     with pytest.raises(SettingsError, match=r"line 3: `spaces\.patchcore` .* are comparer, patch_knn"):
-        study_from(given)
+        make_study(given)
     fixed = read_study_file(_file(tmp_path, "  comparer:", "    head: mlp")) | {"data": "x"}
     with pytest.raises(SettingsError, match=r"line 3: `spaces\.comparer` .* does not search"):
-        study_from({**fixed, "methods": ("comparer:paper",)})
+        make_study({**fixed, "methods": ("comparer:paper",)})
 
 
 def test_what_was_read_is_written_as_it_was_and_read_again_equal() -> None:

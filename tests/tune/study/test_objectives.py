@@ -7,7 +7,7 @@ import pytest
 
 from dgad.errors import SettingsError
 from tune.study.objectives import DIRECTIONS, check_objectives, pareto_front, parse_constraint
-from tune.study.settings import Study, study_from
+from tune.study.settings import Study, make_study
 
 
 def test_a_bound_is_read_and_tells_how_far_a_value_is_outside() -> None:
@@ -55,8 +55,8 @@ def test_the_front_is_what_nothing_else_beats() -> None:
 
 def test_several_objectives_switch_early_stopping_off_and_asking_for_both_is_refused() -> None:
     both = ("image_auroc", "ms_per_image")
-    assert study_from({"data": "d", "objectives": both}).early_stopping == "none"
-    assert study_from({"data": "d"}).early_stopping == "median"
+    assert make_study({"data": "d", "objectives": both}).early_stopping == "none"
+    assert make_study({"data": "d"}).early_stopping == "median"
     with pytest.raises(SettingsError, match="none with several objectives"):
-        study_from({"data": "d", "objectives": both, "early_stopping": "asha"})
+        make_study({"data": "d", "objectives": both, "early_stopping": "asha"})
     assert Study(name="x", constraints=("ms_per_image <= 3",)).figures == ("image_auroc", "ms_per_image")

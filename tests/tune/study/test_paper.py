@@ -14,7 +14,7 @@ from tune.launcher.request import Request
 from tune.run_folder.location import Runs
 from tune.study import paper as paper_study
 from tune.study.paper import FILE, check_paper_data, is_paper
-from tune.study.settings import study_from
+from tune.study.settings import make_study
 
 
 def _domain(name: str, counts: Counts) -> Domain:
@@ -93,13 +93,13 @@ def test_the_study_is_the_paper_s_protocol_and_a_copy_runs_anywhere(tmp_path: Pa
     assert not is_paper(Path("paper.yaml"))
     values = {"runs": Runs(location=str(tmp_path)), "device": "cpu", "command": ""}
     shipped = Request(given=GIVEN, study_file=Path("paper"), **values).given_study()
-    study = study_from(shipped)
+    study = make_study(shipped)
     assert (study.name, study.domains) == ("paper", tuple(TEXTURES))
     assert (study.num_references, study.weights) == ("all", "timm")
     assert {m.partition(":")[0] for m in study.methods} >= {*PRINTED, "autoencoder", "memae", "trustmae"}
     copy = tmp_path / "copy.yaml"
     copy.write_text(FILE.read_text())
-    other = study_from(Request(given={"data": "other"}, study_file=copy, **values).given_study())
+    other = make_study(Request(given={"data": "other"}, study_file=copy, **values).given_study())
     assert (other.name, other.domains, other.extra_targets) == ("other", (), None)
     same = {
         "name": "paper",

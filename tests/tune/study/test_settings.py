@@ -10,8 +10,8 @@ from tune.run_folder.folder import read_study, write_study
 from tune.study.settings import (
     Study,
     check_same,
+    make_study,
     read_study_file,
-    study_from,
 )
 
 
@@ -46,15 +46,15 @@ def test_a_wrong_study_file_is_one_sentence_with_its_line(tmp_path: Path, text: 
 
 
 def test_without_data_the_demo_s_defaults_hold_unless_told() -> None:
-    demo = study_from({})
+    demo = make_study({})
     assert (demo.name, demo.space, demo.data) == ("demo", "demo", None)
-    assert study_from({"trials": 9}).trials == 9
-    assert study_from({"data": "/somewhere/My Parts"}).space == "full"
+    assert make_study({"trials": 9}).trials == 9
+    assert make_study({"data": "/somewhere/My Parts"}).space == "full"
 
 
 def test_a_study_without_a_name_is_called_after_its_data() -> None:
-    assert study_from({"data": "/somewhere/My Parts/"}).name == "my-parts"
-    assert study_from({"data": "s3://bucket/surfaces.v2"}).name == "surfaces-v2"
+    assert make_study({"data": "/somewhere/My Parts/"}).name == "my-parts"
+    assert make_study({"data": "s3://bucket/surfaces.v2"}).name == "surfaces-v2"
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def test_a_study_without_a_name_is_called_after_its_data() -> None:
 )
 def test_a_setting_out_of_range_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(SettingsError):
-        study_from(values)
+        make_study(values)
 
 
 def test_a_stored_study_is_read_back_equal_and_can_be_given_again(tmp_path: Path) -> None:
-    study = study_from({"data": str(tmp_path), "methods": ("comparer", "patch_knn"), "num_references": 5})
+    study = make_study({"data": str(tmp_path), "methods": ("comparer", "patch_knn"), "num_references": 5})
     write_study(tmp_path, study)
     assert read_study(tmp_path) == study
     check_same(study, read_study_file(tmp_path / "study.yaml"), tmp_path)
@@ -94,7 +94,7 @@ def test_resuming_with_other_settings_says_what_differs(tmp_path: Path) -> None:
 
 def test_what_a_study_narrows_is_kept_in_its_folder_and_compared_on_resuming(tmp_path: Path) -> None:
     spaces = {"comparer": {"init": "difference", "ranking_weight": [0.1, 0.3]}, "agg": {"stride": 16}}
-    study = study_from({"data": str(tmp_path), "methods": ("comparer", "agg"), "spaces": spaces})
+    study = make_study({"data": str(tmp_path), "methods": ("comparer", "agg"), "spaces": spaces})
     write_study(tmp_path, study)
     assert read_study(tmp_path) == study
     assert pickle.loads(pickle.dumps(study)) == study, "workers get it so"
@@ -130,7 +130,7 @@ def test_numbers_of_references_and_other_data_come_back_as_they_were_given(tmp_p
     path.write_text(
         "data: here\nreference_counts: [1, 50%, all]\ndomains: [tile, grid]\nextra_targets: elsewhere\n"
     )
-    study = study_from(read_study_file(path))
+    study = make_study(read_study_file(path))
     assert study.reference_counts == ("1", "50%", "all")
     assert study.domains == ("tile", "grid")
     assert study.extra_targets == str(Path("elsewhere").absolute())  # whoever resumes may stand elsewhere
@@ -150,4 +150,4 @@ def test_wrong_numbers_of_references_and_domains_are_refused(
     name: str, values: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(SettingsError, match=message):
-        study_from({"data": "here", name: values})
+        make_study({"data": "here", name: values})
