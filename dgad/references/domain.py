@@ -69,9 +69,9 @@ class Change:
     sequence: int
     """1, 2, ...; never used twice, not even by a domain that was deleted and made again."""
     action: Action
-    at: str
+    made_at: str
     """UTC, ISO 8601."""
-    by: str
+    author: str
     """Name of the API key, or of the operating system's user: who did it."""
     settings: DomainSettings
     version: int
@@ -80,14 +80,14 @@ class Change:
     references: tuple[Reference, ...]
     """Of the current version, in the order of enrolment."""
     is_deleted: bool = False
-    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """What the action was about: ids added, removed or purged, the version left by a rollback, the
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What the action has beside them: ids added, removed or purged, the version left by a rollback, the
     request's idempotency key (hashed) and the hash of its body."""
 
     @property
     def created_at(self) -> str:
         """When the domain was made, or made again; UTC, ISO 8601."""
-        return str(self.about["created_at"])
+        return str(self.details["created_at"])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +96,7 @@ class Version:
 
     number: int
     created_at: str
-    by: str
+    author: str
     references: tuple[Reference, ...]
     """Without those that were purged since."""
     num_purged: int

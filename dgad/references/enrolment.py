@@ -30,8 +30,8 @@ class KeyIndex:
                 for change in self._log.all(domain, after=through):
                     if change.is_deleted:
                         found.clear()
-                    elif "idempotency_key" in change.about:
-                        found[change.about["idempotency_key"]] = change
+                    elif "idempotency_key" in change.details:
+                        found[change.details["idempotency_key"]] = change
                     through = change.sequence
                 self._found[domain] = (through, found)
             return found.get(key)
@@ -70,7 +70,7 @@ def plan_enrolment_again(
 ) -> Plan | Enrolment:
     """The same request on top of `head`."""
     if earlier.key is not None and (made := keys.find(earlier.domain, head, earlier.key)) is not None:
-        if made.about["body"] != earlier.body:
+        if made.details["body"] != earlier.body:
             raise ConflictError(
                 f"This idempotency key came with other photographs before (change {made.sequence} of domain"
                 f" {earlier.domain!r}): use a new key for every request, and the same one only to repeat it."
@@ -113,12 +113,12 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
 
 def enrolment_of(change: Change) -> Enrolment:
     """The answer to the request that made the change."""
-    added = frozenset(change.about["added"])
+    added = frozenset(change.details["added"])
     return Enrolment(
         version=change.version,
         sequence=change.sequence,
         added=tuple(r for r in change.references if r.id in added),
-        already_there=tuple(change.about["already_there"]),
+        already_there=tuple(change.details["already_there"]),
     )
 
 

@@ -18,13 +18,13 @@ def replay_versions(changes: Sequence[Change]) -> tuple[Version, ...]:
         if change.is_deleted:
             found.clear()
             continue
-        if purged := frozenset(change.about.get("purged", ())):
+        if purged := frozenset(change.details.get("purged", ())):
             found = {n: _without(v, purged) for n, v in found.items()}
         if change.version > 0 and change.version not in found:
             found[change.version] = Version(
                 number=change.version,
-                created_at=change.at,
-                by=change.by,
+                created_at=change.made_at,
+                author=change.author,
                 references=change.references,
                 num_purged=0,
                 is_current=False,
@@ -42,7 +42,7 @@ def purged_ids(changes: Sequence[Change]) -> frozenset[str]:
     """Ids that were purged, or that the domain had when it was deleted, and that no version has now."""
     gone: set[str] = set()
     for change in changes:
-        gone.update(change.about.get("purged", ()))
+        gone.update(change.details.get("purged", ()))
     last_deleted = max((i for i, c in enumerate(changes) if c.is_deleted), default=0)
     gone.update(r.id for c in changes[:last_deleted] for r in c.references)
     return frozenset(gone - live_references(changes).keys())
@@ -63,11 +63,11 @@ def next_change(
     version: int | None = None,
     references: tuple[Reference, ...] | None = None,
     is_deleted: bool = False,
-    about: Mapping[str, Any] | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> Change:
     """Make the change after `last`; what is not given stays.
 
-    `about` also carries what every change needs to know: `highest_version` ever given, and when the domain
+    `details` also carries what every change needs to know: `highest_version` ever given, and when the domain
     was made (`created_at`).
     """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
@@ -78,21 +78,21 @@ def next_change(
         settings = settings or last.settings
         version = last.version if version is None else version
         references = last.references if references is None else references
-        created_at = last.about["created_at"]
+        created_at = last.details["created_at"]
     highest = max(version, 0 if last is None else highest_version(last))
     return Change(
         sequence=1 if last is None else last.sequence + 1,
         action=action,
-        at=now,
-        by=by,
+        made_at=now,
+        author=by,
         settings=settings,
         version=version,
         references=references,
         is_deleted=is_deleted,
-        about={**(about or {}), "highest_version": highest, "created_at": created_at},
+        details={**(details or {}), "highest_version": highest, "created_at": created_at},
     )
 
 
 def highest_version(change: Change) -> int:
     """The highest number that any version of the domain has had up to this change."""
-    return int(change.about["highest_version"])
+    return int(change.details["highest_version"])

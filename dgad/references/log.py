@@ -42,6 +42,9 @@ _CHANGE_TYPES: dict[str, type | tuple[type, ...]] = {
     "is_deleted": bool,
     "about": dict,
 }
+_KEYS = {"made_at": "at", "author": "by", "details": "about"}
+"""What fields of a change are called in its file, where not by their own names."""
+_FIELDS = {key: name for name, key in _KEYS.items()}
 
 
 def is_reference_id(text: str) -> bool:
@@ -51,10 +54,10 @@ def is_reference_id(text: str) -> bool:
 
 def encode(change: Change) -> bytes:
     """The file of one change."""
-    values = {f.name: getattr(change, f.name) for f in dataclasses.fields(change)}
+    values = {_KEYS.get(f.name, f.name): getattr(change, f.name) for f in dataclasses.fields(change)}
     values["settings"] = dataclasses.asdict(change.settings)
     values["references"] = [dataclasses.asdict(r) for r in change.references]
-    values["about"] = dict(change.about)
+    values["about"] = dict(change.details)
     text = _canonical(values)
     whole = {"format_version": FORMAT_VERSION, "sha256": _sha256(text), "change": values}
     return json.dumps(whole, allow_nan=False).encode()
@@ -113,7 +116,8 @@ def _change(values: Mapping[str, Any]) -> Change:
             raise ValueError(f"{item['id'][:80]!r} is no id")
         references.append(Reference(**item))
     settings = from_dict(DomainSettings, values["settings"])
-    return Change(**{**values, "settings": settings, "references": tuple(references)})
+    fields = {_FIELDS.get(key, key): value for key, value in values.items()}
+    return Change(**{**fields, "settings": settings, "references": tuple(references)})
 
 
 def _check(what: str, values: Any, types: Mapping[str, type | tuple[type, ...]]) -> None:

@@ -113,7 +113,7 @@ class ReferenceStore(StoreReader):
                 plan.by,
                 version=highest_version(head) + 1,
                 references=plan.references,
-                about=enrolment.describe_plan(plan),
+                details=enrolment.describe_plan(plan),
             )
             if self._log.append(plan.domain, change):
                 return enrolment.enrolment_of(change)
@@ -142,7 +142,7 @@ class ReferenceStore(StoreReader):
                 by,
                 version=highest_version(head) + 1,
                 references=left,
-                about={"removed": [reference_id]},
+                details={"removed": [reference_id]},
             )
 
         self.head(domain)
@@ -162,11 +162,11 @@ class ReferenceStore(StoreReader):
                     return None
                 raise no_reference_error(domain, reference_id)
             left = self._without(domain, head, reference_id)
-            about = {"purged": [reference_id]}
+            details = {"purged": [reference_id]}
             if left is None:
-                return next_change(head, "purge", by, about=about)
+                return next_change(head, "purge", by, details=details)
             return next_change(
-                head, "purge", by, version=highest_version(head) + 1, references=left, about=about
+                head, "purge", by, version=highest_version(head) + 1, references=left, details=details
             )
 
         self.head(domain)
@@ -191,7 +191,7 @@ class ReferenceStore(StoreReader):
                 by,
                 version=version,
                 references=found[version].references,
-                about={"left_version": head.version},
+                details={"left_version": head.version},
             )
 
         self.head(domain)

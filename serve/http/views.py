@@ -38,7 +38,7 @@ def domain_view(
         sequence=change.sequence,
         num_references=len(change.references),
         created_at=change.created_at,
-        updated_at=change.at,
+        updated_at=change.made_at,
         threshold=None if threshold is None else threshold_view(threshold),
         recent=None if recent is None else schemas.RecentAnswer(**dataclasses.asdict(recent)),
         thumbnail=first and f"/v1/domains/{name}/references/{first}?thumbnail={_THUMBNAIL_PX}",

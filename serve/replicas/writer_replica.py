@@ -83,7 +83,7 @@ class KeeperReplica:
 
     def _done(self, action: Write, arguments: Mapping[str, Any]) -> Change | None:
         log = self._store.log(arguments["domain"])
-        if action in ("create", "enroll") or not log or log[-1].by != arguments["by"]:
+        if action in ("create", "enroll") or not log or log[-1].author != arguments["by"]:
             return None
         last = log[-1]
         if action == "delete":

@@ -95,7 +95,7 @@ async def list_versions(request: Request, domain: DomainName) -> Response:
                 schemas.VersionAnswer(
                     number=version.number,
                     created_at=version.created_at,
-                    by=version.by,
+                    by=version.author,
                     num_references=len(version.references),
                     num_purged=version.num_purged,
                     is_current=version.is_current,
@@ -107,10 +107,10 @@ async def list_versions(request: Request, domain: DomainName) -> Response:
                 schemas.LogAnswer(
                     sequence=change.sequence,
                     action=change.action,
-                    at=change.at,
-                    by=change.by,
+                    at=change.made_at,
+                    by=change.author,
                     version=change.version,
-                    about=dict(change.about),
+                    about=dict(change.details),
                 )
                 for change in log
             ),

@@ -12,8 +12,8 @@ from dgad.references.domain import Change, DomainSettings, Reference
 CHANGE = Change(
     sequence=3,
     action="enroll",
-    at="2026-01-02T03:04:05.678+00:00",
-    by="line 1 – \udcff",
+    made_at="2026-01-02T03:04:05.678+00:00",
+    author="line 1 – \udcff",
     settings=DomainSettings(false_alarm_rate=0.05, calibration="split", coreset=20, note="ø"),
     version=2,
     references=(
@@ -28,7 +28,7 @@ CHANGE = Change(
             near_duplicate_of="0" * 64,
         ),
     ),
-    about={"added": ["f" * 64], "highest_version": 2, "created_at": "x"},
+    details={"added": ["f" * 64], "highest_version": 2, "created_at": "x"},
 )
 
 
@@ -80,3 +80,9 @@ def test_an_older_format_is_migrated_and_a_newer_one_refused(monkeypatch: pytest
         log.decode(b'{"format_version": 3, "anything": 1}', "3.json", 3)
     with pytest.raises(StoreError, match="is damaged"):
         log.decode(_signed(values, 0), "3.json", 3)
+
+
+def test_a_file_has_the_keys_it_always_had() -> None:
+    kept = json.loads(log.encode(CHANGE))["change"]
+    assert {"at", "by", "about"} <= kept.keys()
+    assert (kept["at"], kept["by"]) == (CHANGE.made_at, CHANGE.author)

@@ -93,7 +93,7 @@ def test_another_reader_sees_each_change_at_once(store: ReferenceStore) -> None:
         (3, 2, False),
         (4, 3, True),
     ]
-    assert [v.by for v in versions] == ["anna", "anna", "bert", "anna"]
+    assert [v.author for v in versions] == ["anna", "anna", "bert", "anna"]
 
 
 def test_purged_is_gone_from_every_version_and_from_the_disk(store: ReferenceStore) -> None:

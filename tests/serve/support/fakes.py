@@ -41,8 +41,8 @@ class FakeStore:
         return tuple(
             Version(
                 number=number,
-                created_at=change.at,
-                by=change.by,
+                created_at=change.made_at,
+                author=change.author,
                 references=tuple(r for r in change.references if (domain, r.id) in self.images),
                 num_purged=sum((domain, r.id) not in self.images for r in change.references),
                 is_current=number == current,
@@ -92,10 +92,10 @@ class FakeBackend:
         key = idempotency_key and hashlib.sha256(idempotency_key.encode()).hexdigest()
         body = hashlib.sha256(b"".join(u.data for u in uploads)).hexdigest()
         for change in self.store.log(domain):
-            if key is not None and change.about.get("idempotency_key") == key:
-                if change.about["body"] != body:
+            if key is not None and change.details.get("idempotency_key") == key:
+                if change.details["body"] != body:
                     raise ConflictError("This Idempotency-Key was used for other photographs; use another.")
-                added = tuple(r for r in change.references if r.id in change.about["added"])
+                added = tuple(r for r in change.references if r.id in change.details["added"])
                 return Enrolment(
                     version=change.version,
                     sequence=head.sequence,
@@ -122,8 +122,9 @@ class FakeBackend:
         already = tuple(i for i in ids if i in there)
         if not new:
             return Enrolment(version=head.version, sequence=head.sequence, added=(), already_there=already)
-        about = {"added": list(new), "idempotency_key": key, "body": body}
-        change = self._append(domain, "enroll", by, references=(*head.references, *new.values()), about=about)
+        details = {"added": list(new), "idempotency_key": key, "body": body}
+        references = (*head.references, *new.values())
+        change = self._append(domain, "enroll", by, references=references, details=details)
         return Enrolment(
             version=change.version,
             sequence=change.sequence,
@@ -209,8 +210,8 @@ class FakeBackend:
             base = Change(
                 sequence=len(log) + 1,
                 action=action,
-                at=utc_now(),
-                by=by,
+                made_at=utc_now(),
+                author=by,
                 settings=DomainSettings(),
                 version=0,
                 references=(),
@@ -219,8 +220,15 @@ class FakeBackend:
             base = log[-1]
         if "references" in changed and not changed.get("is_deleted"):
             changed.setdefault("version", highest + 1)
-        about = {"created_at": base.about.get("created_at", base.at), **changed.pop("about", {})}
-        told = {"sequence": len(log) + 1, "action": action, "at": utc_now(), "by": by, "about": about}
-        change = dataclasses.replace(base, **told, **changed)
+        created_at = base.details.get("created_at", base.made_at)
+        change = dataclasses.replace(
+            base,
+            sequence=len(log) + 1,
+            action=action,
+            made_at=utc_now(),
+            author=by,
+            details={"created_at": created_at, **changed.pop("details", {})},
+            **changed,
+        )
         log.append(change)
         return change
