@@ -113,7 +113,10 @@ class Recent:
 
 
 class Backend(Protocol):
-    """Raises `dgad.errors.UserError` for the user's mistakes, the errors above for trouble of ours."""
+    """Raises `dgad.errors.UserError` for the user's mistakes, the errors above for trouble of ours.
+
+    No deadline is kept here: the HTTP layer sets one for each request and cancels what misses it.
+    """
 
     async def score(self, queries: Sequence[Query]) -> list[Outcome]:
         """Outcomes in the order of the queries, which are all of one request and domain."""

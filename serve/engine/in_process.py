@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from dgad.errors import UserError
 from dgad.references.domain import Change, DomainSettings, Enrolment, Upload
-from serve.engine.backend import Backend, BusyError, Outcome, Query, Recent, Threshold, TimedOutError
+from serve.engine.backend import Backend, BusyError, Outcome, Query, Recent, Threshold
 from serve.engine.batching import Batcher
 from serve.engine.drift import Watch, seen
 from serve.engine.scorer import warm_scorer
@@ -56,11 +56,7 @@ class InProcessBackend(Backend):
                 f"{waiting} images wait to be scored already, and at most {most} may: try again a little"
                 " later."
             )
-        answers = await self._in_time(
-            self._batches.ask(queries),
-            self._settings.request_timeout_s,
-            "The images could not be scored within {:g} s: try again, with fewer at once.",
-        )
+        answers = await self._batches.ask(queries)
         outcomes = []
         for answer in answers:
             if isinstance(answer, UserError):
@@ -97,11 +93,7 @@ class InProcessBackend(Backend):
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:
         """Carry out `Backend.threshold` in this process."""
-        return await self._in_time(
-            self._in_score_thread(lambda: self._scorer.threshold(domain, sequence)),
-            self._settings.request_timeout_s,
-            "The threshold could not be told within {:g} s: try again.",
-        )
+        return await self._in_score_thread(lambda: self._scorer.threshold(domain, sequence))
 
     async def recent(self, domain: str) -> Recent:
         """Carry out `Backend.recent` in this process."""
@@ -124,22 +116,9 @@ class InProcessBackend(Backend):
         # Not cancelled with the request: what was begun is carried out, and asking again is safe.
         writing = asyncio.get_running_loop().run_in_executor(self._write_thread, work)
         writing.add_done_callback(self._written)
-        return await self._in_time(
-            asyncio.shield(writing),
-            self._settings.enrolment_timeout_s,
-            "The change was not carried out within {:g} s, but still may be: look at the domain, or send it"
-            " again with the same Idempotency-Key.",
-        )
+        return await asyncio.shield(writing)
 
     def _written(self, done: "asyncio.Future[Any]") -> None:
         self._num_writes -= 1
         if not done.cancelled() and (error := done.exception()) and not isinstance(error, UserError):
             logger.error("a change failed", exc_info=error)
-
-    async def _in_time(
-        self, work: "Coroutine[Any, Any, T] | asyncio.Future[T]", timeout_s: float, otherwise: str
-    ) -> T:
-        try:
-            return await asyncio.wait_for(work, timeout_s)
-        except TimeoutError:
-            raise TimedOutError(otherwise.format(timeout_s)) from None

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 from fastapi import Request
 
@@ -15,8 +15,6 @@ from serve.http.images import Workers
 from serve.http.request_context import Facts, facts_of
 from serve.http.thumbnails import Thumbnails
 from serve.settings import ServeSettings
-
-T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,13 +35,17 @@ class Service:
         return await self.workers.run(self.store.head, domain)
 
     async def about(self) -> Mapping[str, Any]:
-        """Give what the service scores with."""
-        async with self.in_time():
+        """What scores, as `Backend.about` says, before the request's deadline."""
+        async with self.answer_deadline():
             return await self.backend.about()
 
     @contextlib.asynccontextmanager
-    async def in_time(self) -> AsyncIterator[None]:
-        """`TimedOutError` for what takes longer than a request may."""
+    async def answer_deadline(self) -> AsyncIterator[None]:
+        """Cancel what is still awaited once the answer is due, and raise `TimedOutError`.
+
+        The one deadline of a request that changes nothing: it begins when the body has been read, and
+        covers all that the backend is asked, retries included. Backends have none of their own.
+        """
         try:
             async with asyncio.timeout(self.settings.request_timeout_s):
                 yield
@@ -52,12 +54,16 @@ class Service:
                 f"The answer did not come within {self.settings.request_timeout_s:g} s; try again."
             ) from None
 
-    async def writing(self, action: Awaitable[T]) -> T:
-        """The same for changes, which take longer; one that timed out may still be carried out."""
+    @contextlib.asynccontextmanager
+    async def change_deadline(self) -> AsyncIterator[None]:
+        """The same for a request that changes something, which may rightly take minutes.
+
+        It covers what is read of the domain afterwards. A change that missed it may still be carried out.
+        """
         seconds = self.settings.enrolment_timeout_s
         try:
             async with asyncio.timeout(seconds):
-                return await action
+                yield
         except TimeoutError:
             raise TimedOutError(
                 f"The change was not acknowledged within {seconds:g} s, but may still be carried out; look at"

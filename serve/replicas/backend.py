@@ -10,7 +10,7 @@ import contextvars
 import dataclasses
 import logging
 import secrets
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import grpc
@@ -26,7 +26,6 @@ from serve.engine.backend import (
     Query,
     Recent,
     Threshold,
-    TimedOutError,
     UnavailableError,
 )
 from serve.engine.batching import Batcher
@@ -96,7 +95,7 @@ class RayBackend:
         asked = asyncio.ensure_future(self._batches.ask(queries))
         self._metrics.queue(self._batches.num_waiting)
         try:
-            answers = await self._in_time(asked, self._settings.request_timeout_s, "scored")
+            answers = await _answer_of(asked)
         finally:
             self._metrics.queue(self._batches.num_waiting)
         outcomes: list[Outcome] = []
@@ -164,8 +163,9 @@ class RayBackend:
     async def recent(self, domain: str) -> Recent:
         """See `Backend`; nothing is known while the keeper is away."""
         try:
-            answer = await self._in_time(_call(self._keeper, "recent", domain), _RECENT_TIMEOUT_S, "answered")
-        except (DgadError, RayError, RayServeException, grpc.RpcError):
+            async with asyncio.timeout(_RECENT_TIMEOUT_S):
+                answer = await _call(self._keeper, "recent", domain)
+        except (TimeoutError, DgadError, RayError, RayServeException, grpc.RpcError):
             return Recent(num_scores=0, is_drifting=False, reason="")
         return _unwrapped(answer)  # type: ignore[no-any-return]
 
@@ -190,19 +190,13 @@ class RayBackend:
         return await _call(self._scorer, "score", list(queries))  # type: ignore[no-any-return]
 
     async def _ask_scorer(self, method: str, *arguments: Any) -> Any:
-        answer = await self._in_time(
-            self._until_it_lives(self._scorer, method, *arguments),
-            self._settings.request_timeout_s,
-            "answered",
-        )
-        return _unwrapped(answer)
+        return _unwrapped(await _answer_of(self._until_it_lives(self._scorer, method, *arguments)))
 
     async def _write(self, action: str, **arguments: Any) -> Any:
         # Not cancelled with the request: what was begun is carried out, and asking again is safe.
         writing = asyncio.ensure_future(self._until_it_lives(self._keeper, "write", action, arguments))
         writing.add_done_callback(lambda done: done.cancelled() or done.exception())
-        timeout_s = self._settings.enrolment_timeout_s
-        return _unwrapped(await self._in_time(asyncio.shield(writing), timeout_s, "carried out"))
+        return _unwrapped(await _answer_of(asyncio.shield(writing)))
 
     async def _until_it_lives(self, handle: Handle, method: str, *arguments: Any) -> Any:
         options: dict[str, Any] = {}
@@ -218,21 +212,19 @@ class RayBackend:
             await asyncio.sleep(_RETRY_PAUSE_S)
         raise AssertionError
 
-    async def _in_time(self, work: Any, timeout_s: float, done: str) -> Any:
-        try:
-            return await asyncio.wait_for(work, timeout_s)
-        except TimeoutError:
-            raise TimedOutError(
-                f"It could not be {done} within {timeout_s:g} s: try again, with fewer images at once."
-            ) from None
-        except RayTaskError as error:  # a bug of ours, whose traceback is in the replica's log
-            logger.exception("a replica failed")
-            raise UnavailableError(
-                f"A replica failed at it ({type(error.cause).__name__}); its log says how."
-            ) from None
-        except (RayError, RayServeException, grpc.RpcError) as error:
-            logger.warning("no replica answers: %s", error)
-            raise UnavailableError("No replica answers, not even at another try: try again later.") from None
+
+async def _answer_of(work: Awaitable[T]) -> T:
+    """The answer of a replica; `UnavailableError` where none gives one. Whoever asks sets the deadline."""
+    try:
+        return await work
+    except RayTaskError as error:  # a bug of ours, whose traceback is in the replica's log
+        logger.exception("a replica failed")
+        raise UnavailableError(
+            f"A replica failed at it ({type(error.cause).__name__}); its log says how."
+        ) from None
+    except (RayError, RayServeException, grpc.RpcError) as error:
+        logger.warning("no replica answers: %s", error)
+        raise UnavailableError("No replica answers, not even at another try: try again later.") from None
 
 
 def is_loss(error: BaseException) -> bool:

@@ -58,8 +58,10 @@ async def put_domain(
         was_there = True
     except MissingError:
         was_there = False
-    change = await service.writing(service.backend.create(domain, wanted, by=facts_in(request).by))
-    return json_answer(await whole_domain(service, domain, change), 200 if was_there else 201)
+    async with service.change_deadline():
+        change = await service.backend.create(domain, wanted, by=facts_in(request).by)
+        answer = await whole_domain(service, domain, change)
+    return json_answer(answer, 200 if was_there else 201)
 
 
 @router.get("/{domain}", response_model=schemas.DomainAnswer, responses=errors(404, 504))
@@ -76,7 +78,8 @@ async def delete_domain(request: Request, domain: DomainName) -> Response:
     """Remove a domain with all its photographs; its log stays."""
     service = service_of(request)
     await service.head(domain)
-    await service.writing(service.backend.delete(domain, by=facts_in(request).by))
+    async with service.change_deadline():
+        await service.backend.delete(domain, by=facts_in(request).by)
     return Response(status_code=204)
 
 
@@ -124,13 +127,15 @@ async def rollback(request: Request, domain: DomainName, wanted: schemas.Rollbac
     """Make an older version of the references current again."""
     service = service_of(request)
     await service.head(domain)
-    change = await service.writing(service.backend.rollback(domain, wanted.version, by=facts_in(request).by))
-    return json_answer(await whole_domain(service, domain, change))
+    async with service.change_deadline():
+        change = await service.backend.rollback(domain, wanted.version, by=facts_in(request).by)
+        answer = await whole_domain(service, domain, change)
+    return json_answer(answer)
 
 
 async def whole_domain(service: Service, domain: str, change: Change) -> schemas.DomainAnswer:
     """The domain after a change, with all that is told of it."""
-    async with service.in_time():
+    async with service.answer_deadline():
         about, threshold, recent = await asyncio.gather(
             service.backend.about(),
             service.backend.threshold(domain, change.sequence),

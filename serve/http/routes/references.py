@@ -82,11 +82,10 @@ async def enroll(
     files = await read_photographs(request, service.settings.limits)
     facts.num_images = len(files)
     uploads = await _decoded(service, files)
-    enrolment = await service.writing(
-        service.backend.enroll(domain, uploads, by=facts.by, idempotency_key=key)
-    )
-    async with service.in_time():
-        threshold = await service.backend.threshold(domain, enrolment.sequence) or _NO_THRESHOLD
+    async with service.change_deadline():
+        enrolment = await service.backend.enroll(domain, uploads, by=facts.by, idempotency_key=key)
+        async with service.answer_deadline():
+            threshold = await service.backend.threshold(domain, enrolment.sequence) or _NO_THRESHOLD
     answer = schemas.EnrolmentAnswer(
         domain=domain,
         version=enrolment.version,
@@ -149,10 +148,10 @@ async def remove_reference(
     """Take one photograph out of the current version or, with `purge`, out of every one for good."""
     service = service_of(request)
     await service.head(domain)
-    change = await service.writing(
-        service.backend.remove(domain, reference_id, purge=purge, by=facts_in(request).by)
-    )
-    return json_answer(await whole_domain(service, domain, change))
+    async with service.change_deadline():
+        change = await service.backend.remove(domain, reference_id, purge=purge, by=facts_in(request).by)
+        answer = await whole_domain(service, domain, change)
+    return json_answer(answer)
 
 
 async def _decoded(service: Service, files: list[RawFile]) -> list[Upload]:

@@ -62,12 +62,13 @@ async def score(
     files = await read_photographs(request, service.settings.limits)
     facts.num_images = len(files)
     _check_number(len(files), kind, wants_png)
-    size_px = int((await service.about())["image_size_px"])
-    try:
-        photographs, outcomes = await _scored(service, domain, files, size_px, wants_map=kind != "none")
-    except ImageSizeChangedError as changed:  # a new bundle took over in between
-        size_px = changed.image_size_px
-        photographs, outcomes = await _scored(service, domain, files, size_px, wants_map=kind != "none")
+    async with service.answer_deadline():
+        size_px = int((await service.backend.about())["image_size_px"])
+        try:
+            photographs, outcomes = await _scored(service, domain, files, size_px, wants_map=kind != "none")
+        except ImageSizeChangedError as changed:  # a new bundle took over in between
+            size_px = changed.image_size_px
+            photographs, outcomes = await _scored(service, domain, files, size_px, wants_map=kind != "none")
     if wants_png:
         picture = await service.workers.run(draw, photographs[0], outcomes[0], kind)
         return _png_answer(outcomes[0], picture)
@@ -91,8 +92,7 @@ async def _scored(
         )
         for photograph in photographs
     ]
-    async with service.in_time():
-        return photographs, await service.backend.score(queries)
+    return photographs, await service.backend.score(queries)
 
 
 async def _prepared(

@@ -84,6 +84,46 @@ def test_a_scorer_that_hangs_is_a_504(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (answer.status_code, code_of(answer)) == (504, "timed_out")
 
 
+def test_a_change_that_hangs_is_a_504_that_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    async def hang(*_: object, **__: object) -> None:
+        await asyncio.sleep(60)
+
+    with served(tmp_path, enrolment_timeout_s=0.5) as service:
+        service.ask("PUT", "/v1/domains/d")
+        monkeypatch.setattr(service.backend, "enroll", hang)
+        answer = service.ask("POST", "/v1/domains/d/references", data=valid("PNG"))
+    assert (answer.status_code, code_of(answer)) == (504, "timed_out")
+    assert "same Idempotency-Key" in answer.json()["error"]["message"]
+
+
+def test_a_request_has_one_deadline_for_all_that_it_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    with served(tmp_path, request_timeout_s=1.5) as service:
+        service.domain("d")
+        about, scored = service.backend.about, service.backend.score
+
+        async def slow_about() -> object:
+            await asyncio.sleep(1.0)
+            return await about()
+
+        async def slow_score(queries: list) -> object:  # type: ignore[type-arg]
+            await asyncio.sleep(1.0)
+            return await scored(queries)
+
+        monkeypatch.setattr(service.backend, "about", slow_about)
+        monkeypatch.setattr(service.backend, "score", slow_score)
+        answer = service.ask("POST", "/v1/domains/d/score", data=valid("PNG"))
+    assert (answer.status_code, code_of(answer)) == (504, "timed_out")
+    assert "within 1.5 s" in answer.json()["error"]["message"]
+
+
 def test_a_new_bundle_of_another_size_costs_no_answer(
     service: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

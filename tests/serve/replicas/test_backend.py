@@ -16,7 +16,6 @@ from serve.engine.backend import (
     Outcome,
     Query,
     Threshold,
-    TimedOutError,
     UnavailableError,
 )
 from serve.replicas.backend import RayBackend, WrongSize
@@ -135,14 +134,14 @@ def test_what_waits_is_bounded_and_ends_in_time() -> None:
     scorer = Handle(score=never)
 
     async def run() -> None:
-        backend = RayBackend(dataclasses.replace(SETTINGS, request_timeout_s=2.0), scorer, Handle())
+        backend = RayBackend(SETTINGS, scorer, Handle())
         one = [query("carpet", photographs(1)[0])]
-        waiting = [asyncio.create_task(backend.score(one)) for _ in range(6)]
+        waiting = [asyncio.create_task(asyncio.wait_for(backend.score(one), 2.0)) for _ in range(6)]
         await asyncio.sleep(0.05)  # two calls are out, each with one; four wait
         with pytest.raises(BusyError, match="4 images wait"):
             await backend.score(one)
         for task in waiting:
-            with pytest.raises(TimedOutError):
+            with pytest.raises(TimeoutError):
                 await task
         await asyncio.sleep(0.05)
         assert scorer.num_cancelled == len(scorer.calls) == 2, "what nobody waits for is cancelled"
