@@ -36,7 +36,7 @@ _STARTS_S = 10.0
 
 
 class LedgerOfKeeper(Ledger):
-    """`tune.fits.coordinator.KeptLedger` without Ray: entries are written by the keeper."""
+    """`tune.fits.coordinator.CoordinatedLedger` without Ray: entries are written by the keeper."""
 
     def __init__(self, location: str, keeper: Coordinator) -> None:
         super().__init__(location)
