@@ -11,7 +11,7 @@ _OURS, _SERVER = ("dgad", "serve"), "uvicorn.error"
 _MARK = "_dgad_serve_handler"
 
 
-class JsonLines(logging.Formatter):
+class _JsonLines(logging.Formatter):
     """`at`, `level`, `logger`, `message`, and what the record carries under `fields`."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -34,7 +34,7 @@ class JsonLines(logging.Formatter):
 def log_to(stream: IO[str], level: int = logging.INFO) -> None:
     """Write what this process logs to the stream, from now on; calling it again replaces the handlers."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(_JsonLines())
     setattr(handler, _MARK, True)
     for name, least in (*((name, level) for name in _OURS), (_SERVER, max(level, logging.WARNING))):
         logger = logging.getLogger(name)

@@ -29,12 +29,12 @@ from serve.api.answer_reader import read_answer
 from serve.api.transport import NotFoundError, Transport
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-KEY_VARIABLE = "DGAD_API_KEY"
-MAX_SCORED_FILES = 16
+_KEY_VARIABLE = "DGAD_API_KEY"
+_MAX_SCORED_FILES = 16
 """In one request: what a scorer takes as one batch."""
 MAX_ENROLLED_FILES = 256
 """In one request, and so in one version: what a service takes unless it is told otherwise."""
-MAX_BATCH_BYTES = 128 * 2**20
+_MAX_BATCH_BYTES = 128 * 2**20
 """Half of what a service takes, for the multipart frame and for other settings."""
 
 Photograph = str | Path | bytes | tuple[str, bytes]
@@ -65,7 +65,7 @@ class Client:
         self._enrolment_timeout_s = enrolment_timeout_s
         self._transport = Transport(
             url,
-            key if key is not None else os.environ.get(KEY_VARIABLE) or None,
+            key if key is not None else os.environ.get(_KEY_VARIABLE) or None,
             retries=retries,
             attempt_timeout_s=attempt_timeout_s,
         )
@@ -168,7 +168,7 @@ class Client:
         self, domain: str, photographs: Sequence[Photograph], *, heatmap: Heatmap = "none"
     ) -> Iterator[schemas.ResultAnswer]:
         """The same, each as soon as it is there."""
-        for batch in batches(photographs, max_files=MAX_SCORED_FILES):
+        for batch in batches(photographs, max_files=_MAX_SCORED_FILES):
             content = self._content(
                 "POST", _path(domain, "score"), params={"heatmap": heatmap}, files=_files(batch)
             )
@@ -199,12 +199,12 @@ class Client:
 
 
 def batches(photographs: Sequence[Photograph], *, max_files: int) -> Iterator[Sequence[Photograph]]:
-    """Pieces of at most `max_files` and `MAX_BATCH_BYTES`, never empty."""
+    """Pieces of at most `max_files` and `_MAX_BATCH_BYTES`, never empty."""
     piece: list[Photograph] = []
     num_bytes = 0
     for photograph in photographs:
         size = _num_bytes(photograph)
-        if piece and (len(piece) == max_files or num_bytes + size > MAX_BATCH_BYTES):
+        if piece and (len(piece) == max_files or num_bytes + size > _MAX_BATCH_BYTES):
             yield piece
             piece, num_bytes = [], 0
         piece.append(photograph)

@@ -21,7 +21,7 @@ from urllib3.util import Retry
 from dgad.errors import DgadError, UserError
 from dgad.settings import require
 
-MAX_PAUSE_S = 10.0
+_MAX_PAUSE_S = 10.0
 _FIRST_PAUSE_S = 0.2
 _FIRST_RETRIES = 2
 _CONNECT_TIMEOUT_S = 5.0
@@ -254,10 +254,10 @@ def _pause_s(num_before: int, answer: requests.Response | None) -> float:
     asked = None if answer is None else answer.headers.get("Retry-After")
     if asked:
         try:
-            return min(Retry().parse_retry_after(asked), MAX_PAUSE_S) * random.uniform(1.0, 1.1)
+            return min(Retry().parse_retry_after(asked), _MAX_PAUSE_S) * random.uniform(1.0, 1.1)
         except BadRetryAfter:
             pass
-    return float(min(_FIRST_PAUSE_S * 2**num_before, MAX_PAUSE_S)) * random.uniform(0.5, 1.0)
+    return float(min(_FIRST_PAUSE_S * 2**num_before, _MAX_PAUSE_S)) * random.uniform(0.5, 1.0)
 
 
 def _told(answer: requests.Response) -> Mapping[str, Any]:

@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://127.0.0.1:8000"
 F = TypeVar("F", bound=Callable[..., Any])
 
-DOMAINS_EXAMPLE = """\b
+_DOMAINS_EXAMPLE = """\b
 Examples:
   dgad-serve domains
   dgad-serve domains --url http://station:8000 --json
 """
-ENROLL_EXAMPLE = """\b
+_ENROLL_EXAMPLE = """\b
 Examples:
   dgad-serve enroll belt-4 good/ --create
   dgad-serve enroll belt-4 monday.png tuesday.png
   dgad-serve enroll belt-4 good/ --create --false-alarm-rate 0.05 --calibration split
 """
-SCORE_EXAMPLE = """\b
+_SCORE_EXAMPLE = """\b
 Examples:
   dgad-serve score belt-4 part1.png part2.png
   dgad-serve score belt-4 parts/ --heatmaps out --json
 """
 
 
-def service_options(command: F) -> F:
+def _service_options(command: F) -> F:
     """`--url` and `--json`."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
@@ -65,8 +65,8 @@ def _client(url: str) -> "Client":
     return Client(url)
 
 
-@click.command("domains", epilog=DOMAINS_EXAMPLE)
-@service_options
+@click.command("domains", epilog=_DOMAINS_EXAMPLE)
+@_service_options
 def domains_command(*, url: str, as_json: bool) -> None:
     """List the domains of a running service."""
     with _client(url) as client:
@@ -90,7 +90,7 @@ def domains_command(*, url: str, as_json: bool) -> None:
     _print(table)
 
 
-@click.command("enroll", epilog=ENROLL_EXAMPLE)
+@click.command("enroll", epilog=_ENROLL_EXAMPLE)
 @click.argument("domain")
 @click.argument("images", nargs=-1, required=True)
 @click.option("--create", is_flag=True, help="Make the domain where it is not there yet.")
@@ -107,7 +107,7 @@ def domains_command(*, url: str, as_json: bool) -> None:
 )
 @click.option("--coreset", type=int, help="Compare with at most this many references  [default: all]")
 @click.option("--note", help="A line that is shown with the domain.")
-@service_options
+@_service_options
 def enroll_command(
     *, domain: str, images: tuple[str, ...], create: bool, url: str, as_json: bool, **settings: Any
 ) -> None:
@@ -173,11 +173,11 @@ def _settle(client: "Client", name: str, given: dict[str, Any], create: bool) ->
     return known is None
 
 
-@click.command("score", epilog=SCORE_EXAMPLE)
+@click.command("score", epilog=_SCORE_EXAMPLE)
 @click.argument("domain")
 @click.argument("images", nargs=-1, required=True)
 @click.option("--heatmaps", "heatmap_folder", help="Write an overlay NAME.png per image into this folder.")
-@service_options
+@_service_options
 def score_command(
     *, domain: str, images: tuple[str, ...], heatmap_folder: str | None, url: str, as_json: bool
 ) -> None:

@@ -9,29 +9,29 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from dgad.references.reader import StoreReader
 from serve.engine.backend import Backend
-from serve.http.dependencies import Service
-from serve.http.errors import add_handlers
+from serve.http.dependencies import AppState
+from serve.http.errors import add_error_handlers
 from serve.http.images import Workers
-from serve.http.middleware import Guard, Watch
+from serve.http.middleware import AccessMiddleware, RequestMetrics
 from serve.http.openapi import describe
 from serve.http.route_rules import RouteRules, RouteTable, declare
 from serve.http.routes import docs, domains, health, page, references, scoring
 from serve.keys import KeyRing
 from serve.settings import ServeSettings
 
-PAGE_FOLDER = Path(__file__).parents[1] / "page"
+_PAGE_FOLDER = Path(__file__).parents[1] / "page"
 
 
 def make_app(
     settings: ServeSettings,
     backend: Backend,
     *,
-    watch: Watch | None = None,
+    metrics: RequestMetrics | None = None,
     store: StoreReader | None = None,
-    page_folder: Path = PAGE_FOLDER,
+    page_folder: Path = _PAGE_FOLDER,
 ) -> FastAPI:
     """The application over a backend; `store`: another reading side than that of `settings.store`."""
-    service = Service(
+    service = AppState(
         settings=settings,
         backend=backend,
         store=store or StoreReader(settings.store),
@@ -53,10 +53,14 @@ def make_app(
         app.include_router(router)
     page.add_to(app, page_folder)
     routes = [*_own_routes(app), *(route for router in routers for route in router.routes)]
-    add_handlers(app, routes)
+    add_error_handlers(app, routes)
     describe(app)
     app.add_middleware(
-        Guard, settings=settings, ring=KeyRing(settings.store), routes=RouteTable(routes), watch=watch
+        AccessMiddleware,
+        settings=settings,
+        ring=KeyRing(settings.store),
+        routes=RouteTable(routes),
+        metrics=metrics,
     )
     return app
 

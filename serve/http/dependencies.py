@@ -12,13 +12,13 @@ from dgad.references.domain import Change, check_domain_name
 from dgad.references.reader import StoreReader
 from serve.engine.backend import Backend, TimedOutError
 from serve.http.images import Workers
-from serve.http.request_context import Facts, facts_of
+from serve.http.request_context import RequestContext, context_of
 from serve.http.thumbnails import Thumbnails
 from serve.settings import ServeSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Service:
+class AppState:
     """What the routes of one application share."""
 
     settings: ServeSettings
@@ -30,7 +30,7 @@ class Service:
     """What the bundle's folder says, read once it is asked for."""
 
     async def head(self, domain: str) -> Change:
-        """The newest change of a domain, after its name was checked."""
+        """Read the newest change of a domain; raises for a bad name or a domain that is not there."""
         check_domain_name(domain)
         return await self.workers.run(self.store.head, domain)
 
@@ -56,7 +56,7 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def change_deadline(self) -> AsyncIterator[None]:
-        """The same for a request that changes something, which may rightly take minutes.
+        """Give a request that changes something `enrolment_timeout_s`; it may rightly take minutes.
 
         It covers what is read of the domain afterwards. A change that missed it may still be carried out.
         """
@@ -71,12 +71,12 @@ class Service:
             ) from None
 
 
-def service_of(request: Request) -> Service:
-    """That of the application which answers the request."""
-    service: Service = request.app.state.service
+def state_of(request: Request) -> AppState:
+    """Look up the state of the application that answers the request."""
+    service: AppState = request.app.state.service
     return service
 
 
-def facts_in(request: Request) -> Facts:
-    """What is known of the request."""
-    return facts_of(request.scope)
+def context_in(request: Request) -> RequestContext:
+    """Look up the context that the middleware began for the request."""
+    return context_of(request.scope)

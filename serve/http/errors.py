@@ -24,7 +24,7 @@ from dgad.errors import (
     UserError,
 )
 from serve.engine.backend import BusyError, TimedOutError, UnavailableError
-from serve.http.request_context import facts_of
+from serve.http.request_context import context_of
 
 _LOG = logging.getLogger("dgad.serve")
 _MAX_MESSAGE = 2000
@@ -64,7 +64,7 @@ _CODES = {
 _RETRY_AFTER_S = {429: "1", 503: "2"}
 
 
-class Refusal(HTTPException):
+class ApiError(HTTPException):
     """An answer that ends the request, with the code and sentence that it gives."""
 
     def __init__(
@@ -74,7 +74,7 @@ class Refusal(HTTPException):
         self.code = code
 
 
-def problem(
+def _error_response(
     request_id: str, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The answer for one error."""
@@ -87,29 +87,29 @@ def problem(
     )
 
 
-def problem_of(request_id: str, error: Exception) -> Response:
+def response_to_error(request_id: str, error: Exception) -> Response:
     """The answer for any exception; those that are nobody's mistake are logged with the request's id."""
-    if isinstance(error, Refusal):
-        return problem(request_id, error.status_code, error.code, error.detail, error.headers)
+    if isinstance(error, ApiError):
+        return _error_response(request_id, error.status_code, error.code, error.detail, error.headers)
     if isinstance(error, RequestValidationError):
-        return problem(request_id, 422, "invalid_value", _validation_message(error))
+        return _error_response(request_id, 422, "invalid_value", _validation_message(error))
     if isinstance(error, HTTPException):
         code = _CODES.get(error.status_code, "bad_request")
-        return problem(request_id, error.status_code, code, _http_message(error), error.headers)
+        return _error_response(request_id, error.status_code, code, _http_message(error), error.headers)
     for kind, status, code, instead in _STATUSES:
         if isinstance(error, kind):
             if instead is not None:
                 _LOG.error("%s", error, extra={"fields": {"request_id": request_id}})
-            return problem(request_id, status, code, instead or str(error))
+            return _error_response(request_id, status, code, instead or str(error))
     _LOG.error(
         "an unexpected error ended a request", exc_info=error, extra={"fields": {"request_id": request_id}}
     )
-    return problem(
+    return _error_response(
         request_id, 500, "internal", f"Something went wrong on our side; the log has it as {request_id}."
     )
 
 
-def add_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+def add_error_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     """Give the application these answers; what escapes them is caught by `serve.http.middleware`.
 
     `routes`: all that there are, to tell which methods a path takes.
@@ -120,7 +120,7 @@ def add_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
             raise error
         if isinstance(error, HTTPException) and error.status_code == 405:
             error.headers = {"Allow": ", ".join(_allowed_methods(request.scope, routes))}
-        return problem_of(facts_of(request.scope).request_id, error)
+        return response_to_error(context_of(request.scope).request_id, error)
 
     for kind in (HTTPException, RequestValidationError, DgadError):
         app.add_exception_handler(kind, handle)

@@ -24,7 +24,7 @@ from serve.http.multipart import RawFile
 from serve.http.polyglots import check_is_only_image
 from serve.settings import Limits
 
-MAX_PICTURE_PX = 2048
+_MAX_PICTURE_PX = 2048
 """Longest side of a heatmap's picture."""
 _MAX_THREADS = 8
 P = ParamSpec("P")
@@ -110,7 +110,7 @@ def _decoded(file: RawFile, limits: Limits) -> Image.Image:
 
 def _picture(image: Image.Image) -> NDArray[np.uint8]:
     longest = max(image.size)
-    if longest > MAX_PICTURE_PX:
-        size = [max(1, round(side * MAX_PICTURE_PX / longest)) for side in image.size]
+    if longest > _MAX_PICTURE_PX:
+        size = [max(1, round(side * _MAX_PICTURE_PX / longest)) for side in image.size]
         image = image.resize((size[0], size[1]), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return np.asarray(image)

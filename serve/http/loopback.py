@@ -5,14 +5,14 @@ import urllib.parse
 
 from starlette.datastructures import Headers
 
-from serve.http.errors import Refusal
+from serve.http.errors import ApiError
 
 
 def check_host(headers: Headers) -> None:
     """Refuse any other name than a loopback one: a web site may give its own name our address."""
     hosts = headers.getlist("host")
     if len(hosts) != 1 or not _is_loopback(_without_port(hosts[0])):
-        raise Refusal(
+        raise ApiError(
             403,
             "host_refused",
             "Without API keys this service answers to localhost and loopback addresses only; use"
@@ -26,7 +26,7 @@ def check_origin(headers: Headers) -> None:
     own = headers.get("host", "").lower()
     is_other = any(urllib.parse.urlsplit(origin).netloc.lower() != own for origin in _readable(origins))
     if is_other or headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-        raise Refusal(
+        raise ApiError(
             403,
             "origin_refused",
             "Another site's page may not change anything here; use this service's own page, or an API key.",

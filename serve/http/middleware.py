@@ -12,9 +12,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.engine.backend import BusyError, UnavailableError
-from serve.http.errors import Refusal, problem_of
+from serve.http.errors import ApiError, response_to_error
 from serve.http.loopback import check_host, check_origin
-from serve.http.request_context import Facts, new_facts, put_facts
+from serve.http.request_context import RequestContext, attach_context, start_context
 from serve.http.route_rules import RouteRules, RouteTable
 from serve.keys import Key, KeyRing
 from serve.logs import ACCESS
@@ -48,17 +48,17 @@ _API_HEADERS = (
 )
 
 
-class Watch(Protocol):
-    """What counts requests."""
+class RequestMetrics(Protocol):
+    """Where figures of answered requests go: `serve.replicas.metrics` in a service, a list in tests."""
 
     def request(
         self, *, method: str, route: str, status: int, seconds: float, domain: str | None, num_images: int
     ) -> None:
-        """One request has been answered."""
+        """Count one answered request; `route` is the template of its path, `seconds` from its headers on."""
 
 
-class Guard:
-    """Wraps the application."""
+class AccessMiddleware:
+    """ASGI middleware: checks keys, hosts, origins and sizes, and logs and counts every request."""
 
     def __init__(
         self,
@@ -67,14 +67,14 @@ class Guard:
         settings: ServeSettings,
         ring: KeyRing,
         routes: RouteTable,
-        watch: Watch | None = None,
+        metrics: RequestMetrics | None = None,
     ) -> None:
         self._app = app
         self._limits = settings.limits
         self._is_loopback = settings.is_loopback
         self._ring = ring
         self._routes = routes
-        self._watch = watch
+        self._metrics = metrics
         self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,32 +84,34 @@ class Guard:
             return
         started = time.perf_counter()
         headers = Headers(scope=scope)
-        facts = new_facts(headers.get("x-request-id"))
-        put_facts(scope, facts)
+        context = start_context(headers.get("x-request-id"))
+        attach_context(scope, context)
         path = _path_below_root(scope)
-        answered = _answering(send, facts, _PAGE_HEADERS if _is_of_the_page(path) else _API_HEADERS)
+        answered = _answering(send, context, _PAGE_HEADERS if _is_of_the_page(path) else _API_HEADERS)
         try:
             rules = self._routes.rules_for(scope)
-            await self._check(scope, headers, rules, facts)
+            await self._check(scope, headers, rules, context)
             limit = self._limits.max_body_bytes if rules.body == "images" else _MAX_SMALL_BODY_BYTES
             _check_length(headers, limit)
-            await self._app(scope, self._limited(receive, facts, limit), answered)
+            await self._app(scope, self._limited(receive, context, limit), answered)
         except ClientDisconnect:
-            facts.status = facts.status or 499
+            context.status = context.status or 499
         except Exception as error:
-            response = problem_of(facts.request_id, error)
-            if facts.status is not None:  # half an answer is out: only a broken connection can say so
+            response = response_to_error(context.request_id, error)
+            if context.status is not None:  # half an answer is out: only a broken connection can say so
                 raise
             await response(scope, receive, answered)
         finally:
-            self._held_bytes -= facts.num_bytes
-            self._tell(scope, facts, time.perf_counter() - started)
+            self._held_bytes -= context.num_bytes
+            self._record(scope, context, time.perf_counter() - started)
 
-    async def _check(self, scope: Scope, headers: Headers, rules: RouteRules, facts: Facts) -> None:
+    async def _check(
+        self, scope: Scope, headers: Headers, rules: RouteRules, context: RequestContext
+    ) -> None:
         size = len(scope["path"]) + len(scope["query_string"])
         size += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
         if size > self._limits.max_header_bytes:
-            raise Refusal(
+            raise ApiError(
                 431,
                 "headers_too_large",
                 f"Path and headers may have {self._limits.max_header_bytes:,} bytes together, but have"
@@ -129,9 +131,9 @@ class Guard:
         if rules.scope == "open":
             return
         key = self._key(headers)
-        facts.by = facts.key_name = key.name
+        context.by = context.key_name = key.name
         if not key.allows(rules.scope):
-            raise Refusal(
+            raise ApiError(
                 403,
                 "scope_too_small",
                 f"The key {key.name!r} may only read; this needs a key with scope write.",
@@ -142,7 +144,7 @@ class Guard:
         given = headers.getlist("authorization")
         kind, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         if kind.lower() != "bearer" or not token.strip():
-            raise Refusal(
+            raise ApiError(
                 401,
                 "key_missing",
                 "An API key is needed: send `Authorization: Bearer KEY`.",
@@ -150,7 +152,7 @@ class Guard:
             )
         key = self._ring.check(token.strip())
         if key is None:
-            raise Refusal(
+            raise ApiError(
                 401,
                 "key_unknown",
                 "The API key is not one of this store's, or was revoked.",
@@ -158,7 +160,7 @@ class Guard:
             )
         return key
 
-    def _limited(self, receive: Receive, facts: Facts, limit: int) -> Receive:
+    def _limited(self, receive: Receive, context: RequestContext, limit: int) -> Receive:
         """`receive` that counts while it reads: beyond a limit, too slow or broken off, it raises."""
         has_more = True
 
@@ -170,7 +172,7 @@ class Guard:
                 async with asyncio.timeout(_CHUNK_TIMEOUT_S):
                     message = await receive()
             except TimeoutError:
-                raise Refusal(
+                raise ApiError(
                     408,
                     "upload_timed_out",
                     f"The next piece of the body did not come within {_CHUNK_TIMEOUT_S:.0f} s; try again.",
@@ -179,9 +181,9 @@ class Guard:
                 raise ClientDisconnect
             has_more = message.get("more_body", False)
             size = len(message.get("body", b""))
-            facts.num_bytes += size
+            context.num_bytes += size
             self._held_bytes += size
-            if facts.num_bytes > limit:
+            if context.num_bytes > limit:
                 raise _too_large(limit)
             if self._held_bytes > _BODIES_AT_ONCE * self._limits.max_body_bytes:
                 raise BusyError("Too much is being uploaded at the same time; try again in a moment.")
@@ -189,45 +191,45 @@ class Guard:
 
         return limited
 
-    def _tell(self, scope: Scope, facts: Facts, seconds: float) -> None:
+    def _record(self, scope: Scope, context: RequestContext, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "unmatched"
-        status = facts.status or 500
+        status = context.status or 500
         domain = str((scope.get("path_params") or {}).get("domain", ""))[:64] or None
-        if self._watch is not None:
-            self._watch.request(
+        if self._metrics is not None:
+            self._metrics.request(
                 method=scope["method"],
                 route=route,
                 status=status,
                 seconds=seconds,
                 # Names that there are not would make metrics without end.
                 domain=domain if status < 400 or status in _DOMAIN_IS_THERE else None,
-                num_images=facts.num_images,
+                num_images=context.num_images,
             )
         if ACCESS.isEnabledFor(20):
             fields = {
-                "request_id": facts.request_id,
+                "request_id": context.request_id,
                 "method": scope["method"],
                 "route": route,
                 "status": status,
                 "milliseconds": round(seconds * 1e3, 2),
-                "key": facts.key_name,
+                "key": context.key_name,
                 "domain": domain,
-                "num_images": facts.num_images,
-                "num_bytes": facts.num_bytes,
+                "num_images": context.num_images,
+                "num_bytes": context.num_bytes,
             }
             ACCESS.info("request", extra={"fields": fields})
 
 
-def _answering(send: Send, facts: Facts, extra: tuple[tuple[bytes, bytes], ...]) -> Send:
+def _answering(send: Send, context: RequestContext, extra: tuple[tuple[bytes, bytes], ...]) -> Send:
     """`send` that notes the status and adds the headers every answer has."""
 
     async def answered(message: Message) -> None:
         if message["type"] == "http.response.start":
-            facts.status = message["status"]
+            context.status = message["status"]
             given = list(message.get("headers", ()))
             names = {name for name, _ in given}
             given += [(name, value) for name, value in extra if name not in names]
-            given.append((b"x-request-id", facts.request_id.encode()))
+            given.append((b"x-request-id", context.request_id.encode()))
             message = {**message, "headers": given}
         await send(message)
 
@@ -247,12 +249,12 @@ def _check_length(headers: Headers, limit: int) -> None:
     """Refuse a body that is announced to be too large; what is not announced is counted as it comes."""
     lengths = headers.getlist("content-length")
     if len(set(lengths)) > 1 or not all(text.isascii() and text.isdigit() for text in lengths):
-        raise Refusal(400, "bad_request", "Content-Length must be one whole number of bytes.")
+        raise ApiError(400, "bad_request", "Content-Length must be one whole number of bytes.")
     if lengths and (len(lengths[0]) > 18 or int(lengths[0]) > limit):
         raise _too_large(limit)
 
 
-def _too_large(limit: int) -> Refusal:
-    return Refusal(
+def _too_large(limit: int) -> ApiError:
+    return ApiError(
         413, "too_large", f"The body of this request may have {limit:,} bytes; send less at a time."
     )

@@ -2,16 +2,20 @@
 
 import dataclasses
 import logging
+import unicodedata
 
 from python_multipart.exceptions import FormParserError, MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from serve.http.errors import Refusal
-from serve.http.file_names import safe_name
+from serve.http.errors import ApiError
 from serve.settings import Limits
 
 # It warns of every malformed body, which is the sender's doing and answered with a 4xx.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
+
+
+_MAX_NAME_LENGTH = 120
+_NAME_OF_NONE = "photograph"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +28,7 @@ class RawFile:
 
 
 class FilesParser:
-    """Feed it the body; raises `Refusal` at the byte that goes beyond a limit."""
+    """Feed it the body; raises `ApiError` at the byte that goes beyond a limit."""
 
     def __init__(self, boundary: bytes, limits: Limits) -> None:
         self._limits = limits
@@ -67,7 +71,7 @@ class FilesParser:
 
     def _on_part_begin(self) -> None:
         if len(self._files) >= self._limits.max_files:
-            raise Refusal(
+            raise ApiError(
                 413,
                 "too_large",
                 f"One request may carry {self._limits.max_files} files; send the rest in another.",
@@ -95,7 +99,7 @@ class FilesParser:
         is_file = b"filename" in options or content_type.startswith((b"image/", b"application/octet-stream"))
         if not is_file:
             field = safe_name(options[b"name"].decode("utf-8", "replace"))
-            raise Refusal(
+            raise ApiError(
                 422, "unexpected_field", f"The form may hold image files only, but `{field}` is not a file."
             )
         self._name = safe_name(options.get(b"filename", options[b"name"]).decode("utf-8", "replace"))
@@ -127,15 +131,35 @@ def boundary_of(content_type: str) -> bytes:
     return boundary
 
 
-def too_large_image(name: str, limit: int) -> Refusal:
+def safe_name(given: str) -> str:
+    """The last part of a path without control or invisible characters, at most 120 characters long.
+
+    For people to read: what strangers send is never part of a path of ours.
+    """
+    text = unicodedata.normalize("NFC", given.encode("utf-8", "replace").decode("utf-8"))
+    last = text.replace("\\", "/").rsplit("/", 1)[-1]
+    # C*: control, format (right-to-left overrides), surrogates, unassigned; Zl, Zp: line separators
+    seen = "".join(
+        c for c in last if unicodedata.category(c)[0] != "C" and unicodedata.category(c)[:2] != "Zl"
+    )
+    seen = " ".join(seen.split()).strip(". ")
+    if len(seen) <= _MAX_NAME_LENGTH:
+        return seen or _NAME_OF_NONE
+    stem, dot, ending = seen.rpartition(".")
+    if dot and len(ending) <= 10:
+        return f"{stem[: _MAX_NAME_LENGTH - len(ending) - 1]}.{ending}"
+    return seen[:_MAX_NAME_LENGTH]
+
+
+def too_large_image(name: str, limit: int) -> ApiError:
     """One photograph is too large."""
-    return Refusal(
+    return ApiError(
         413, "too_large", f"{name} has more than the {limit:,} bytes allowed; crop it or save it compressed."
     )
 
 
-def _malformed(reason: str) -> Refusal:
-    return Refusal(
+def _malformed(reason: str) -> ApiError:
+    return ApiError(
         400,
         "malformed_multipart",
         f"The form cannot be read ({reason.rstrip('.')}); send multipart/form-data as curl -F does.",

@@ -7,12 +7,12 @@ from collections.abc import MutableMapping
 from typing import Any
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_SCOPE_KEY = "dgad.facts"
+_SCOPE_KEY = "dgad.context"
 
 
 @dataclasses.dataclass(slots=True)
-class Facts:
-    """Filled as the request goes on; the access log and the metrics read it at the end."""
+class RequestContext:
+    """What is known of one request, filled as it goes on; access log and metrics read it at the end."""
 
     request_id: str
     by: str = "local"
@@ -25,22 +25,22 @@ class Facts:
     """Of the body, as far as it was read."""
 
 
-def new_facts(given_id: str | None) -> Facts:
-    """Facts of a request that begins; an id that was given is kept if it is short and plain."""
+def start_context(given_id: str | None) -> RequestContext:
+    """Begin the context of a request; an id that the client gave is kept if it is short and plain."""
     if given_id is not None and _SANE_ID.fullmatch(given_id):
-        return Facts(request_id=given_id)
-    return Facts(request_id=secrets.token_hex(8))
+        return RequestContext(request_id=given_id)
+    return RequestContext(request_id=secrets.token_hex(8))
 
 
-def put_facts(scope: MutableMapping[str, Any], facts: Facts) -> None:
-    """Let them travel with the request."""
-    scope[_SCOPE_KEY] = facts
+def attach_context(scope: MutableMapping[str, Any], context: RequestContext) -> None:
+    """Store the context in the ASGI scope, where every layer finds it."""
+    scope[_SCOPE_KEY] = context
 
 
-def facts_of(scope: MutableMapping[str, Any]) -> Facts:
-    """Those of the request; new ones where nothing put any."""
-    facts = scope.get(_SCOPE_KEY)
-    if not isinstance(facts, Facts):
-        facts = new_facts(None)
-        put_facts(scope, facts)
-    return facts
+def context_of(scope: MutableMapping[str, Any]) -> RequestContext:
+    """Return the context in the ASGI scope; begins one where the middleware did not run."""
+    context = scope.get(_SCOPE_KEY)
+    if not isinstance(context, RequestContext):
+        context = start_context(None)
+        attach_context(scope, context)
+    return context

@@ -5,9 +5,8 @@ import re
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from serve.http.errors import Refusal
-from serve.http.file_names import safe_name
-from serve.http.multipart import FilesParser, RawFile, boundary_of, too_large_image
+from serve.http.errors import ApiError
+from serve.http.multipart import FilesParser, RawFile, boundary_of, safe_name, too_large_image
 from serve.settings import Limits
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/bmp", "image/tiff")
@@ -32,7 +31,7 @@ async def read_photographs(request: Request, limits: Limits) -> list[RawFile]:
     # Python's requests names none for plain bytes; the decoder looks at the content anyway.
     if media_type is None or media_type in _RAW_TYPES:
         return [await _read_raw(request, limits)]
-    raise Refusal(
+    raise ApiError(
         415,
         "unsupported_media_type",
         f"Send one photograph as {', '.join(IMAGE_TYPES)} or application/octet-stream, or several as"
@@ -46,7 +45,7 @@ def idempotency_key(headers: Headers) -> str | None:
     if not given:
         return None
     if len(given) > 1 or not _IDEMPOTENCY_KEY.fullmatch(given[0]):
-        raise Refusal(
+        raise ApiError(
             422,
             "bad_idempotency_key",
             "Idempotency-Key must be given once, with 1 to 255 visible ASCII characters, such as a UUID.",
@@ -64,7 +63,7 @@ async def _read_raw(request: Request, limits: Limits) -> RawFile:
             raise too_large_image(name, limits.max_image_bytes)
         chunks.append(chunk)
     if not size:
-        raise Refusal(
+        raise ApiError(
             422, "image_unreadable", "The body is empty; send a photograph (curl --data-binary @photo.jpg)."
         )
     return RawFile(name=name, data=b"".join(chunks))
@@ -77,16 +76,16 @@ async def _read_form(request: Request, limits: Limits) -> list[RawFile]:
             parser.feed(chunk)
     files = parser.files()
     if not files:
-        raise Refusal(422, "image_unreadable", "The form holds no file; send at least one photograph.")
+        raise ApiError(422, "image_unreadable", "The form holds no file; send at least one photograph.")
     return files
 
 
 def _media_type(headers: Headers) -> str | None:
     given = headers.getlist("content-type")
     if len(given) > 1:
-        raise Refusal(400, "bad_request", "Content-Type must be given once.")
+        raise ApiError(400, "bad_request", "Content-Type must be given once.")
     if headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refusal(
+        raise ApiError(
             415,
             "unsupported_media_type",
             "Send the body without Content-Encoding; photographs are compressed.",

@@ -130,7 +130,7 @@ def ingress_app(settings: ServeSettings) -> "ASGIApp":
     name, metrics = context.app_name, ServiceMetrics(replica=context.replica_id.unique_id)
     scorer = ray_serve.get_deployment_handle(SCORER, app_name=name)
     keeper = ray_serve.get_deployment_handle(KEEPER, app_name=name)
-    return GATE.around(make_app(settings, RayBackend(settings, scorer, keeper, metrics), watch=metrics))
+    return GATE.around(make_app(settings, RayBackend(settings, scorer, keeper, metrics), metrics=metrics))
 
 
 def _behind_proxies(settings: ServeSettings) -> Any:

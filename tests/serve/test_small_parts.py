@@ -12,9 +12,8 @@ from PIL import Image
 
 from dgad.errors import ImageError
 from dgad.evaluation.heatmaps import heat_png
-from serve.http.file_names import safe_name
 from serve.http.images import decode_query
-from serve.http.multipart import RawFile
+from serve.http.multipart import RawFile, safe_name
 from serve.http.polyglots import check_is_only_image, image_type
 from serve.http.thumbnails import Thumbnails
 from serve.logs import ACCESS, log_to

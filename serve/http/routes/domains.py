@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Request, Response
 from dgad.errors import MissingError
 from dgad.references.domain import Change, DomainSettings
 from serve.api import schemas
-from serve.http.dependencies import Service, facts_in, service_of
+from serve.http.dependencies import AppState, context_in, state_of
 from serve.http.openapi import errors
 from serve.http.route_rules import RouteRules, declare
 from serve.http.routes import DomainName, json_answer
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/domains", tags=["domains"])
 @declare(RouteRules(scope="read"))
 async def list_domains(request: Request) -> Response:
     """All domains by name, without what takes time to find out (`threshold`, `recent`)."""
-    service = service_of(request)
+    service = state_of(request)
     about = await service.about()
 
     def read() -> tuple[schemas.DomainAnswer, ...]:
@@ -51,7 +51,7 @@ async def put_domain(
     request: Request, domain: DomainName, settings: Annotated[schemas.SettingsBody | None, Body()] = None
 ) -> Response:
     """Make a domain or, where it is there, give it these settings."""
-    service = service_of(request)
+    service = state_of(request)
     wanted = DomainSettings(**(settings or schemas.SettingsBody()).model_dump())
     try:
         await service.head(domain)
@@ -59,8 +59,8 @@ async def put_domain(
     except MissingError:
         was_there = False
     async with service.change_deadline():
-        change = await service.backend.create(domain, wanted, by=facts_in(request).by)
-        answer = await whole_domain(service, domain, change)
+        change = await service.backend.create(domain, wanted, by=context_in(request).by)
+        answer = await describe_domain(service, domain, change)
     return json_answer(answer, 200 if was_there else 201)
 
 
@@ -68,18 +68,18 @@ async def put_domain(
 @declare(RouteRules(scope="read"))
 async def get_domain(request: Request, domain: DomainName) -> Response:
     """One domain, with its threshold and how its last scores lie in its calibration."""
-    service = service_of(request)
-    return json_answer(await whole_domain(service, domain, await service.head(domain)))
+    service = state_of(request)
+    return json_answer(await describe_domain(service, domain, await service.head(domain)))
 
 
 @router.delete("/{domain}", status_code=204, response_class=Response, responses=errors(404, 409, 504))
 @declare(RouteRules(scope="write"))
 async def delete_domain(request: Request, domain: DomainName) -> Response:
     """Remove a domain with all its photographs; its log stays."""
-    service = service_of(request)
+    service = state_of(request)
     await service.head(domain)
     async with service.change_deadline():
-        await service.backend.delete(domain, by=facts_in(request).by)
+        await service.backend.delete(domain, by=context_in(request).by)
     return Response(status_code=204)
 
 
@@ -87,7 +87,7 @@ async def delete_domain(request: Request, domain: DomainName) -> Response:
 @declare(RouteRules(scope="read"))
 async def list_versions(request: Request, domain: DomainName) -> Response:
     """Every version of the references, and the log of what was done to the domain."""
-    service = service_of(request)
+    service = state_of(request)
     head = await service.head(domain)
     versions = await service.workers.run(service.store.versions, domain)
     log = await service.workers.run(service.store.log, domain)
@@ -125,15 +125,15 @@ async def list_versions(request: Request, domain: DomainName) -> Response:
 @declare(RouteRules(scope="write"))
 async def rollback(request: Request, domain: DomainName, wanted: schemas.RollbackBody) -> Response:
     """Make an older version of the references current again."""
-    service = service_of(request)
+    service = state_of(request)
     await service.head(domain)
     async with service.change_deadline():
-        change = await service.backend.rollback(domain, wanted.version, by=facts_in(request).by)
-        answer = await whole_domain(service, domain, change)
+        change = await service.backend.rollback(domain, wanted.version, by=context_in(request).by)
+        answer = await describe_domain(service, domain, change)
     return json_answer(answer)
 
 
-async def whole_domain(service: Service, domain: str, change: Change) -> schemas.DomainAnswer:
+async def describe_domain(service: AppState, domain: str, change: Change) -> schemas.DomainAnswer:
     """The domain after a change, with all that is told of it."""
     async with service.answer_deadline():
         about, threshold, recent = await asyncio.gather(

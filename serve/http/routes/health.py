@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from dgad.bundle import read_bundle
 from dgad.errors import DgadError
 from serve.api import schemas
-from serve.http.dependencies import Service, service_of
+from serve.http.dependencies import AppState, state_of
 from serve.http.openapi import errors
 from serve.http.route_rules import RouteRules, declare
 from serve.http.routes import json_answer
@@ -37,7 +37,7 @@ async def readyz(request: Request) -> Response:
     """Scores are answered: the bundle is loaded and warm."""
     try:
         async with asyncio.timeout(_READY_WITHIN_S):
-            about = await service_of(request).backend.about()
+            about = await state_of(request).backend.about()
     except (DgadError, TimeoutError):
         return json_answer(schemas.ReadyAnswer(ready=False, bundle_id=None), 503)
     return json_answer(schemas.ReadyAnswer(ready=True, bundle_id=str(about["bundle_id"])))
@@ -47,7 +47,7 @@ async def readyz(request: Request) -> Response:
 @declare(RouteRules(scope="read"))
 async def bundle(request: Request) -> Response:
     """The bundle that scores: its method, what it was trained on, and how well it did."""
-    service = service_of(request)
+    service = state_of(request)
     about = await service.about()
     if not service.bundle and "created_at" not in about:
         service.bundle.update(await service.workers.run(_of_the_folder, service))
@@ -66,7 +66,7 @@ async def bundle(request: Request) -> Response:
     )
 
 
-def _of_the_folder(service: Service) -> dict[str, Any]:
+def _of_the_folder(service: AppState) -> dict[str, Any]:
     info = read_bundle(service.settings.bundle)
     return {
         "created_at": info.created_at,

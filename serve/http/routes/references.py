@@ -10,14 +10,14 @@ from dgad.domains.decoding import DecodeLimits
 from dgad.references.domain import Enrolment, Upload
 from serve.api import schemas
 from serve.engine.backend import Threshold
-from serve.http.dependencies import Service, facts_in, service_of
+from serve.http.dependencies import AppState, context_in, state_of
 from serve.http.images import decode_upload
 from serve.http.multipart import RawFile
 from serve.http.openapi import errors, image_bodies
 from serve.http.polyglots import image_type
 from serve.http.route_rules import RouteRules, declare
 from serve.http.routes import DomainName, ReferenceId, json_answer
-from serve.http.routes.domains import whole_domain
+from serve.http.routes.domains import describe_domain
 from serve.http.thumbnails import thumbnail as made_thumbnail
 from serve.http.uploads import IMAGE_TYPES, idempotency_key, read_photographs
 from serve.http.views import enrolment_warnings, reference_view, threshold_view
@@ -39,7 +39,7 @@ _NO_THRESHOLD = Threshold(
 @declare(RouteRules(scope="read"))
 async def list_references(request: Request, domain: DomainName) -> Response:
     """The references of the current version, in the order of enrolment."""
-    head = await service_of(request).head(domain)
+    head = await state_of(request).head(domain)
     references = tuple(reference_view(reference) for reference in head.references)
     return json_answer(schemas.ReferencesAnswer(version=head.version, references=references))
 
@@ -75,15 +75,15 @@ async def enroll(
 ) -> Response:
     """Enrol photographs of normal parts, all of them or, where one is refused, none: one new version."""
     started = time.perf_counter()
-    service, facts = service_of(request), facts_in(request)
+    service, context = state_of(request), context_in(request)
     key = idempotency_key(request.headers)
     await service.head(domain)
     service.workers.check_is_free()
     files = await read_photographs(request, service.settings.limits)
-    facts.num_images = len(files)
+    context.num_images = len(files)
     uploads = await _decoded(service, files)
     async with service.change_deadline():
-        enrolment = await service.backend.enroll(domain, uploads, by=facts.by, idempotency_key=key)
+        enrolment = await service.backend.enroll(domain, uploads, by=context.by, idempotency_key=key)
         async with service.answer_deadline():
             threshold = await service.backend.threshold(domain, enrolment.sequence) or _NO_THRESHOLD
     answer = schemas.EnrolmentAnswer(
@@ -123,7 +123,7 @@ async def get_reference(
     ] = None,
 ) -> Response:
     """One photograph, of any version that was not purged."""
-    service = service_of(request)
+    service = state_of(request)
     head = await service.head(domain)
     if thumbnail is None:
         data = await service.workers.run(service.store.image, domain, reference_id)
@@ -146,15 +146,15 @@ async def remove_reference(
     purge: Annotated[bool, Query(description="Remove it from every version, for good.")] = False,
 ) -> Response:
     """Take one photograph out of the current version or, with `purge`, out of every one for good."""
-    service = service_of(request)
+    service = state_of(request)
     await service.head(domain)
     async with service.change_deadline():
-        change = await service.backend.remove(domain, reference_id, purge=purge, by=facts_in(request).by)
-        answer = await whole_domain(service, domain, change)
+        change = await service.backend.remove(domain, reference_id, purge=purge, by=context_in(request).by)
+        answer = await describe_domain(service, domain, change)
     return json_answer(answer)
 
 
-async def _decoded(service: Service, files: list[RawFile]) -> list[Upload]:
+async def _decoded(service: AppState, files: list[RawFile]) -> list[Upload]:
     limits = service.settings.limits
     tasks = [service.workers.run(decode_upload, file, limits) for file in files]
     return await asyncio.gather(*tasks)
@@ -164,7 +164,7 @@ def _is_new(enrolment: Enrolment) -> bool:
     return bool(enrolment.added) and not enrolment.is_repeated
 
 
-def _made(service: Service, domain: str, reference_id: str, side_px: int) -> bytes:
+def _made(service: AppState, domain: str, reference_id: str, side_px: int) -> bytes:
     limits = service.settings.limits
     bounds = DecodeLimits(max_bytes=limits.max_image_bytes, max_pixels=limits.max_pixels)
     return made_thumbnail(service.store.image(domain, reference_id), side_px, limits=bounds)

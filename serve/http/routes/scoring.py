@@ -10,8 +10,8 @@ from dgad.references.domain import Change
 from serve.api import schemas
 from serve.engine.backend import ImageSizeChangedError, Outcome
 from serve.engine.backend import Query as Asked
-from serve.http.dependencies import Service, facts_in, service_of
-from serve.http.errors import Refusal
+from serve.http.dependencies import AppState, context_in, state_of
+from serve.http.errors import ApiError
 from serve.http.heatmap_png import HeatmapKind, draw, draw_uri
 from serve.http.images import Photograph, decode_query
 from serve.http.multipart import RawFile
@@ -22,7 +22,7 @@ from serve.http.uploads import read_photographs
 from serve.http.views import result_view, threshold_view
 
 router = APIRouter(prefix="/v1/domains/{domain}/score", tags=["scoring"])
-MAX_HEATMAPS = 16
+_MAX_HEATMAPS = 16
 """In one request: each may be a picture of 2048 px a side."""
 
 
@@ -55,12 +55,12 @@ async def score(
 ) -> Response:
     """Score photographs against the domain's references; nothing of them is kept."""
     started = time.perf_counter()
-    service, facts = service_of(request), facts_in(request)
+    service, context = state_of(request), context_in(request)
     wants_png = _wants_png(request)
     kind: HeatmapKind = "overlay" if wants_png and heatmap == "none" else heatmap
     service.workers.check_is_free()
     files = await read_photographs(request, service.settings.limits)
-    facts.num_images = len(files)
+    context.num_images = len(files)
     _check_number(len(files), kind, wants_png)
     async with service.answer_deadline():
         size_px = int((await service.backend.about())["image_size_px"])
@@ -77,7 +77,7 @@ async def score(
 
 
 async def _scored(
-    service: Service, domain: str, files: list[RawFile], size_px: int, *, wants_map: bool
+    service: AppState, domain: str, files: list[RawFile], size_px: int, *, wants_map: bool
 ) -> tuple[list[Photograph], list[Outcome]]:
     head, photographs = await _prepared(service, domain, files, size_px, wants_picture=wants_map)
     queries = [
@@ -96,7 +96,7 @@ async def _scored(
 
 
 async def _prepared(
-    service: Service, domain: str, files: list[RawFile], size_px: int, *, wants_picture: bool
+    service: AppState, domain: str, files: list[RawFile], size_px: int, *, wants_picture: bool
 ) -> tuple[Change, list[Photograph]]:
     """The domain's newest change and the decoded photographs, found out at the same time."""
     run, limits = service.workers.run, service.settings.limits
@@ -108,7 +108,7 @@ async def _prepared(
     try:
         change = await head
         if not change.references:
-            raise Refusal(
+            raise ApiError(
                 409,
                 "no_references",
                 f"The domain {domain!r} has no references yet; enrol photographs of normal parts with"
@@ -123,7 +123,7 @@ async def _prepared(
 
 
 async def _drawn(
-    service: Service, photographs: list[Photograph], outcomes: list[Outcome], kind: HeatmapKind
+    service: AppState, photographs: list[Photograph], outcomes: list[Outcome], kind: HeatmapKind
 ) -> list[str | None]:
     if kind == "none":
         return [None] * len(outcomes)
@@ -164,7 +164,7 @@ def _answer(
 
 def _png_answer(outcome: Outcome, picture: bytes | None) -> Response:
     if picture is None:
-        raise Refusal(
+        raise ApiError(
             406, "no_heatmap", "This bundle's method does not localise, so it has no picture; ask for JSON."
         )
     headers = {
@@ -185,15 +185,15 @@ def _wants_png(request: Request) -> bool:
 
 def _check_number(num_files: int, kind: HeatmapKind, wants_png: bool) -> None:
     if wants_png and num_files != 1:
-        raise Refusal(
+        raise ApiError(
             422,
             "invalid_value",
             f"`Accept: image/png` is for one photograph, but {num_files} came; ask for JSON.",
         )
-    if kind != "none" and num_files > MAX_HEATMAPS:
-        raise Refusal(
+    if kind != "none" and num_files > _MAX_HEATMAPS:
+        raise ApiError(
             422,
             "invalid_value",
-            f"Heatmaps are drawn for at most {MAX_HEATMAPS} photographs in one request, but {num_files} came;"
-            " send fewer at a time, or heatmap=none.",
+            f"Heatmaps are drawn for at most {_MAX_HEATMAPS} photographs in one request, but {num_files}"
+            " came; send fewer at a time, or heatmap=none.",
         )

@@ -193,7 +193,7 @@ def test_many_photographs_are_several_requests_in_order(misbehaving: Misbehaving
 
 
 def test_batches_keep_to_files_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve.api.client.MAX_BATCH_BYTES", 10)
+    monkeypatch.setattr("serve.api.client._MAX_BATCH_BYTES", 10)
     pieces = list(batches([b"x" * n for n in (4, 4, 4, 20, 1, 1, 1)], max_files=2))
     assert [[len(x) for x in piece] for piece in pieces] == [[4, 4], [4], [20], [1, 1], [1]]
 

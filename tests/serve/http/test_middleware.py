@@ -34,7 +34,7 @@ def watch() -> Counting:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, watch: Counting) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("service"), watch=watch) as running:
+    with served(tmp_path_factory.mktemp("service"), metrics=watch) as running:
         running.domain("d")
         yield running
 

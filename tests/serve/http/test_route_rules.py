@@ -9,7 +9,7 @@ import requests
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from serve.http.app import make_app
-from serve.http.middleware import Guard
+from serve.http.middleware import AccessMiddleware
 from serve.http.route_rules import RouteRules, RouteTable, declare
 from serve.http.routes import health
 from serve.keys import KeyRing
@@ -38,7 +38,9 @@ def served_route(folder: Path, path: str, rules: RouteRules) -> Iterator[tuple[s
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(router)
     ring = KeyRing(folder / "store")
-    app.add_middleware(Guard, settings=settings_in(folder), ring=ring, routes=RouteTable(router.routes))
+    app.add_middleware(
+        AccessMiddleware, settings=settings_in(folder), ring=ring, routes=RouteTable(router.routes)
+    )
     with serving(app) as url:
         yield url, ring
 

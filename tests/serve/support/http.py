@@ -8,7 +8,7 @@ from pathlib import Path
 import requests
 
 from serve.http.app import make_app
-from serve.http.middleware import Watch
+from serve.http.middleware import RequestMetrics
 from serve.keys import KeyRing
 from serve.settings import Limits, ServeSettings
 from tests.serve.support.fakes import FakeBackend, FakeStore
@@ -53,7 +53,7 @@ def served(
     *,
     host: str = "127.0.0.1",
     limits: Limits = SMALL,
-    watch: Watch | None = None,
+    metrics: RequestMetrics | None = None,
     page: Path | None = None,
     **settings: float,
 ) -> Iterator[Served]:
@@ -67,7 +67,7 @@ def served(
         limits=limits,
         **settings,  # type: ignore[arg-type]
     )
-    app = make_app(chosen, backend, watch=watch, store=store, page_folder=page or folder / "no page")
+    app = make_app(chosen, backend, metrics=metrics, store=store, page_folder=page or folder / "no page")
     with serving(app) as url:
         yield Served(url=url, store=store, backend=backend, ring=KeyRing(folder / "store"), folder=folder)
 
