@@ -47,7 +47,7 @@ def read_settings(
     for key, own in coerce(values.get("methods") or {}, dict, f"{path}: methods").items():
         label = str(key)
         try:
-            variants[label] = settings_for(label, coerce(own or {}, dict, f"methods.{label}"))
+            variants[label] = _settings_for(label, coerce(own or {}, dict, f"methods.{label}"))
         except SettingsError as error:
             raise SettingsError(f"{path}, line {lines[('methods', label)]}: {error}") from None
     return SettingsFile(features=from_dict(FeatureSettings, features, where=""), variants=variants)
@@ -74,13 +74,13 @@ def settings_from(values: Mapping[str, Any]) -> SettingsFile:
     return SettingsFile(
         features=from_dict(FeatureSettings, given, where="features"),
         variants={
-            str(label): settings_for(str(label), coerce(each or {}, dict, f"methods.{label}"))
+            str(label): _settings_for(str(label), coerce(each or {}, dict, f"methods.{label}"))
             for label, each in own.items()
         },
     )
 
 
-def settings_for(label: str, own: Mapping[str, Any]) -> Any:
+def _settings_for(label: str, own: Mapping[str, Any]) -> Any:
     """Settings of a label, with `own` values over a preset.
 
     The preset is the one that `own` names, else the label's own (`comparer:paper`), else the default.
