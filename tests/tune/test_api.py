@@ -13,6 +13,7 @@ import dgad
 import tune
 from cluster.embedded import LocalRay
 from dgad.errors import DataError, RecordError, SettingsError
+from tests.dgad.report.synthetic_run import make_run
 from tests.tune.conftest import DOMAINS
 from tests.tune.launches import SETTINGS, arguments_of, invoke
 
@@ -146,6 +147,22 @@ def test_mistakes_are_one_sentence(
 def test_data_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         tune.launch(data=tmp_path / "nowhere", runs=tmp_path / "runs")
+
+
+def test_a_study_is_read_without_ray(tmp_path: Path) -> None:
+    records, summary = make_run(tmp_path / "x")
+    result = tune.load_study("x", runs=tmp_path)
+    assert (result.summary, result.folder, result.note) == (summary, tmp_path / "x", "")
+    board = result.leaderboard().to_dicts()
+    assert [row["method"] for row in board][:2] == ["comparer", "patch_knn"]
+    aurocs = {r.target: r.metrics.image_auroc for r in records if r.label == "comparer"}
+    assert {target: board[0][target] for target in aurocs} == aurocs
+    assert board[0]["mean"] == pytest.approx(sum(filter(None, aurocs.values())) / len(aurocs))
+    assert "pixel_auroc on surfaces held out" in result.leaderboard("pixel_auroc").title
+    assert len(result.trials().rows) == sum(len(cell.trials) for cell in summary.cells) > 0
+    assert result.report is None
+    assert "x" in repr(result)
+    assert "<table>" in result._repr_html_()
 
 
 def test_a_study_that_is_not_there_is_told(tmp_path: Path) -> None:
