@@ -25,7 +25,7 @@ from tune.fits.leases import FileLeases, Leases
 from tune.run_folder.layout import FIT_FILE, FIT_LOCKS_FOLDER, FIT_WEIGHTS_FILE
 
 FORMAT_VERSION = 2
-"""2 has `weights_sha256`; a fit of version 1 is read without that check."""
+"""The version that this code writes, and the only one that it reads."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +101,15 @@ class FitStore:
             about: dict[str, Any] | None = None if data is None else json.loads(data)
         except ValueError:
             return None
-        if about is not None and int(about.get("format_version", 1)) > FORMAT_VERSION:
+        if about is None:
+            return None
+        version = int(about.get("format_version", 1))
+        if version < FORMAT_VERSION:
+            raise RecordError(
+                f"The fit {self._storage.path(fit_id)} was made by a development version of dgad: delete it,"
+                " and run the study again."
+            )
+        if version > FORMAT_VERSION:
             raise RecordError(
                 f"The fit {self._storage.path(fit_id)} has format version {about['format_version']}, but this"
                 f" dgad reads up to {FORMAT_VERSION}: update dgad."
@@ -119,7 +127,7 @@ class FitStore:
             if about["status"] == "failed":
                 raise TrainingError(about["error"])
             data = self._storage.read(f"{key.id}/{FIT_WEIGHTS_FILE}")
-            if data is None or about.get("weights_sha256", _sum(data)) != _sum(data):
+            if data is None or about["weights_sha256"] != _sum(data):
                 return None
             return StoredFit(state=load(data), fit_s=about["fit_s"], was_stored=True)
         except (ValueError, KeyError, SafetensorError):

@@ -1,6 +1,7 @@
 """The fit store: once per content address, whoever is killed meanwhile."""
 
 import dataclasses
+import json
 import multiprocessing
 import os
 import signal
@@ -12,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from dgad.errors import TrainingError
+from dgad.errors import RecordError, TrainingError
 from dgad.records import FitKey
 from tune.fits.store import FitStore
-from tune.run_folder.layout import FIT_WEIGHTS_FILE
+from tune.run_folder.layout import FIT_FILE, FIT_WEIGHTS_FILE
 
 KEY = FitKey(
     method="comparer",
@@ -53,6 +54,15 @@ def test_two_workers_that_want_one_fit_compute_it_once(tmp_path: Path) -> None:
         worker.join()
     assert [w.exitcode for w in workers] == [0, 0]
     assert len(log.read_text().split()) == 1
+
+
+def test_a_fit_of_format_version_1_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    store = FitStore(tmp_path / "fits")
+    store.get(KEY, lambda: {"w": torch.zeros(2)})
+    file = tmp_path / "fits" / KEY.id / FIT_FILE
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format_version": 1}))
+    with pytest.raises(RecordError, match="made by a development version of dgad: delete it, and run the"):
+        store.get(KEY, _never)
 
 
 def test_a_fit_whose_worker_was_killed_is_computed_by_the_next(tmp_path: Path) -> None:
