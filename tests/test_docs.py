@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -71,3 +72,20 @@ def test_the_picture_leaves_out_what_follows_and_shows_circles() -> None:
 def test_every_package_has_a_reference_page() -> None:
     packages = set(_tool("reference_pages").packages())
     assert {"dgad", "dgad.methods", "tune.spaces", "serve.api", "cluster.jobs"} <= packages
+
+
+@pytest.mark.slow
+def test_the_first_notebook_runs_as_it_stands(
+    tmp_path: Path, demo_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "tutorial" / "first_notebook.md").read_text()
+    shutil.copytree(demo_data / "wood" / "train" / "good", tmp_path / "good_parts")
+    for number, kind in enumerate(sorted((demo_data / "wood" / "test").iterdir())[:2], start=1):
+        shutil.copy(kind / "000.png", tmp_path / f"part{number}.png")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        exec(compile(block, "first_notebook.md", "exec"), names)
+    assert len(list(tmp_path.glob("*_heatmap.png"))) == 2
+    rows = names["table"].to_dicts()  # type: ignore[attr-defined]
+    assert {row["method"] for row in rows} == {"comparer:builtin", "patch_knn", "trivial"}
