@@ -22,7 +22,7 @@ from dgad.storage import Storage
 
 Scope = Literal["read", "write"]
 
-KEYS_FILE = "keys.json"
+_KEYS_FILE = "keys.json"
 FORMAT_VERSION = 1
 _PREFIX = "dgad_"
 _NUM_RANDOM_BYTES = 32
@@ -47,7 +47,7 @@ class Key:
         return self.scope == "write" or scope == "read"
 
 
-Keys = list[Key]
+_Keys = list[Key]
 
 
 class KeyRing:
@@ -117,26 +117,26 @@ class KeyRing:
                 return
             # The stamp is from before the reading: a change in between is seen the next time.
             stamp = self._current_stamp() if self._storage.is_local else None
-            self._keys = _parse(self._storage.read(KEYS_FILE), self._storage.path(KEYS_FILE))
+            self._keys = _parse(self._storage.read(_KEYS_FILE), self._storage.path(_KEYS_FILE))
             self._stamp, self._read_at = stamp, time.monotonic()
 
     def _current_stamp(self) -> object:
         try:
-            found = os.stat(self._storage.path(KEYS_FILE))
+            found = os.stat(self._storage.path(_KEYS_FILE))
         except OSError:
             return "none"
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
     @contextlib.contextmanager
-    def _changing(self) -> Iterator[Keys]:
+    def _changing(self) -> Iterator[_Keys]:
         """The keys, to be changed in place: by one process at a time on a local disk."""
         with self._file_lock():
-            data = self._storage.read(KEYS_FILE)
-            keys = list(_parse(data, self._storage.path(KEYS_FILE)))
+            data = self._storage.read(_KEYS_FILE)
+            keys = list(_parse(data, self._storage.path(_KEYS_FILE)))
             yield keys
             entries = [dataclasses.asdict(key) for key in keys]
             text = json.dumps({"format_version": FORMAT_VERSION, "keys": entries}, indent=1)
-            self._storage.write(KEYS_FILE, text.encode())
+            self._storage.write(_KEYS_FILE, text.encode())
         self._stamp, self._read_at = None, -float("inf")
         self.refresh()
 
