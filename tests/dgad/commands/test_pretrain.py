@@ -33,7 +33,7 @@ comparer_steps: 2
 def few_targets(monkeypatch: pytest.MonkeyPatch) -> None:
     """One small surface to look at instead of ten."""
     few = draw_held_out_targets(domains_each=1, image_size_px=64)[:1]
-    monkeypatch.setattr("dgad.pretraining.run.held_out_targets", lambda: few)
+    monkeypatch.setattr("dgad.pretraining.run.draw_held_out_targets", lambda: few)
 
 
 @pytest.mark.usefixtures("few_targets")
@@ -83,7 +83,8 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     script = (
         "import dgad.pretraining.run as r; r.SAVE_EVERY_S = 0.0\n"
-        "few = r.held_out_targets(domains_each=1, image_size_px=64)[:1]; r.held_out_targets = lambda: few\n"
+        "few = r.draw_held_out_targets(domains_each=1, image_size_px=64)[:1]\n"
+        "r.draw_held_out_targets = lambda: few\n"
         "from dgad.cli import main; import sys; sys.argv[0] = 'dgad'; main()"
     )
     call = [sys.executable, "-c", script, "pretrain", "made", "--settings", "recipe.yaml", "--workers", "0"]

@@ -20,9 +20,10 @@ from optuna.trial import TrialState
 from dgad.methods import METHODS
 from dgad.report.summary import TrialSummary
 from dgad.settings import FeatureSettings, to_dict
+from tune.run_folder.journals import make_journal_path
 from tune.run_folder.layout import SCORES_KEY, VALUES_KEY
 from tune.search.samplers import Pruning, SamplerName
-from tune.search.searcher import METRIC, MatrixSearcher, journal_path, open_study
+from tune.search.searcher import METRIC, MatrixSearcher, open_study
 from tune.search.selection import select, summarise_trials
 from tune.spaces import SpaceSettings
 from tune.spaces.initial_design import make_initial_design
@@ -350,7 +351,7 @@ def test_equal_distributions_are_kept_once_and_stay_what_they_were(tmp_path: Pat
     _finish(searcher)
     study = searcher._studies["comparer@a"]
     again = open_study(tmp_path, "comparer@b", seed=0)
-    expected = JournalStorage(JournalFileBackend(str(journal_path(tmp_path, "comparer@a"))))
+    expected = JournalStorage(JournalFileBackend(str(make_journal_path(tmp_path, "comparer@a"))))
     assert study.trials == expected.get_all_trials(0)
     ours = {
         id(d) for s in (study, again) for t in s.get_trials(deepcopy=False) for d in t.distributions.values()
