@@ -82,7 +82,7 @@ def test_no_line_is_logged_before_there_is_a_checkpoint_to_go_on_from(
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     script = (
-        "import dgad.pretraining.run as r; r.SAVE_EVERY_S = 0.0\n"
+        "import dgad.pretraining.run as r; r._SAVE_EVERY_S = 0.0\n"
         "few = r.draw_held_out_targets(domains_each=1, image_size_px=64)[:1]\n"
         "r.draw_held_out_targets = lambda: few\n"
         "from dgad.cli import main; import sys; sys.argv[0] = 'dgad'; main()"
