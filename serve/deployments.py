@@ -1,4 +1,4 @@
-"""`serve.deployments:build`, the application's name in configs that `dgad-serve config` wrote before serve had packages.
+"""`serve.deployments:build`: the application under the name in configs written before serve had packages.
 
 Such a config, and a RayService made from an older template, deploys as before; new ones name
 `serve.replicas.deployments:build`.
