@@ -8,7 +8,7 @@ from dgad.errors import BundleError
 from dgad.files import write_atomic
 from dgad.methods import METHODS
 from dgad.storage import Storage, without_credentials
-from serve.operate.registry import cache_folder
+from dgad.user_dirs import temporary_user_folder, user_cache_folder
 
 
 def local_bundle(location: str) -> Path:
@@ -22,7 +22,8 @@ def local_bundle(location: str) -> Path:
     manifest = place.read(MANIFEST_FILE)
     if manifest is None:
         raise no_bundle_error(without_credentials(location))
-    folder = cache_folder() / "bundles" / hashlib.sha256(manifest).hexdigest()[:32]
+    own = user_cache_folder() or temporary_user_folder()
+    folder = own / "serve" / "bundles" / hashlib.sha256(manifest).hexdigest()[:32]
     for name in (*CONTENT_FILES, MANIFEST_FILE):  # the manifest last: without it the folder is no bundle
         if not (folder / name).is_file() or name == MANIFEST_FILE:
             data = manifest if name == MANIFEST_FILE else place.read(name)
