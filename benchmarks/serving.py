@@ -160,7 +160,7 @@ def fitted(label: str, options: argparse.Namespace) -> Method:
 
 def bare(scorer: SurfaceScorer, files: list[bytes], seconds: float, batch: int) -> Measured:
     """Decode and score in this process, `batch` at once, nothing else."""
-    size, bodies = int(scorer.about["image_size_px"]), unique_bodies(files)
+    size, bodies = int(scorer.description["image_size_px"]), unique_bodies(files)
     latencies_s: list[float] = []
     began = time.perf_counter()
     while (started := time.perf_counter()) < began + seconds:

@@ -16,8 +16,8 @@ Example:
 @settings_options
 def config_command(settings: ServeSettings) -> None:
     """Print the Serve config of a service, for `serve deploy` or KubeRay's RayService."""
-    from serve.engine.bundle import checked_bundle
+    from serve.engine.bundle import check_bundle
     from serve.replicas.config import as_yaml, service_config
 
-    bundle_id = checked_bundle(settings.bundle).bundle_id
+    bundle_id = check_bundle(settings.bundle).bundle_id
     click.echo(as_yaml(service_config(settings, bundle_id=bundle_id)), nl=False)

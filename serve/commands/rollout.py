@@ -27,11 +27,11 @@ def rollout_command(bundle: str, place: ServicePlace, as_json: bool) -> None:
 
     Every store is embedded with it first, in the background; then new scorers begin beside the old ones.
     """
-    from serve.engine.bundle import checked_bundle
+    from serve.engine.bundle import check_bundle
     from serve.operate.rollout import roll_out
     from serve.operate.target import reached
 
-    checked_bundle(absolute(bundle))
+    check_bundle(absolute(bundle))
     with reached(place) as there:
         info = roll_out(there, absolute(bundle), tell=lambda text: click.echo(text, err=True))
     if as_json:
@@ -51,10 +51,10 @@ def embed_command(bundle: str, store: str, device: str) -> None:
 
     Prints how many were missing. A roll-out does this by itself.
     """
-    from serve.engine.bundle import checked_bundle
+    from serve.engine.bundle import check_bundle
     from serve.operate.rollout import embed_all
     from serve.settings import ServeSettings
 
-    checked_bundle(bundle)
+    check_bundle(bundle)
     # Left as given: a job on a cluster names the bundle that was shipped with it.
     click.echo(embed_all(ServeSettings(bundle=bundle, store=store, device=device)))

@@ -37,14 +37,14 @@ def up_command(settings: ServeSettings, as_json: bool) -> None:
 
 
 def _serve(settings: ServeSettings, listener: "Listener", stdout: TextIO, as_json: bool) -> None:
-    from serve.engine.bundle import checked_bundle
+    from serve.engine.bundle import check_bundle
     from serve.operate.first_key import first_key
     from serve.operate.local import Stopped, local_service, stoppable
 
     def tell(text: str) -> None:
         click.echo(text, err=True)
 
-    info = checked_bundle(settings.bundle)
+    info = check_bundle(settings.bundle)
     key = first_key(settings)
     try:
         with stoppable(), local_service(settings, listener, bundle_id=info.bundle_id, tell=tell) as service:

@@ -103,7 +103,7 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Recent:
+class RecentScores:
     """How the last scores of a domain lie in its calibration."""
 
     num_scores: int
@@ -141,8 +141,8 @@ class Backend(Protocol):
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:
         """What decides verdicts of the domain now; None while it has no references."""
 
-    async def recent(self, domain: str) -> Recent:
+    async def recent(self, domain: str) -> RecentScores:
         """The watch over the domain's last scores."""
 
-    async def about(self) -> Mapping[str, Any]:
+    async def describe(self) -> Mapping[str, Any]:
         """`bundle_id`, `method`, `title`, `image_size_px`, `device`: what scores."""

@@ -13,8 +13,8 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-Q = TypeVar("Q")
-A = TypeVar("A")
+_Q = TypeVar("_Q")
+_A = TypeVar("_A")
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 _ALONE_AFTER = 2
@@ -22,18 +22,18 @@ _ALONE_AFTER = 2
 
 
 @dataclasses.dataclass(eq=False, slots=True)
-class _Waiting(Generic[Q, A]):
-    question: Q
-    answer: "asyncio.Future[A]"
+class _Waiting(Generic[_Q, _A]):
+    question: _Q
+    answer: "asyncio.Future[_A]"
     num_losses: int = 0
 
 
-class Batcher(Generic[Q, A]):
+class Batcher(Generic[_Q, _A]):
     """A queue of questions in front of `run`, which answers a batch of them in order; one event loop."""
 
     def __init__(
         self,
-        run: Callable[[Sequence[Q]], Awaitable[Sequence[A]]],
+        run: Callable[[Sequence[_Q]], Awaitable[Sequence[_A]]],
         *,
         max_size: int,
         max_running: int = 1,
@@ -52,7 +52,7 @@ class Batcher(Generic[Q, A]):
         self._wait_s = wait_s
         self._is_lost = is_lost
         self._max_losses = max_losses
-        self._queue: collections.deque[_Waiting[Q, A]] = collections.deque()
+        self._queue: collections.deque[_Waiting[_Q, _A]] = collections.deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -61,13 +61,13 @@ class Batcher(Generic[Q, A]):
         """Questions that no worker has begun with and that somebody still waits for."""
         return sum(not w.answer.done() for w in self._queue)
 
-    async def ask(self, questions: Sequence[Q]) -> list[A]:
+    async def ask(self, questions: Sequence[_Q]) -> list[_A]:
         """The answers in order; when cancelled, what has not begun never does.
 
         Raises what `run` raised.
         """
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting[Q, A](q, loop.create_future()) for q in questions]
+        waiting = [_Waiting[_Q, _A](q, loop.create_future()) for q in questions]
         self._queue.extend(waiting)
         self._start()
         try:
@@ -81,10 +81,10 @@ class Batcher(Generic[Q, A]):
             if self._wait_s and not waited and len(self._queue) < self._max_size:
                 self._wait()
                 return
-            if batch := self._next():
+            if batch := self._take_batch():
                 # Of no request's context: it holds questions of many, and Serve would take the call for
                 # a part of the request in whose context it is made.
-                work = self._work(batch)
+                work = self._run_batch(batch)
                 task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
                 self._tasks.add(task)
 
@@ -97,8 +97,8 @@ class Batcher(Generic[Q, A]):
 
             self._timer = asyncio.get_running_loop().call_later(self._wait_s, begin)
 
-    def _next(self) -> list[_Waiting[Q, A]]:
-        batch: list[_Waiting[Q, A]] = []
+    def _take_batch(self) -> list[_Waiting[_Q, _A]]:
+        batch: list[_Waiting[_Q, _A]] = []
         while self._queue and len(batch) < self._max_size:
             goes_alone = self._queue[0].num_losses >= _ALONE_AFTER
             if goes_alone and batch:
@@ -110,7 +110,7 @@ class Batcher(Generic[Q, A]):
                     break
         return batch
 
-    async def _work(self, batch: list[_Waiting[Q, A]]) -> None:
+    async def _run_batch(self, batch: list[_Waiting[_Q, _A]]) -> None:
         task = asyncio.current_task()
         assert task is not None
 
@@ -128,7 +128,7 @@ class Batcher(Generic[Q, A]):
         except Exception as error:
             for w in batch:
                 w.answer.remove_done_callback(end_if_alone)
-            await self._failed(batch, error)
+            await self._handle_failure(batch, error)
         else:
             for w, answer in zip(batch, answers, strict=True):
                 w.answer.remove_done_callback(end_if_alone)
@@ -138,7 +138,7 @@ class Batcher(Generic[Q, A]):
             self._tasks.discard(task)
             self._start()
 
-    async def _failed(self, batch: list[_Waiting[Q, A]], error: Exception) -> None:
+    async def _handle_failure(self, batch: list[_Waiting[_Q, _A]], error: Exception) -> None:
         again = []
         for w in batch:
             w.num_losses += 1

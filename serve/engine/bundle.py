@@ -11,7 +11,7 @@ from dgad.storage import Storage, without_credentials
 from dgad.user_dirs import temporary_user_folder, user_cache_folder
 
 
-def local_bundle(location: str) -> Path:
+def fetch_bundle(location: str) -> Path:
     """The folder with the bundle; `BundleError` where there is none, `RecordError` for a place out of reach.
 
     What was fetched is checked against its manifest wherever it is read.
@@ -33,9 +33,9 @@ def local_bundle(location: str) -> Path:
     return folder
 
 
-def checked_bundle(location: str) -> BundleInfo:
+def check_bundle(location: str) -> BundleInfo:
     """What the bundle says; `BundleError` where a sum differs or its method cannot be served."""
-    info = read_bundle(local_bundle(location))
+    info = read_bundle(fetch_bundle(location))
     if info.method not in METHODS or not METHODS[info.method].traits.servable:
         names = ", ".join(name for name, method in METHODS.items() if method.traits.servable)
         raise BundleError(f"{location} holds `{info.method}`, and what can be served is {names}.")

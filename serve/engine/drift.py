@@ -6,7 +6,7 @@ scores that lie above it; on the other side, below it. On a normal line the shar
 b ~ Beta(j, n + 1 - j) for the j-th from the end, whatever the scores' distribution: where calibration
 scores are few, b may be far from j / (n + 1), and the rule knows that. Three in ten scores are granted
 besides, as defects or as what few references miss. A domain is flagged where more than half of the W scores
-lie beyond, and so many only with probability `CHANCE` for Binomial(W, .3 + .7 b).
+lie beyond, and so many only with probability `_CHANCE` for Binomial(W, .3 + .7 b).
 
 Leave-one-out scores come in pairs (two references that are each other's nearest get one score) and are of
 one reference less, so that normal scores lie below all n about twice as often as they should: downwards n
@@ -28,13 +28,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from serve.engine.backend import Outcome, Recent
+from serve.engine.backend import Outcome, RecentScores
 
 NUM_KEPT = 200
-WINDOWS = (25, 50, 200)
-CHANCE = 1e-4
+_WINDOWS = (25, 50, 200)
+_CHANCE = 1e-4
 """Of a flag by one look at one window and rank. Over 1000 scores of a normal line it is under 1% in all."""
-GRANTED_SHARE = 0.3
+_GRANTED_SHARE = 0.3
 _NUM_NODES = 4000
 
 _CAUSES = {
@@ -46,7 +46,7 @@ _CAUSES = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class ScoreRecord:
     """What the watch needs to know of one score."""
 
     domain: str
@@ -62,10 +62,10 @@ class Seen:
         return self.version, self.bundle_id, self.num_calibration
 
 
-def seen(domain: str, outcomes: Iterable[Outcome]) -> list[Seen]:
+def make_records(domain: str, outcomes: Iterable[Outcome]) -> list[ScoreRecord]:
     """What the watch needs to know of a backend's answers."""
     return [
-        Seen(
+        ScoreRecord(
             domain=domain,
             version=outcome.version,
             bundle_id=outcome.bundle_id,
@@ -86,7 +86,7 @@ class _Stream:
     """Per score, how many calibration scores are at least as high; the oldest first."""
 
 
-class Watch:
+class DriftDetector:
     """Bounded: the last 200 scores of at most `max_domains` domains, those seen last. Safe among threads."""
 
     def __init__(self, max_domains: int = 1000) -> None:
@@ -94,7 +94,7 @@ class Watch:
         self._streams: OrderedDict[str, _Stream] = OrderedDict()
         self._lock = threading.Lock()
 
-    def note(self, scores: Iterable[Seen]) -> None:
+    def add(self, scores: Iterable[ScoreRecord]) -> None:
         """Scores in the order they were made. Another version or bundle begins a domain anew."""
         with self._lock:
             for score in scores:
@@ -118,32 +118,32 @@ class Watch:
         with self._lock:
             self._streams.pop(domain, None)
 
-    def recent(self, domain: str) -> Recent:
+    def summarise(self, domain: str) -> RecentScores:
         """How the last scores lie; none are noted of a domain that is not calibrated."""
         with self._lock:
             stream = self._streams.get(domain)
             beyond = np.array(() if stream is None else stream.beyond, dtype=np.int64)
             num_calibration = 0 if stream is None else stream.num_calibration
-        reason = drift_reason(beyond, num_calibration)
-        return Recent(num_scores=len(beyond), is_drifting=bool(reason), reason=reason)
+        reason = explain_drift(beyond, num_calibration)
+        return RecentScores(num_scores=len(beyond), is_drifting=bool(reason), reason=reason)
 
 
-def drift_reason(beyond: np.ndarray, num_calibration: int) -> str:
+def explain_drift(beyond: np.ndarray, num_calibration: int) -> str:
     """One sentence, or two, if these scores leave the calibration; empty if not.
 
     `beyond`: per score, the oldest first, how many of the `num_calibration` scores are at least as high.
     """
-    for window in WINDOWS:
+    for window in _WINDOWS:
         if len(beyond) < window:
             break
         last = beyond[-window:]
-        for rank in _ranks(num_calibration):
+        for rank in _list_ranks(num_calibration):
             for side, hits, num_effective in (
                 ("higher", last < rank, num_calibration),
                 ("lower", last > num_calibration - rank, num_calibration // 2),
             ):
                 count = int(hits.sum())
-                if num_effective and count >= least_count(num_effective, rank, window):
+                if num_effective and count >= find_least_count(num_effective, rank, window):
                     others = f"all but {rank - 1} of" if rank > 1 else "every one of"
                     return (
                         f"{count} of the last {window} photographs score {side} than {others} the"
@@ -152,18 +152,18 @@ def drift_reason(beyond: np.ndarray, num_calibration: int) -> str:
     return ""
 
 
-def _ranks(num_calibration: int) -> tuple[int, ...]:
+def _list_ranks(num_calibration: int) -> tuple[int, ...]:
     n = num_calibration
     return () if n < 1 else tuple(sorted({1, max(1, (n + 1) // 10), max(1, (n + 1) // 4)}))
 
 
 @functools.lru_cache(maxsize=1024)
-def least_count(num_calibration: int, rank: int, window: int) -> int:
+def find_least_count(num_calibration: int, rank: int, window: int) -> int:
     """How many of `window` scores beyond the `rank`-th are too many; above `window`: never known."""
     share = (np.arange(_NUM_NODES) + 0.5) / _NUM_NODES
     log_density = (rank - 1) * np.log(share) + (num_calibration - rank) * np.log1p(-share)
     weight = np.exp(log_density - log_density.max())
-    hit = GRANTED_SHARE + (1 - GRANTED_SHARE) * share
+    hit = _GRANTED_SHARE + (1 - _GRANTED_SHARE) * share
     count = np.arange(window + 1)
     log_ways = np.array(
         [math.lgamma(window + 1) - math.lgamma(c + 1) - math.lgamma(window - c + 1) for c in count]
@@ -171,5 +171,5 @@ def least_count(num_calibration: int, rank: int, window: int) -> int:
     log_mass = log_ways[:, None] + np.outer(count, np.log(hit)) + np.outer(window - count, np.log1p(-hit))
     mass = np.exp(log_mass) @ (weight / weight.sum())
     at_least = mass[::-1].cumsum()[::-1]
-    (rare,) = np.nonzero(at_least <= CHANCE)
+    (rare,) = np.nonzero(at_least <= _CHANCE)
     return max(int(rare[0]), window // 2 + 1) if len(rare) else window + 1

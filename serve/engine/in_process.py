@@ -8,17 +8,17 @@ from typing import Any, TypeVar
 
 from dgad.errors import UserError
 from dgad.references.domain import Change, DomainSettings, Enrolment, Upload
-from serve.engine.backend import Backend, BusyError, Outcome, Query, Recent, Threshold
+from serve.engine.backend import Backend, BusyError, Outcome, Query, RecentScores, Threshold
 from serve.engine.batching import Batcher
-from serve.engine.drift import Watch, seen
+from serve.engine.drift import DriftDetector, make_records
 from serve.engine.scorer import warm_scorer
-from serve.engine.store_writer import Writer
+from serve.engine.store_writer import StoreWriter
 from serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-MAX_WAITING_WRITES = 32
+_MAX_WAITING_WRITES = 32
 """Each may take minutes: what waits behind so many would time out anyway."""
 
 
@@ -36,8 +36,10 @@ class InProcessBackend(Backend):
         self._score_thread = ThreadPoolExecutor(1, thread_name_prefix="score")
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._scorer = self._score_thread.submit(warm_scorer, settings).result()
-        self._writer = Writer(settings.bundle, settings.store, device=settings.device, limits=settings.limits)
-        self._watch = Watch()
+        self._writer = StoreWriter(
+            settings.bundle, settings.store, device=settings.device, limits=settings.limits
+        )
+        self._drift = DriftDetector()
         self._num_writes = 0
         self._batches = Batcher[Query, Outcome | UserError](
             self._score_batch, max_size=settings.batch_size, wait_s=settings.batch_wait_ms / 1000
@@ -62,7 +64,7 @@ class InProcessBackend(Backend):
             if isinstance(answer, UserError):
                 raise answer
             outcomes.append(answer)
-        self._watch.note(seen(queries[0].domain, outcomes))
+        self._drift.add(make_records(queries[0].domain, outcomes))
         return outcomes
 
     async def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
@@ -88,37 +90,37 @@ class InProcessBackend(Backend):
     async def delete(self, domain: str, *, by: str) -> Change:
         """Carry out `Backend.delete` in this process."""
         change = await self._write(lambda: self._writer.delete(domain, by=by))
-        self._watch.forget(domain)
+        self._drift.forget(domain)
         return change
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:
         """Carry out `Backend.threshold` in this process."""
         return await self._in_score_thread(lambda: self._scorer.threshold(domain, sequence))
 
-    async def recent(self, domain: str) -> Recent:
+    async def recent(self, domain: str) -> RecentScores:
         """Carry out `Backend.recent` in this process."""
-        return self._watch.recent(domain)
+        return self._drift.summarise(domain)
 
-    async def about(self) -> Mapping[str, Any]:
-        """Carry out `Backend.about` in this process."""
-        return self._scorer.about
+    async def describe(self) -> Mapping[str, Any]:
+        """Carry out `Backend.describe` in this process."""
+        return self._scorer.description
 
     async def _score_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | UserError]:
         return await self._in_score_thread(lambda: self._scorer.score(queries))
 
-    async def _in_score_thread(self, work: Callable[[], T]) -> T:
+    async def _in_score_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._score_thread, work)
 
-    async def _write(self, work: Callable[[], T]) -> T:
-        if self._num_writes >= MAX_WAITING_WRITES:
+    async def _write(self, work: Callable[[], _T]) -> _T:
+        if self._num_writes >= _MAX_WAITING_WRITES:
             raise BusyError(f"{self._num_writes} changes wait to be made already: try again a little later.")
         self._num_writes += 1
         # Not cancelled with the request: what was begun is carried out, and asking again is safe.
         writing = asyncio.get_running_loop().run_in_executor(self._write_thread, work)
-        writing.add_done_callback(self._written)
+        writing.add_done_callback(self._end_write)
         return await asyncio.shield(writing)
 
-    def _written(self, done: "asyncio.Future[Any]") -> None:
+    def _end_write(self, done: "asyncio.Future[Any]") -> None:
         self._num_writes -= 1
         if not done.cancelled() and (error := done.exception()) and not isinstance(error, UserError):
             logger.error("a change failed", exc_info=error)

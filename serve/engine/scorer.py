@@ -26,15 +26,15 @@ from dgad.methods.base import Scores
 from dgad.references.domain import Change
 from dgad.references.store import ReferenceStore
 from serve.engine.backend import Outcome, Query, Threshold, Verdict
-from serve.engine.bundle import local_bundle
-from serve.engine.states import EnrolledStates, State, threshold_of
+from serve.engine.bundle import fetch_bundle
+from serve.engine.states import EnrolledStates, State, derive_threshold
 from serve.settings import ServeSettings
 
-CACHE_BYTES = 256 * 2**20
+_CACHE_BYTES = 256 * 2**20
 """Of features. References are kept as states, so it needs to hold the queries of a batch and little more;
 a scorer that has to make a state itself keeps the references' here meanwhile."""
 _TRIES = 3
-StateSource = Literal["hit", "loaded", "made"]
+_StateSource = Literal["hit", "loaded", "made"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,21 +53,21 @@ class SurfaceScorer:
         *,
         device: str = "auto",
         max_resident_domains: int = 64,
-        on_state: Callable[[StateSource], None] = lambda source: None,
+        on_state: Callable[[_StateSource], None] = lambda source: None,
     ) -> None:
         """Checks every sum of the bundle (`BundleError`), loads its method and opens the store.
 
         `on_state` hears where each state that is asked for comes from.
         """
         info = read_bundle(bundle)
-        self._method = load_method(bundle, resolve_device(device), FeatureCache(CACHE_BYTES))
+        self._method = load_method(bundle, resolve_device(device), FeatureCache(_CACHE_BYTES))
         self._store = ReferenceStore(store)
         self._states = EnrolledStates(self._method, info.bundle_id, self._store)
         self._residents: OrderedDict[str, _Resident] = OrderedDict()
         self._max_resident_domains = max_resident_domains
         self._on_state = on_state
         self._lock = threading.Lock()
-        self.about: Mapping[str, Any] = {
+        self.description: Mapping[str, Any] = {
             "bundle_id": info.bundle_id,
             "method": self._method.name,
             "title": self._method.title,
@@ -79,7 +79,7 @@ class SurfaceScorer:
 
     def warm(self) -> None:
         """Enrol and score noise, so that no request waits for libraries to load and memory to grow."""
-        size = int(self.about["image_size_px"])
+        size = int(self.description["image_size_px"])
         noise = torch.randint(0, 256, (4, 3, size, size), generator=torch.Generator().manual_seed(0))
         images = noise.to(torch.uint8)
         with self._lock:
@@ -92,12 +92,12 @@ class SurfaceScorer:
         answers: list[Outcome | UserError | None] = [None] * len(queries)
         by_domain: dict[str, list[int]] = {}
         for i, query in enumerate(queries):
-            if (error := self._misfit(query)) is not None:
+            if (error := self._check_query(query)) is not None:
                 answers[i] = error
             else:
                 by_domain.setdefault(query.domain, []).append(i)
         with self._lock:
-            self._method.prepare(_image_set([queries[i] for group in by_domain.values() for i in group]))
+            self._method.prepare(_stack_images([queries[i] for group in by_domain.values() for i in group]))
             for domain, group in by_domain.items():
                 try:
                     found = self._score_domain(domain, [queries[i] for i in group])
@@ -114,13 +114,13 @@ class SurfaceScorer:
         """
         with self._lock:
             try:
-                resident = self._resident(domain, sequence)
+                resident = self._load_resident(domain, sequence)
             except ConflictError:
                 return None
-            return threshold_of(resident.state.calibration, resident.change.settings.false_alarm_rate)
+            return derive_threshold(resident.state.calibration, resident.change.settings.false_alarm_rate)
 
-    def _misfit(self, query: Query) -> UserError | None:
-        size = self.about["image_size_px"]
+    def _check_query(self, query: Query) -> UserError | None:
+        size = self.description["image_size_px"]
         if query.image.shape == (3, size, size) and query.image.dtype == np.uint8:
             return None
         return DataError(
@@ -129,12 +129,12 @@ class SurfaceScorer:
         )
 
     def _score_domain(self, domain: str, queries: Sequence[Query]) -> list[Outcome | UserError]:
-        resident = self._resident(domain, max(q.sequence for q in queries))
-        scores = self._method.score(_image_set(queries), resident.state.enrolled)
-        threshold = threshold_of(resident.state.calibration, resident.change.settings.false_alarm_rate)
-        return [self._outcome(query, scores, i, resident, threshold) for i, query in enumerate(queries)]
+        resident = self._load_resident(domain, max(q.sequence for q in queries))
+        scores = self._method.score(_stack_images(queries), resident.state.enrolled)
+        threshold = derive_threshold(resident.state.calibration, resident.change.settings.false_alarm_rate)
+        return [self._make_outcome(query, scores, i, resident, threshold) for i, query in enumerate(queries)]
 
-    def _outcome(
+    def _make_outcome(
         self, query: Query, scores: Scores, index: int, resident: _Resident, threshold: Threshold
     ) -> Outcome | UserError:
         score = float(scores.image[index])
@@ -162,11 +162,11 @@ class SurfaceScorer:
             heat_low=calibration.map_low,
             heat_high=calibration.map_high,
             version=change.version,
-            bundle_id=str(self.about["bundle_id"]),
+            bundle_id=str(self.description["bundle_id"]),
             num_enrolled=len(change.references),
         )
 
-    def _resident(self, domain: str, sequence: int) -> _Resident:
+    def _load_resident(self, domain: str, sequence: int) -> _Resident:
         """The domain as of its newest change, or of one that is not older than `sequence`.
 
         Who asks has looked at the log already: if that is the change at hand, nobody needs to look again.
@@ -186,7 +186,7 @@ class SurfaceScorer:
             if not change.references:
                 raise ConflictError(f"Domain {domain!r} has no references yet: enrol some photographs first.")
             try:
-                state = self._state(domain, change)
+                state = self._load_state(domain, change)
                 break
             except MissingError:  # a photograph was purged since the log was read
                 if attempt == _TRIES:
@@ -198,21 +198,21 @@ class SurfaceScorer:
             self._residents.popitem(last=False)
         return resident
 
-    def _state(self, domain: str, change: Change) -> State:
+    def _load_state(self, domain: str, change: Change) -> State:
         kept = self._residents.get(domain)
-        if kept is not None and kept.state.key == self._states.key(change.references, change.settings):
+        if kept is not None and kept.state.key == self._states.make_key(change.references, change.settings):
             self._on_state("hit")
             return kept.state
-        state = self._states.fetched(domain, change.references, change.settings)
+        state = self._states.fetch(domain, change.references, change.settings)
         if state is not None:
             self._on_state("loaded")
             return state
         self._on_state("made")
-        return self._states.fetched_or_made(domain, change.references, change.settings)
+        return self._states.fetch_or_make(domain, change.references, change.settings)
 
 
 def warm_scorer(
-    settings: ServeSettings, on_state: Callable[[StateSource], None] = lambda source: None
+    settings: ServeSettings, on_state: Callable[[_StateSource], None] = lambda source: None
 ) -> SurfaceScorer:
     """The scorer of these settings, warm; to be made by the thread that will score.
 
@@ -220,7 +220,7 @@ def warm_scorer(
     between two layers.
     """
     scorer = SurfaceScorer(
-        local_bundle(settings.bundle),
+        fetch_bundle(settings.bundle),
         settings.store,
         device=settings.device,
         max_resident_domains=settings.max_resident_domains,
@@ -230,7 +230,7 @@ def warm_scorer(
     return scorer
 
 
-def _image_set(queries: Sequence[Query]) -> ImageSet:
+def _stack_images(queries: Sequence[Query]) -> ImageSet:
     if not queries:
         return ImageSet(images=torch.zeros((0, 3, 1, 1), dtype=torch.uint8))
     images = torch.from_numpy(np.stack([q.image for q in queries]))

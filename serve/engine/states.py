@@ -24,7 +24,7 @@ from dgad.references.enrolled import EnrolledStore, enrolled_key
 from dgad.references.store import ReferenceStore
 from serve.engine.backend import Threshold
 
-STORED = DecodeLimits(max_bytes=2**62, max_pixels=2 * (Image.MAX_IMAGE_PIXELS or 2**27))
+_STORED_LIMITS = DecodeLimits(max_bytes=2**62, max_pixels=2 * (Image.MAX_IMAGE_PIXELS or 2**27))
 """What is in a store was within the limits when it came; lower ones since must not lock it out."""
 _MAX_KEPT_BYTES = 128 * 2**20
 _NUM_DECODERS = 8
@@ -50,17 +50,17 @@ class EnrolledStates:
         self._enrolled = EnrolledStore(store)
         self._images: OrderedDict[str, ImageSet] = OrderedDict()
 
-    def key(self, references: Sequence[Reference], settings: DomainSettings) -> str:
+    def make_key(self, references: Sequence[Reference], settings: DomainSettings) -> str:
         """What decides a state, hashed."""
         return enrolled_key(self._bundle_id, references, settings)
 
-    def fetched(self, domain: str, references: Sequence[Reference], settings: DomainSettings) -> State | None:
+    def fetch(self, domain: str, references: Sequence[Reference], settings: DomainSettings) -> State | None:
         """The stored state, or None where it is missing or damaged."""
-        key = self.key(references, settings)
+        key = self.make_key(references, settings)
         found = self._enrolled.load(domain, key)
-        return None if found is None else self._state(key, *found)
+        return None if found is None else self._make_state(key, *found)
 
-    def fetched_or_made(
+    def fetch_or_make(
         self,
         domain: str,
         references: Sequence[Reference],
@@ -73,9 +73,9 @@ class EnrolledStates:
 
         Raises `MissingError` for a photograph that is not there, `StoreError` for a damaged one.
         """
-        if (state := self.fetched(domain, references, settings)) is not None:
+        if (state := self.fetch(domain, references, settings)) is not None:
             return state
-        key = self.key(references, settings)
+        key = self.make_key(references, settings)
         at_hand = {hashlib.sha256(u.data).hexdigest(): u.data for u in uploads}
         enrolled, calibration = calibrate(
             self._method,
@@ -84,9 +84,9 @@ class EnrolledStates:
             coreset=settings.coreset,
         )
         self._enrolled.save(domain, key, enrolled, calibration, [r.id for r in references])
-        return self._state(key, enrolled, calibration)
+        return self._make_state(key, enrolled, calibration)
 
-    def _state(self, key: str, enrolled: Enrolled, calibration: Calibration) -> State:
+    def _make_state(self, key: str, enrolled: Enrolled, calibration: Calibration) -> State:
         device = self._method.context.device
         tensors = {name: tensor.to(device) for name, tensor in enrolled.tensors.items()}
         return State(
@@ -102,7 +102,7 @@ class EnrolledStates:
                 path=reference.name,
                 read=lambda: self._store.image(domain, reference.id) if data is None else data,
             )
-            return load_encoded([file], self._method.context.features.image_size_px, limits=STORED)
+            return load_encoded([file], self._method.context.features.image_size_px, limits=_STORED_LIMITS)
 
         missing = [r for r in references if r.id not in self._images]
         # Decoding is in Pillow's C code, which other threads need not wait for.
@@ -119,7 +119,7 @@ class EnrolledStates:
         )
 
 
-def threshold_of(calibration: Calibration, rate: float | None) -> Threshold:
+def derive_threshold(calibration: Calibration, rate: float | None) -> Threshold:
     """What a calibration gives for a wanted false-alarm rate."""
     value, of_rate = calibration.threshold(rate)
     return Threshold(

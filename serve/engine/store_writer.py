@@ -15,11 +15,11 @@ from serve.settings import Limits
 
 logger = logging.getLogger(__name__)
 
-CACHE_BYTES = 2**30
+_CACHE_BYTES = 2**30
 """Of features: every round of a calibration asks for those of all references again."""
 
 
-class Writer:
+class StoreWriter:
     """One bundle over one store; for one thread.
 
     Whatever changes what queries are compared with is carried out as: make the state, store it, commit. So
@@ -41,7 +41,7 @@ class Writer:
         as their readers do.
         """
         info = read_bundle(bundle)
-        method = load_method(bundle, resolve_device(device), FeatureCache(CACHE_BYTES))
+        method = load_method(bundle, resolve_device(device), FeatureCache(_CACHE_BYTES))
         self._limits = limits
         self._store = ReferenceStore(store)
         self._states = EnrolledStates(method, info.bundle_id, self._store)
@@ -144,7 +144,7 @@ class Writer:
         head = self._head(domain)
         if head is None or not head.references:
             return False
-        if self._states.fetched(domain, head.references, head.settings) is not None:
+        if self._states.fetch(domain, head.references, head.settings) is not None:
             return False
         self._warm(domain, head.references, head.settings)
         return True
@@ -162,4 +162,4 @@ class Writer:
         settings: DomainSettings,
         uploads: Sequence[Upload] = (),
     ) -> None:
-        self._states.fetched_or_made(domain, references, settings, uploads)
+        self._states.fetch_or_make(domain, references, settings, uploads)

@@ -35,9 +35,9 @@ class AppState:
         return await self.workers.run(self.store.head, domain)
 
     async def about(self) -> Mapping[str, Any]:
-        """What scores, as `Backend.about` says, before the request's deadline."""
+        """What scores, as `Backend.describe` says, before the request's deadline."""
         async with self.answer_deadline():
-            return await self.backend.about()
+            return await self.backend.describe()
 
     @contextlib.asynccontextmanager
     async def answer_deadline(self) -> AsyncIterator[None]:

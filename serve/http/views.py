@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 from dgad.references.domain import Change, Reference
 from serve.api import schemas
-from serve.engine.backend import Outcome, Recent, Threshold
-from serve.engine.threshold_text import threshold_sentence
+from serve.engine.backend import Outcome, RecentScores, Threshold
+from serve.engine.threshold_text import describe_threshold
 
 _THUMBNAIL_PX = 96
 
 
 def threshold_view(threshold: Threshold) -> schemas.ThresholdAnswer:
     """A threshold with its sentence."""
-    return schemas.ThresholdAnswer(**dataclasses.asdict(threshold), sentence=threshold_sentence(threshold))
+    return schemas.ThresholdAnswer(**dataclasses.asdict(threshold), sentence=describe_threshold(threshold))
 
 
 def reference_view(reference: Reference) -> schemas.ReferenceAnswer:
@@ -27,7 +27,7 @@ def domain_view(
     bundle_id: str,
     *,
     threshold: Threshold | None = None,
-    recent: Recent | None = None,
+    recent: RecentScores | None = None,
 ) -> schemas.DomainAnswer:
     """A domain after a change."""
     first = change.references[0].id if change.references else None
@@ -81,5 +81,5 @@ def enrolment_warnings(added: Sequence[Reference], threshold: Threshold | None) 
             " tight. Photograph different parts, or the same part placed anew."
         )
     if threshold is not None and threshold.value is None:
-        warnings.append(threshold_sentence(threshold))
+        warnings.append(describe_threshold(threshold))
     return warnings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dgad.errors import SettingsError
 from dgad.storage import without_credentials
-from serve.engine.bundle import checked_bundle
+from serve.engine.bundle import check_bundle
 from serve.operate.first_key import first_key
 from serve.operate.rollout import SHIPPED_BUNDLE, roll_out, shipped
 from serve.operate.target import Reached
@@ -32,7 +32,7 @@ def deploy(reached: Reached, settings: ServeSettings, *, tell: Callable[[str], N
 
     Raises `BundleError` or `SettingsError` before anything is sent, `ClusterError` where it does not come up.
     """
-    info = checked_bundle(settings.bundle)
+    info = check_bundle(settings.bundle)
     if settings.port == 0:
         raise SettingsError("--port must be a fixed one on a cluster, but got 0.")
     if without_credentials(settings.store) != settings.store:

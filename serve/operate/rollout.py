@@ -18,7 +18,7 @@ from cluster.jobs.named_jobs import Jobs
 from cluster.jobs.ship import pack_code
 from dgad.bundle import CONTENT_FILES, MANIFEST_FILE, BundleInfo
 from dgad.errors import ClusterError, SettingsError
-from serve.engine.bundle import checked_bundle, local_bundle
+from serve.engine.bundle import check_bundle, fetch_bundle
 from serve.operate.registry import remember
 from serve.operate.serve_api import ServiceState
 from serve.operate.target import Reached
@@ -41,7 +41,7 @@ def shipped(reached: Reached, bundle: str) -> str:
 
 def pack(folder: Path, bundle: str) -> Path:
     """The code with the bundle beside it, in the new `folder`."""
-    source = local_bundle(bundle)
+    source = fetch_bundle(bundle)
     names = (*CONTENT_FILES, MANIFEST_FILE)
     return pack_code(
         folder, extra={f"{SHIPPED_BUNDLE}/{name}": (source / name).read_bytes() for name in names}
@@ -54,7 +54,7 @@ def roll_out(reached: Reached, bundle: str, *, tell: Tell) -> BundleInfo:
     Raises `BundleError` before anything is touched, `ClusterError` where the new scorers do not come up
     (then the old ones go on).
     """
-    info = checked_bundle(bundle)
+    info = check_bundle(bundle)
     state = reached.api.state()
     if state is None:
         raise SettingsError("No service is deployed there: `dgad-serve deploy` puts one there.")
@@ -63,7 +63,7 @@ def roll_out(reached: Reached, bundle: str, *, tell: Tell) -> BundleInfo:
         return info
     settings, working_dir = state.settings, None
     if reached.running is not None:
-        settings = dataclasses.replace(settings, bundle=str(local_bundle(bundle)))
+        settings = dataclasses.replace(settings, bundle=str(fetch_bundle(bundle)))
     else:
         settings = dataclasses.replace(settings, bundle=bundle if "://" in bundle else SHIPPED_BUNDLE)
         working_dir = shipped(reached, bundle)
@@ -99,11 +99,13 @@ def _switch(
 
 def embed_all(settings: ServeSettings) -> int:
     """Make every enrolled state that the settings' bundle lacks; this process gives way to others."""
-    from serve.engine.store_writer import Writer
+    from serve.engine.store_writer import StoreWriter
 
     os.nice(10)
-    bundle = local_bundle(settings.bundle)
-    writer = Writer(bundle, settings.store, device=settings.device, limits=settings.limits, is_alone=False)
+    bundle = fetch_bundle(settings.bundle)
+    writer = StoreWriter(
+        bundle, settings.store, device=settings.device, limits=settings.limits, is_alone=False
+    )
     return writer.embed_all()
 
 

@@ -24,12 +24,12 @@ from serve.engine.backend import (
     ImageSizeChangedError,
     Outcome,
     Query,
-    Recent,
+    RecentScores,
     Threshold,
     UnavailableError,
 )
 from serve.engine.batching import Batcher
-from serve.engine.drift import Seen, seen
+from serve.engine.drift import ScoreRecord, make_records
 from serve.replicas.metrics import ServiceMetrics
 from serve.settings import ServeSettings
 
@@ -73,7 +73,7 @@ class RayBackend:
         self._scorer = scorer
         self._keeper = keeper
         self._about: Mapping[str, Any] | None = None
-        self._seen: list[Seen] = []
+        self._seen: list[ScoreRecord] = []
         self._telling: asyncio.Task[None] | None = None
         self._batches = Batcher[Query, Outcome | WrongSize | UserError](
             self._score_batch,
@@ -154,24 +154,24 @@ class RayBackend:
         answer = await self._ask_scorer("threshold", domain, sequence)
         return answer  # type: ignore[no-any-return]
 
-    async def about(self) -> Mapping[str, Any]:
+    async def describe(self) -> Mapping[str, Any]:
         """See `Backend`; asked once, and again when answers come from another bundle."""
         if self._about is None:
             self._about = await self._ask_scorer("about")
         return self._about
 
-    async def recent(self, domain: str) -> Recent:
+    async def recent(self, domain: str) -> RecentScores:
         """See `Backend`; nothing is known while the keeper is away."""
         try:
             async with asyncio.timeout(_RECENT_TIMEOUT_S):
                 answer = await _call(self._keeper, "recent", domain)
         except (TimeoutError, DgadError, RayError, RayServeException, grpc.RpcError):
-            return Recent(num_scores=0, is_drifting=False, reason="")
+            return RecentScores(num_scores=0, is_drifting=False, reason="")
         return _unwrapped(answer)  # type: ignore[no-any-return]
 
     def _note(self, domain: str, outcomes: Sequence[Outcome]) -> None:
         """Tell the keeper what was scored, a moment later together with what comes until then."""
-        self._seen += seen(domain, outcomes)
+        self._seen += make_records(domain, outcomes)
         if self._telling is None or self._telling.done():
             self._telling = asyncio.get_running_loop().create_task(
                 self._tell(), context=contextvars.Context()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ray import serve as ray_serve
 
 from dgad.settings import from_dict
-from serve.engine.bundle import local_bundle
+from serve.engine.bundle import fetch_bundle
 from serve.logs import log_to_worker
 from serve.replicas.config import INGRESS, IS_DRAINING
 from serve.replicas.drain_gate import GATE
@@ -121,7 +121,7 @@ class ListeningIngress(IngressReplica):
 
 def ingress_app(settings: ServeSettings) -> "ASGIApp":
     """The HTTP application behind the gate, inside an ingress replica."""
-    settings = dataclasses.replace(settings, bundle=str(local_bundle(settings.bundle)))
+    settings = dataclasses.replace(settings, bundle=str(fetch_bundle(settings.bundle)))
     from serve.http.app import make_app
     from serve.replicas.backend import RayBackend
     from serve.replicas.metrics import ServiceMetrics

@@ -34,7 +34,7 @@ class ScorerReplica:
         # One thread, since one batch at a time uses all that the machine has.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="score")
         self._scorer = self._thread.submit(self._loaded, settings).result()
-        self._size_px = int(self._scorer.about["image_size_px"])
+        self._size_px = int(self._scorer.description["image_size_px"])
         self._batches = Batcher[Query, Outcome | UserError](
             self._score, max_size=settings.batch_size, wait_s=settings.batch_wait_ms / 1000
         )
@@ -65,7 +65,7 @@ class ScorerReplica:
 
     async def about(self) -> Mapping[str, Any]:
         """What scores here."""
-        return dict(self._scorer.about)
+        return dict(self._scorer.description)
 
     async def check_health(self) -> None:
         """Raises where Serve should replace this replica."""

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from dgad.errors import MissingError, UserError
 from dgad.references.domain import Change
 from dgad.references.store import ReferenceStore
-from serve.engine.backend import Recent
-from serve.engine.bundle import local_bundle
-from serve.engine.drift import Seen, Watch
+from serve.engine.backend import RecentScores
+from serve.engine.bundle import fetch_bundle
+from serve.engine.drift import DriftDetector, ScoreRecord
 from serve.logs import log_to_worker
 from serve.replicas.metrics import ServiceMetrics
 from serve.settings import ServeSettings
@@ -25,13 +25,13 @@ class KeeperReplica:
     """Constructed, what a killed keeper had begun is finished."""
 
     def __init__(self, settings: ServeSettings) -> None:
-        from serve.engine.store_writer import Writer
+        from serve.engine.store_writer import StoreWriter
 
         log_to_worker()
-        bundle = local_bundle(settings.bundle)
-        self._writer = Writer(bundle, settings.store, device=settings.device, limits=settings.limits)
+        bundle = fetch_bundle(settings.bundle)
+        self._writer = StoreWriter(bundle, settings.store, device=settings.device, limits=settings.limits)
         self._store = ReferenceStore(settings.store)
-        self._watch = Watch()
+        self._drift = DriftDetector()
         self._metrics = ServiceMetrics(replica="keeper")
         self._num_references = {d: len(self._store.head(d).references) for d in self._store.domains()}
         self._count()
@@ -55,20 +55,20 @@ class KeeperReplica:
             return error
         domain = arguments["domain"]
         if action == "delete":
-            self._watch.forget(domain)
+            self._drift.forget(domain)
             self._num_references.pop(domain, None)
         else:
             self._num_references[domain] = await asyncio.to_thread(self._current_references, domain)
         self._count()
         return answer
 
-    async def recent(self, domain: str) -> Recent:
+    async def recent(self, domain: str) -> RecentScores:
         """How the domain's last scores lie in its calibration, since this keeper began."""
-        return self._watch.recent(domain)
+        return self._drift.summarise(domain)
 
-    async def saw(self, scores: Sequence[Seen]) -> None:
+    async def saw(self, scores: Sequence[ScoreRecord]) -> None:
         """What an ingress has answered since it last said so."""
-        self._watch.note(scores)
+        self._drift.add(scores)
 
     def _current_references(self, domain: str) -> int:
         try:

@@ -137,7 +137,7 @@ async def describe_domain(service: AppState, domain: str, change: Change) -> sch
     """The domain after a change, with all that is told of it."""
     async with service.answer_deadline():
         about, threshold, recent = await asyncio.gather(
-            service.backend.about(),
+            service.backend.describe(),
             service.backend.threshold(domain, change.sequence),
             service.backend.recent(domain),
         )

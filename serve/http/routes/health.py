@@ -37,7 +37,7 @@ async def readyz(request: Request) -> Response:
     """Scores are answered: the bundle is loaded and warm."""
     try:
         async with asyncio.timeout(_READY_WITHIN_S):
-            about = await state_of(request).backend.about()
+            about = await state_of(request).backend.describe()
     except (DgadError, TimeoutError):
         return json_answer(schemas.ReadyAnswer(ready=False, bundle_id=None), 503)
     return json_answer(schemas.ReadyAnswer(ready=True, bundle_id=str(about["bundle_id"])))

@@ -63,7 +63,7 @@ async def score(
     context.num_images = len(files)
     _check_number(len(files), kind, wants_png)
     async with service.answer_deadline():
-        size_px = int((await service.backend.about())["image_size_px"])
+        size_px = int((await service.backend.describe())["image_size_px"])
         try:
             photographs, outcomes = await _scored(service, domain, files, size_px, wants_map=kind != "none")
         except ImageSizeChangedError as changed:  # a new bundle took over in between

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from dgad.errors import BundleError, SettingsError
-from serve.engine.bundle import checked_bundle, local_bundle
+from serve.engine.bundle import check_bundle, fetch_bundle
 from serve.keys import KeyRing
 from serve.operate.first_key import first_key
 from serve.operate.local import url_of
@@ -76,7 +76,7 @@ def test_a_method_that_cannot_be_served_is_refused_with_those_that_can(
     known = {name: method for name, method in dgad.methods.METHODS.items() if name != "patch_knn"}
     monkeypatch.setattr("serve.engine.bundle.METHODS", known)
     with pytest.raises(BundleError, match=r"holds `patch_knn`, and what can be served is comparer, "):
-        checked_bundle(str(bundle))
+        check_bundle(str(bundle))
 
 
 def test_a_port_in_use_is_said_in_one_sentence(bundle: Path, run: Run) -> None:
@@ -141,15 +141,15 @@ def test_a_first_key_is_made_where_one_is_needed(tmp_path: Path) -> None:
 
 def test_a_bundle_is_fetched_from_a_uri_and_shipped_with_the_code(bundle: Path, tmp_path: Path) -> None:
     uri = bundle.as_uri()
-    fetched = local_bundle(uri)
+    fetched = fetch_bundle(uri)
     assert fetched != bundle
-    assert checked_bundle(uri).bundle_id == checked_bundle(str(bundle)).bundle_id
+    assert check_bundle(uri).bundle_id == check_bundle(str(bundle)).bundle_id
     folder = pack(tmp_path / "code", uri)
-    assert checked_bundle(str(folder / SHIPPED_BUNDLE)).bundle_id == checked_bundle(str(bundle)).bundle_id
+    assert check_bundle(str(folder / SHIPPED_BUNDLE)).bundle_id == check_bundle(str(bundle)).bundle_id
     assert (folder / "serve" / "deployments.py").is_file()
     assert json.loads((folder / SHIPPED_BUNDLE / "manifest.json").read_text())["format_version"] == 1
     with pytest.raises(BundleError, match="is no bundle"):
-        local_bundle((tmp_path / "nothing").as_uri())
+        fetch_bundle((tmp_path / "nothing").as_uri())
 
 
 def test_a_process_that_has_ended_is_gone_though_nobody_asked_how() -> None:

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from serve.engine.drift import NUM_KEPT, Seen, Watch, drift_reason, least_count
+from serve.engine.drift import NUM_KEPT, DriftDetector, ScoreRecord, explain_drift, find_least_count
 
 
 def _beyond(calibration: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -16,7 +16,7 @@ def _beyond(calibration: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def _is_flagged(beyond: np.ndarray, num_calibration: int) -> bool:
     """Looked at after every tenth score."""
     ends = range(10, len(beyond) + 1, 10)
-    return any(drift_reason(beyond[max(0, end - NUM_KEPT) : end], num_calibration) for end in ends)
+    return any(explain_drift(beyond[max(0, end - NUM_KEPT) : end], num_calibration) for end in ends)
 
 
 @pytest.mark.parametrize("num_calibration", [3, 5, 10, 19, 100])
@@ -54,8 +54,8 @@ def test_another_surface_is_flagged_within_fifty_scores(num_calibration: int, sh
         calibration = generator.normal(size=num_calibration)
         scores = np.concatenate([generator.normal(size=200), generator.normal(size=50) + shift])
         beyond = _beyond(calibration, scores)
-        assert not drift_reason(beyond[:200], num_calibration)
-        reason = drift_reason(beyond[-NUM_KEPT:], num_calibration)
+        assert not explain_drift(beyond[:200], num_calibration)
+        reason = explain_drift(beyond[-NUM_KEPT:], num_calibration)
         assert ("score higher than" if shift > 0 else "score lower than") in reason
         assert f"the {num_calibration} calibration scores" in reason
 
@@ -65,33 +65,35 @@ def test_a_shift_shows_through_a_fifth_of_defects_and_ends_when_it_ends() -> Non
     calibration = generator.normal(size=30)
     lower = generator.normal(size=50) - 5
     lower[::5] += 15
-    assert "score lower than" in drift_reason(_beyond(calibration, lower), 30)
-    watch = Watch()
+    assert "score lower than" in explain_drift(_beyond(calibration, lower), 30)
+    detector = DriftDetector()
     for scores, is_drifting in ((generator.normal(size=60) + 5, True), (generator.normal(size=200), False)):
-        _note(watch, "belt", _beyond(calibration, scores), 30)
-        assert watch.recent("belt").is_drifting is is_drifting
+        _note(detector, "belt", _beyond(calibration, scores), 30)
+        assert detector.summarise("belt").is_drifting is is_drifting
 
 
 def test_with_few_calibration_scores_it_takes_longer_or_is_never_known() -> None:
     above = np.zeros(NUM_KEPT, dtype=np.int64)
-    assert not drift_reason(above[:50], 3)
-    assert drift_reason(above, 3)
-    assert not drift_reason(above, 1)
-    assert not drift_reason(np.full(NUM_KEPT, 5), 5)
-    assert drift_reason(np.full(NUM_KEPT, 6), 6)
-    assert not drift_reason(above, 0)
+    assert not explain_drift(above[:50], 3)
+    assert explain_drift(above, 3)
+    assert not explain_drift(above, 1)
+    assert not explain_drift(np.full(NUM_KEPT, 5), 5)
+    assert explain_drift(np.full(NUM_KEPT, 6), 6)
+    assert not explain_drift(above, 0)
 
 
 def test_least_count_is_a_majority_and_falls_with_what_is_known() -> None:
-    counts = [least_count(n, 1, 50) for n in (1, 3, 5, 10, 50, 1000)]
+    counts = [find_least_count(n, 1, 50) for n in (1, 3, 5, 10, 50, 1000)]
     assert counts == sorted(counts, reverse=True)
     assert counts[0] == 51
     assert counts[-1] >= 26
 
 
-def _note(watch: Watch, domain: str, beyond: np.ndarray, n: int, version: int = 1, bundle: str = "b") -> None:
-    watch.note(
-        Seen(
+def _note(
+    detector: DriftDetector, domain: str, beyond: np.ndarray, n: int, version: int = 1, bundle: str = "b"
+) -> None:
+    detector.add(
+        ScoreRecord(
             domain=domain,
             version=version,
             bundle_id=bundle,
@@ -103,41 +105,41 @@ def _note(watch: Watch, domain: str, beyond: np.ndarray, n: int, version: int = 
 
 
 def test_another_version_or_bundle_begins_anew() -> None:
-    watch = Watch()
-    _note(watch, "belt", np.zeros(60), 19)
-    assert watch.recent("belt").is_drifting
-    assert watch.recent("belt").num_scores == 60
+    detector = DriftDetector()
+    _note(detector, "belt", np.zeros(60), 19)
+    assert detector.summarise("belt").is_drifting
+    assert detector.summarise("belt").num_scores == 60
     for version, bundle in ((2, "b"), (2, "c")):
-        _note(watch, "belt", np.array([9]), 19, version, bundle)
-        recent = watch.recent("belt")
+        _note(detector, "belt", np.array([9]), 19, version, bundle)
+        recent = detector.summarise("belt")
         assert (recent.num_scores, recent.is_drifting, recent.reason) == (1, False, "")
-    watch.forget("belt")
-    assert watch.recent("belt").num_scores == 0
+    detector.forget("belt")
+    assert detector.summarise("belt").num_scores == 0
 
 
 def test_memory_is_bounded_by_domains_and_by_scores() -> None:
-    watch = Watch(max_domains=2)
+    detector = DriftDetector(max_domains=2)
     for domain in ("a", "b"):
-        _note(watch, domain, np.full(500, 5), 19)
-    _note(watch, "a", np.array([5]), 19)
-    _note(watch, "c", np.array([5]), 19)
-    assert [watch.recent(d).num_scores for d in ("a", "b", "c")] == [NUM_KEPT, 0, 1]
+        _note(detector, domain, np.full(500, 5), 19)
+    _note(detector, "a", np.array([5]), 19)
+    _note(detector, "c", np.array([5]), 19)
+    assert [detector.summarise(d).num_scores for d in ("a", "b", "c")] == [NUM_KEPT, 0, 1]
 
 
 def test_what_is_not_calibrated_is_not_noted() -> None:
-    watch = Watch()
-    watch.note([Seen(domain="belt", version=1, bundle_id="b", num_calibration=0, p_value=None)])
-    assert watch.recent("belt").num_scores == 0
+    detector = DriftDetector()
+    detector.add([ScoreRecord(domain="belt", version=1, bundle_id="b", num_calibration=0, p_value=None)])
+    assert detector.summarise("belt").num_scores == 0
 
 
 def test_threads_lose_nothing() -> None:
-    watch = Watch()
+    detector = DriftDetector()
     threads = [
-        threading.Thread(target=lambda: [_note(watch, "belt", np.array([5]), 19) for _ in range(40)])
+        threading.Thread(target=lambda: [_note(detector, "belt", np.array([5]), 19) for _ in range(40)])
         for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert watch.recent("belt").num_scores == 160
+    assert detector.summarise("belt").num_scores == 160

@@ -195,7 +195,7 @@ def test_what_is_written_is_read_at_once(make: Make) -> None:
         gone = change.references[0].id
         change = await backend.remove("carpet", gone, purge=True, by=BY)
         assert gone not in [r.id for r in change.references]
-        assert (await backend.about())["method"] == "trivial"
+        assert (await backend.describe())["method"] == "trivial"
         assert (await backend.recent("carpet")).num_scores == 1
         await backend.delete("carpet", by=BY)
         with pytest.raises(MissingError):
@@ -226,7 +226,7 @@ def test_a_write_that_timed_out_is_carried_out_and_can_be_asked_for_again(make: 
 
 
 def test_changes_that_wait_are_bounded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve.engine.in_process.MAX_WAITING_WRITES", 2)
+    monkeypatch.setattr("serve.engine.in_process._MAX_WAITING_WRITES", 2)
 
     async def main() -> None:
         backend = make()

@@ -10,7 +10,7 @@ from dgad.calibration.threshold import CalibrationScheme
 from dgad.references.domain import DomainSettings
 from serve.engine.backend import Outcome
 from serve.engine.scorer import SurfaceScorer
-from serve.engine.store_writer import Writer
+from serve.engine.store_writer import StoreWriter
 from serve.settings import Limits
 from tests.serve.support.surfaces import SERVABLE, bundled, photographs, query, uploads
 
@@ -31,7 +31,7 @@ def test_every_figure_is_the_same(
     for i, data in enumerate(queries):
         (tmp_path / f"query {i}.png").write_bytes(data)
 
-    writer = Writer(bundle, str(tmp_path / "store"), device="cpu", limits=Limits())
+    writer = StoreWriter(bundle, str(tmp_path / "store"), device="cpu", limits=Limits())
     settings = DomainSettings(calibration=scheme, false_alarm_rate=rate, coreset=coreset)
     writer.create("carpet", settings, by="test")
     writer.enroll("carpet", uploads(references), by="test", idempotency_key=None)

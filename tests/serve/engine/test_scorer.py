@@ -15,7 +15,7 @@ from dgad.references.domain import DomainSettings
 from serve.engine import states as enrolled_states
 from serve.engine.backend import Outcome
 from serve.engine.scorer import SurfaceScorer
-from serve.engine.store_writer import Writer
+from serve.engine.store_writer import StoreWriter
 from serve.settings import Limits
 from tests.dgad.methods.surfaces import SIZE
 from tests.serve.support.surfaces import HEIGHT_PX, SERVABLE, WIDTH_PX, bundled, photographs, query, uploads
@@ -33,7 +33,7 @@ def bundle(patch_knn_bundle: Path) -> Path:
 def store(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Three domains with references and one without; tests do not change it."""
     location = str(tmp_path_factory.mktemp("store"))
-    writer = Writer(bundle, location, device="cpu", limits=Limits())
+    writer = StoreWriter(bundle, location, device="cpu", limits=Limits())
     for name, period in PERIODS.items():
         writer.create(name, DomainSettings(), by="test")
         files = photographs(NUM_REFERENCES, period)
@@ -64,12 +64,12 @@ def test_a_score_is_that_of_dgad_score_with_the_same_files(name: str, tmp_path: 
     expected = method.score(load_image_files(paths[4:], SIZE), method.enroll(loaded))
     _, calibration = calibrate(method, loaded, scheme="leave_one_out", coreset=None)
 
-    writer = Writer(folder, str(tmp_path / "store"), device="cpu", limits=Limits())
+    writer = StoreWriter(folder, str(tmp_path / "store"), device="cpu", limits=Limits())
     writer.create("carpet", DomainSettings(false_alarm_rate=0.3), by="test")
     writer.enroll("carpet", uploads(references), by="test", idempotency_key=None)
     scorer = SurfaceScorer(folder, str(tmp_path / "store"), device="cpu")
     scorer.warm()
-    assert scorer.about["method"] == name
+    assert scorer.description["method"] == name
     answers = scorer.score([query("carpet", data, wants_map=True) for data in queries])
     for i, answer in enumerate(map(outcome, answers)):
         assert answer.score == pytest.approx(float(expected.image[i]), rel=1e-4, abs=1e-4)
@@ -199,7 +199,7 @@ def test_a_state_that_is_missing_or_damaged_is_made_again_from_the_photographs(
     bundle: Path, tmp_path: Path, damage: str
 ) -> None:
     location = tmp_path / "store"
-    writer = Writer(bundle, str(location), device="cpu", limits=Limits())
+    writer = StoreWriter(bundle, str(location), device="cpu", limits=Limits())
     writer.create("carpet", DomainSettings(), by="test")
     writer.enroll("carpet", uploads(photographs(3)), by="test", idempotency_key=None)
     asked = query("carpet", photographs(1, seed=3)[0])
@@ -220,7 +220,7 @@ def test_a_state_that_is_missing_or_damaged_is_made_again_from_the_photographs(
 
 
 def test_one_reference_scores_without_a_verdict(bundle: Path, tmp_path: Path) -> None:
-    writer = Writer(bundle, str(tmp_path), device="cpu", limits=Limits())
+    writer = StoreWriter(bundle, str(tmp_path), device="cpu", limits=Limits())
     writer.create("carpet", DomainSettings(), by="test")
     writer.enroll("carpet", uploads(photographs(1)), by="test", idempotency_key=None)
     scorer = SurfaceScorer(bundle, str(tmp_path), device="cpu")

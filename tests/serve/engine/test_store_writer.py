@@ -12,7 +12,7 @@ from dgad.references.store import ReferenceStore
 from serve.engine import states as enrolled_states
 from serve.engine.backend import Outcome
 from serve.engine.scorer import SurfaceScorer
-from serve.engine.store_writer import Writer
+from serve.engine.store_writer import StoreWriter
 from serve.settings import Limits
 from tests.serve.support.surfaces import bundled, photographs, query, uploads
 
@@ -30,8 +30,8 @@ def location(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def writer(bundle: Path, location: str) -> Writer:
-    writer = Writer(bundle, location, device="cpu", limits=Limits(max_references=12, max_domains=2))
+def writer(bundle: Path, location: str) -> StoreWriter:
+    writer = StoreWriter(bundle, location, device="cpu", limits=Limits(max_references=12, max_domains=2))
     writer.create("carpet", DomainSettings(), by=BY)
     return writer
 
@@ -65,12 +65,12 @@ def score(bundle: Path, location: str, *, sequence: int = 0) -> Outcome:
     return answer
 
 
-def enroll(writer: Writer, files: list[bytes], key: str | None = None) -> Any:
+def enroll(writer: StoreWriter, files: list[bytes], key: str | None = None) -> Any:
     return writer.enroll("carpet", uploads(files), by=BY, idempotency_key=key)
 
 
 def test_every_change_is_stored_before_it_counts_and_made_once(
-    writer: Writer, bundle: Path, location: str, events: list[str]
+    writer: StoreWriter, bundle: Path, location: str, events: list[str]
 ) -> None:
     files = photographs(6)
     store = ReferenceStore(location)
@@ -103,7 +103,7 @@ def test_every_change_is_stored_before_it_counts_and_made_once(
 
 
 def test_an_enrolment_is_answered_from_in_the_next_score_and_again_when_it_is_repeated(
-    writer: Writer, bundle: Path, location: str
+    writer: StoreWriter, bundle: Path, location: str
 ) -> None:
     files = photographs(5)
     done = enroll(writer, files[:3], "key")
@@ -122,7 +122,7 @@ def test_the_order_of_enrolment_is_irrelevant(bundle: Path, tmp_path: Path) -> N
     files = photographs(6)
     answers = []
     for name, order in (("forward", files), ("backward", files[::-1])):
-        writer = Writer(bundle, str(tmp_path / name), device="cpu", limits=Limits())
+        writer = StoreWriter(bundle, str(tmp_path / name), device="cpu", limits=Limits())
         writer.create("carpet", DomainSettings(calibration="split"), by=BY)
         for data in order:
             enroll(writer, [data])
@@ -131,7 +131,7 @@ def test_the_order_of_enrolment_is_irrelevant(bundle: Path, tmp_path: Path) -> N
     assert answers[0].threshold == answers[1].threshold
 
 
-def test_split_and_coreset_are_said(writer: Writer, bundle: Path, location: str) -> None:
+def test_split_and_coreset_are_said(writer: StoreWriter, bundle: Path, location: str) -> None:
     writer.create("carpet", DomainSettings(calibration="split", coreset=3, false_alarm_rate=0.01), by=BY)
     enroll(writer, photographs(12))
     threshold = score(bundle, location).threshold
@@ -141,7 +141,7 @@ def test_split_and_coreset_are_said(writer: Writer, bundle: Path, location: str)
     assert score(bundle, location).verdict == "uncalibrated"
 
 
-def test_the_last_reference_cannot_be_removed(writer: Writer, location: str) -> None:
+def test_the_last_reference_cannot_be_removed(writer: StoreWriter, location: str) -> None:
     (only,) = enroll(writer, photographs(1)).added
     for purge in (False, True):
         with pytest.raises(ConflictError, match="enrol others first, or delete the domain"):
@@ -152,7 +152,7 @@ def test_the_last_reference_cannot_be_removed(writer: Writer, location: str) -> 
 
 
 def test_a_purge_of_a_reference_that_is_not_current_makes_nothing(
-    writer: Writer, location: str, events: list[str]
+    writer: StoreWriter, location: str, events: list[str]
 ) -> None:
     first = enroll(writer, photographs(3))
     gone = first.added[0].id
@@ -164,7 +164,7 @@ def test_a_purge_of_a_reference_that_is_not_current_makes_nothing(
         ReferenceStore(location).image("carpet", gone)
 
 
-def test_a_version_whose_references_are_all_purged_cannot_be_rolled_back_to(writer: Writer) -> None:
+def test_a_version_whose_references_are_all_purged_cannot_be_rolled_back_to(writer: StoreWriter) -> None:
     first = enroll(writer, photographs(1))
     enroll(writer, photographs(2, seed=4))
     writer.remove("carpet", first.added[0].id, purge=True, by=BY)
@@ -174,7 +174,7 @@ def test_a_version_whose_references_are_all_purged_cannot_be_rolled_back_to(writ
         writer.rollback("carpet", 77, by=BY)
 
 
-def test_an_enrolment_that_fails_leaves_nothing(writer: Writer, location: str) -> None:
+def test_an_enrolment_that_fails_leaves_nothing(writer: StoreWriter, location: str) -> None:
     enroll(writer, photographs(2))
     before = ReferenceStore(location).head("carpet")
     broken = Upload(name="broken.png", data=b"no image", width_px=1, height_px=1)
@@ -188,7 +188,7 @@ def test_an_enrolment_that_fails_leaves_nothing(writer: Writer, location: str) -
     assert ReferenceStore(location).head("carpet") == before
 
 
-def test_domains_are_limited(writer: Writer) -> None:
+def test_domains_are_limited(writer: StoreWriter) -> None:
     writer.create("grid", DomainSettings(), by=BY)
     with pytest.raises(ConflictError, match="2 domains already"):
         writer.create("tile", DomainSettings(), by=BY)
@@ -202,7 +202,7 @@ def test_domains_are_limited(writer: Writer) -> None:
 def test_a_new_bundle_takes_over_from_the_photographs(
     bundle: Path, location: str, tmp_path: Path, events: list[str]
 ) -> None:
-    writer = Writer(bundle, location, device="cpu", limits=Limits())
+    writer = StoreWriter(bundle, location, device="cpu", limits=Limits())
     for name in ("carpet", "grid", "bare", "gone"):
         writer.create(name, DomainSettings(), by=BY)
     for name in ("carpet", "grid", "gone"):
@@ -210,7 +210,7 @@ def test_a_new_bundle_takes_over_from_the_photographs(
     writer.delete("gone", by=BY)
     new = bundled(tmp_path / "new", "patch_knn")
     seen: list[tuple[int, int, str]] = []
-    following = Writer(new, location, device="cpu", limits=Limits())
+    following = StoreWriter(new, location, device="cpu", limits=Limits())
     assert following.embed_all(lambda *p: seen.append(p)) == 2
     assert seen == [(1, 3, "bare"), (2, 3, "carpet"), (3, 3, "grid")]
     events.clear()
@@ -220,14 +220,14 @@ def test_a_new_bundle_takes_over_from_the_photographs(
 
 
 def test_a_domain_that_cannot_be_embedded_is_named_and_the_others_are(
-    writer: Writer, location: str, tmp_path: Path, events: list[str]
+    writer: StoreWriter, location: str, tmp_path: Path, events: list[str]
 ) -> None:
     enroll(writer, photographs(2))
     writer.create("grid", DomainSettings(), by=BY)
     writer.enroll("grid", uploads(photographs(2, 7)), by=BY, idempotency_key=None)
     for image in Path(location, "domains", "carpet", "images").iterdir():
         image.write_bytes(b"damaged")
-    following = Writer(bundled(tmp_path / "new", "patch_knn"), location, device="cpu", limits=Limits())
+    following = StoreWriter(bundled(tmp_path / "new", "patch_knn"), location, device="cpu", limits=Limits())
     events.clear()
     with pytest.raises(StoreError, match=r"1 of 2 domains cannot .*carpet"):
         following.embed_all()

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from dgad.calibration.threshold import Calibration, Guarantee, Scheme, sort_scores
-from serve.engine.states import threshold_of
-from serve.engine.threshold_text import threshold_sentence
+from serve.engine.states import derive_threshold
+from serve.engine.threshold_text import describe_threshold
 
 
 def sentence(num_calibration: int, scheme: Scheme = "leave_one_out", rate: float | None = None) -> str:
@@ -20,7 +20,7 @@ def sentence(num_calibration: int, scheme: Scheme = "leave_one_out", rate: float
         map_high=1.0,
         map_limit=math.inf,
     )
-    return threshold_sentence(threshold_of(kept, rate))
+    return describe_threshold(derive_threshold(kept, rate))
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_a_request_has_one_deadline_for_all_that_it_asks(
 
     with served(tmp_path, request_timeout_s=1.5) as service:
         service.domain("d")
-        about, scored = service.backend.about, service.backend.score
+        about, scored = service.backend.describe, service.backend.score
 
         async def slow_about() -> object:
             await asyncio.sleep(1.0)
@@ -117,7 +117,7 @@ def test_a_request_has_one_deadline_for_all_that_it_asks(
             await asyncio.sleep(1.0)
             return await scored(queries)
 
-        monkeypatch.setattr(service.backend, "about", slow_about)
+        monkeypatch.setattr(service.backend, "describe", slow_about)
         monkeypatch.setattr(service.backend, "score", slow_score)
         answer = service.ask("POST", "/v1/domains/d/score", data=valid("PNG"))
     assert (answer.status_code, code_of(answer)) == (504, "timed_out")
@@ -146,7 +146,7 @@ def test_not_ready_while_no_scorer_answers(service: Served, monkeypatch: pytest.
     async def away() -> object:
         raise UnavailableError("No scorer answers.")
 
-    monkeypatch.setattr(service.backend, "about", away)
+    monkeypatch.setattr(service.backend, "describe", away)
     answer = service.ask("GET", "/readyz")
     assert (answer.status_code, answer.json()) == (503, {"ready": False, "bundle_id": None})
     assert service.ask("GET", "/healthz").status_code == 200

@@ -172,12 +172,12 @@ def test_a_bundle_for_other_images_is_said_and_asked_for_again() -> None:
 
     async def run() -> None:
         backend = RayBackend(SETTINGS, scorer, Handle())
-        await backend.about()
-        await backend.about()
+        await backend.describe()
+        await backend.describe()
         with pytest.raises(ImageSizeChangedError) as raised:
             await backend.score([query("carpet", photographs(1)[0])])
         assert raised.value.image_size_px == 96
-        await backend.about()
+        await backend.describe()
         assert [name for name, _, _ in scorer.calls] == ["about", "score", "about"]
 
     asyncio.run(run())

@@ -10,7 +10,7 @@ import numpy as np
 from dgad.errors import ConflictError, MissingError
 from dgad.provenance import utc_now
 from dgad.references.domain import Change, DomainSettings, Enrolment, Reference, Upload, Version
-from serve.engine.backend import Outcome, Query, Recent, Region, Threshold
+from serve.engine.backend import Outcome, Query, RecentScores, Region, Threshold
 
 IMAGE_SIZE_PX = 64
 BUNDLE_ID = "b" * 32
@@ -164,10 +164,10 @@ class FakeBackend:
             num_calibration=count if is_enough else 0,
         )
 
-    async def recent(self, domain: str) -> Recent:
-        return Recent(num_scores=0, is_drifting=False, reason="")
+    async def recent(self, domain: str) -> RecentScores:
+        return RecentScores(num_scores=0, is_drifting=False, reason="")
 
-    async def about(self) -> Mapping[str, Any]:
+    async def describe(self) -> Mapping[str, Any]:
         return {
             "bundle_id": BUNDLE_ID,
             "method": "patch_knn",
