@@ -21,12 +21,13 @@ to 9, it takes up to 200; with fewer it is never known.
 
 import dataclasses
 import functools
-import math
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
 
 from serve.engine.backend import Outcome, RecentScores
 
@@ -35,7 +36,6 @@ _WINDOWS = (25, 50, 200)
 _CHANCE = 1e-4
 """Of a flag by one look at one window and rank. Over 1000 scores of a normal line it is under 1% in all."""
 _GRANTED_SHARE = 0.3
-_NUM_NODES = 4000
 
 _CAUSES = {
     "higher": "the surface, the camera or the light may have changed, many parts may be defective, or the"
@@ -159,17 +159,23 @@ def _list_ranks(num_calibration: int) -> tuple[int, ...]:
 
 @functools.lru_cache(maxsize=1024)
 def find_least_count(num_calibration: int, rank: int, window: int) -> int:
-    """How many of `window` scores beyond the `rank`-th are too many; above `window`: never known."""
-    share = (np.arange(_NUM_NODES) + 0.5) / _NUM_NODES
-    log_density = (rank - 1) * np.log(share) + (num_calibration - rank) * np.log1p(-share)
-    weight = np.exp(log_density - log_density.max())
-    hit = _GRANTED_SHARE + (1 - _GRANTED_SHARE) * share
-    count = np.arange(window + 1)
-    log_ways = np.array(
-        [math.lgamma(window + 1) - math.lgamma(c + 1) - math.lgamma(window - c + 1) for c in count]
-    )
-    log_mass = log_ways[:, None] + np.outer(count, np.log(hit)) + np.outer(window - count, np.log1p(-hit))
-    mass = np.exp(log_mass) @ (weight / weight.sum())
-    at_least = mass[::-1].cumsum()[::-1]
-    (rare,) = np.nonzero(at_least <= _CHANCE)
+    """Find how many of `window` scores beyond the `rank`-th calibration score are too many.
+
+    More than half of them in any case; `window` + 1 where even all of them would not be rare enough.
+    """
+    (rare,) = np.nonzero(compute_tail(num_calibration, rank, window) <= _CHANCE)
     return max(int(rare[0]), window // 2 + 1) if len(rare) else window + 1
+
+
+def compute_tail(num_calibration: int, rank: int, window: int) -> NDArray[np.float64]:
+    """Compute the chances, shape (W + 1,), that at least 0, ..., W scores of a normal line count as beyond.
+
+    The count is Binomial(W, .3 + .7 b) with b ~ Beta(j, n + 1 - j). That is g granted scores, with g ~
+    Binomial(W, .3), and a beta-binomial number of the other W - g, which needs no integral over b.
+    """
+    mass = np.zeros(window + 1)
+    for granted, chance in enumerate(stats.binom.pmf(np.arange(window + 1), window, _GRANTED_SHARE)):
+        others = window - granted
+        beyond = stats.betabinom.pmf(np.arange(others + 1), others, rank, num_calibration + 1 - rank)
+        mass[granted:] += chance * beyond
+    return mass[::-1].cumsum()[::-1]

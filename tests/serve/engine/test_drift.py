@@ -1,11 +1,20 @@
 """The watch flags what moves nearly all scores, and neither chance nor a fifth of defects."""
 
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy import integrate, stats
 
-from serve.engine.drift import NUM_KEPT, DriftDetector, ScoreRecord, explain_drift, find_least_count
+from serve.engine.drift import (
+    NUM_KEPT,
+    DriftDetector,
+    ScoreRecord,
+    compute_tail,
+    explain_drift,
+    find_least_count,
+)
 
 
 def _beyond(calibration: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -87,6 +96,59 @@ def test_least_count_is_a_majority_and_falls_with_what_is_known() -> None:
     assert counts == sorted(counts, reverse=True)
     assert counts[0] == 51
     assert counts[-1] >= 26
+
+
+@pytest.mark.parametrize(
+    ("num_calibration", "rank", "window", "least"),
+    [
+        (1, 1, 50, 51),
+        (3, 1, 200, 196),
+        (5, 1, 25, 25),
+        (10, 1, 50, 40),
+        (10, 2, 50, 44),
+        (19, 5, 50, 43),
+        (100, 1, 25, 18),
+        (100, 10, 200, 107),
+        (1000, 1, 50, 29),
+        (1000, 250, 200, 123),
+    ],
+)
+def test_least_counts_are_those_of_the_numeric_integral_used_before(
+    num_calibration: int, rank: int, window: int, least: int
+) -> None:
+    assert find_least_count(num_calibration, rank, window) == least
+
+
+@pytest.mark.parametrize(
+    ("num_calibration", "rank", "window", "at_least", "chance"),
+    [
+        # By a midpoint rule of 4000 nodes, which at these ranks is as good as exact.
+        (19, 5, 50, 43, 6.223067441797748e-05),
+        (100, 10, 200, 107, 6.813632678806362e-05),
+        (1000, 250, 200, 123, 8.260938918602207e-05),
+    ],
+)
+def test_chances_are_those_of_the_numeric_integral_used_before(
+    num_calibration: int, rank: int, window: int, at_least: int, chance: float
+) -> None:
+    assert compute_tail(num_calibration, rank, window)[at_least] == pytest.approx(chance, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("num_calibration", "rank", "window", "at_least"),
+    [(3, 1, 200, 196), (5, 1, 25, 25), (10, 2, 50, 44), (100, 1, 25, 18), (1000, 1, 50, 29)],
+)
+def test_chances_are_the_integral_of_the_binomial_over_the_beta(
+    num_calibration: int, rank: int, window: int, at_least: int
+) -> None:
+    def integrand(share: float) -> float:
+        density = stats.beta.pdf(share, rank, num_calibration + 1 - rank)
+        return float(density * stats.binom.sf(at_least - 1, window, 0.3 + 0.7 * share))
+
+    # The beta lies near 0, or the binomial's tail near 1, so the range is cut where neither vanishes.
+    edges = [0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 0.8, 0.9, 0.97, 1.0]
+    whole = sum(integrate.quad(integrand, a, b, epsabs=0, epsrel=1e-11)[0] for a, b in pairwise(edges))
+    assert compute_tail(num_calibration, rank, window)[at_least] == pytest.approx(whole, rel=1e-9)
 
 
 def _note(
