@@ -21,11 +21,11 @@ Verdict = Literal["normal", "abnormal", "uncalibrated"]
 
 
 class BusyError(DgadError):
-    """More is waiting than can be answered in time: 429 with Retry-After."""
+    """More requests are waiting than can be answered in time: 429 with Retry-After."""
 
 
 class UnavailableError(DgadError):
-    """No scorer answers, not even at another try: 503."""
+    """No scorer answers, not even after retries: 503."""
 
 
 class ImageSizeChangedError(UnavailableError):
@@ -61,7 +61,7 @@ class Query:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Threshold:
-    """What decides the verdict, and how sure that is."""
+    """The threshold that decides a verdict, and what it guarantees."""
 
     value: float | None
     """Scores above it are abnormal; None: uncalibrated."""
@@ -79,7 +79,7 @@ class Threshold:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """The answer for one query."""
+    """The score, verdict and regions of one query."""
 
     score: float
     """Logit or distance; higher is more anomalous."""
@@ -113,13 +113,15 @@ class RecentScores:
 
 
 class Backend(Protocol):
-    """Raises `dgad.errors.UserError` for the user's mistakes, the errors above for trouble of ours.
+    """Scores queries and changes reference stores on behalf of the HTTP layer.
+
+    Raises `dgad.errors.UserError` for the user's mistakes, and the errors above for failures of the service.
 
     No deadline is kept here: the HTTP layer sets one for each request and cancels what misses it.
     """
 
     async def score(self, queries: Sequence[Query]) -> list[Outcome]:
-        """Outcomes in the order of the queries, which are all of one request and domain."""
+        """Score queries of one request and domain; outcomes come in their order."""
 
     async def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
         """Make the domain or, where it is there, give it these settings."""
@@ -139,10 +141,10 @@ class Backend(Protocol):
         """Remove the domain with all its images; its log stays."""
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:
-        """What decides verdicts of the domain now; None while it has no references."""
+        """Return the domain's threshold as of change `sequence` or later; None while it has no references."""
 
     async def recent(self, domain: str) -> RecentScores:
-        """The watch over the domain's last scores."""
+        """Return how the domain's last scores lie in its calibration."""
 
     async def describe(self) -> Mapping[str, Any]:
-        """`bundle_id`, `method`, `title`, `image_size_px`, `device`: what scores."""
+        """Describe what scores: `bundle_id`, `method`, `title`, `image_size_px`, `device`."""

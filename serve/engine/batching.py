@@ -41,7 +41,7 @@ class Batcher(Generic[_Q, _A]):
         is_lost: Callable[[Exception], bool] = lambda error: False,
         max_losses: int = 0,
     ) -> None:
-        """Batches of at most `max_size`; an incomplete one waits `wait_s` for more.
+        """Run batches of at most `max_size`; an incomplete one waits `wait_s` seconds for more.
 
         A batch that fails with what `is_lost` holds of goes back to the front of the queue, until a question
         has lost `max_losses` times.
@@ -58,11 +58,11 @@ class Batcher(Generic[_Q, _A]):
 
     @property
     def num_waiting(self) -> int:
-        """Questions that no worker has begun with and that somebody still waits for."""
+        """The number of questions not yet begun that somebody still waits for."""
         return sum(not w.answer.done() for w in self._queue)
 
     async def ask(self, questions: Sequence[_Q]) -> list[_A]:
-        """The answers in order; when cancelled, what has not begun never does.
+        """Answer questions in order; when cancelled, those not yet begun are dropped.
 
         Raises what `run` raised.
         """

@@ -12,7 +12,9 @@ from dgad.user_dirs import temporary_user_folder, user_cache_folder
 
 
 def fetch_bundle(location: str) -> Path:
-    """The folder with the bundle; `BundleError` where there is none, `RecordError` for a place out of reach.
+    """Return the folder with the bundle, fetched first where `location` is a URI.
+
+    Raises `BundleError` where there is none, `RecordError` for a location out of reach.
 
     What was fetched is checked against its manifest wherever it is read.
     """
@@ -34,7 +36,10 @@ def fetch_bundle(location: str) -> Path:
 
 
 def check_bundle(location: str) -> BundleInfo:
-    """What the bundle says; `BundleError` where a sum differs or its method cannot be served."""
+    """Read the bundle's manifest and check it.
+
+    Raises `BundleError` where a checksum differs or its method cannot be served.
+    """
     info = read_bundle(fetch_bundle(location))
     if info.method not in METHODS or not METHODS[info.method].traits.servable:
         names = ", ".join(name for name, method in METHODS.items() if method.traits.servable)

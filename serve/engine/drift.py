@@ -1,4 +1,4 @@
-"""The watch over each domain's last scores: whether they still lie where its calibration says they should.
+"""Drift detection per domain: whether the last scores still lie where the calibration says they should.
 
 The rule. n calibration scores in order, and the last W scores of the domain (W = 25, 50 and 200; fewer: no
 judgement). For the highest calibration score, and for those a tenth and a quarter of n down, count the
@@ -47,7 +47,7 @@ _CAUSES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreRecord:
-    """What the watch needs to know of one score."""
+    """What the drift rule needs to know of one score."""
 
     domain: str
     version: int
@@ -63,7 +63,7 @@ class ScoreRecord:
 
 
 def make_records(domain: str, outcomes: Iterable[Outcome]) -> list[ScoreRecord]:
-    """What the watch needs to know of a backend's answers."""
+    """Make the detector's records of a backend's outcomes, which are all of one domain."""
     return [
         ScoreRecord(
             domain=domain,
@@ -78,7 +78,7 @@ def make_records(domain: str, outcomes: Iterable[Outcome]) -> list[ScoreRecord]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class _Stream:
-    """What is kept of one domain."""
+    """The scores of one domain under one calibration."""
 
     calibration: tuple[int, str, int]
     num_calibration: int
@@ -87,7 +87,10 @@ class _Stream:
 
 
 class DriftDetector:
-    """Bounded: the last 200 scores of at most `max_domains` domains, those seen last. Safe among threads."""
+    """Keeps each domain's last 200 scores and judges whether they drift from its calibration.
+
+    Holds at most `max_domains` domains, the most recently scored ones. Thread-safe.
+    """
 
     def __init__(self, max_domains: int = 1000) -> None:
         self._max_domains = max_domains
@@ -95,7 +98,7 @@ class DriftDetector:
         self._lock = threading.Lock()
 
     def add(self, scores: Iterable[ScoreRecord]) -> None:
-        """Scores in the order they were made. Another version or bundle begins a domain anew."""
+        """Add scores in the order they were made; another version or bundle starts the domain anew."""
         with self._lock:
             for score in scores:
                 if score.p_value is None:
@@ -114,12 +117,12 @@ class DriftDetector:
                     self._streams.popitem(last=False)
 
     def forget(self, domain: str) -> None:
-        """The domain was deleted."""
+        """Drop the scores of a domain, which was deleted."""
         with self._lock:
             self._streams.pop(domain, None)
 
     def summarise(self, domain: str) -> RecentScores:
-        """How the last scores lie; none are noted of a domain that is not calibrated."""
+        """Summarise how the last scores lie; an uncalibrated domain has none."""
         with self._lock:
             stream = self._streams.get(domain)
             beyond = np.array(() if stream is None else stream.beyond, dtype=np.int64)
@@ -129,7 +132,7 @@ class DriftDetector:
 
 
 def explain_drift(beyond: np.ndarray, num_calibration: int) -> str:
-    """One sentence, or two, if these scores leave the calibration; empty if not.
+    """Explain in a sentence or two why these scores leave the calibration; empty if they do not.
 
     `beyond`: per score, the oldest first, how many of the `num_calibration` scores are at least as high.
     """

@@ -23,14 +23,14 @@ _MAX_WAITING_WRITES = 32
 
 
 class InProcessBackend(Backend):
-    """Without Ray, for tests, benchmarks and one process; belongs to one event loop.
+    """A backend without Ray, for tests, benchmarks and single processes; belongs to one event loop.
 
     What waits when the scorer gets free is its next batch, up to `batch_size`, whatever requests and domains
     it is of.
     """
 
     def __init__(self, settings: ServeSettings) -> None:
-        """Loads and warms the bundle, and finishes what a killed writer had begun."""
+        """Load and warm the bundle, and finish what a killed writer had begun."""
         self._settings = settings
         # One thread each: a batch, as an enrolment, uses all cores by itself.
         self._score_thread = ThreadPoolExecutor(1, thread_name_prefix="score")
@@ -46,7 +46,7 @@ class InProcessBackend(Backend):
         )
 
     def close(self) -> None:
-        """Let what has begun end, and nothing else begin."""
+        """Wait for work that has begun, and cancel what has not."""
         for thread in (self._score_thread, self._write_thread):
             thread.shutdown(wait=True, cancel_futures=True)
 

@@ -44,7 +44,7 @@ class _Resident:
 
 
 class SurfaceScorer:
-    """One bundle over one store; calls from several threads follow each other."""
+    """Scores queries with one bundle against one store; calls from several threads are serialised."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class SurfaceScorer:
         max_resident_domains: int = 64,
         on_state: Callable[[_StateSource], None] = lambda source: None,
     ) -> None:
-        """Checks every sum of the bundle (`BundleError`), loads its method and opens the store.
+        """Check every checksum of the bundle (`BundleError`), load its method and open the store.
 
         `on_state` hears where each state that is asked for comes from.
         """
@@ -88,7 +88,7 @@ class SurfaceScorer:
                 self._method.score(ImageSet(images=images[:count]), enrolled)
 
     def score(self, queries: Sequence[Query]) -> list[Outcome | UserError]:
-        """One answer per query, in order: a query that cannot be answered spoils no other's answer."""
+        """Score a batch: one answer per query, in order, a `UserError` for each that cannot be scored."""
         answers: list[Outcome | UserError | None] = [None] * len(queries)
         by_domain: dict[str, list[int]] = {}
         for i, query in enumerate(queries):
@@ -108,7 +108,7 @@ class SurfaceScorer:
         return [answer for answer in answers if answer is not None]
 
     def threshold(self, domain: str, sequence: int) -> Threshold | None:
-        """Give what decides the domain's verdicts, by its change `sequence` or a later one.
+        """Return the domain's threshold, as of its change `sequence` or a later one.
 
         None while it has no references. `MissingError` where there is no such domain.
         """
@@ -214,7 +214,7 @@ class SurfaceScorer:
 def warm_scorer(
     settings: ServeSettings, on_state: Callable[[_StateSource], None] = lambda source: None
 ) -> SurfaceScorer:
-    """The scorer of these settings, warm; to be made by the thread that will score.
+    """Make the scorer of these settings and warm it, in the thread that will score.
 
     OpenMP keeps a pool for each that ever computed, and with more threads than cores none of them waits awake
     between two layers.

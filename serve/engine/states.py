@@ -1,4 +1,4 @@
-"""What a bundle makes of a domain's references: fetched where it is stored, else made from photographs."""
+"""Enrolled states of domains: fetched from the store, else computed from the photographs."""
 
 # S pixels a side
 
@@ -41,7 +41,7 @@ class State:
 
 
 class EnrolledStates:
-    """Fetches states and makes them; for one thread."""
+    """Fetches the enrolled states of one bundle and store, and makes missing ones; for one thread."""
 
     def __init__(self, method: Method, bundle_id: str, store: ReferenceStore) -> None:
         self._method = method
@@ -51,11 +51,11 @@ class EnrolledStates:
         self._images: OrderedDict[str, ImageSet] = OrderedDict()
 
     def make_key(self, references: Sequence[Reference], settings: DomainSettings) -> str:
-        """What decides a state, hashed."""
+        """Hash what decides a state: bundle, references and settings."""
         return enrolled_key(self._bundle_id, references, settings)
 
     def fetch(self, domain: str, references: Sequence[Reference], settings: DomainSettings) -> State | None:
-        """The stored state, or None where it is missing or damaged."""
+        """Load the stored state; None where it is missing or damaged."""
         key = self.make_key(references, settings)
         found = self._enrolled.load(domain, key)
         return None if found is None else self._make_state(key, *found)
@@ -67,7 +67,7 @@ class EnrolledStates:
         settings: DomainSettings,
         uploads: Sequence[Upload] = (),
     ) -> State:
-        """Give the stored state; else make it from the photographs, and store it.
+        """Load the stored state; else make it from the photographs and store it.
 
         The photographs of `uploads` need not be in the store.
 
@@ -120,7 +120,7 @@ class EnrolledStates:
 
 
 def derive_threshold(calibration: Calibration, rate: float | None) -> Threshold:
-    """What a calibration gives for a wanted false-alarm rate."""
+    """Derive the threshold for a wanted false-alarm rate; None: the default one."""
     value, of_rate = calibration.threshold(rate)
     return Threshold(
         value=value,

@@ -20,7 +20,7 @@ _CACHE_BYTES = 2**30
 
 
 class StoreWriter:
-    """One bundle over one store; for one thread.
+    """Changes one store with one bundle; for one thread.
 
     Whatever changes what queries are compared with is carried out as: make the state, store it, commit. So
     the next score finds it, and a crash in between leaves a file that nobody asks for.

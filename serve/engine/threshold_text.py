@@ -1,4 +1,4 @@
-"""What a threshold promises, in plain words."""
+"""Sentences that say what a threshold guarantees."""
 
 import math
 
@@ -9,7 +9,7 @@ _BETTER_RATES = (0.1, 0.05, 0.01)
 
 
 def describe_threshold(threshold: Threshold) -> str:
-    """What holds, for how many photographs, and what more of them would give."""
+    """Describe what the threshold guarantees, from how many photographs, and what more would allow."""
     if threshold.num_calibration == 0:
         return (
             "Uncalibrated: one photograph leaves none to set a threshold with;"
@@ -41,12 +41,12 @@ def describe_threshold(threshold: Threshold) -> str:
 
 
 def _count_references(rate: float, threshold: Threshold) -> int:
-    """References in all: of twice as many scores where half of them are kept back."""
+    """Count the references needed for a rate: twice as many where half of them are kept back."""
     return num_needed(rate) * (2 if threshold.scheme == "split" else 1)
 
 
 def _format_percent(share: float) -> str:
-    """Rounded up, so that no promise is made smaller than it is."""
+    """Format a share as a percentage, rounded up so that no rate is understated."""
     return f"{math.ceil(1000 * share - 1e-6) / 10:g}%"
 
 
