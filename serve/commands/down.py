@@ -6,7 +6,7 @@ import time
 
 import click
 
-from serve.operate.target import ServicePlace, place_options
+from serve.operate.target import ServiceTarget, add_target_options
 
 EXAMPLE = """\b
 Example:
@@ -17,25 +17,25 @@ _POLL_S = 0.2
 
 
 @click.command("down", epilog=EXAMPLE)
-@place_options(local=True)
+@add_target_options(local=True)
 @click.option("--timeout", "timeout_s", default=120.0, show_default=True, help="Seconds to wait for its end.")
-def down_command(place: ServicePlace, timeout_s: float) -> None:
+def down_command(target: ServiceTarget, timeout_s: float) -> None:
     """End a service once it has finished what it has begun; its stores stay as they are."""
     from dgad.errors import ClusterError, SettingsError
-    from serve.operate.registry import process_began, the_service
-    from serve.operate.target import reached
+    from serve.operate.registry import find_birth, find_service
+    from serve.operate.target import connect_to_service
 
     deadline = time.monotonic() + timeout_s
-    if place.is_local:
-        service = the_service(place.port)
+    if target.is_local:
+        service = find_service(target.port)
         os.kill(service.pid, signal.SIGTERM)
-        while process_began(service.pid) == service.began:
+        while find_birth(service.pid) == service.began:
             if time.monotonic() > deadline:
                 raise ClusterError(f"The service (process {service.pid}) still drains after {timeout_s:g} s.")
             time.sleep(_POLL_S)
         click.echo(f"The service at {service.url} has ended.")
         return
-    with reached(place) as there:
+    with connect_to_service(target) as there:
         if there.api.state() is None:
             raise SettingsError("No service is deployed there.")
         there.api.drain(timeout_s)

@@ -12,20 +12,20 @@ from serve.commands.options import DEFAULT_STORE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-CREATE_EXAMPLE = """\b
+_CREATE_EXAMPLE = """\b
 Examples:
   dgad-serve keys create line-4 --store references
   dgad-serve keys create dashboard --scope read --store s3://bucket/references
 """
-LIST_EXAMPLE = """\b
+_LIST_EXAMPLE = """\b
 Example:
   dgad-serve keys list --store references
 """
-REVOKE_EXAMPLE = """\b
+_REVOKE_EXAMPLE = """\b
 Example:
   dgad-serve keys revoke line-4 --store references
 """
-GROUP_EXAMPLE = """\b
+_GROUP_EXAMPLE = """\b
 Examples:
   dgad-serve keys create line-4 --store references
   dgad-serve keys list --store references
@@ -33,7 +33,7 @@ Examples:
 """
 
 
-def store_options(command: F) -> F:
+def _store_options(command: F) -> F:
     """`--store` and `--json`."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
@@ -48,7 +48,7 @@ def store_options(command: F) -> F:
     return command
 
 
-@click.group("keys", epilog=GROUP_EXAMPLE)
+@click.group("keys", epilog=_GROUP_EXAMPLE)
 def keys_group() -> None:
     """Make, list and revoke the API keys of a store.
 
@@ -56,7 +56,7 @@ def keys_group() -> None:
     """
 
 
-@keys_group.command("create", epilog=CREATE_EXAMPLE)
+@keys_group.command("create", epilog=_CREATE_EXAMPLE)
 @click.argument("name")
 @click.option(
     "--scope",
@@ -65,7 +65,7 @@ def keys_group() -> None:
     show_default=True,
     help="read: look and score; write: enrol, remove and delete as well.",
 )
-@store_options
+@_store_options
 def create_command(*, name: str, scope: str, store: str, as_json: bool) -> None:
     """Make a key called NAME. It is shown this once, alone on standard output, and kept only as a hash.
 
@@ -87,8 +87,8 @@ def create_command(*, name: str, scope: str, store: str, as_json: bool) -> None:
     )
 
 
-@keys_group.command("list", epilog=LIST_EXAMPLE)
-@store_options
+@keys_group.command("list", epilog=_LIST_EXAMPLE)
+@_store_options
 def list_command(*, store: str, as_json: bool) -> None:
     """List the keys of a store by name; nobody can list what they are."""
     from serve.keys import KeyRing
@@ -107,9 +107,9 @@ def list_command(*, store: str, as_json: bool) -> None:
     Console(soft_wrap=True, markup=False, emoji=False).print(table)
 
 
-@keys_group.command("revoke", epilog=REVOKE_EXAMPLE)
+@keys_group.command("revoke", epilog=_REVOKE_EXAMPLE)
 @click.argument("name")
-@store_options
+@_store_options
 def revoke_command(*, name: str, store: str, as_json: bool) -> None:
     """Revoke the key called NAME: no request with it is answered any more.
 

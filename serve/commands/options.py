@@ -53,6 +53,6 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_settings
 
 
-def absolute(place: str) -> str:
+def absolute(location: str) -> str:
     """A folder by its absolute path, a URI as it is: replicas have another working directory."""
-    return place if "://" in place else str(Path(place).absolute())
+    return location if "://" in location else str(Path(location).absolute())

@@ -5,13 +5,13 @@ import json
 import click
 
 from serve.commands.options import DEFAULT_STORE, absolute
-from serve.operate.target import ServicePlace, place_options
+from serve.operate.target import ServiceTarget, add_target_options
 
 EXAMPLE = """\b
 Example:
   dgad-serve rollout --bundle runs/demo2/bundle
 """
-EMBED_EXAMPLE = """\b
+_EMBED_EXAMPLE = """\b
 Example:
   dgad-serve embed --bundle runs/demo2/bundle --store references
 """
@@ -19,28 +19,28 @@ Example:
 
 @click.command("rollout", epilog=EXAMPLE)
 @click.option("--bundle", required=True, help="Folder or URI of the new bundle.")
-@place_options(local=True)
+@add_target_options(local=True)
 @click.option("--python", help="Python on a cluster's hosts.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def rollout_command(bundle: str, place: ServicePlace, as_json: bool) -> None:
+def rollout_command(bundle: str, target: ServiceTarget, as_json: bool) -> None:
     """Let a running service use a new bundle, without a request lost.
 
     Every store is embedded with it first, in the background; then new scorers begin beside the old ones.
     """
     from serve.engine.bundle import check_bundle
     from serve.operate.rollout import roll_out
-    from serve.operate.target import reached
+    from serve.operate.target import connect_to_service
 
     check_bundle(absolute(bundle))
-    with reached(place) as there:
-        info = roll_out(there, absolute(bundle), tell=lambda text: click.echo(text, err=True))
+    with connect_to_service(target) as there:
+        info = roll_out(there, absolute(bundle), report=lambda text: click.echo(text, err=True))
     if as_json:
         click.echo(json.dumps({"bundle_id": info.bundle_id, "method": info.method}))
     else:
         click.echo(f"The service uses {info.bundle_id} ({info.method}).")
 
 
-@click.command("embed", epilog=EMBED_EXAMPLE)
+@click.command("embed", epilog=_EMBED_EXAMPLE)
 @click.option("--bundle", required=True, help="Folder or URI of the bundle.")
 @click.option(
     "--store", default=DEFAULT_STORE, show_default=True, help="Folder or URI of the reference stores."

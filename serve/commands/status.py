@@ -4,7 +4,7 @@ import json
 
 import click
 
-from serve.operate.target import ServicePlace, place_options
+from serve.operate.target import ServiceTarget, add_target_options
 
 EXAMPLE = """\b
 Example:
@@ -14,14 +14,14 @@ Example:
 
 
 @click.command("status", epilog=EXAMPLE)
-@place_options(local=True)
+@add_target_options(local=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def status_command(place: ServicePlace, as_json: bool) -> None:
+def status_command(target: ServiceTarget, as_json: bool) -> None:
     """Say how a service is: the one on this machine, or a cluster's."""
     from dgad.errors import SettingsError
-    from serve.operate.target import reached
+    from serve.operate.target import connect_to_service
 
-    with reached(place) as there:
+    with connect_to_service(target) as there:
         state = there.api.state()
         running = there.running
     if state is None:
@@ -37,7 +37,7 @@ def status_command(place: ServicePlace, as_json: bool) -> None:
         "bundle": settings.bundle,
         "store": settings.store,
         "replicas": state.replicas,
-        "dashboard_url": running.dashboard_url if running else place.target and place.target.address,
+        "dashboard_url": running.dashboard_url if running else target.cluster and target.cluster.address,
         "pid": running.pid if running else None,
     }
     if as_json:

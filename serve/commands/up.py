@@ -39,15 +39,18 @@ def up_command(settings: ServeSettings, as_json: bool) -> None:
 def _serve(settings: ServeSettings, listener: "Listener", stdout: TextIO, as_json: bool) -> None:
     from serve.engine.bundle import check_bundle
     from serve.operate.first_key import first_key
-    from serve.operate.local import Stopped, local_service, stoppable
+    from serve.operate.local import Stopped, raise_on_signals, run_local_service
 
-    def tell(text: str) -> None:
+    def report(text: str) -> None:
         click.echo(text, err=True)
 
     info = check_bundle(settings.bundle)
     key = first_key(settings)
     try:
-        with stoppable(), local_service(settings, listener, bundle_id=info.bundle_id, tell=tell) as service:
+        with (
+            raise_on_signals(),
+            run_local_service(settings, listener, bundle_id=info.bundle_id, report=report) as service,
+        ):
             if as_json:
                 told = {"url": service.url, "dashboard_url": service.dashboard_url, "key": key.value}
                 told |= {"logs_folder": service.logs_folder, "bundle_id": info.bundle_id}
@@ -66,4 +69,4 @@ def _serve(settings: ServeSettings, listener: "Listener", stdout: TextIO, as_jso
             while True:
                 signal.pause()
     except Stopped:
-        tell("Stopped.")
+        report("Stopped.")

@@ -8,8 +8,8 @@ from dgad.errors import SettingsError
 from dgad.storage import without_credentials
 from serve.engine.bundle import check_bundle
 from serve.operate.first_key import first_key
-from serve.operate.rollout import SHIPPED_BUNDLE, roll_out, shipped
-from serve.operate.target import Reached
+from serve.operate.rollout import SHIPPED_BUNDLE, roll_out, ship_bundle
+from serve.operate.target import ConnectedService
 from serve.replicas.config import service_config
 from serve.settings import ServeSettings
 
@@ -27,7 +27,9 @@ class Deployed:
     key_sentence: str
 
 
-def deploy(reached: Reached, settings: ServeSettings, *, tell: Callable[[str], None]) -> Deployed:
+def deploy(
+    connected: ConnectedService, settings: ServeSettings, *, report: Callable[[str], None]
+) -> Deployed:
     """Ship code and bundle and deploy them; where the service runs already its bundle is rolled out.
 
     Raises `BundleError` or `SettingsError` before anything is sent, `ClusterError` where it does not come up.
@@ -40,7 +42,7 @@ def deploy(reached: Reached, settings: ServeSettings, *, tell: Callable[[str], N
             f"--store {without_credentials(settings.store)} was given with credentials, which others would"
             " see: set them where the hosts' own tools look, such as AWS_ACCESS_KEY_ID or a role."
         )
-    before = reached.api.state()
+    before = connected.api.state()
     there = dataclasses.replace(
         settings, bundle=settings.bundle if "://" in settings.bundle else SHIPPED_BUNDLE
     )
@@ -54,17 +56,17 @@ def deploy(reached: Reached, settings: ServeSettings, *, tell: Callable[[str], N
                 f"A service runs there with --store {before.settings.store} --host {before.settings.host}"
                 f" --port {before.settings.port}: end it first (`dgad-serve down`), or name the same."
             )
-        roll_out(reached, settings.bundle, tell=tell)
+        roll_out(connected, settings.bundle, report=report)
         return Deployed(
             bundle_id=info.bundle_id, host=there.host, port=there.port, key=None, key_sentence="as before"
         )
     key = _key(settings)
-    tell("Sending code and bundle.")
-    working_dir = shipped(reached, settings.bundle)
-    reached.api.deploy(service_config(there, bundle_id=info.bundle_id, working_dir=working_dir))
-    tell("Starting.")
-    reached.api.wait_until_running(
-        after=before.deployed_at if before else None, timeout_s=_START_TIMEOUT_S, tell=tell
+    report("Sending code and bundle.")
+    working_dir = ship_bundle(connected, settings.bundle)
+    connected.api.deploy(service_config(there, bundle_id=info.bundle_id, working_dir=working_dir))
+    report("Starting.")
+    connected.api.wait_until_running(
+        after=before.deployed_at if before else None, timeout_s=_START_TIMEOUT_S, report=report
     )
     value, sentence = key
     return Deployed(

@@ -11,14 +11,14 @@ from types import FrameType
 from cluster.embedded import LocalRay, inspect_machine, start_embedded_ray
 from cluster.tokens import Token
 from dgad.errors import ClusterError
-from serve.operate.registry import Running, forget, process_began, remember
+from serve.operate.registry import RegisteredService, find_birth, register, unregister
 from serve.replicas.config import APPLICATION, service_config
 from serve.replicas.environment import prepare_serve_environment
 from serve.replicas.listener import Listener
 from serve.settings import ServeSettings
 
 _START_TIMEOUT_S, _DRAIN_TIMEOUT_S = 300.0, 900.0
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class Stopped(BaseException):  # what is so, not what went wrong
@@ -26,7 +26,7 @@ class Stopped(BaseException):  # what is so, not what went wrong
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
+def raise_on_signals() -> Iterator[None]:
     """The first SIGTERM or Ctrl-C raises `Stopped` in the main thread; another ends the process at once."""
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -44,35 +44,35 @@ def stoppable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def local_service(
-    settings: ServeSettings, listener: Listener, *, bundle_id: str, tell: Tell
-) -> Iterator[Running]:
+def run_local_service(
+    settings: ServeSettings, listener: Listener, *, bundle_id: str, report: Report
+) -> Iterator[RegisteredService]:
     """The service on an embedded Ray, up when it is given, drained on the way out."""
     settings = dataclasses.replace(settings, port=listener.port, listener=listener.path)
     prepare_serve_environment()
     here = inspect_machine()
     # What Ray counts, not what it may use: during a roll-out both kinds of scorers find room.
     num_cpus = max(here.num_cpus, 2 * settings.max_replicas + 1)
-    tell("Starting Ray and the service (some 20 s) ...")
+    report("Starting Ray and the service (some 20 s) ...")
     with start_embedded_ray(num_cpus=num_cpus, num_gpus=here.num_gpus, is_batch_work=False) as ray:
-        service = _deployed(settings, bundle_id, ray)
-        remember(service)
+        service = _deploy(settings, bundle_id, ray)
+        register(service)
         try:
             yield service
         finally:
-            tell("Draining: what was begun is finished, nothing new is taken. Once more ends it at once.")
+            report("Draining: what was begun is finished, nothing new is taken. Once more ends it at once.")
             _drain(service, listener)
-            forget(settings.port)
+            unregister(settings.port)
 
 
-def url_of(host: str, port: int) -> str:
+def make_url(host: str, port: int) -> str:
     """As a browser on this machine reaches it."""
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _deployed(settings: ServeSettings, bundle_id: str, ray: LocalRay) -> Running:
+def _deploy(settings: ServeSettings, bundle_id: str, ray: LocalRay) -> RegisteredService:
     from serve.operate.serve_api import ServeApi
 
     assert ray.dashboard_url is not None
@@ -82,11 +82,11 @@ def _deployed(settings: ServeSettings, bundle_id: str, ray: LocalRay) -> Running
     api = ServeApi(ray.dashboard_url, token)
     api.deploy(service_config(settings, bundle_id=bundle_id))
     api.wait_until_running(after=None, timeout_s=_START_TIMEOUT_S)
-    return Running(
-        url=url_of(settings.host, settings.port),
+    return RegisteredService(
+        url=make_url(settings.host, settings.port),
         port=settings.port,
         pid=os.getpid(),
-        began=process_began(os.getpid()) or "unknown",
+        began=find_birth(os.getpid()) or "unknown",
         dashboard_url=ray.dashboard_url,
         token_file=ray.token_file,
         logs_folder=ray.logs_folder,
@@ -95,7 +95,7 @@ def _deployed(settings: ServeSettings, bundle_id: str, ray: LocalRay) -> Running
     )
 
 
-def _drain(service: Running, listener: Listener) -> None:
+def _drain(service: RegisteredService, listener: Listener) -> None:
     """The gate first, so that who still comes is told; then the port is let go of, and then all the rest."""
     import ray.serve as ray_serve
 

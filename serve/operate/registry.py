@@ -1,19 +1,20 @@
 """Services that run on this machine: one file each in the user's cache, by port, while they run."""
 
-import contextlib
 import dataclasses
 import json
 import os
-import tempfile
 from pathlib import Path
+
+import psutil
 
 from dgad.errors import SettingsError
 from dgad.files import write_atomic
 from dgad.settings import from_dict, to_dict
+from dgad.user_dirs import temporary_user_folder, user_cache_folder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Running:
+class RegisteredService:
     """A service that `dgad-serve up` runs."""
 
     url: str
@@ -28,45 +29,35 @@ class Running:
     store: str
 
 
-def cache_folder() -> Path:
-    """`dgad/serve` in the user's cache folder, as XDG has it."""
-    told = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(told):  # the specification wants any other to be ignored
-        return Path(told) / "dgad" / "serve"
-    with contextlib.suppress(RuntimeError):
-        return Path.home() / ".cache" / "dgad" / "serve"
-    return Path(tempfile.gettempdir()) / f"dgad-{os.getuid()}" / "serve"
-
-
-def remember(service: Running) -> None:
-    """Note it, in place of what ran on its port."""
+def register(service: RegisteredService) -> None:
+    """Note a service that runs, in place of what ran on its port."""
     write_atomic(_file(service.port), json.dumps(to_dict(service), indent=2).encode())
 
 
-def forget(port: int) -> None:
-    """No service runs there any more."""
+def unregister(port: int) -> None:
+    """Note that no service runs on the port any more."""
     _file(port).unlink(missing_ok=True)
 
 
-def services() -> tuple[Running, ...]:
-    """Those that live; what is noted of dead ones goes."""
+def list_services() -> tuple[RegisteredService, ...]:
+    """List the services that live; what is noted of dead ones is removed."""
     alive = []
-    for file in sorted((cache_folder() / "running").glob("*.json")):
+    for file in sorted(_folder().glob("*.json")):
         try:
-            service = from_dict(Running, json.loads(file.read_bytes()))
+            service = from_dict(RegisteredService, json.loads(file.read_bytes()))
         except (ValueError, OSError, SettingsError):
             file.unlink(missing_ok=True)
             continue
-        if process_began(service.pid) == service.began:
+        if find_birth(service.pid) == service.began:
             alive.append(service)
         else:
             file.unlink(missing_ok=True)
     return tuple(alive)
 
 
-def the_service(port: int | None) -> Running:
-    """The one on that port, or the only one; `SettingsError` where it is not there or not clear."""
-    found = [s for s in services() if port in (None, s.port)]
+def find_service(port: int | None) -> RegisteredService:
+    """Find the service on that port, or the only one; `SettingsError` where it is not there or not clear."""
+    found = [s for s in list_services() if port in (None, s.port)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -79,22 +70,28 @@ def the_service(port: int | None) -> Running:
     )
 
 
-def process_began(pid: int) -> str | None:
-    """When the process began, in a form that only serves to be compared; None where there is none."""
+def find_birth(pid: int) -> str | None:
+    """Tell when a process began, as text that only serves to be compared; None where none runs.
+
+    Clock ticks since the machine was started, as files written before psutil was used here have it.
+    """
     try:
-        # The name, in brackets, may hold anything; the begin in ticks is the 20th field after it.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if fields[0] == "Z" else fields[19]  # a zombie has ended, though nobody asked how
-    except (OSError, IndexError):
-        pass
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return "unknown"
-    except OSError:
+        started_at_s = (
+            psutil.boot_time()
+        )  # asked first: psutil counts a process's begin from what it was then
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:  # it has ended, though nobody asked how
+            return None
+        return str(round((process.create_time() - started_at_s) * os.sysconf("SC_CLK_TCK")))
+    except psutil.NoSuchProcess:
         return None
-    return "unknown"
+    except psutil.AccessDenied:
+        return "unknown"
 
 
 def _file(port: int) -> Path:
-    return cache_folder() / "running" / f"{port}.json"
+    return _folder() / f"{port}.json"
+
+
+def _folder() -> Path:
+    return (user_cache_folder() or temporary_user_folder()) / "serve" / "running"

@@ -19,13 +19,13 @@ from cluster.jobs.ship import pack_code
 from dgad.bundle import CONTENT_FILES, MANIFEST_FILE, BundleInfo
 from dgad.errors import ClusterError, SettingsError
 from serve.engine.bundle import check_bundle, fetch_bundle
-from serve.operate.registry import remember
+from serve.operate.registry import register
 from serve.operate.serve_api import ServiceState
-from serve.operate.target import Reached
+from serve.operate.target import ConnectedService
 from serve.replicas.config import service_config
 from serve.settings import ServeSettings
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 SHIPPED_BUNDLE = "bundle"
 """Its folder in the package of code: replicas have that as their working directory."""
@@ -33,10 +33,10 @@ _SWITCH_TIMEOUT_S = 900.0
 _EMBED_TIMEOUT_S = 24 * 3600.0
 
 
-def shipped(reached: Reached, bundle: str) -> str:
+def ship_bundle(connected: ConnectedService, bundle: str) -> str:
     """URI of a package with this installation's code and the bundle."""
     with tempfile.TemporaryDirectory(prefix="dgad-ship-") as temporary:
-        return reached.api.upload(pack(Path(temporary) / "code", bundle))
+        return connected.api.upload(pack(Path(temporary) / "code", bundle))
 
 
 def pack(folder: Path, bundle: str) -> Path:
@@ -48,53 +48,53 @@ def pack(folder: Path, bundle: str) -> Path:
     )
 
 
-def roll_out(reached: Reached, bundle: str, *, tell: Tell) -> BundleInfo:
+def roll_out(connected: ConnectedService, bundle: str, *, report: Report) -> BundleInfo:
     """Let the running service use the bundle from now on; its info.
 
     Raises `BundleError` before anything is touched, `ClusterError` where the new scorers do not come up
     (then the old ones go on).
     """
     info = check_bundle(bundle)
-    state = reached.api.state()
+    state = connected.api.state()
     if state is None:
         raise SettingsError("No service is deployed there: `dgad-serve deploy` puts one there.")
     if state.bundle_id == info.bundle_id and state.status == "RUNNING":
-        tell(f"The service uses {info.bundle_id} already.")
+        report(f"The service uses {info.bundle_id} already.")
         return info
     settings, working_dir = state.settings, None
-    if reached.running is not None:
+    if connected.running is not None:
         settings = dataclasses.replace(settings, bundle=str(fetch_bundle(bundle)))
     else:
         settings = dataclasses.replace(settings, bundle=bundle if "://" in bundle else SHIPPED_BUNDLE)
-        working_dir = shipped(reached, bundle)
-    embed = _embed_here if reached.running is not None else _embed_there
-    tell(f"Embedding every store with {info.bundle_id}; meanwhile the old bundle answers.")
-    tell(f"{embed(reached, settings, bundle)} enrolled states made.")
-    _switch(reached, state, settings, info.bundle_id, working_dir, tell)
-    embed(reached, settings, bundle)  # what was enrolled meanwhile
+        working_dir = ship_bundle(connected, bundle)
+    embed = _embed_here if connected.running is not None else _embed_there
+    report(f"Embedding every store with {info.bundle_id}; meanwhile the old bundle answers.")
+    report(f"{embed(connected, settings, bundle)} enrolled states made.")
+    _switch(connected, state, settings, info.bundle_id, working_dir, report)
+    embed(connected, settings, bundle)  # what was enrolled meanwhile
     return info
 
 
 def _switch(
-    reached: Reached,
+    connected: ConnectedService,
     state: ServiceState,
     settings: ServeSettings,
     bundle_id: str,
     working_dir: str | None,
-    tell: Tell,
+    report: Report,
 ) -> None:
-    tell("Switching: new replicas begin, old ones finish what they have.")
-    reached.api.deploy(service_config(settings, bundle_id=bundle_id, working_dir=working_dir))
+    report("Switching: new replicas begin, old ones finish what they have.")
+    connected.api.deploy(service_config(settings, bundle_id=bundle_id, working_dir=working_dir))
     try:
-        reached.api.wait_until_running(after=state.deployed_at, timeout_s=_SWITCH_TIMEOUT_S, tell=tell)
+        connected.api.wait_until_running(after=state.deployed_at, timeout_s=_SWITCH_TIMEOUT_S, report=report)
     except ClusterError as error:
-        tell("Going back to the old bundle.")
-        reached.api.deploy(
+        report("Going back to the old bundle.")
+        connected.api.deploy(
             service_config(state.settings, bundle_id=state.bundle_id, working_dir=state.working_dir)
         )
         raise ClusterError(f"{error} The old bundle goes on.") from None
-    if reached.running is not None:
-        remember(dataclasses.replace(reached.running, bundle=settings.bundle))
+    if connected.running is not None:
+        register(dataclasses.replace(connected.running, bundle=settings.bundle))
 
 
 def embed_all(settings: ServeSettings) -> int:
@@ -109,9 +109,9 @@ def embed_all(settings: ServeSettings) -> int:
     return writer.embed_all()
 
 
-def _embed_here(reached: Reached, settings: ServeSettings, bundle: str) -> int:
+def _embed_here(connected: ConnectedService, settings: ServeSettings, bundle: str) -> int:
     """In a process of its own, which can give way to others without this one doing so for good."""
-    del reached
+    del connected
     places = ["--bundle", bundle, "--store", settings.store, "--device", settings.device]
     command = [sys.executable, "-m", "serve.cli", "embed", *places]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -122,13 +122,13 @@ def _embed_here(reached: Reached, settings: ServeSettings, bundle: str) -> int:
     return int(done.stdout)
 
 
-def _embed_there(reached: Reached, settings: ServeSettings, bundle: str) -> int:
+def _embed_there(connected: ConnectedService, settings: ServeSettings, bundle: str) -> int:
     """On the head, as a job: this machine need not reach the store."""
     arguments = ["embed", "--bundle", settings.bundle, "--store", settings.store, "--device", settings.device]
-    command = f"{reached.python} -m serve.cli {shlex.join(arguments)}"
+    command = f"{connected.python} -m serve.cli {shlex.join(arguments)}"
     with tempfile.TemporaryDirectory(prefix="dgad-ship-") as temporary:
         folder = pack(Path(temporary) / "code", bundle)
-        said = Jobs(reached.url, reached.token).run(command, folder, timeout_s=_EMBED_TIMEOUT_S)
+        said = Jobs(connected.url, connected.token).run(command, folder, timeout_s=_EMBED_TIMEOUT_S)
     last = said.strip().splitlines()[-1:] or [""]
     if not last[0].isdigit():
         raise ClusterError(f"`{command}` on the head should have said a number, but said {last[0][:200]!r}.")

@@ -92,7 +92,7 @@ class ServeApi:
         return environment["working_dir"]
 
     def wait_until_running(
-        self, *, after: float | None, timeout_s: float, tell: Callable[[str], None] = lambda text: None
+        self, *, after: float | None, timeout_s: float, report: Callable[[str], None] = lambda text: None
     ) -> ServiceState:
         """The service once it runs, deployed later than `after`; `ClusterError` where it does not come up."""
         deadline = time.monotonic() + timeout_s
@@ -106,7 +106,7 @@ class ServeApi:
                 if state.status in _FAILED:
                     raise ClusterError(f"The service did not come up: {_reason(state.message)}")
                 if (progress := _progress(state)) != told:
-                    tell(progress)
+                    report(progress)
                     told = progress
             if time.monotonic() > deadline:
                 now = f"{state.status}: {_reason(state.message)}" if state else "nothing is deployed"

@@ -12,17 +12,17 @@ import click
 from cluster.target import ClusterTarget, add_cluster_options, connect_to_dashboard
 from cluster.tokens import Token
 from dgad.errors import SettingsError
-from serve.operate.registry import Running, the_service
+from serve.operate.registry import RegisteredService, find_service
 
 if TYPE_CHECKING:
     from serve.operate.serve_api import ServeApi
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class ServicePlace:
-    """Where a command's service runs: on this machine, or on the Ray of `target`."""
+class ServiceTarget:
+    """Where a command's service runs: on this machine, or on the Ray of `cluster`."""
 
-    target: ClusterTarget | None = None
+    cluster: ClusterTarget | None = None
     """None: this machine."""
     port: int | None = None
     """Of a service on this machine, where several run."""
@@ -30,19 +30,19 @@ class ServicePlace:
     @property
     def is_local(self) -> bool:
         """Whether it is what `dgad-serve up` runs here."""
-        return self.target is None
+        return self.cluster is None
 
     @property
     def option(self) -> str:
         """How a command names it again, with a space in front; empty where nothing need be named."""
-        if self.target is not None:
-            return f" {self.target.option}"
+        if self.cluster is not None:
+            return f" {self.cluster.option}"
         return f" --port {self.port}" if self.port else ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Reached:
-    """A Ray whose dashboard answers."""
+class ConnectedService:
+    """A Ray whose dashboard answers, and the service that a command means there."""
 
     api: "ServeApi"
     url: str
@@ -50,17 +50,17 @@ class Reached:
     token: Token | None
     python: str
     """On its hosts."""
-    running: Running | None
+    running: RegisteredService | None
     """What `up` noted, on this machine."""
 
 
-def place_options(*, local: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Options that name a Ray and, with `local`, a service here by its --port; the command gets `place`."""
+def add_target_options(*, local: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add options that name a Ray and, with `local`, a service here by port; the command gets `target`."""
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         @add_cluster_options(has_python=False)
         @functools.wraps(function)
-        def with_place(*args: Any, target: ClusterTarget | None, **others: Any) -> Any:
+        def with_target(*args: Any, target: ClusterTarget | None, **others: Any) -> Any:
             port = others.pop("port", None) if local else None
             python = others.pop("python", None)
             if not local and target is None:
@@ -70,32 +70,37 @@ def place_options(*, local: bool) -> Callable[[Callable[..., Any]], Callable[...
                 )
             if target is not None:
                 target = dataclasses.replace(target, python=python)
-            return function(*args, place=ServicePlace(target=target, port=port), **others)
+            return function(*args, target=ServiceTarget(cluster=target, port=port), **others)
 
         if local:
             return click.option("--port", type=int, help="Which one, where several run on this machine.")(
-                with_place
+                with_target
             )
-        return with_place
+        return with_target
 
     return add
 
 
 @contextlib.contextmanager
-def reached(place: ServicePlace) -> Iterator[Reached]:
-    """The Ray of the place, by a tunnel where a cluster file says how; `SettingsError` where none is."""
+def connect_to_service(target: ServiceTarget) -> Iterator[ConnectedService]:
+    """Connect to the Ray of the target, by a tunnel where a cluster file says how.
+
+    Raises `SettingsError` where no service, or no cluster, is up.
+    """
     from serve.replicas.environment import prepare_serve_environment
 
     prepare_serve_environment()
     from serve.operate.serve_api import ServeApi
 
-    if place.target is None:
-        service = the_service(place.port)
+    if target.cluster is None:
+        service = find_service(target.port)
         own = Token(value=Path(service.token_file).read_text().strip(), source=service.token_file)
         api = ServeApi(service.dashboard_url, own)
-        yield Reached(api=api, url=service.dashboard_url, token=own, python="python", running=service)
+        yield ConnectedService(
+            api=api, url=service.dashboard_url, token=own, python="python", running=service
+        )
         return
-    begin = f"bring it up with `ray up {place.target.file}` first."
-    with connect_to_dashboard(place.target, how_to_start=begin) as there:
+    begin = f"bring it up with `ray up {target.cluster.file}` first."
+    with connect_to_dashboard(target.cluster, how_to_start=begin) as there:
         api = ServeApi(there.url, there.token)
-        yield Reached(api=api, url=there.url, token=there.token, python=there.python, running=None)
+        yield ConnectedService(api=api, url=there.url, token=there.token, python=there.python, running=None)

@@ -1,7 +1,7 @@
-"""The backend that stands on Ray Serve: scorers and the keeper behind handles, and none of their faults seen.
+"""The backend that stands on Ray Serve: scorers and the store writer behind handles, their faults unseen.
 
 Scoring changes nothing, so what a dead scorer had is asked again of another, until the request's time is
-over. Only the keeper writes; a write that it took into its grave is asked again too, marked as a retry,
+over. Only the store writer writes; a write that it took into its grave is asked again too, marked as a retry,
 so that it is never carried out twice (`serve.replicas.writer_replica`).
 """
 
@@ -80,7 +80,7 @@ class RayBackend:
             max_size=settings.batch_size,
             # Two calls for every scorer that there may be: one that it works on, one that it finds then.
             max_running=2 * settings.max_replicas,
-            is_lost=is_loss,
+            is_lost=_is_loss,
             max_losses=_MAX_LOSSES,
         )
 
@@ -161,7 +161,7 @@ class RayBackend:
         return self._about
 
     async def recent(self, domain: str) -> RecentScores:
-        """See `Backend`; nothing is known while the keeper is away."""
+        """See `Backend`; nothing is known while the store writer is away."""
         try:
             async with asyncio.timeout(_RECENT_TIMEOUT_S):
                 answer = await _call(self._keeper, "recent", domain)
@@ -170,7 +170,7 @@ class RayBackend:
         return _unwrapped(answer)  # type: ignore[no-any-return]
 
     def _note(self, domain: str, outcomes: Sequence[Outcome]) -> None:
-        """Tell the keeper what was scored, a moment later together with what comes until then."""
+        """Report to the store writer what was scored, a moment later together with what comes until then."""
         self._seen += make_records(domain, outcomes)
         if self._telling is None or self._telling.done():
             self._telling = asyncio.get_running_loop().create_task(
@@ -204,7 +204,7 @@ class RayBackend:
             try:
                 return await _call(handle, method, *arguments, **options)
             except Exception as error:
-                if not is_loss(error) or num_losses == _MAX_LOSSES:
+                if not _is_loss(error) or num_losses == _MAX_LOSSES:
                     raise
                 logger.warning("asked again after a loss: %s", type(error).__name__)
             if method == "write":
@@ -227,7 +227,7 @@ async def _answer_of(work: Awaitable[T]) -> T:
         raise UnavailableError("No replica answers, not even at another try: try again later.") from None
 
 
-def is_loss(error: BaseException) -> bool:
+def _is_loss(error: BaseException) -> bool:
     """Whether nobody answered, so that another may be asked; False for what a replica itself raised."""
     if isinstance(error, RayTaskError | DgadError):
         return False
@@ -251,10 +251,10 @@ async def _call(handle: Handle, method: str, *arguments: Any, **options: Any) ->
             response.cancel()
             raise
 
-    return await in_own_context(ask())
+    return await _in_own_context(ask())
 
 
-async def in_own_context(work: Coroutine[Any, Any, T]) -> T:
+async def _in_own_context(work: Coroutine[Any, Any, T]) -> T:
     """Await it outside of the context of the request that is being answered.
 
     In that context Serve hands back the answers of other replicas undecoded, taking them for what its

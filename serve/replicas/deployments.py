@@ -18,7 +18,7 @@ from serve.replicas.environment import LOGGING
 from serve.replicas.http_server import HttpServer
 from serve.replicas.listener import handed_socket
 from serve.replicas.scorer_replica import ScorerReplica
-from serve.replicas.writer_replica import KeeperReplica
+from serve.replicas.writer_replica import WriterReplica
 from serve.settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def application(settings: ServeSettings) -> "Application":
         **_surge(),
     )
     keeper = _deployment(
-        KeeperReplica,
+        WriterReplica,
         name=KEEPER,
         num_replicas=1,  # no surge: the old one has ended before the new one begins, so there is one writer
         ray_actor_options={"num_cpus": 0, **keeper_share},

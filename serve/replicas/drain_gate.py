@@ -22,8 +22,8 @@ _HEADERS = [
 _STAYS_OPEN = "/healthz"
 
 
-class Gate:
-    """Of one process and event loop."""
+class DrainGate:
+    """Counts the requests inside one process's application, and lets nobody in once closed."""
 
     def __init__(self) -> None:
         self.is_closed = False
@@ -66,5 +66,5 @@ class Gate:
         return answer
 
 
-GATE = Gate()
+GATE = DrainGate()
 """Of this process, if it is an ingress."""

@@ -8,26 +8,26 @@ import sys
 from collections.abc import Iterable
 from typing import Any, Literal, Protocol
 
-REQUESTS = "dgad_serve_requests_total"
-REQUEST_SECONDS = "dgad_serve_request_seconds"
-SCORED_IMAGES = "dgad_serve_scored_images_total"
-QUEUE_IMAGES = "dgad_serve_queue_images"
-BATCH_IMAGES = "dgad_serve_batch_images"
-BATCH_SECONDS = "dgad_serve_batch_seconds"
+_REQUESTS = "dgad_serve_requests_total"
+_REQUEST_SECONDS = "dgad_serve_request_seconds"
+_SCORED_IMAGES = "dgad_serve_scored_images_total"
+_QUEUE_IMAGES = "dgad_serve_queue_images"
+_BATCH_IMAGES = "dgad_serve_batch_images"
+_BATCH_SECONDS = "dgad_serve_batch_seconds"
 DOMAINS = "dgad_serve_domains"
-REFERENCES = "dgad_serve_references"
-ENROLMENTS = "dgad_serve_enrolments_total"
-ENROLLED_STATES = "dgad_serve_enrolled_states_total"
+_REFERENCES = "dgad_serve_references"
+_ENROLMENTS = "dgad_serve_enrolments_total"
+_ENROLLED_STATES = "dgad_serve_enrolled_states_total"
 
-_HISTOGRAMS = (REQUEST_SECONDS, BATCH_IMAGES, BATCH_SECONDS)
-_PLAIN = (REQUESTS, SCORED_IMAGES, QUEUE_IMAGES, DOMAINS, REFERENCES, ENROLMENTS, ENROLLED_STATES)
+_HISTOGRAMS = (_REQUEST_SECONDS, _BATCH_IMAGES, _BATCH_SECONDS)
+_PLAIN = (_REQUESTS, _SCORED_IMAGES, _QUEUE_IMAGES, DOMAINS, _REFERENCES, _ENROLMENTS, _ENROLLED_STATES)
 EXPORTED = frozenset(f"ray_{name}" for name in _PLAIN) | frozenset(
     f"ray_{name}_{part}" for name in _HISTOGRAMS for part in ("bucket", "count", "sum")
 )
 """Every series as Prometheus has it."""
 
 MAX_DOMAINS = 100
-OTHER = "other"
+_OTHER = "other"
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"})
 _BOUNDARIES_S = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 120.0, 600.0]
 _BOUNDARIES_IMAGES = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]
@@ -49,7 +49,7 @@ class _Nothing:
         """Nothing."""
 
 
-class Kinds(Protocol):
+class _Kinds(Protocol):
     """Where `Counter`, `Gauge` and `Histogram` come from: `ray.util.metrics`."""
 
     Counter: Any
@@ -64,38 +64,38 @@ class _NoKinds:
 class ServiceMetrics:
     """One process's figures: those of an ingress, a scorer or the writer."""
 
-    def __init__(self, *, replica: str = "", kinds: Kinds | None = None) -> None:
+    def __init__(self, *, replica: str = "", kinds: _Kinds | None = None) -> None:
         """To be made where Ray runs, if it does; `replica` tells apart gauges of processes on one node."""
         kinds = kinds or _kinds_here()
         self._replica = {"replica": replica}
         self._named: set[str] = set()
-        self._requests = kinds.Counter(REQUESTS, "Requests answered, by how", ("method", "route", "status"))
+        self._requests = kinds.Counter(_REQUESTS, "Requests answered, by how", ("method", "route", "status"))
         self._request_s = kinds.Histogram(
-            REQUEST_SECONDS,
+            _REQUEST_SECONDS,
             "Seconds from a request's headers to the end of its answer",
             _BOUNDARIES_S,
             ("route",),
         )
         self._scored = kinds.Counter(
-            SCORED_IMAGES, "Images scored, by domain and verdict", ("domain", "verdict")
+            _SCORED_IMAGES, "Images scored, by domain and verdict", ("domain", "verdict")
         )
-        self._queue = kinds.Gauge(QUEUE_IMAGES, "Images waiting for a scorer, by ingress", ("replica",))
-        self._batch = kinds.Histogram(BATCH_IMAGES, "Images scored at once", _BOUNDARIES_IMAGES, ())
-        self._batch_s = kinds.Histogram(BATCH_SECONDS, "Seconds of scoring a batch", _BOUNDARIES_S, ())
+        self._queue = kinds.Gauge(_QUEUE_IMAGES, "Images waiting for a scorer, by ingress", ("replica",))
+        self._batch = kinds.Histogram(_BATCH_IMAGES, "Images scored at once", _BOUNDARIES_IMAGES, ())
+        self._batch_s = kinds.Histogram(_BATCH_SECONDS, "Seconds of scoring a batch", _BOUNDARIES_S, ())
         self._domains = kinds.Gauge(DOMAINS, "Domains of the store", ("replica",))
         self._references = kinds.Gauge(
-            REFERENCES, "References of all domains' current versions", ("replica",)
+            _REFERENCES, "References of all domains' current versions", ("replica",)
         )
-        self._enrolments = kinds.Counter(ENROLMENTS, "Enrolments, by outcome", ("outcome",))
+        self._enrolments = kinds.Counter(_ENROLMENTS, "Enrolments, by outcome", ("outcome",))
         self._states = kinds.Counter(
-            ENROLLED_STATES, "Enrolled states asked for by a scorer, by where they came from", ("outcome",)
+            _ENROLLED_STATES, "Enrolled states asked for by a scorer, by where they came from", ("outcome",)
         )
 
     def request(
         self, *, method: str, route: str, status: int, seconds: float, domain: str | None, num_images: int
     ) -> None:
         """One request has been answered; `route` is the template of its path."""
-        known = method if method in _METHODS else OTHER
+        known = method if method in _METHODS else _OTHER
         self._requests.inc(1, {"method": known, "route": route, "status": str(status)})
         self._request_s.observe(seconds, {"route": route})
 
@@ -131,12 +131,12 @@ class ServiceMetrics:
         """The first 100 domains by name, for each label value is a series that Prometheus keeps."""
         if domain not in self._named:
             if len(self._named) >= MAX_DOMAINS:
-                return OTHER
+                return _OTHER
             self._named.add(domain)
         return domain
 
 
-def _kinds_here() -> Kinds:
+def _kinds_here() -> _Kinds:
     """Ray's, where this process is part of a running Ray; it is not imported to find that out."""
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():

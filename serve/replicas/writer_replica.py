@@ -1,4 +1,4 @@
-"""What runs in the keeper's process: the one writer of the stores, and the watch over recent scores."""
+"""What runs in the writer's process: the one writer of the stores, and the drift detector."""
 
 import asyncio
 import logging
@@ -18,11 +18,11 @@ from serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
 
-Write = Literal["create", "enroll", "remove", "rollback", "delete"]
+_Write = Literal["create", "enroll", "remove", "rollback", "delete"]
 
 
-class KeeperReplica:
-    """Constructed, what a killed keeper had begun is finished."""
+class WriterReplica:
+    """The one replica that writes the stores; made, it finishes what a killed one had begun."""
 
     def __init__(self, settings: ServeSettings) -> None:
         from serve.engine.store_writer import StoreWriter
@@ -38,10 +38,10 @@ class KeeperReplica:
         # One thread: writes of one domain must follow each other, and each uses the whole machine.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write", initializer=_use_all_cores)
 
-    async def write(self, action: Write, arguments: Mapping[str, Any], *, is_retry: bool = False) -> Any:
+    async def write(self, action: _Write, arguments: Mapping[str, Any], *, is_retry: bool = False) -> Any:
         """What the writer answers, or the user's mistake.
 
-        `is_retry`: a keeper died with the same write, which it may have carried out already. An enrolment
+        `is_retry`: a writer died with the same write, which it may have carried out already. An enrolment
         is known by its idempotency key; the others by what the log says last.
         """
         try:
@@ -63,7 +63,7 @@ class KeeperReplica:
         return answer
 
     async def recent(self, domain: str) -> RecentScores:
-        """How the domain's last scores lie in its calibration, since this keeper began."""
+        """How the domain's last scores lie in its calibration, since this replica began."""
         return self._drift.summarise(domain)
 
     async def saw(self, scores: Sequence[ScoreRecord]) -> None:
@@ -81,7 +81,7 @@ class KeeperReplica:
             num_domains=len(self._num_references), num_references=sum(self._num_references.values())
         )
 
-    def _done(self, action: Write, arguments: Mapping[str, Any]) -> Change | None:
+    def _done(self, action: _Write, arguments: Mapping[str, Any]) -> Change | None:
         log = self._store.log(arguments["domain"])
         if action in ("create", "enroll") or not log or log[-1].author != arguments["by"]:
             return None
@@ -99,7 +99,7 @@ class KeeperReplica:
 
 
 def _use_all_cores() -> None:
-    """In the calling thread; Ray would give it one, since the keeper asks for no CPU."""
+    """In the calling thread; Ray would give it one, since the replica asks for no CPU."""
     import torch
 
     from cluster.embedded import inspect_machine

@@ -14,8 +14,8 @@ from dgad.errors import BundleError, SettingsError
 from serve.engine.bundle import check_bundle, fetch_bundle
 from serve.keys import KeyRing
 from serve.operate.first_key import first_key
-from serve.operate.local import url_of
-from serve.operate.registry import Running, process_began, remember, services, the_service
+from serve.operate.local import make_url
+from serve.operate.registry import RegisteredService, find_birth, find_service, list_services, register
 from serve.operate.rollout import SHIPPED_BUNDLE, pack
 from serve.settings import ServeSettings
 from tests.conftest import Run
@@ -88,8 +88,8 @@ def test_a_port_in_use_is_said_in_one_sentence(bundle: Path, run: Run) -> None:
     assert refused.returncode == 2
     assert refused.stderr.strip().count("\n") == 0
     assert f"127.0.0.1:{port} cannot be listened on (Address already in use)" in refused.stderr
-    assert url_of("0.0.0.0", 1) == "http://127.0.0.1:1"
-    assert url_of("::1", 1) == "http://[::1]:1"
+    assert make_url("0.0.0.0", 1) == "http://127.0.0.1:1"
+    assert make_url("::1", 1) == "http://[::1]:1"
 
 
 @pytest.mark.parametrize("command", [("status",), ("down",)])
@@ -104,22 +104,22 @@ def test_without_a_service_here_they_say_how_to_begin_one(command: tuple[str, ..
 
 def test_services_that_ended_are_forgotten() -> None:
     pid = os.getpid()
-    began = process_began(pid)
+    began = find_birth(pid)
     assert began is not None
     common = {"url": "u", "dashboard_url": "d", "token_file": "t", "bundle": "b", "store": "s"}
     common |= {"logs_folder": "l"}
-    remember(Running(port=2, pid=pid, began=began, **common))
-    remember(Running(port=3, pid=pid, began="another process of this number", **common))
-    assert [s.port for s in services()] == [2]
-    assert the_service(2).pid == pid
+    register(RegisteredService(port=2, pid=pid, began=began, **common))
+    register(RegisteredService(port=3, pid=pid, began="another process of this number", **common))
+    assert [s.port for s in list_services()] == [2]
+    assert find_service(2).pid == pid
     with pytest.raises(SettingsError, match="on port 3"):
-        the_service(3)
-    remember(Running(port=4, pid=pid, began=began, **common))
+        find_service(3)
+    register(RegisteredService(port=4, pid=pid, began=began, **common))
     with pytest.raises(SettingsError, match="name one with --port, of 2, 4"):
-        the_service(None)
+        find_service(None)
     for file in (2, 4):
-        remember(Running(port=file, pid=pid, began="gone", **common))
-    assert services() == ()
+        register(RegisteredService(port=file, pid=pid, began="gone", **common))
+    assert list_services() == ()
 
 
 def test_a_first_key_is_made_where_one_is_needed(tmp_path: Path) -> None:
@@ -154,8 +154,14 @@ def test_a_bundle_is_fetched_from_a_uri_and_shipped_with_the_code(bundle: Path, 
 
 def test_a_process_that_has_ended_is_gone_though_nobody_asked_how() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        assert process_began(child.pid) is not None
+        assert find_birth(child.pid) is not None
         assert child.stdin is not None
         child.stdin.close()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert process_began(child.pid) is None
+        assert find_birth(child.pid) is None
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="compares with /proc, as Linux has it")
+def test_what_an_earlier_version_noted_of_a_process_is_still_that_process() -> None:
+    ticks = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    assert find_birth(os.getpid()) == ticks

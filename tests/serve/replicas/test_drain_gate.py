@@ -4,14 +4,14 @@ import asyncio
 import json
 from typing import Any
 
-from serve.replicas.drain_gate import Gate
+from serve.replicas.drain_gate import DrainGate
 
 SCOPE = {"type": "http", "path": "/v1/domains"}
 
 
 def test_a_closed_gate_waits_for_those_inside_and_says_503() -> None:
     async def run() -> None:
-        gate, may_go, sent = Gate(), asyncio.Event(), []
+        gate, may_go, sent = DrainGate(), asyncio.Event(), []
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await may_go.wait()
@@ -42,7 +42,7 @@ def test_a_closed_gate_waits_for_those_inside_and_says_503() -> None:
 
 def test_it_does_not_wait_for_ever() -> None:
     async def run() -> None:
-        gate = Gate()
+        gate = DrainGate()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await asyncio.sleep(3600)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cluster.embedded import inspect_machine
-from serve.replicas.writer_replica import KeeperReplica
+from serve.replicas.writer_replica import WriterReplica
 from serve.settings import ServeSettings
 from tests.serve.support.surfaces import bundled
 
@@ -18,7 +18,7 @@ def test_the_writing_thread_has_all_cores_whatever_the_process_was_given(
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        keeper = KeeperReplica(ServeSettings(bundle=str(bundled(tmp_path / "b")), store=str(tmp_path / "s")))
+        keeper = WriterReplica(ServeSettings(bundle=str(bundled(tmp_path / "b")), store=str(tmp_path / "s")))
         assert keeper._thread.submit(torch.get_num_threads).result() == inspect_machine().num_cpus
     finally:
         torch.set_num_threads(before)

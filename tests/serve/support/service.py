@@ -17,7 +17,7 @@ from typing import Any
 import requests
 
 from cluster.tokens import Token
-from serve.operate.registry import Running, the_service
+from serve.operate.registry import RegisteredService, find_service
 
 START_TIMEOUT_S = 300.0
 
@@ -35,8 +35,8 @@ class Service:
         return str(self.told["url"])
 
     @property
-    def running(self) -> Running:
-        return the_service(int(self.url.rpartition(":")[2]))
+    def running(self) -> RegisteredService:
+        return find_service(int(self.url.rpartition(":")[2]))
 
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
         with requests.Session() as session:
