@@ -76,13 +76,13 @@ def find_birth(pid: int) -> str | None:
     Clock ticks since the machine was started, as files written before psutil was used here have it.
     """
     try:
-        started_at_s = (
-            psutil.boot_time()
-        )  # asked first: psutil counts a process's begin from what it was then
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:  # it has ended, though nobody asked how
             return None
-        return str(round((process.create_time() - started_at_s) * os.sysconf("SC_CLK_TCK")))
+        began_at_s, started_at_s = process.create_time(), psutil.boot_time()
+        while (again_s := psutil.Process(pid).create_time()) != began_at_s:  # the clock was set in between
+            began_at_s, started_at_s = again_s, psutil.boot_time()
+        return str(round((began_at_s - started_at_s) * os.sysconf("SC_CLK_TCK")))
     except psutil.NoSuchProcess:
         return None
     except psutil.AccessDenied:

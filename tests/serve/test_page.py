@@ -195,6 +195,7 @@ def test_errors_are_told_in_a_sentence_that_stays(browser: Browser, served: Serv
         expect(page.locator(".notice-error")).to_have_count(0)
 
         page.get_by_role("link", name="Score", exact=True).click()
+        expect(page.get_by_role("heading", name="Ready to score")).to_be_visible()  # who drops sees where
         drop(page, [*good(1, seed=5), ("torn.png", b"\x89PNG\r\n\x1a\n torn")])
         expect(page.locator(".result", has_text="good 0.png").locator(".badge")).to_be_visible()
         expect(page.locator(".result", has_text="torn.png")).to_contain_text("Failed")
