@@ -96,6 +96,7 @@ def test_a_new_surface_is_enrolled_and_scored_by_dropping_photographs(browser: B
         expect(page.locator(".tile img:not(.is-waiting):not(.is-missing)")).to_have_count(10)
 
         page.get_by_role("link", name="Score parts").click()
+        expect(page.get_by_role("heading", name="Ready to score")).to_be_visible()
         drop(page, [*bad(1), *good(2, seed=9)])
         expect(page.locator(".result")).to_have_count(3)
         expect(page.locator(".verdict")).to_contain_text("Abnormal")
