@@ -71,7 +71,7 @@ def find_service(port: int | None) -> RegisteredService:
 
 
 def find_birth(pid: int) -> str | None:
-    """Tell when a process began, as text that only serves to be compared; None where none runs.
+    """Tell when a process began, as text that only serves to be compared; None where none of the user's runs.
 
     Clock ticks since the machine was started, as files written before psutil was used here have it.
     """
@@ -83,10 +83,8 @@ def find_birth(pid: int) -> str | None:
         while (again_s := psutil.Process(pid).create_time()) != began_at_s:  # the clock was set in between
             began_at_s, started_at_s = again_s, psutil.boot_time()
         return str(round((began_at_s - started_at_s) * os.sysconf("SC_CLK_TCK")))
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, psutil.AccessDenied):  # another user's is none that this user started
         return None
-    except psutil.AccessDenied:
-        return "unknown"
 
 
 def _file(port: int) -> Path:

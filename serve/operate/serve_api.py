@@ -24,7 +24,7 @@ things shall be, so it can be made again."""
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ServiceState:
-    """What Serve says of the service."""
+    """The state of the service as Serve reports it."""
 
     status: str
     """RUNNING, DEPLOYING, DEPLOY_FAILED, DELETING, ...."""

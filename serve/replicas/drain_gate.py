@@ -40,7 +40,7 @@ class DrainGate:
             return
 
     def open(self) -> None:
-        """Let in again."""
+        """Let requests in again."""
         self.is_closed = False
 
     def around(self, app: "ASGIApp") -> "ASGIApp":

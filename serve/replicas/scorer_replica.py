@@ -57,14 +57,14 @@ class ScorerReplica:
         return [next(fitting) if q.image.shape[-1] == self._size_px else wrong for q in queries]
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | UserError | None:
-        """What decides the domain's verdicts."""
+        """Return the threshold that decides the verdicts of a domain."""
         try:
             return await self._in_thread(self._scorer.threshold, domain, sequence)  # type: ignore[no-any-return]
         except UserError as error:
             return error
 
     async def about(self) -> Mapping[str, Any]:
-        """What scores here."""
+        """Describe the bundle that this replica scores with."""
         return dict(self._scorer.description)
 
     async def check_health(self) -> None:
