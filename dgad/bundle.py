@@ -6,7 +6,6 @@ file can change its sum too. Weights are safetensors, and nothing in a bundle is
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dgad.errors import BundleError, SettingsError
 from dgad.files import replace_folder_atomic
 from dgad.provenance import current_versions, utc_now
+from dgad.sealed_folder import MANIFEST_FILE, SealedFolder, json_bytes
 from dgad.settings import FeatureSettings, from_dict, to_dict
 
 if TYPE_CHECKING:  # torch takes seconds to import, and looking into a bundle needs none of it
@@ -27,8 +27,10 @@ DESCRIPTION_FILE = "bundle.json"
 WEIGHTS_FILE = "weights.safetensors"
 METRICS_FILE = "metrics.json"
 CARD_FILE = "MODEL_CARD.md"
-MANIFEST_FILE = "manifest.json"
 CONTENT_FILES = (DESCRIPTION_FILE, WEIGHTS_FILE, METRICS_FILE, CARD_FILE)
+_FOLDER = SealedFolder(
+    noun="bundle", content_files=CONTENT_FILES, format_version=FORMAT_VERSION, error=BundleError
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +79,7 @@ def write_bundle(
         "settings": to_dict(method.settings),
         "features": to_dict(method.context.features),
     }
-    identity = _json_bytes({**core, "weights": _sha256(weights)})
+    identity = json_bytes({**core, "weights": _sha256(weights)})
     description = {
         "format_version": FORMAT_VERSION,
         "bundle_id": _sha256(identity)[:32],
@@ -88,15 +90,13 @@ def write_bundle(
         "provenance": {k: v for k, v in provenance.items() if k != "training_domains"},
     }
     contents = {
-        DESCRIPTION_FILE: _json_bytes(description),
+        DESCRIPTION_FILE: json_bytes(description),
         WEIGHTS_FILE: weights,
-        METRICS_FILE: _json_bytes(metrics),
+        METRICS_FILE: json_bytes(metrics),
         CARD_FILE: card.encode(),
     }
-    files = {name: {"bytes": len(data), "sha256": _sha256(data)} for name, data in contents.items()}
-    contents[MANIFEST_FILE] = _json_bytes({"format_version": FORMAT_VERSION, "files": files})
     with replace_folder_atomic(folder) as temporary:
-        for name, data in contents.items():
+        for name, data in _FOLDER.add_manifest(contents).items():
             (temporary / name).write_bytes(data)
 
 
@@ -115,8 +115,8 @@ def read_bundle(path: Path | str) -> BundleInfo:
 def _read(folder: Path) -> tuple[BundleInfo, bytes]:
     """(what the bundle says, its weights file), from one reading of every file."""
     contents = _checked_contents(folder)
-    description = _parse(contents[DESCRIPTION_FILE], folder / DESCRIPTION_FILE)
-    _check_version(description, folder / DESCRIPTION_FILE)
+    description = _FOLDER.parse(contents[DESCRIPTION_FILE], folder / DESCRIPTION_FILE)
+    _FOLDER.check_version(description, folder / DESCRIPTION_FILE)
     try:
         info = BundleInfo(
             path=folder,
@@ -128,7 +128,7 @@ def _read(folder: Path) -> tuple[BundleInfo, bytes]:
             versions=dict(description["versions"]),
             created_at=str(description["created_at"]),
             provenance=dict(description["provenance"]),
-            metrics=_parse(contents[METRICS_FILE], folder / METRICS_FILE),
+            metrics=_FOLDER.parse(contents[METRICS_FILE], folder / METRICS_FILE),
             card=contents[CARD_FILE].decode(),
             num_bytes=sum(map(len, contents.values())),
         )
@@ -179,53 +179,9 @@ def no_bundle_error(where: Path | str) -> BundleError:
 
 def _checked_contents(folder: Path) -> dict[str, bytes]:
     """Every file's bytes, read once, and equal in name, size and sum to the manifest."""
-    manifest_path = folder / MANIFEST_FILE
-    if not manifest_path.is_file():
+    if not (folder / MANIFEST_FILE).is_file():
         raise no_bundle_error(folder)
-    data = manifest_path.read_bytes()
-    manifest = _parse(data, manifest_path)
-    _check_version(manifest, manifest_path)
-    files = manifest.get("files")
-    # The manifest has no sum of its own, so it must be exactly what would be written.
-    if not isinstance(files, dict) or sorted(files) != sorted(CONTENT_FILES) or _json_bytes(manifest) != data:
-        raise _differs(manifest_path)
-    contents = {}
-    for name in CONTENT_FILES:
-        path = folder / name
-        if not path.is_file():
-            raise BundleError(f"{path} is missing: copy the whole bundle again.")
-        contents[name] = path.read_bytes()
-        if files[name] != {"bytes": len(contents[name]), "sha256": _sha256(contents[name])}:
-            raise _differs(path)
-    return contents
-
-
-def _check_version(values: Mapping[str, Any], path: Path) -> None:
-    version = values.get("format_version")
-    if not isinstance(version, int) or version < 1:
-        raise _differs(path)
-    if version > FORMAT_VERSION:
-        raise BundleError(
-            f"{path} has format version {version}, but this dgad reads up to {FORMAT_VERSION}: update dgad."
-        )
-
-
-def _parse(data: bytes, path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(data)
-    except ValueError as error:
-        raise _differs(path) from error
-    if not isinstance(values, dict):
-        raise _differs(path)
-    return values
-
-
-def _differs(path: Path) -> BundleError:
-    return BundleError(f"{path} differs from what was written: copy the whole bundle again.")
-
-
-def _json_bytes(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    return _FOLDER.read(folder)
 
 
 def _sha256(data: bytes) -> str:

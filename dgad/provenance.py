@@ -20,6 +20,7 @@ _NOT_DECIDING = (
     "records",
     "references",
     "report",
+    "sealed_folder.py",
     "user_dirs.py",
 )
 """The parts of `dgad` whose code decides no fit and no score; what is new decides until it is named here."""

@@ -8,11 +8,7 @@ The sums find damage and careless edits; they are no signature. Nothing in the f
 """
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import safetensors
 from safetensors.torch import load as load_bytes
@@ -25,13 +21,16 @@ from dgad.methods.base import Enrolled
 from dgad.references.domain import DomainSettings
 from dgad.references.enrolled_encoding import decode_enrolled, encode_enrolled
 from dgad.references.enrolled_files import metadata_of
+from dgad.sealed_folder import MANIFEST_FILE, SealedFolder, json_bytes
 from dgad.settings import from_dict, to_dict
 
 FORMAT_VERSION = 1
 DESCRIPTION_FILE = "surface.json"
 STATE_FILE = "enrolled.safetensors"
-MANIFEST_FILE = "manifest.json"
 _CONTENT_FILES = (DESCRIPTION_FILE, STATE_FILE)
+_FOLDER = SealedFolder(
+    noun="surface", content_files=_CONTENT_FILES, format_version=FORMAT_VERSION, error=StoreError
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,13 +54,11 @@ def write_surface(
         raise StoreError(f"{folder} exists and is no surface, so it is not replaced: name another folder.")
     ids = [reference.id for reference in description.references]
     contents = {
-        DESCRIPTION_FILE: _json_bytes(to_dict(description)),
+        DESCRIPTION_FILE: json_bytes(to_dict(description)),
         STATE_FILE: encode_enrolled(enrolled, calibration, ids),
     }
-    sums = {name: _summed(data) for name, data in contents.items()}
-    contents[MANIFEST_FILE] = _json_bytes({"format_version": FORMAT_VERSION, "files": sums})
     with replace_folder_atomic(folder) as temporary:
-        for name, data in contents.items():
+        for name, data in _FOLDER.add_manifest(contents).items():
             (temporary / name).write_bytes(data)
 
 
@@ -73,7 +70,7 @@ def read_surface(folder: Path) -> tuple[SurfaceDescription, Enrolled, Calibratio
     try:
         enrolled, calibration = decode_enrolled(metadata_of(data), load_bytes(data))
     except (safetensors.SafetensorError, SettingsError, ValueError, KeyError, TypeError) as error:
-        raise _differs(folder / STATE_FILE) from error
+        raise _FOLDER.differs(folder / STATE_FILE) from error
     return description, enrolled, calibration
 
 
@@ -85,63 +82,13 @@ def _checked_contents(folder: Path) -> dict[str, bytes]:
             f"{folder} is no surface: it lacks {DESCRIPTION_FILE} or {MANIFEST_FILE}. Name a folder that"
             " `surface.save` has written."
         )
-    data = path.read_bytes()
-    manifest = _parsed(data, path)
-    _check_version(manifest, path)
-    files = manifest.get("files", {})
-    # The manifest has no sum of its own, so it must be exactly what would be written.
-    if (
-        not isinstance(files, dict)
-        or sorted(files) != sorted(_CONTENT_FILES)
-        or _json_bytes(manifest) != data
-    ):
-        raise _differs(path)
-    contents = {}
-    for name in _CONTENT_FILES:
-        if not (folder / name).is_file():
-            raise StoreError(f"{folder / name} is missing: copy the whole surface again.")
-        contents[name] = (folder / name).read_bytes()
-        if files[name] != _summed(contents[name]):
-            raise _differs(folder / name)
-    return contents
+    return _FOLDER.read(folder)
 
 
 def _read_description(data: bytes, path: Path) -> SurfaceDescription:
-    values = _parsed(data, path)
-    _check_version(values, path)
+    values = _FOLDER.parse(data, path)
+    _FOLDER.check_version(values, path)
     try:
         return from_dict(SurfaceDescription, values)
     except SettingsError as error:
         raise StoreError(f"{path} is damaged: {error}") from error
-
-
-def _check_version(values: Mapping[str, Any], path: Path) -> None:
-    version = values.get("format_version")
-    if not isinstance(version, int) or version < 1:
-        raise _differs(path)
-    if version > FORMAT_VERSION:
-        raise StoreError(
-            f"{path} has format version {version}, but this dgad reads up to {FORMAT_VERSION}: update dgad."
-        )
-
-
-def _parsed(data: bytes, path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(data)
-    except ValueError as error:
-        raise _differs(path) from error
-    if not isinstance(values, dict):
-        raise _differs(path)
-    return values
-
-
-def _differs(path: Path) -> StoreError:
-    return StoreError(f"{path} differs from what was written: copy the whole surface again.")
-
-
-def _summed(data: bytes) -> dict[str, Any]:
-    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-def _json_bytes(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"

@@ -3,10 +3,11 @@
 import hashlib
 from pathlib import Path
 
-from dgad.bundle import CONTENT_FILES, MANIFEST_FILE, BundleInfo, no_bundle_error, read_bundle
+from dgad.bundle import CONTENT_FILES, BundleInfo, no_bundle_error, read_bundle
 from dgad.errors import BundleError
 from dgad.files import write_atomic
 from dgad.methods import METHODS
+from dgad.sealed_folder import MANIFEST_FILE
 from dgad.storage import Storage, without_credentials
 from dgad.user_dirs import temporary_user_folder, user_cache_folder
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from cluster.jobs.client import find_last_line
 from cluster.jobs.named_jobs import Jobs
 from cluster.jobs.ship import pack_code
-from dgad.bundle import CONTENT_FILES, MANIFEST_FILE, BundleInfo
+from dgad.bundle import CONTENT_FILES, BundleInfo
 from dgad.errors import ClusterError, SettingsError
+from dgad.sealed_folder import MANIFEST_FILE
 from serve.engine.bundle import check_bundle, fetch_bundle
 from serve.operate.registry import register
 from serve.operate.serve_api import ServiceState
