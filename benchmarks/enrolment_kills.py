@@ -142,7 +142,7 @@ def _enrol(store: ReferenceStore, domain: str, numbers: list[int], key: str) -> 
         head = store.head(domain)
         header = json.dumps({"__metadata__": {IDS: json.dumps([r.id for r in head.references])}}).encode()
         made = file_name(domain, hashlib.sha256(header).hexdigest())
-        store.place.write(made, struct.pack("<Q", len(header)) + header)
+        store.storage.write(made, struct.pack("<Q", len(header)) + header)
         return done
 
     request = {"domain": domain, "numbers": numbers, "key": key}

@@ -4,10 +4,12 @@ An object store has no rename and no exclusive creation, so whatever is kept is 
 final name, which is there whole or not at all. On a local disk the same holds by `dgad.files`.
 """
 
+import contextlib
+import dataclasses
 import os
 import secrets
 import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,10 +17,43 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from pyarrow import fs
 
-from dgad.errors import RecordError
-from dgad.files import is_temporary, sync_folder, temporary_beside, write_atomic
+from dgad.errors import DataError, RecordError, StoreError, UserError
+from dgad.files import is_temporary, remove_stale_temporaries, sync_folder, temporary_beside, write_atomic
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ErrorWording:
+    """Which error a storage raises where it cannot be used, and in which words."""
+
+    error: type[UserError]
+    unusable: str
+    """Of a location that names no place, with `{location}` and `{reason}`."""
+    disk: str | None = None
+    """Of a local disk that refuses, with `{path}`, `{verb}` and `{reason}`; None lets its `OSError` pass."""
+
+
+RUNS = ErrorWording(
+    error=RecordError,
+    unusable="{location} cannot be used ({reason}); give a folder, or a URI such as s3://bucket/runs or"
+    " gs://bucket/runs.",
+)
+"""For what a study or a service keeps."""
+REFERENCES = ErrorWording(
+    error=StoreError,
+    unusable=RUNS.unusable,
+    disk="{path} cannot be {verb} ({reason}): see that this user may write there and that the disk has room,"
+    " or name another store.",
+)
+"""For a reference store."""
+DATA = ErrorWording(
+    error=DataError,
+    unusable="The location {location} cannot be used ({reason}); give a folder, or a URI such as"
+    " s3://bucket/folder or gs://bucket/folder.",
+)
+"""For a data set."""
 
 _S3_TIMEOUT_S = 5.0
+_STALE_S = 300.0
 _NUM_READERS = 16
 K = TypeVar("K")
 T = TypeVar("T")
@@ -27,53 +62,55 @@ T = TypeVar("T")
 class Storage:
     """One place; it travels to other processes as its location."""
 
-    def __init__(self, location: str | Path) -> None:
-        """`RecordError` for a URI that cannot be used; one that carries credentials is refused."""
+    def __init__(self, location: str | Path, wording: ErrorWording = RUNS) -> None:
+        """Raise the error of `wording`, as every method does, for what cannot be used.
+
+        A URI that carries credentials is refused.
+        """
         self.location = str(location)
-        self.is_local = "://" not in self.location
+        self.filesystem: fs.FileSystem = fs.LocalFileSystem()
+        self._wording = wording
+        if "://" in self.location:
+            try:
+                self.filesystem, root = filesystem_of(self.location)
+            except (pa.ArrowException, OSError, ValueError, ImportError) as error:
+                raise wording.error(
+                    wording.unusable.format(location=without_credentials(self.location), reason=_brief(error))
+                ) from None
+            self.root = root.rstrip("/") or root
+        else:
+            self.root = str(Path(self.location).absolute())
+        self.is_local = isinstance(self.filesystem, fs.LocalFileSystem)
         if self.is_local:
-            self.location = str(Path(self.location).absolute())
-            self._filesystem: fs.FileSystem = fs.LocalFileSystem()
-            self._root = self.location
-            return
-        try:
-            self._filesystem, root = filesystem_of(self.location)
-        except (pa.ArrowException, OSError, ValueError, ImportError) as error:
-            raise RecordError(
-                f"{without_credentials(self.location)} cannot be used ({_brief(error)}); give a folder, or a"
-                " URI such as s3://bucket/runs or gs://bucket/runs."
-            ) from None
-        self._root = root.rstrip("/")
+            self.location = self.root
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Storage, (self.location,))
+        return (Storage, (self.location, self._wording))
 
     def child(self, name: str) -> "Storage":
         """Give the place below this one; a URI keeps its query."""
         if self.is_local:
-            return Storage(Path(self.location) / name)
+            return Storage(Path(self.location) / name, self._wording)
         parts = urllib.parse.urlsplit(self.location)
-        return Storage(parts._replace(path=f"{parts.path.rstrip('/')}/{name}").geturl())
+        below = parts._replace(path=f"{parts.path.rstrip('/')}/{name}")
+        return Storage(below.geturl(), self._wording)
 
     def sibling(self, name: str) -> "Storage":
         """Give the place beside this one, under the same parent."""
         if self.is_local:
-            return Storage(Path(self.location).parent / name)
+            return Storage(Path(self.location).parent / name, self._wording)
         parts = urllib.parse.urlsplit(self.location)
         parent = parts.path.rstrip("/").rpartition("/")[0]
-        return Storage(parts._replace(path=f"{parent}/{name}").geturl())
+        return Storage(parts._replace(path=f"{parent}/{name}").geturl(), self._wording)
 
     def path(self, name: str) -> str:
         """How messages name what is kept there."""
-        return f"{self._root}/{name}" if name else self._root
+        return f"{self.root}/{name}" if name else self.root
 
     def read(self, name: str, num_bytes: int | None = None) -> bytes | None:
-        """Read what is kept under the name, or its first bytes; None where there is nothing.
-
-        `RecordError` where the place cannot be reached.
-        """
+        """Read what is kept under the name, or its first bytes; None where there is nothing."""
         try:
-            with self._filesystem.open_input_file(self.path(name)) as file:
+            with self.filesystem.open_input_file(self.path(name)) as file:
                 data: bytes = file.read(num_bytes)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -84,19 +121,20 @@ class Storage:
     def write(self, name: str, data: bytes) -> None:
         """Keep it under the name, whole or not at all, in place of what was there."""
         if self.is_local:
-            write_atomic(self.path(name), data)
+            with self.report_disk_errors("written", name):
+                write_atomic(self.path(name), data)
             return
         try:
             try:
                 self._put(name, data)
             except FileNotFoundError:  # a filesystem whose folders must be there first
-                self._filesystem.create_dir(self.path(name).rpartition("/")[0], recursive=True)
+                self.filesystem.create_dir(self.path(name).rpartition("/")[0], recursive=True)
                 self._put(name, data)
         except (pa.ArrowException, OSError) as error:
             raise self._trouble("written", name, error) from None
 
     def _put(self, name: str, data: bytes) -> None:
-        with self._filesystem.open_output_stream(self.path(name)) as stream:
+        with self.filesystem.open_output_stream(self.path(name)) as stream:
             stream.write(data)
 
     def create(self, name: str, data: bytes) -> bool:
@@ -109,7 +147,10 @@ class Storage:
                 return False
             self.write(name, data)
             return True
-        target = Path(self.path(name))
+        with self.report_disk_errors("written", name):
+            return self._link(Path(self.path(name)), data)
+
+    def _link(self, target: Path, data: bytes) -> bool:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_beside(target)
         try:
@@ -127,7 +168,7 @@ class Storage:
 
     def each(self, read: Callable[[K], T], names: Sequence[K]) -> list[T]:
         """`read` of every name, in order; many at once on an object store, where each answer takes long."""
-        if self.is_local:
+        if self.is_local or len(names) < 2:
             return [read(name) for name in names]
         with ThreadPoolExecutor(_NUM_READERS) as readers:
             return list(readers.map(read, names))
@@ -135,7 +176,7 @@ class Storage:
     def exists(self, name: str) -> bool:
         """Whether something is kept under the name."""
         try:
-            (info,) = self._filesystem.get_file_info([self.path(name)])
+            (info,) = self.filesystem.get_file_info([self.path(name)])
         except (pa.ArrowException, OSError) as error:
             raise self._trouble("looked at", name, error) from None
         return bool(info.type != fs.FileType.NotFound)
@@ -154,36 +195,58 @@ class Storage:
     def _listed(self, folder: str, deep: bool) -> dict[str, fs.FileInfo]:
         try:
             selector = fs.FileSelector(self.path(folder), allow_not_found=True, recursive=deep)
-            infos = self._filesystem.get_file_info(selector)
+            infos = self.filesystem.get_file_info(selector)
         except NotADirectoryError:
             return {}
         except (pa.ArrowException, OSError) as error:
             raise self._trouble("listed", folder, error) from None
-        start = len(self._root) + 1
+        start = len(self.root) + 1
         found = {i.path[start:]: i for i in infos if i.is_file}
         return dict(sorted((n, info) for n, info in found.items() if not _is_hidden(n, folder)))
 
-    def folders(self) -> tuple[str, ...]:
-        """The names of the folders right below, hidden ones left out."""
+    def folders(self, name: str = "") -> tuple[str, ...]:
+        """The names of the folders right below, or below the one named; hidden ones left out."""
         try:
-            infos = self._filesystem.get_file_info(fs.FileSelector(self._root, allow_not_found=True))
+            infos = self.filesystem.get_file_info(fs.FileSelector(self.path(name), allow_not_found=True))
         except (pa.ArrowException, OSError) as error:
-            raise self._trouble("listed", "", error) from None
+            raise self._trouble("listed", name, error) from None
         names = (i.base_name for i in infos if i.type == fs.FileType.Directory)
         return tuple(sorted(n for n in names if not n.startswith(".")))
 
-    def delete(self, name: str) -> None:
-        """Remove what is kept under the name; nothing where nothing is."""
+    def delete(self, *names: str) -> None:
+        """Remove what is kept under the names; nothing where nothing is."""
+        self.each(self._delete, names)
+
+    def _delete(self, name: str) -> None:
         try:
-            self._filesystem.delete_file(self.path(name))
+            self.filesystem.delete_file(self.path(name))
         except FileNotFoundError:
             return
         except (pa.ArrowException, OSError) as error:
             if self.exists(name):
                 raise self._trouble("removed", name, error) from None
 
-    def _trouble(self, verb: str, name: str, error: Exception) -> RecordError:
-        return RecordError(
+    def remove_leftovers(self, folder: str) -> None:
+        """Remove the unfinished files that killed writers left in a folder of a local disk."""
+        if self.is_local:
+            with self.report_disk_errors("cleaned", folder):
+                remove_stale_temporaries(self.path(folder), older_than_s=_STALE_S)
+
+    @contextlib.contextmanager
+    def report_disk_errors(self, verb: str, name: str) -> Iterator[None]:
+        """Say in the storage's own words what a local disk refuses while it is being `verb`, as "written"."""
+        try:
+            yield
+        except OSError as error:
+            if self._wording.disk is None:
+                raise
+            reason = error.strerror or str(error)
+            raise self._wording.error(
+                self._wording.disk.format(path=self.path(name), verb=verb, reason=reason)
+            ) from None
+
+    def _trouble(self, verb: str, name: str, error: Exception) -> UserError:
+        return self._wording.error(
             f"{self.path(name)} cannot be {verb} ({_brief(error)}): check that the place exists, that it can"
             " be reached from this host, and that this host's credentials may use it."
         )

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dgad.domains.base import Dataset
 from dgad.domains.btad import BTAD
 from dgad.domains.folder import ANY_TREE, MVTEC, MVTEC_AD_2, TreeVariant, open_tree, recognise_tree
-from dgad.domains.locations import resolve
 from dgad.domains.parquet import open_parquet, recognise_parquet
 from dgad.domains.problems import Problem
 from dgad.domains.strays import find_strays
 from dgad.errors import DataError
 from dgad.settings import did_you_mean
+from dgad.storage import DATA, Storage
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,15 +56,15 @@ def open_dataset(location: str | os.PathLike[str], *, layout: str | None = None)
         hint = did_you_mean(layout, LAYOUTS)
         raise DataError(f"`layout` must be one of {', '.join(LAYOUTS)}, but got {layout!r}.{hint}")
     location = os.fspath(location)
-    place = resolve(location)
-    if not place.is_local:
+    storage = Storage(location, DATA)
+    if not storage.is_local:
         if layout not in (None, "parquet"):
             raise DataError(
                 f"Only packed Parquet can be read from {location}; pack the folder first with"
                 " `dgad domains pack SRC DST`."
             )
         return open_parquet(location)
-    local = place.path if "://" in location else location
+    local = storage.location if "://" in location else location
     if layout is None:
         layout = next((name for name, each in LAYOUTS.items() if each.recognise(local)), "folder")
     return LAYOUTS[layout].open(local)

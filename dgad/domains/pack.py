@@ -11,10 +11,10 @@ from pyarrow import fs
 
 from dgad.domains.base import Dataset, Domain
 from dgad.domains.layouts import open_dataset
-from dgad.domains.locations import resolve
 from dgad.domains.parquet import FORMAT_VERSION, METADATA_KEY, SCHEMA, PackIndex, SampleEntry
 from dgad.errors import DataError
 from dgad.files import replace_folder_atomic
+from dgad.storage import DATA, Storage
 
 
 def pack(
@@ -43,28 +43,28 @@ def pack(
 @contextlib.contextmanager
 def _empty_folder(destination: str) -> Iterator[tuple[fs.FileSystem, str]]:
     """A folder to fill that becomes `destination` at the end, or of which nothing stays."""
-    place = resolve(destination)
+    storage = Storage(destination, DATA)
     try:
-        entries = place.filesystem.get_file_info(fs.FileSelector(place.path, allow_not_found=True))
+        entries = storage.filesystem.get_file_info(fs.FileSelector(storage.root, allow_not_found=True))
     except NotADirectoryError:
         raise DataError(f"{destination} is a file; give the name of a new folder.") from None
     except OSError as error:
         raise DataError(f"{destination} cannot be written ({error}); check your access.") from None
     if entries:
         raise DataError(f"{destination} is not empty; give the name of a new folder.")
-    if place.is_local:
+    if storage.is_local:
         try:
-            with replace_folder_atomic(Path(place.path)) as folder:
-                yield place.filesystem, os.fspath(folder)
+            with replace_folder_atomic(Path(storage.root)) as folder:
+                yield storage.filesystem, os.fspath(folder)
         except PermissionError as error:
             raise DataError(f"{destination} cannot be written ({error}); choose another folder.") from None
         return
     try:  # there is no atomic rename: a file of a broken pack names the domains that are missing
-        place.filesystem.create_dir(place.path, recursive=True)
-        yield place.filesystem, place.path
+        storage.filesystem.create_dir(storage.root, recursive=True)
+        yield storage.filesystem, storage.root
     except BaseException:
-        for entry in place.filesystem.get_file_info(fs.FileSelector(place.path, allow_not_found=True)):
-            place.filesystem.delete_file(entry.path)
+        for entry in storage.filesystem.get_file_info(fs.FileSelector(storage.root, allow_not_found=True)):
+            storage.filesystem.delete_file(entry.path)
         raise
 
 

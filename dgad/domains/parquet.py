@@ -17,8 +17,8 @@ from pyarrow import fs
 
 from dgad.domains.base import Dataset, Domain, EncodedImage, Sample
 from dgad.domains.decoding import DEFAULT_LIMITS
-from dgad.domains.locations import resolve
 from dgad.errors import DataError, ImageError
+from dgad.storage import DATA, Storage
 
 FORMAT_VERSION = 1
 """Raised whenever an older reader would misread a file."""
@@ -113,12 +113,12 @@ class PackedFile:
 
     def _open(self) -> pq.ParquetFile:
         if self._file is None:
-            place = resolve(self.location)
+            storage = Storage(self.location, DATA)
             try:
-                if place.is_local:
+                if storage.is_local:
                     self._file = pq.ParquetFile(self.path, memory_map=True)
                 else:
-                    self._file = pq.ParquetFile(place.filesystem.open_input_file(self.path))
+                    self._file = pq.ParquetFile(storage.filesystem.open_input_file(self.path))
             except (pa.ArrowException, OSError) as error:
                 raise DataError(f"{self.path} cannot be read as Parquet ({error}); pack it again.") from None
         return self._file
@@ -169,9 +169,9 @@ def _domain(file: PackedFile, index: PackIndex) -> Domain:
 
 
 def _parquet_paths(location: str) -> list[str]:
-    place = resolve(location)
+    storage = Storage(location, DATA)
     try:
-        entries = place.filesystem.get_file_info(fs.FileSelector(place.path, allow_not_found=True))
+        entries = storage.filesystem.get_file_info(fs.FileSelector(storage.root, allow_not_found=True))
     except NotADirectoryError:
         return []
     except OSError as error:

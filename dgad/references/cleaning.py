@@ -5,11 +5,12 @@ import time
 from collections.abc import Collection
 
 from dgad.errors import StoreError
+from dgad.references.domain_locks import FOLDERS, DomainLocks
 from dgad.references.enrolled_files import drop_made_with
 from dgad.references.history import live_references, purged_ids
 from dgad.references.log import Log
 from dgad.references.photographs import Photographs
-from dgad.references.place import FOLDERS, Place
+from dgad.storage import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -17,41 +18,41 @@ _OLD_S = 3600.0
 """No enrolment takes so long from its first photograph to its commit."""
 
 
-def delete_photographs(place: Place, domain: str, reference_ids: Collection[str] | None) -> None:
+def delete_photographs(storage: Storage, domain: str, reference_ids: Collection[str] | None) -> None:
     """Remove photographs (None: all of the domain) and every file made with them. The caller holds the lock.
 
     Enrolled files go first and photographs last: one that still lies there shows that this is not finished.
     """
-    photographs = Photographs(place)
+    photographs = Photographs(storage)
     if reference_ids is None:
-        place.delete(list(place.sizes(f"domains/{domain}/enrolled")))
-        place.delete(list(place.sizes(f"domains/{domain}/fingerprints")))
+        storage.delete(*storage.sizes(f"domains/{domain}/enrolled"))
+        storage.delete(*storage.sizes(f"domains/{domain}/fingerprints"))
         photographs.drop(domain, photographs.ids(domain))
     else:
-        drop_made_with(place, domain, reference_ids)
+        drop_made_with(storage, domain, reference_ids)
         photographs.drop(domain, reference_ids)
     for folder in ("images", "enrolled"):
-        place.remove_leftovers(f"domains/{domain}/{folder}")
+        storage.remove_leftovers(f"domains/{domain}/{folder}")
 
 
-def finish_domain(place: Place, log: Log, domain: str) -> None:
+def finish_domain(storage: Storage, locks: DomainLocks, log: Log, domain: str) -> None:
     """Finish what a crash broke off in one domain; one that cannot be read is left alone."""
     try:
         last = log.newest(domain)
         if last is None:
             return
         for folder in FOLDERS:
-            place.remove_leftovers(f"domains/{domain}/{folder}")
-        photographs = Photographs(place)
+            storage.remove_leftovers(f"domains/{domain}/{folder}")
+        photographs = Photographs(storage)
         present = photographs.ids(domain)
         if present <= {r.id for r in last.references}:
             return  # the common case costs no look at the log
-        with place.locked(domain):
+        with locks.hold(domain):
             changes = log.all(domain)
             orphans = present - live_references(changes).keys()
             # Young ones may be another writer's, about to be committed: a roll-out has one beside the keeper.
             orphans &= purged_ids(changes) | photographs.ids_before(domain, time.time() - _OLD_S)
             if orphans:
-                delete_photographs(place, domain, orphans)
+                delete_photographs(storage, domain, orphans)
     except StoreError as error:
         logger.warning("Left as it is: %s", error)

@@ -54,7 +54,7 @@ class EnrolledStore:
 
     def __init__(self, store: ReferenceStore) -> None:
         self._store = store
-        self._place = store.place
+        self._storage = store.storage
 
     def load(self, domain: str, key: str) -> tuple[Enrolled, Calibration] | None:
         """What was saved under the key; None where it is missing or damaged.
@@ -70,7 +70,7 @@ class EnrolledStore:
         except (
             StoreError, safetensors.SafetensorError, SettingsError, OSError, ValueError, KeyError, TypeError
         ) as error:  # fmt: skip
-            logger.warning("%s is made again: %s", self._place.path(name), error)
+            logger.warning("%s is made again: %s", self._storage.path(name), error)
             return None
 
     def save(
@@ -79,34 +79,34 @@ class EnrolledStore:
         """Keep it, unless one of the photographs it was made with (`ids`) is gone: purged meanwhile."""
         name = _name(domain, key)
         data = encode_enrolled(enrolled, calibration, ids)
-        photographs = Photographs(self._place)
+        photographs = Photographs(self._storage)
         try:
             self._store.head(domain)
-            with self._place.locked(domain):
+            with self._store.locks.hold(domain):
                 if not photographs.ids(domain).issuperset(ids):
                     return
-                self._place.write(name, data)
+                self._storage.write(name, data)
                 # On an object store the one who purges may be another process, which no lock keeps off.
-                if not self._place.is_local and not photographs.ids(domain).issuperset(ids):
-                    self._place.delete([name])
+                if not self._storage.is_local and not photographs.ids(domain).issuperset(ids):
+                    self._storage.delete(name)
                     return
-                drop_oldest(self._place, domain, NUM_KEPT, name)
+                drop_oldest(self._storage, domain, NUM_KEPT, name)
         except StoreError as error:
             logger.warning("Made, but not kept: %s", error)
 
     def drop(self, domain: str, reference_id: str) -> None:
         """Remove every file made with the photograph."""
         self._store.head(domain)
-        with self._place.locked(domain):
-            drop_made_with(self._place, domain, [reference_id])
+        with self._store.locks.hold(domain):
+            drop_made_with(self._storage, domain, [reference_id])
 
     def _open(self, name: str) -> tuple[dict[str, str], dict[str, Tensor]] | None:
-        if not self._place.is_local:
-            data = self._place.read(name)
+        if not self._storage.is_local:
+            data = self._storage.read(name)
             return None if data is None else (metadata_of(data), load_bytes(data))
-        if not self._place.exists(name):
+        if not self._storage.exists(name):
             return None
-        with safetensors.safe_open(self._place.path(name), framework="pt") as file:
+        with safetensors.safe_open(self._storage.path(name), framework="pt") as file:
             return dict(file.metadata() or {}), {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118
 
 

@@ -7,7 +7,7 @@ import json
 import struct
 from collections.abc import Collection
 
-from dgad.references.place import Place
+from dgad.storage import Storage
 
 IDS = "reference_ids"
 """Name of the metadata entry that holds, as JSON, the ids it was made with."""
@@ -19,14 +19,14 @@ def file_name(domain: str, key: str) -> str:
     return f"domains/{domain}/enrolled/{key}.safetensors"
 
 
-def _ids_of(place: Place, name: str) -> frozenset[str] | None:
+def _ids_of(storage: Storage, name: str) -> frozenset[str] | None:
     """The photographs a file was made with, by its header alone; None where that cannot be read."""
-    start = place.read(name, 8)
+    start = storage.read(name, 8)
     length = None if start is None else _header_length(start)
     if length is None:
         return None
     try:
-        return frozenset(json.loads(metadata_of(place.read(name, 8 + length) or b"")[IDS]))
+        return frozenset(json.loads(metadata_of(storage.read(name, 8 + length) or b"")[IDS]))
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
@@ -46,19 +46,19 @@ def _header_length(data: bytes) -> int | None:
     return int(length) if length <= _MAX_HEADER_BYTES else None
 
 
-def drop_made_with(place: Place, domain: str, gone: Collection[str]) -> None:
+def drop_made_with(storage: Storage, domain: str, gone: Collection[str]) -> None:
     """Remove the files made with any of the photographs, and those that do not say what they were made with.
 
     Any of them can be made again.
     """
-    for name in place.sizes(f"domains/{domain}/enrolled"):
-        ids = _ids_of(place, name)
+    for name in storage.sizes(f"domains/{domain}/enrolled"):
+        ids = _ids_of(storage, name)
         if ids is None or not ids.isdisjoint(gone):
-            place.delete([name])
+            storage.delete(name)
 
 
-def drop_oldest(place: Place, domain: str, kept: int, newest: str) -> None:
+def drop_oldest(storage: Storage, domain: str, kept: int, newest: str) -> None:
     """Keep `newest` and those before it only: each version makes one for every bundle that is served."""
-    written = place.modified(f"domains/{domain}/enrolled")
+    written = storage.modified(f"domains/{domain}/enrolled")
     earlier = sorted((n for n in written if n != newest), key=lambda name: -written[name])
-    place.delete(earlier[kept - 1 :])
+    storage.delete(*earlier[kept - 1 :])

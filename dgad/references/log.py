@@ -13,8 +13,8 @@ from typing import Any, get_args
 
 from dgad.errors import SettingsError, StoreError
 from dgad.references.domain import FORMAT_VERSION, Action, Change, DomainSettings, Reference
-from dgad.references.place import Place
 from dgad.settings import from_dict
+from dgad.storage import Storage
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From the `change` of a format version to that of the next."""
@@ -139,8 +139,8 @@ def _sha256(text: str) -> str:
 class Log:
     """The changes of every domain of a store. What was read once is kept: no change is ever altered."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
         self._newest: dict[str, Change] = {}
         self._lock = threading.Lock()
 
@@ -164,24 +164,24 @@ class Log:
         """One change; `StoreError` where it is missing or damaged."""
         change = self._find(domain, sequence)
         if change is None:
-            raise damaged_error(self._place.path(_name(domain, sequence)), "it is missing")
+            raise damaged_error(self._storage.path(_name(domain, sequence)), "it is missing")
         return change
 
     def all(self, domain: str, after: int = 0) -> tuple[Change, ...]:
         """Every change after the one given, the oldest first."""
         sequences = range(after + 1, max(self.sequences(domain), default=0) + 1)
-        return tuple(self._place.each(lambda s: self.read(domain, s), list(sequences)))
+        return tuple(self._storage.each(lambda s: self.read(domain, s), list(sequences)))
 
     def append(self, domain: str, change: Change) -> bool:
         """Acknowledge the change; False where another writer has taken its sequence."""
-        if not self._place.create(_name(domain, change.sequence), encode(change)):
+        if not self._storage.create(_name(domain, change.sequence), encode(change)):
             return False
         self._remember(domain, change)
         return True
 
     def sequences(self, domain: str) -> list[int]:
         """The numbers of the changes there are, ascending."""
-        names = (n.rsplit("/", 1)[-1] for n in self._place.sizes(f"domains/{domain}/changes"))
+        names = (n.rsplit("/", 1)[-1] for n in self._storage.sizes(f"domains/{domain}/changes"))
         return sorted(int(n[:-5]) for n in names if _FILE.fullmatch(n))
 
     def _remember(self, domain: str, change: Change) -> None:
@@ -192,8 +192,8 @@ class Log:
 
     def _find(self, domain: str, sequence: int) -> Change | None:
         name = _name(domain, sequence)
-        data = self._place.read(name)
-        return None if data is None else decode(data, self._place.path(name), sequence)
+        data = self._storage.read(name)
+        return None if data is None else decode(data, self._storage.path(name), sequence)
 
 
 def _name(domain: str, sequence: int) -> str:

@@ -9,7 +9,7 @@ from dgad.references.domain import FORMAT_VERSION, Change, Version, check_domain
 from dgad.references.history import live_references, replay_versions
 from dgad.references.log import Log, check_format, is_reference_id
 from dgad.references.photographs import Photographs
-from dgad.references.place import Place
+from dgad.storage import REFERENCES, Storage
 
 
 class StoreReader:
@@ -17,10 +17,12 @@ class StoreReader:
 
     def __init__(self, location: str | Path) -> None:
         """`StoreError` where the place cannot be used or a newer dgad has written it."""
-        self.place = Place(location)
-        self.location = self.place.location
-        self._log = Log(self.place)
-        self._photographs = Photographs(self.place)
+        self.storage = Storage(location, REFERENCES)
+        self.location = self.storage.location
+        if self.storage.is_local and Path(self.location).exists() and not Path(self.location).is_dir():
+            raise StoreError(f"A reference store must be a folder, but {self.location} is a file.")
+        self._log = Log(self.storage)
+        self._photographs = Photographs(self.storage)
         self._live: dict[str, tuple[int, frozenset[str]]] = {}
         self._has_begun = self._is_begun()
 
@@ -65,8 +67,8 @@ class StoreReader:
             except StoreError as error:
                 return error
 
-        names = [n for n in self.place.folders("domains") if is_domain_name(n)]
-        return [(n, s) for n, s in zip(names, self.place.each(state, names), strict=True) if s is not None]
+        names = [n for n in self.storage.folders("domains") if is_domain_name(n)]
+        return [(n, s) for n, s in zip(names, self.storage.each(state, names), strict=True) if s is not None]
 
     def _lists(self, head: Change, domain: str, reference_id: str) -> bool:
         """Whether any version has it."""
@@ -79,10 +81,10 @@ class StoreReader:
         return reference_id in kept[1]
 
     def _is_begun(self) -> bool:
-        data = self.place.read("store.json")
+        data = self.storage.read("store.json")
         if data is None:
             return False
-        path = self.place.path("store.json")
+        path = self.storage.path("store.json")
         try:
             format_version = int(json.loads(data)["format_version"])
         except (ValueError, KeyError, TypeError):

@@ -15,6 +15,7 @@ from dgad.references.domain import (
     Upload,
     check_domain_name,
 )
+from dgad.references.domain_locks import DomainLocks
 from dgad.references.history import highest_version, live_references, next_change, purged_ids, replay_versions
 from dgad.references.photographs import id_of
 from dgad.references.plan import Plan
@@ -32,6 +33,7 @@ class ReferenceStore(StoreReader):
     def __init__(self, location: str | Path) -> None:
         """`StoreError` where the place cannot be used or a newer dgad has written it."""
         super().__init__(location)
+        self.locks = DomainLocks(self.storage)
         self._keys = enrolment.KeyIndex(self._log)
 
     def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
@@ -80,7 +82,7 @@ class ReferenceStore(StoreReader):
     def _mend(self, domain: str, uploads: Sequence[Upload]) -> None:
         """Enrolling a photograph again heals what the disk has damaged; not what was purged meanwhile."""
         if damaged := self._photographs.list_incomplete(domain, uploads):
-            with self.place.locked(domain):
+            with self.locks.hold(domain):
                 current = {r.id for r in self.head(domain).references}
                 self._photographs.keep(domain, [u for u in damaged if id_of(u.data) in current])
 
@@ -90,7 +92,7 @@ class ReferenceStore(StoreReader):
         Where another writer was faster it is planned anew, on top of what that one did: then `head` has more
         references than the plan.
         """
-        with self.place.locked(plan.domain):
+        with self.locks.hold(plan.domain):
             try:
                 return self._commit(plan)
             except StoreError:
@@ -121,7 +123,7 @@ class ReferenceStore(StoreReader):
 
     def abandon(self, plan: Plan) -> None:
         """Take back what a plan laid down that will not be committed."""
-        with self.place.locked(plan.domain):
+        with self.locks.hold(plan.domain):
             self._take_back(plan)
 
     def _take_back(self, plan: Plan) -> None:
@@ -157,7 +159,7 @@ class ReferenceStore(StoreReader):
             if reference_id not in live_references(changes):
                 if reference_id in purged_ids(changes) & self._photographs.ids(domain):
                     delete_photographs(
-                        self.place, domain, [reference_id]
+                        self.storage, domain, [reference_id]
                     )  # the disk kept an earlier purge from its end
                     return None
                 raise no_reference_error(domain, reference_id)
@@ -171,7 +173,7 @@ class ReferenceStore(StoreReader):
 
         self.head(domain)
         return self._change(
-            domain, make, after=lambda: delete_photographs(self.place, domain, [reference_id])
+            domain, make, after=lambda: delete_photographs(self.storage, domain, [reference_id])
         )
 
     def rollback(self, domain: str, version: int, *, by: str) -> Change:
@@ -205,16 +207,16 @@ class ReferenceStore(StoreReader):
             return next_change(head, "delete", by, version=0, references=(), is_deleted=True)
 
         self.head(domain)
-        return self._change(domain, make, after=lambda: delete_photographs(self.place, domain, None))
+        return self._change(domain, make, after=lambda: delete_photographs(self.storage, domain, None))
 
     def finish_interrupted(self) -> None:
         """Finish the purges and deletions that a crash broke off, and remove what killed writers left.
 
         Call it when a service starts. A domain that cannot be read is left as it is.
         """
-        for domain in self.place.folders("domains"):
+        for domain in self.storage.folders("domains"):
             if is_domain_name(domain):
-                finish_domain(self.place, self._log, domain)
+                finish_domain(self.storage, self.locks, self._log, domain)
 
     def _without(self, domain: str, head: Change, reference_id: str) -> tuple[Reference, ...] | None:
         """The current references less one, or None where it is not among them."""
@@ -232,7 +234,7 @@ class ReferenceStore(StoreReader):
     ) -> Change:
         """Commit what `make` makes of the last change (None: that one stands), then do what follows."""
         self._begin()
-        with self.place.locked(domain):
+        with self.locks.hold(domain):
             for _ in range(_TRIES):
                 last = self._log.newest(domain)
                 change = make(last)
@@ -246,7 +248,7 @@ class ReferenceStore(StoreReader):
 
     def _begin(self) -> None:
         if not self._has_begun:
-            self.place.create("store.json", store_file())
+            self.storage.create("store.json", store_file())
             self._has_begun = True
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dgad.errors import RecordError
+from dgad.errors import DataError, RecordError, StoreError, UserError
 from dgad.files import remove_stale_temporaries
-from dgad.storage import Storage, probe
+from dgad.storage import DATA, REFERENCES, RUNS, ErrorWording, Storage, probe
 from tests.s3_server import S3Server
 
 
@@ -117,3 +117,37 @@ def test_a_place_that_cannot_be_had_is_told_in_one_sentence(
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordError, match="cannot be written"):
         probe(Storage(tmp_path / "file" / "below"))
+
+
+@pytest.mark.parametrize(
+    ("wording", "error", "unusable", "disk"),
+    [
+        (RUNS, RecordError, r"^ftp://x cannot be used .* such as s3://bucket/runs or", None),
+        (REFERENCES, StoreError, r"^ftp://x cannot be used .* such as s3://bucket/runs or", "another store"),
+        (DATA, DataError, r"^The location ftp://x cannot be used .* such as s3://bucket/folder or", None),
+    ],
+    ids=["runs", "references", "data"],
+)
+def test_each_kind_of_storage_raises_its_own_error_also_elsewhere(
+    tmp_path: Path, wording: ErrorWording, error: type[UserError], unusable: str, disk: str | None
+) -> None:
+    with pytest.raises(error, match=unusable):
+        Storage("ftp://x", wording)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    storage = pickle.loads(pickle.dumps(Storage(tmp_path, wording).child("x").sibling("file")))
+    refused = OSError if disk is None else error
+    with pytest.raises(refused, match=disk or "file"):
+        storage.write("a", b"1")
+    with pytest.raises(refused, match=disk or "file"):
+        storage.create("a", b"1")
+    with pytest.raises(error, match=r"folder cannot be read .*check that the place exists"):
+        storage.sibling("folder").read("")
+
+
+def test_a_file_uri_is_the_folder_itself(tmp_path: Path) -> None:
+    storage = Storage(f"file://{tmp_path}/shelf", REFERENCES)
+    assert storage.is_local
+    assert storage.location == Storage(tmp_path / "shelf").location
+    assert storage.create("a", b"1")
+    assert pickle.loads(pickle.dumps(storage)).sizes() == {"a": 1}

@@ -15,9 +15,9 @@ import pyarrow as pa
 from filelock import FileLock
 from pyarrow import fs
 
-from dgad.domains.locations import Location, resolve
 from dgad.errors import DataError
 from dgad.files import is_temporary, replace_folder_atomic
+from dgad.storage import DATA, Storage
 from tune.caches.features import CachePlan, find_features_folder
 
 FOLDER_NAME = "data"
@@ -32,15 +32,15 @@ def make_local_copy(data: str, plan: CachePlan | None) -> str:
     Without a cache on disk (`plan` is None) a URI is read from where it is. `DataError` where it cannot be
     read, or does not fit the disk.
     """
-    location = resolve(data)
-    if location.is_local or plan is None:
+    storage = Storage(data, DATA)
+    if storage.is_local or plan is None:
         return data
     features = plan.folder or find_features_folder()
     if features is None:
         return data
     copies = features.parent / FOLDER_NAME
     try:
-        files = _packed_files(location)
+        files = _packed_files(storage)
         if not files:  # not packed: `open_dataset` says what is wrong with it
             return data
         copy = copies / _name(data, files)
@@ -50,7 +50,7 @@ def make_local_copy(data: str, plan: CachePlan | None) -> str:
                 _make_room(copies, sum(f.size for f in files), plan.max_bytes)
                 with replace_folder_atomic(copy) as folder:
                     for file in files:
-                        _copy(location, file, folder / file.base_name)
+                        _copy(storage, file, folder / file.base_name)
             os.utime(copy)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
@@ -60,8 +60,8 @@ def make_local_copy(data: str, plan: CachePlan | None) -> str:
     return str(copy)
 
 
-def _packed_files(location: Location) -> list[fs.FileInfo]:
-    entries = location.filesystem.get_file_info(fs.FileSelector(location.path, allow_not_found=True))
+def _packed_files(storage: Storage) -> list[fs.FileInfo]:
+    entries = storage.filesystem.get_file_info(fs.FileSelector(storage.root, allow_not_found=True))
     return sorted(
         (e for e in entries if e.is_file and e.base_name.endswith(".parquet") and e.base_name[0] != "."),
         key=lambda e: e.base_name,
@@ -73,8 +73,8 @@ def _name(data: str, files: list[fs.FileInfo]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
-def _copy(location: Location, file: fs.FileInfo, target: Path) -> None:
-    with location.filesystem.open_input_stream(file.path) as source, open(target, "xb") as sink:
+def _copy(storage: Storage, file: fs.FileInfo, target: Path) -> None:
+    with storage.filesystem.open_input_stream(file.path) as source, open(target, "xb") as sink:
         shutil.copyfileobj(source, sink, _CHUNK_BYTES)
     if target.stat().st_size != file.size:
         raise OSError(f"{file.path} broke off after {target.stat().st_size} of {file.size} bytes")

@@ -2,7 +2,6 @@
 
 import os
 import struct
-from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,9 @@ from dgad.errors import MissingError
 from dgad.references import photographs, store
 from dgad.references.cleaning import delete_photographs
 from dgad.references.domain import DomainSettings
-from dgad.references.place import Place
 from dgad.references.plan import Plan
 from dgad.references.store import ReferenceStore
+from dgad.storage import Storage
 from tests.dgad.references.photographs import id_number, upload
 
 OLD = 10**9
@@ -29,7 +28,7 @@ def opened(tmp_path: Path) -> ReferenceStore:
         assert isinstance(plan, Plan)
         opened.commit(plan)
     header = b'{"__metadata__":{"reference_ids":"[\\"%s\\"]"}}' % id_number(1).encode()
-    opened.place.write(
+    opened.storage.write(
         f"domains/oak/enrolled/{'a' * 64}.safetensors", struct.pack("<Q", len(header)) + header
     )
     return opened
@@ -76,15 +75,15 @@ def test_a_purge_that_the_disk_kept_from_its_end_can_be_asked_again(
 def test_a_removal_broken_off_at_any_file_is_finished(
     opened: ReferenceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Place.delete
+    whole = Storage.delete
 
-    def delete_until_killed(place: Place, names: Collection[str]) -> None:
+    def delete_until_killed(storage: Storage, *names: str) -> None:
         if any("/images/" in n for n in names):
             raise KeyboardInterrupt
-        whole(place, list(names))
+        whole(storage, *names)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Place, "delete", delete_until_killed)
+        patched.setattr(Storage, "delete", delete_until_killed)
         with pytest.raises(KeyboardInterrupt):
             opened.delete("oak", by="anna")
     assert files(opened) == ["images/1", "images/2", "images/3"]
@@ -118,7 +117,7 @@ def test_leftovers_of_killed_writers_are_hidden_and_go(opened: ReferenceStore) -
                 os.utime(path, (OLD, OLD))
     fresh = ReferenceStore(opened.location)
     assert fresh.head("oak").sequence == 3
-    assert photographs.Photographs(fresh.place).ids("oak") == {id_number(n) for n in (1, 2, 3)}
+    assert photographs.Photographs(fresh.storage).ids("oak") == {id_number(n) for n in (1, 2, 3)}
     fresh.finish_interrupted()
     assert not list(folder.rglob(".old*"))
     assert len(list(folder.rglob(".young*"))) == 4
@@ -127,5 +126,5 @@ def test_leftovers_of_killed_writers_are_hidden_and_go(opened: ReferenceStore) -
 
 def test_what_is_forgotten_twice_is_forgotten(opened: ReferenceStore) -> None:
     for _ in range(2):
-        delete_photographs(opened.place, "oak", [id_number(1)])
+        delete_photographs(opened.storage, "oak", [id_number(1)])
     assert files(opened) == ["fingerprints/2", "fingerprints/3", "images/2", "images/3"]

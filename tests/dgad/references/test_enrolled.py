@@ -64,7 +64,7 @@ def save(store: ReferenceStore, key: str = KEY, numbers: tuple[int, ...] = (1, 2
 
 def names(store: ReferenceStore) -> list[str]:
     """Keys of the files there are."""
-    return [n.rsplit("/", 1)[-1].partition(".")[0] for n in store.place.sizes("domains/oak/enrolled")]
+    return [n.rsplit("/", 1)[-1].partition(".")[0] for n in store.storage.sizes("domains/oak/enrolled")]
 
 
 def test_a_state_comes_back_as_it_was(store: ReferenceStore) -> None:
@@ -94,8 +94,8 @@ def test_a_state_without_calibration_comes_back(store: ReferenceStore) -> None:
 
 def test_a_damaged_file_is_like_none(store: ReferenceStore) -> None:
     save(store)
-    (name,) = store.place.sizes("domains/oak/enrolled")
-    whole = store.place.read(name)
+    (name,) = store.storage.sizes("domains/oak/enrolled")
+    whole = store.storage.read(name)
     assert whole is not None
     at = whole.index(b"approximate")
     flipped = whole[:-1] + bytes([whole[-1] ^ 1])
@@ -107,7 +107,7 @@ def test_a_damaged_file_is_like_none(store: ReferenceStore) -> None:
         flipped,
         whole[:at] + b"exact......" + whole[at + 11 :],
     ):
-        store.place.write(name, damaged)
+        store.storage.write(name, damaged)
         assert EnrolledStore(store).load("oak", KEY) is None
     save(store)
     assert EnrolledStore(store).load("oak", KEY) is not None
@@ -116,7 +116,7 @@ def test_a_damaged_file_is_like_none(store: ReferenceStore) -> None:
 def test_purged_photographs_leave_no_state_behind(store: ReferenceStore) -> None:
     save(store, "a" * 64, (1, 2))
     save(store, "b" * 64, (2,))
-    store.place.write(f"domains/oak/enrolled/{'c' * 64}.safetensors", b"nothing that says what it is made of")
+    store.storage.write(f"domains/oak/enrolled/{'c' * 64}.safetensors", b"says not what it is made of")
     store.remove("oak", id_number(1), by="anna")
     assert len(names(store)) == 3
     store.purge("oak", id_number(1), by="anna")

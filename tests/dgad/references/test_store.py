@@ -106,7 +106,7 @@ def test_purged_is_gone_from_every_version_and_from_the_disk(store: ReferenceSto
     assert not [
         n
         for f in ("images", "fingerprints")
-        for n in store.place.sizes(f"domains/oak/{f}")
+        for n in store.storage.sizes(f"domains/oak/{f}")
         if id_number(1) in n
     ]
     with pytest.raises(MissingError, match="no reference"):
@@ -131,7 +131,7 @@ def test_a_deleted_domain_is_gone_and_its_numbers_go_on(store: ReferenceStore) -
     assert reader.head("oak").version == 1
     assert store.delete("oak", by="anna").is_deleted
     assert reader.domains() == ()
-    assert store.place.sizes("domains/oak/images") == {}
+    assert store.storage.sizes("domains/oak/images") == {}
     for ask in (reader.head, reader.log, reader.versions):
         with pytest.raises(MissingError, match="no domain"):
             ask("oak")
@@ -184,7 +184,7 @@ def test_planned_photographs_are_not_seen_before_they_are_committed(local: Refer
     with pytest.raises(MissingError):
         local.image("oak", id_number(1))
     local.abandon(plan)
-    assert local.place.sizes("domains/oak/images") == {}
+    assert local.storage.sizes("domains/oak/images") == {}
     local.commit(plan)  # brings them back
     assert local.image("oak", id_number(1)) == upload(1).data
 
@@ -205,7 +205,7 @@ def test_a_plan_overtaken_is_made_anew(local: ReferenceStore) -> None:
     enrol(local, [10, 11])
     with pytest.raises(ConflictError, match="has 5 references and would have 9, more than the 8 allowed"):
         other.commit(late)
-    assert len(local.place.sizes("domains/oak/images")) == 5  # nothing of it stays behind
+    assert len(local.storage.sizes("domains/oak/images")) == 5  # nothing of it stays behind
 
 
 def test_a_purge_between_plan_and_commit_loses_nothing(local: ReferenceStore) -> None:
@@ -229,7 +229,7 @@ def test_a_purge_while_the_same_photograph_comes_again_leaves_nothing(
 
     monkeypatch.setattr(local._photographs, "list_incomplete", overtaken)
     assert enrol(local, [1]).added == ()  # it was there when it was asked
-    assert local.place.sizes("domains/oak/images").keys() == {f"domains/oak/images/{id_number(2)}"}
+    assert local.storage.sizes("domains/oak/images").keys() == {f"domains/oak/images/{id_number(2)}"}
 
 
 def test_without_a_lock_the_loser_of_a_sequence_tries_again(
@@ -246,7 +246,7 @@ def test_without_a_lock_the_loser_of_a_sequence_tries_again(
         return results[-1]
 
     for store in (local, other):
-        monkeypatch.setattr(store.place, "locked", lambda domain: contextlib.nullcontext())
+        monkeypatch.setattr(store.locks, "hold", lambda domain: contextlib.nullcontext())
     monkeypatch.setattr(local._log, "append", overtaken)
     assert enrol(local, [1]).version == 3
     assert results == [False, False, True]
@@ -295,7 +295,7 @@ def test_ids_and_image_names_are_no_paths(local: ReferenceStore) -> None:
     local.commit(plan)
     fresh = ReferenceStore(local.location)
     assert [r.name for r in fresh.head("oak").references] == names
-    assert {n.rsplit("/", 1)[-1] for n in fresh.place.sizes("domains/oak/images")} == {
+    assert {n.rsplit("/", 1)[-1] for n in fresh.storage.sizes("domains/oak/images")} == {
         id_number(n) for n in range(5)
     }
 
@@ -309,8 +309,8 @@ def test_the_same_photograph_stored_again_is_marked(local: ReferenceStore) -> No
     done = local.commit(plan)
     assert [r.near_duplicate_of for r in done.added] == [id_number(1), None]
     # By a process that keeps nothing in memory, of photographs whose thumbnails are gone.
-    for name in local.place.sizes("domains/oak/fingerprints"):
-        local.place.delete([name])
+    for name in local.storage.sizes("domains/oak/fingerprints"):
+        local.storage.delete(name)
     fresh = ReferenceStore(local.location)
     plan = fresh.plan_enrolment("oak", [another], by="anna")
     assert isinstance(plan, Plan)
