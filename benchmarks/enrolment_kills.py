@@ -106,14 +106,14 @@ def _act(store: ReferenceStore, draw: random.Random, domain: str, number: int) -
     try:
         ids = [r.id for r in store.head(domain).references]
     except MissingError:
-        _done(domain, [], lambda: store.create(domain, DomainSettings(), by="kills"))
+        _done(domain, [], lambda: store.create(domain, DomainSettings(), author="kills"))
         return
     kind = draw.choices(["enrol", "again", "remove", "purge", "rollback", "delete"], [70, 4, 8, 8, 7, 3])[0]
     versions = store.versions(domain)
     if len(ids) > _MAX_REFERENCES:
         kind = "delete"
     if kind == "delete":
-        _done(domain, None, lambda: store.delete(domain, by="kills"))
+        _done(domain, None, lambda: store.delete(domain, author="kills"))
     elif kind == "enrol" or not ids:
         _enrol(store, domain, [number + i for i in range(draw.randint(1, 3))], f"key {number}")
     elif kind == "again":
@@ -123,12 +123,12 @@ def _act(store: ReferenceStore, draw: random.Random, domain: str, number: int) -
     elif kind == "rollback":
         version = draw.choice(versions)
         after = [r.id for r in version.references]
-        _done(domain, after, lambda: store.rollback(domain, version.number, by="kills"))
+        _done(domain, after, lambda: store.rollback(domain, version.number, author="kills"))
     else:
         gone = draw.choice(ids)
         act = store.purge if kind == "purge" else store.remove
         purged = [gone] if kind == "purge" else []
-        _done(domain, [i for i in ids if i != gone], lambda: act(domain, gone, by="kills"), purged=purged)
+        _done(domain, [i for i in ids if i != gone], lambda: act(domain, gone, author="kills"), purged=purged)
 
 
 def _enrol(store: ReferenceStore, domain: str, numbers: list[int], key: str) -> None:
@@ -137,7 +137,7 @@ def _enrol(store: ReferenceStore, domain: str, numbers: list[int], key: str) -> 
     new = [i for u in uploads if (i := hashlib.sha256(u.data).hexdigest()) not in ids]
 
     def enrol() -> Enrolment:
-        plan = store.plan_enrolment(domain, uploads, by="kills", idempotency_key=key)
+        plan = store.plan_enrolment(domain, uploads, author="kills", idempotency_key=key)
         done = plan if isinstance(plan, Enrolment) else store.commit(plan)
         head = store.head(domain)
         header = json.dumps({"__metadata__": {IDS: json.dumps([r.id for r in head.references])}}).encode()

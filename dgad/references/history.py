@@ -57,7 +57,7 @@ def _without(version: Version, purged: frozenset[str]) -> Version:
 def next_change(
     last: Change | None,
     action: Action,
-    by: str,
+    author: str,
     *,
     settings: DomainSettings | None = None,
     version: int | None = None,
@@ -84,7 +84,7 @@ def next_change(
         sequence=1 if last is None else last.sequence + 1,
         action=action,
         made_at=now,
-        author=by,
+        author=author,
         settings=settings,
         version=version,
         references=references,

@@ -22,7 +22,7 @@ class Plan:
     already_there: tuple[str, ...]
     uploads: tuple[Upload, ...]
     """As the request brought them."""
-    by: str
+    author: str
     key: str | None
     """SHA-256 of the idempotency key."""
     body: str

@@ -36,14 +36,14 @@ class ReferenceStore(StoreReader):
         self.locks = DomainLocks(self.storage)
         self._keys = enrolment.KeyIndex(self._log)
 
-    def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
+    def create(self, domain: str, settings: DomainSettings, *, author: str) -> Change:
         """Make the domain or, where it is there, give it these settings; unchanged, nothing is written."""
         check_domain_name(domain)
 
         def make(last: Change | None) -> Change | None:
             if last is None or last.is_deleted:
-                return next_change(last, "create", by, settings=settings, version=0, references=())
-            return None if last.settings == settings else next_change(last, "settings", by, settings=settings)
+                return next_change(last, "create", author, settings=settings, version=0, references=())
+            return None if last.settings == settings else next_change(last, "settings", author, settings=settings)
 
         return self._change(domain, make)
 
@@ -52,7 +52,7 @@ class ReferenceStore(StoreReader):
         domain: str,
         uploads: Sequence[Upload],
         *,
-        by: str,
+        author: str,
         idempotency_key: str | None = None,
         max_references: int = 1000,
     ) -> Plan | Enrolment:
@@ -68,7 +68,7 @@ class ReferenceStore(StoreReader):
             domain,
             head,
             uploads,
-            by=by,
+            author=author,
             idempotency_key=idempotency_key,
             max_references=max_references,
             photographs=self._photographs,
@@ -112,7 +112,7 @@ class ReferenceStore(StoreReader):
             change = next_change(
                 head,
                 "enroll",
-                plan.by,
+                plan.author,
                 version=highest_version(head) + 1,
                 references=plan.references,
                 details=enrolment.describe_plan(plan),
@@ -130,7 +130,7 @@ class ReferenceStore(StoreReader):
         live = live_references(self._log.all(plan.domain))
         self._photographs.drop(plan.domain, {r.id for r in plan.added} - live.keys())
 
-    def remove(self, domain: str, reference_id: str, *, by: str) -> Change:
+    def remove(self, domain: str, reference_id: str, *, author: str) -> Change:
         """Take one reference out of the current version; older versions still have it."""
 
         def make(last: Change | None) -> Change:
@@ -141,7 +141,7 @@ class ReferenceStore(StoreReader):
             return next_change(
                 head,
                 "remove",
-                by,
+                author,
                 version=highest_version(head) + 1,
                 references=left,
                 details={"removed": [reference_id]},
@@ -150,7 +150,7 @@ class ReferenceStore(StoreReader):
         self.head(domain)
         return self._change(domain, make)
 
-    def purge(self, domain: str, reference_id: str, *, by: str) -> Change:
+    def purge(self, domain: str, reference_id: str, *, author: str) -> Change:
         """Remove one reference from every version, its photograph and all that was made with it, for good."""
 
         def make(last: Change | None) -> Change | None:
@@ -166,9 +166,9 @@ class ReferenceStore(StoreReader):
             left = self._without(domain, head, reference_id)
             details = {"purged": [reference_id]}
             if left is None:
-                return next_change(head, "purge", by, details=details)
+                return next_change(head, "purge", author, details=details)
             return next_change(
-                head, "purge", by, version=highest_version(head) + 1, references=left, details=details
+                head, "purge", author, version=highest_version(head) + 1, references=left, details=details
             )
 
         self.head(domain)
@@ -176,7 +176,7 @@ class ReferenceStore(StoreReader):
             domain, make, after=lambda: delete_photographs(self.storage, domain, [reference_id])
         )
 
-    def rollback(self, domain: str, version: int, *, by: str) -> Change:
+    def rollback(self, domain: str, version: int, *, author: str) -> Change:
         """Make an older version current, less what was purged since; nothing is written if it is current."""
 
         def make(last: Change | None) -> Change | None:
@@ -190,7 +190,7 @@ class ReferenceStore(StoreReader):
             return next_change(
                 head,
                 "rollback",
-                by,
+                author,
                 version=version,
                 references=found[version].references,
                 details={"left_version": head.version},
@@ -199,12 +199,12 @@ class ReferenceStore(StoreReader):
         self.head(domain)
         return self._change(domain, make)
 
-    def delete(self, domain: str, *, by: str) -> Change:
+    def delete(self, domain: str, *, author: str) -> Change:
         """Remove the domain with all its photographs. Its log stays: made again, its numbers go on."""
 
         def make(last: Change | None) -> Change:
             head = _existing(domain, last)
-            return next_change(head, "delete", by, version=0, references=(), is_deleted=True)
+            return next_change(head, "delete", author, version=0, references=(), is_deleted=True)
 
         self.head(domain)
         return self._change(domain, make, after=lambda: delete_photographs(self.storage, domain, None))

@@ -123,21 +123,21 @@ class Backend(Protocol):
     async def score(self, queries: Sequence[Query]) -> list[Outcome]:
         """Score queries of one request and domain; outcomes come in their order."""
 
-    async def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
+    async def create(self, domain: str, settings: DomainSettings, *, author: str) -> Change:
         """Make the domain or, where it is there, give it these settings."""
 
     async def enroll(
-        self, domain: str, uploads: Sequence[Upload], *, by: str, idempotency_key: str | None
+        self, domain: str, uploads: Sequence[Upload], *, author: str, idempotency_key: str | None
     ) -> Enrolment:
         """Add references as one new version; acknowledged only when it is durable and warm."""
 
-    async def remove(self, domain: str, reference_id: str, *, purge: bool, by: str) -> Change:
+    async def remove(self, domain: str, reference_id: str, *, purge: bool, author: str) -> Change:
         """Take one reference out of the current version or, to `purge`, out of every version for good."""
 
-    async def rollback(self, domain: str, version: int, *, by: str) -> Change:
+    async def rollback(self, domain: str, version: int, *, author: str) -> Change:
         """Make an older version current."""
 
-    async def delete(self, domain: str, *, by: str) -> Change:
+    async def delete(self, domain: str, *, author: str) -> Change:
         """Remove the domain with all its images; its log stays."""
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:

@@ -67,29 +67,29 @@ class InProcessBackend(Backend):
         self._drift.add(make_records(queries[0].domain, outcomes))
         return outcomes
 
-    async def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
+    async def create(self, domain: str, settings: DomainSettings, *, author: str) -> Change:
         """Carry out `Backend.create` in this process."""
-        return await self._write(lambda: self._writer.create(domain, settings, by=by))
+        return await self._write(lambda: self._writer.create(domain, settings, author=author))
 
     async def enroll(
-        self, domain: str, uploads: Sequence[Upload], *, by: str, idempotency_key: str | None
+        self, domain: str, uploads: Sequence[Upload], *, author: str, idempotency_key: str | None
     ) -> Enrolment:
         """Carry out `Backend.enroll` in this process."""
         return await self._write(
-            lambda: self._writer.enroll(domain, uploads, by=by, idempotency_key=idempotency_key)
+            lambda: self._writer.enroll(domain, uploads, author=author, idempotency_key=idempotency_key)
         )
 
-    async def remove(self, domain: str, reference_id: str, *, purge: bool, by: str) -> Change:
+    async def remove(self, domain: str, reference_id: str, *, purge: bool, author: str) -> Change:
         """Carry out `Backend.remove` in this process."""
-        return await self._write(lambda: self._writer.remove(domain, reference_id, purge=purge, by=by))
+        return await self._write(lambda: self._writer.remove(domain, reference_id, purge=purge, author=author))
 
-    async def rollback(self, domain: str, version: int, *, by: str) -> Change:
+    async def rollback(self, domain: str, version: int, *, author: str) -> Change:
         """Carry out `Backend.rollback` in this process."""
-        return await self._write(lambda: self._writer.rollback(domain, version, by=by))
+        return await self._write(lambda: self._writer.rollback(domain, version, author=author))
 
-    async def delete(self, domain: str, *, by: str) -> Change:
+    async def delete(self, domain: str, *, author: str) -> Change:
         """Carry out `Backend.delete` in this process."""
-        change = await self._write(lambda: self._writer.delete(domain, by=by))
+        change = await self._write(lambda: self._writer.delete(domain, author=author))
         self._drift.forget(domain)
         return change
 

@@ -48,7 +48,7 @@ class StoreWriter:
         if is_alone:
             self._store.finish_interrupted()
 
-    def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
+    def create(self, domain: str, settings: DomainSettings, *, author: str) -> Change:
         """Make the domain or, where it is there, give it these settings."""
         head = self._head(domain)
         if head is None:
@@ -60,16 +60,16 @@ class StoreWriter:
                 )
         elif head.references:
             self._warm(domain, head.references, settings)
-        return self._store.create(domain, settings, by=by)
+        return self._store.create(domain, settings, author=author)
 
     def enroll(
-        self, domain: str, uploads: Sequence[Upload], *, by: str, idempotency_key: str | None
+        self, domain: str, uploads: Sequence[Upload], *, author: str, idempotency_key: str | None
     ) -> Enrolment:
         """Add references as one new version."""
         plan = self._store.plan_enrolment(
             domain,
             uploads,
-            by=by,
+            author=author,
             idempotency_key=idempotency_key,
             max_references=self._limits.max_references,
         )
@@ -82,7 +82,7 @@ class StoreWriter:
             raise
         return self._store.commit(plan)
 
-    def remove(self, domain: str, reference_id: str, *, purge: bool, by: str) -> Change:
+    def remove(self, domain: str, reference_id: str, *, purge: bool, author: str) -> Change:
         """Take one reference out of the current version or, to `purge`, out of every version for good.
 
         The last reference stays: `ConflictError`.
@@ -97,9 +97,9 @@ class StoreWriter:
         if len(left) < len(head.references):
             self._warm(domain, left, head.settings)
         change = self._store.purge if purge else self._store.remove
-        return change(domain, reference_id, by=by)
+        return change(domain, reference_id, author=author)
 
-    def rollback(self, domain: str, version: int, *, by: str) -> Change:
+    def rollback(self, domain: str, version: int, *, author: str) -> Change:
         """Make an older version current."""
         head = self._store.head(domain)
         found = next((v for v in self._store.versions(domain) if v.number == version), None)
@@ -110,11 +110,11 @@ class StoreWriter:
             )
         if found is not None and not found.is_current:
             self._warm(domain, found.references, head.settings)
-        return self._store.rollback(domain, version, by=by)
+        return self._store.rollback(domain, version, author=author)
 
-    def delete(self, domain: str, *, by: str) -> Change:
+    def delete(self, domain: str, *, author: str) -> Change:
         """Remove the domain with all its images; its log stays."""
-        return self._store.delete(domain, by=by)
+        return self._store.delete(domain, author=author)
 
     def embed_all(self, progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> int:
         """Make every state that this bundle lacks, before it takes over from another; returns how many.

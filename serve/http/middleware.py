@@ -131,7 +131,7 @@ class AccessMiddleware:
         if rules.scope == "open":
             return
         key = self._key(headers)
-        context.by = context.key_name = key.name
+        context.author = context.key_name = key.name
         if not key.allows(rules.scope):
             raise ApiError(
                 403,

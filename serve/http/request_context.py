@@ -15,7 +15,7 @@ class RequestContext:
     """What is known of one request, filled as it goes on; access log and metrics read it at the end."""
 
     request_id: str
-    by: str = "local"
+    author: str = "local"
     """Name of the API key; `local` where none is needed."""
     key_name: str | None = None
     status: int | None = None

@@ -112,19 +112,19 @@ class RayBackend:
             self._about = None
         return outcomes
 
-    async def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
+    async def create(self, domain: str, settings: DomainSettings, *, author: str) -> Change:
         """Carry out `Backend.create` by the service's replicas."""
-        change: Change = await self._write("create", domain=domain, settings=settings, by=by)
+        change: Change = await self._write("create", domain=domain, settings=settings, author=author)
         return change
 
     async def enroll(
-        self, domain: str, uploads: Sequence[Upload], *, by: str, idempotency_key: str | None
+        self, domain: str, uploads: Sequence[Upload], *, author: str, idempotency_key: str | None
     ) -> Enrolment:
         """See `Backend`; without a key of the client's it gets one of ours, for retries."""
         key = idempotency_key or f"retry-{secrets.token_hex(16)}"
         try:
             done: Enrolment = await self._write(
-                "enroll", domain=domain, uploads=uploads, by=by, idempotency_key=key
+                "enroll", domain=domain, uploads=uploads, author=author, idempotency_key=key
             )
         except UserError:
             self._metrics.enrolment("refused")
@@ -132,21 +132,21 @@ class RayBackend:
         self._metrics.enrolment("repeated" if done.is_repeated else "added" if done.added else "nothing_new")
         return done
 
-    async def remove(self, domain: str, reference_id: str, *, purge: bool, by: str) -> Change:
+    async def remove(self, domain: str, reference_id: str, *, purge: bool, author: str) -> Change:
         """Carry out `Backend.remove` by the service's replicas."""
         change: Change = await self._write(
-            "remove", domain=domain, reference_id=reference_id, purge=purge, by=by
+            "remove", domain=domain, reference_id=reference_id, purge=purge, author=author
         )
         return change
 
-    async def rollback(self, domain: str, version: int, *, by: str) -> Change:
+    async def rollback(self, domain: str, version: int, *, author: str) -> Change:
         """Carry out `Backend.rollback` by the service's replicas."""
-        change: Change = await self._write("rollback", domain=domain, version=version, by=by)
+        change: Change = await self._write("rollback", domain=domain, version=version, author=author)
         return change
 
-    async def delete(self, domain: str, *, by: str) -> Change:
+    async def delete(self, domain: str, *, author: str) -> Change:
         """Carry out `Backend.delete` by the service's replicas."""
-        change: Change = await self._write("delete", domain=domain, by=by)
+        change: Change = await self._write("delete", domain=domain, author=author)
         return change
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:

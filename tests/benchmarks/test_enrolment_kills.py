@@ -19,7 +19,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
 
 def test_losses_would_be_seen(tmp_path: Path) -> None:
     store = ReferenceStore(tmp_path / "store")
-    store.create("oak-0", DomainSettings(), by="kills")
+    store.create("oak-0", DomainSettings(), author="kills")
     enrolment_kills._enrol(store, "oak-0", [1, 2], "key")
     figures = enrolment_kills.Figures()
     model = enrolment_kills.Model(figures)

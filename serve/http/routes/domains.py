@@ -59,7 +59,7 @@ async def put_domain(
     except MissingError:
         was_there = False
     async with service.change_deadline():
-        change = await service.backend.create(domain, wanted, by=context_in(request).by)
+        change = await service.backend.create(domain, wanted, author=context_in(request).author)
         answer = await describe_domain(service, domain, change)
     return json_answer(answer, 200 if was_there else 201)
 
@@ -79,7 +79,7 @@ async def delete_domain(request: Request, domain: DomainName) -> Response:
     service = state_of(request)
     await service.head(domain)
     async with service.change_deadline():
-        await service.backend.delete(domain, by=context_in(request).by)
+        await service.backend.delete(domain, author=context_in(request).author)
     return Response(status_code=204)
 
 
@@ -128,7 +128,7 @@ async def rollback(request: Request, domain: DomainName, wanted: schemas.Rollbac
     service = state_of(request)
     await service.head(domain)
     async with service.change_deadline():
-        change = await service.backend.rollback(domain, wanted.version, by=context_in(request).by)
+        change = await service.backend.rollback(domain, wanted.version, author=context_in(request).author)
         answer = await describe_domain(service, domain, change)
     return json_answer(answer)
 

@@ -83,7 +83,7 @@ async def enroll(
     context.num_images = len(files)
     uploads = await _decoded(service, files)
     async with service.change_deadline():
-        enrolment = await service.backend.enroll(domain, uploads, by=context.by, idempotency_key=key)
+        enrolment = await service.backend.enroll(domain, uploads, author=context.author, idempotency_key=key)
         async with service.answer_deadline():
             threshold = await service.backend.threshold(domain, enrolment.sequence) or _NO_THRESHOLD
     answer = schemas.EnrolmentAnswer(
@@ -149,7 +149,7 @@ async def remove_reference(
     service = state_of(request)
     await service.head(domain)
     async with service.change_deadline():
-        change = await service.backend.remove(domain, reference_id, purge=purge, by=context_in(request).by)
+        change = await service.backend.remove(domain, reference_id, purge=purge, author=context_in(request).author)
         answer = await describe_domain(service, domain, change)
     return json_answer(answer)
 

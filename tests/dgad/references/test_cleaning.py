@@ -22,9 +22,9 @@ OLD = 10**9
 def opened(tmp_path: Path) -> ReferenceStore:
     """`oak` with three photographs in two versions, and a state made with the first two."""
     opened = ReferenceStore(tmp_path / "store")
-    opened.create("oak", DomainSettings(), by="anna")
+    opened.create("oak", DomainSettings(), author="anna")
     for numbers in ([1, 2], [3]):
-        plan = opened.plan_enrolment("oak", [upload(n) for n in numbers], by="anna")
+        plan = opened.plan_enrolment("oak", [upload(n) for n in numbers], author="anna")
         assert isinstance(plan, Plan)
         opened.commit(plan)
     header = b'{"__metadata__":{"reference_ids":"[\\"%s\\"]"}}' % id_number(1).encode()
@@ -50,7 +50,7 @@ def test_a_purge_broken_off_is_finished(opened: ReferenceStore, monkeypatch: pyt
     with monkeypatch.context() as patched:
         patched.setattr(store, "delete_photographs", _killed)
         with pytest.raises(KeyboardInterrupt):
-            opened.purge("oak", id_number(1), by="anna")
+            opened.purge("oak", id_number(1), author="anna")
     assert "images/1" in files(opened)
     fresh = ReferenceStore(opened.location)
     with pytest.raises(MissingError):
@@ -65,11 +65,11 @@ def test_a_purge_that_the_disk_kept_from_its_end_can_be_asked_again(
     with monkeypatch.context() as patched:
         patched.setattr(store, "delete_photographs", _killed)
         with pytest.raises(KeyboardInterrupt):
-            opened.purge("oak", id_number(1), by="anna")
-    assert opened.purge("oak", id_number(1), by="anna").sequence == 4
+            opened.purge("oak", id_number(1), author="anna")
+    assert opened.purge("oak", id_number(1), author="anna").sequence == 4
     assert "images/1" not in files(opened)
     with pytest.raises(MissingError):
-        opened.purge("oak", id_number(1), by="anna")
+        opened.purge("oak", id_number(1), author="anna")
 
 
 def test_a_removal_broken_off_at_any_file_is_finished(
@@ -85,17 +85,17 @@ def test_a_removal_broken_off_at_any_file_is_finished(
     with monkeypatch.context() as patched:
         patched.setattr(Storage, "delete", delete_until_killed)
         with pytest.raises(KeyboardInterrupt):
-            opened.delete("oak", by="anna")
+            opened.delete("oak", author="anna")
     assert files(opened) == ["images/1", "images/2", "images/3"]
-    opened.create("oak", DomainSettings(), by="anna")
+    opened.create("oak", DomainSettings(), author="anna")
     ReferenceStore(opened.location).finish_interrupted()
     assert files(opened) == []
 
 
 def test_orphans_go_when_they_are_old_and_what_is_listed_stays(opened: ReferenceStore) -> None:
-    opened.remove("oak", id_number(3), by="anna")
+    opened.remove("oak", id_number(3), author="anna")
     before = files(opened)
-    assert isinstance(opened.plan_enrolment("oak", [upload(4)], by="anna"), Plan)  # then killed
+    assert isinstance(opened.plan_enrolment("oak", [upload(4)], author="anna"), Plan)  # then killed
     folder = Path(opened.location) / "domains/oak"
     opened.finish_interrupted()
     assert files(opened) == sorted([*before, "fingerprints/4", "images/4"])

@@ -50,8 +50,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ReferenceStore:
         server: S3Server = request.getfixturevalue("s3")
         location = server.uri(f"shelf/{tmp_path.name}")
     store = ReferenceStore(location)
-    store.create("oak", DomainSettings(), by="anna")
-    plan = store.plan_enrolment("oak", [upload(1), upload(2)], by="anna")
+    store.create("oak", DomainSettings(), author="anna")
+    plan = store.plan_enrolment("oak", [upload(1), upload(2)], author="anna")
     assert isinstance(plan, Plan)
     store.commit(plan)
     return store
@@ -117,16 +117,16 @@ def test_purged_photographs_leave_no_state_behind(store: ReferenceStore) -> None
     save(store, "a" * 64, (1, 2))
     save(store, "b" * 64, (2,))
     store.storage.write(f"domains/oak/enrolled/{'c' * 64}.safetensors", b"says not what it is made of")
-    store.remove("oak", id_number(1), by="anna")
+    store.remove("oak", id_number(1), author="anna")
     assert len(names(store)) == 3
-    store.purge("oak", id_number(1), by="anna")
+    store.purge("oak", id_number(1), author="anna")
     assert names(store) == ["b" * 64]
     save(store, "d" * 64, (1, 2))  # by a replica that had begun before
     assert names(store) == ["b" * 64]
     EnrolledStore(store).drop("oak", id_number(2))
     assert names(store) == []
     save(store, "e" * 64, (2,))
-    store.delete("oak", by="anna")
+    store.delete("oak", author="anna")
     save(store, "f" * 64, (2,))
     assert names(store) == []
 
@@ -186,6 +186,6 @@ def test_keys_and_names_are_no_paths(store: ReferenceStore) -> None:
 def test_a_mapped_state_outlives_its_file(store: ReferenceStore) -> None:
     save(store)
     found = EnrolledStore(store).load("oak", KEY)
-    store.delete("oak", by="anna")
+    store.delete("oak", author="anna")
     assert found is not None
     assert torch.equal(found[0].tensors["patches"], STATE.tensors["patches"])

@@ -32,7 +32,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ReferenceStore:
 def local(tmp_path: Path) -> ReferenceStore:
     """An empty store in a folder, with the domain `oak`."""
     store = ReferenceStore(tmp_path / "store")
-    store.create("oak", SETTINGS, by="anna")
+    store.create("oak", SETTINGS, author="anna")
     return store
 
 
@@ -48,7 +48,7 @@ def enrol(
     plan = store.plan_enrolment(
         domain,
         [upload(n) for n in numbers],
-        by="anna",
+        author="anna",
         idempotency_key=key,
         max_references=max_references,
     )
@@ -66,7 +66,7 @@ def test_another_reader_sees_each_change_at_once(store: ReferenceStore) -> None:
     assert reader.domains() == ()
     with pytest.raises(MissingError, match="create it first"):
         reader.head("oak")
-    store.create("oak", SETTINGS, by="anna")
+    store.create("oak", SETTINGS, author="anna")
     assert reader.head("oak").version == 0
     assert reader.domains() == ("oak",)
     first = enrol(store, [1, 2])
@@ -77,10 +77,10 @@ def test_another_reader_sees_each_change_at_once(store: ReferenceStore) -> None:
     assert (second.version, second.already_there) == (2, (id_number(2),))
     assert [r.id for r in second.added] == [id_number(3)]
     assert [r.name for r in reader.head("oak").references] == ["part 1.png", "part 2.png", "part 3.png"]
-    store.remove("oak", id_number(1), by="bert")
+    store.remove("oak", id_number(1), author="bert")
     assert numbers_of(reader) == [2, 3]
     assert reader.image("oak", id_number(1)) == upload(1).data  # an older version has it
-    store.rollback("oak", 1, by="bert")
+    store.rollback("oak", 1, author="bert")
     assert (reader.head("oak").version, numbers_of(reader)) == (1, [1, 2])
     assert enrol(store, [4]).version == 4
     actions = [c.action for c in reader.log("oak")]
@@ -97,10 +97,10 @@ def test_another_reader_sees_each_change_at_once(store: ReferenceStore) -> None:
 
 
 def test_purged_is_gone_from_every_version_and_from_the_disk(store: ReferenceStore) -> None:
-    store.create("oak", SETTINGS, by="anna")
+    store.create("oak", SETTINGS, author="anna")
     enrol(store, [1, 2])
     enrol(store, [3])
-    change = store.purge("oak", id_number(1), by="anna")
+    change = store.purge("oak", id_number(1), author="anna")
     assert (change.version, numbers_of(store)) == (3, [2, 3])
     assert [(len(v.references), v.num_purged) for v in store.versions("oak")] == [(1, 1), (2, 1), (2, 0)]
     assert not [
@@ -112,11 +112,11 @@ def test_purged_is_gone_from_every_version_and_from_the_disk(store: ReferenceSto
     with pytest.raises(MissingError, match="no reference"):
         store.image("oak", id_number(1))
     with pytest.raises(MissingError, match="no reference"):
-        store.purge("oak", id_number(1), by="anna")
-    store.rollback("oak", 1, by="anna")
+        store.purge("oak", id_number(1), author="anna")
+    store.rollback("oak", 1, author="anna")
     assert numbers_of(store) == [2]
     # Of the current version it was no part: that one stays.
-    change = store.purge("oak", id_number(3), by="anna")
+    change = store.purge("oak", id_number(3), author="anna")
     assert change.version == 1
     # To enrol it again is a new decision; what it was purged from stays without it.
     enrol(store, [1])
@@ -125,11 +125,11 @@ def test_purged_is_gone_from_every_version_and_from_the_disk(store: ReferenceSto
 
 
 def test_a_deleted_domain_is_gone_and_its_numbers_go_on(store: ReferenceStore) -> None:
-    store.create("oak", SETTINGS, by="anna")
+    store.create("oak", SETTINGS, author="anna")
     enrol(store, [1, 2], key="k")
     reader = ReferenceStore(store.location)
     assert reader.head("oak").version == 1
-    assert store.delete("oak", by="anna").is_deleted
+    assert store.delete("oak", author="anna").is_deleted
     assert reader.domains() == ()
     assert store.storage.sizes("domains/oak/images") == {}
     for ask in (reader.head, reader.log, reader.versions):
@@ -138,35 +138,35 @@ def test_a_deleted_domain_is_gone_and_its_numbers_go_on(store: ReferenceStore) -
     with pytest.raises(MissingError, match="no domain"):
         reader.image("oak", id_number(1))
     with pytest.raises(MissingError, match="no domain"):
-        store.delete("oak", by="anna")
+        store.delete("oak", author="anna")
     with pytest.raises(MissingError, match="no domain"):
         enrol(store, [1])
-    again = store.create("oak", DomainSettings(note="second life"), by="anna")
+    again = store.create("oak", DomainSettings(note="second life"), author="anna")
     assert (again.sequence, again.version, again.references) == (4, 0, ())
     assert store.versions("oak") == ()
     with pytest.raises(MissingError, match="no version 1; it has: none yet"):
-        store.rollback("oak", 1, by="anna")
+        store.rollback("oak", 1, author="anna")
     repeated = enrol(store, [1, 2], key="k")  # of another life
     assert (repeated.version, repeated.sequence, repeated.is_repeated) == (2, 5, False)
     assert [c.action for c in reader.log("oak")] == ["create", "enroll", "delete", "create", "enroll"]
 
 
 def test_what_is_so_already_is_not_written(local: ReferenceStore) -> None:
-    assert local.create("oak", SETTINGS, by="bert").sequence == 1
-    changed = local.create("oak", dataclasses.replace(SETTINGS, false_alarm_rate=0.1), by="bert")
+    assert local.create("oak", SETTINGS, author="bert").sequence == 1
+    changed = local.create("oak", dataclasses.replace(SETTINGS, false_alarm_rate=0.1), author="bert")
     assert (changed.sequence, changed.action, changed.version) == (2, "settings", 0)
     enrol(local, [1])
     assert enrol(local, [1]) == Enrolment(version=1, sequence=3, added=(), already_there=(id_number(1),))
-    assert local.rollback("oak", 1, by="anna").sequence == 3
+    assert local.rollback("oak", 1, author="anna").sequence == 3
     assert local.head("oak").settings.false_alarm_rate == 0.1
 
 
 def test_a_repeated_request_is_answered_as_before(store: ReferenceStore) -> None:
-    store.create("oak", SETTINGS, by="anna")
+    store.create("oak", SETTINGS, author="anna")
     enrol(store, [9])
     first = enrol(store, [1, 9], key="one")
     enrol(store, [3], key="two")
-    store.remove("oak", id_number(1), by="anna")
+    store.remove("oak", id_number(1), author="anna")
     for asked in (store, ReferenceStore(store.location)):  # as after a crash right after the commit
         assert enrol(asked, [1, 9], key="one") == dataclasses.replace(first, is_repeated=True)
     assert store.head("oak").sequence == 5
@@ -177,7 +177,7 @@ def test_a_repeated_request_is_answered_as_before(store: ReferenceStore) -> None
 
 
 def test_planned_photographs_are_not_seen_before_they_are_committed(local: ReferenceStore) -> None:
-    plan = local.plan_enrolment("oak", [upload(1), upload(2), upload(1)], by="anna")
+    plan = local.plan_enrolment("oak", [upload(1), upload(2), upload(1)], author="anna")
     assert isinstance(plan, Plan)
     assert [r.id for r in plan.references] == [id_number(1), id_number(2)]
     assert plan.new_uploads == (upload(1), upload(2))
@@ -191,8 +191,8 @@ def test_planned_photographs_are_not_seen_before_they_are_committed(local: Refer
 
 def test_a_plan_overtaken_is_made_anew(local: ReferenceStore) -> None:
     other = ReferenceStore(local.location)
-    plan = local.plan_enrolment("oak", [upload(1), upload(2)], by="anna", idempotency_key="k")
-    same = other.plan_enrolment("oak", [upload(1), upload(2)], by="anna", idempotency_key="k")
+    plan = local.plan_enrolment("oak", [upload(1), upload(2)], author="anna", idempotency_key="k")
+    same = other.plan_enrolment("oak", [upload(1), upload(2)], author="anna", idempotency_key="k")
     assert isinstance(plan, Plan)
     assert isinstance(same, Plan)
     enrol(other, [3, 1])
@@ -200,7 +200,7 @@ def test_a_plan_overtaken_is_made_anew(local: ReferenceStore) -> None:
     assert numbers_of(local) == [3, 1, 2]
     assert (done.version, done.already_there) == (2, (id_number(1),))
     assert other.commit(same) == dataclasses.replace(done, is_repeated=True)
-    late = other.plan_enrolment("oak", [upload(n) for n in range(4, 8)], by="anna", max_references=8)
+    late = other.plan_enrolment("oak", [upload(n) for n in range(4, 8)], author="anna", max_references=8)
     assert isinstance(late, Plan)
     enrol(local, [10, 11])
     with pytest.raises(ConflictError, match="has 5 references and would have 9, more than the 8 allowed"):
@@ -210,9 +210,9 @@ def test_a_plan_overtaken_is_made_anew(local: ReferenceStore) -> None:
 
 def test_a_purge_between_plan_and_commit_loses_nothing(local: ReferenceStore) -> None:
     enrol(local, [1])
-    plan = local.plan_enrolment("oak", [upload(1), upload(2)], by="anna")
+    plan = local.plan_enrolment("oak", [upload(1), upload(2)], author="anna")
     assert isinstance(plan, Plan)
-    ReferenceStore(local.location).purge("oak", id_number(1), by="bert")
+    ReferenceStore(local.location).purge("oak", id_number(1), author="bert")
     local.commit(plan)
     assert numbers_of(local) == [1, 2]
     assert local.image("oak", id_number(1)) == upload(1).data
@@ -224,7 +224,7 @@ def test_a_purge_while_the_same_photograph_comes_again_leaves_nothing(
     enrol(local, [1, 2])
 
     def overtaken(domain: str, uploads: Sequence[Upload]) -> list[Upload]:
-        ReferenceStore(local.location).purge("oak", id_number(1), by="bert")
+        ReferenceStore(local.location).purge("oak", id_number(1), author="bert")
         return list(uploads)
 
     monkeypatch.setattr(local._photographs, "list_incomplete", overtaken)
@@ -267,12 +267,12 @@ def test_names_that_are_no_domain_reach_no_path(local: ReferenceStore, name: str
         lambda: local.log(name),
         lambda: local.versions(name),
         lambda: local.image(name, id_number(1)),
-        lambda: local.create(name, SETTINGS, by="anna"),
+        lambda: local.create(name, SETTINGS, author="anna"),
         lambda: enrol(local, [1], domain=name),
-        lambda: local.remove(name, id_number(1), by="anna"),
-        lambda: local.purge(name, id_number(1), by="anna"),
-        lambda: local.rollback(name, 1, by="anna"),
-        lambda: local.delete(name, by="anna"),
+        lambda: local.remove(name, id_number(1), author="anna"),
+        lambda: local.purge(name, id_number(1), author="anna"),
+        lambda: local.rollback(name, 1, author="anna"),
+        lambda: local.delete(name, author="anna"),
     )
     for call in calls:
         with pytest.raises(SettingsError, match="A domain's name must be"):
@@ -287,10 +287,10 @@ def test_ids_and_image_names_are_no_paths(local: ReferenceStore) -> None:
             local.image("oak", wrong)
         for act in (local.remove, local.purge):
             with pytest.raises(MissingError, match="no reference"):
-                act("oak", wrong, by="anna")
+                act("oak", wrong, author="anna")
     names = ["../../../../tmp/x.png", "a/b\\c\0.png", "\udcff.png", "名前.png", "x" * 5000]
     uploads = [dataclasses.replace(upload(n), name=name) for n, name in enumerate(names)]
-    plan = local.plan_enrolment("oak", uploads, by="an\nna")
+    plan = local.plan_enrolment("oak", uploads, author="an\nna")
     assert isinstance(plan, Plan)
     local.commit(plan)
     fresh = ReferenceStore(local.location)
@@ -304,7 +304,7 @@ def test_the_same_photograph_stored_again_is_marked(local: ReferenceStore) -> No
     enrol(local, [1, 2])
     copy = upload_of(picture(1), "copy.jpg", "JPEG", quality=90)
     another = upload_of(picture(1), "another.jpg", "JPEG", quality=95)
-    plan = local.plan_enrolment("oak", [copy, upload(3)], by="anna")
+    plan = local.plan_enrolment("oak", [copy, upload(3)], author="anna")
     assert isinstance(plan, Plan)
     done = local.commit(plan)
     assert [r.near_duplicate_of for r in done.added] == [id_number(1), None]
@@ -312,12 +312,12 @@ def test_the_same_photograph_stored_again_is_marked(local: ReferenceStore) -> No
     for name in local.storage.sizes("domains/oak/fingerprints"):
         local.storage.delete(name)
     fresh = ReferenceStore(local.location)
-    plan = fresh.plan_enrolment("oak", [another], by="anna")
+    plan = fresh.plan_enrolment("oak", [another], author="anna")
     assert isinstance(plan, Plan)
     (added,) = fresh.commit(plan).added
     assert added.near_duplicate_of in (id_number(1), done.added[0].id)
     # The first leaves: the others are near duplicates of each other still.
-    left = {r.name: r for r in local.remove("oak", id_number(1), by="anna").references}
+    left = {r.name: r for r in local.remove("oak", id_number(1), author="anna").references}
     assert left["copy.jpg"].near_duplicate_of is None
     assert left["another.jpg"].near_duplicate_of == left["copy.jpg"].id
 
@@ -341,7 +341,7 @@ def change_file(store: ReferenceStore, sequence: int, domain: str = "oak") -> Pa
 def test_a_damaged_change_is_named_and_harms_no_other_domain(
     local: ReferenceStore, damage: "type[bytes]"
 ) -> None:
-    local.create("elm", SETTINGS, by="anna")
+    local.create("elm", SETTINGS, author="anna")
     enrol(local, [1], domain="elm")
     enrol(local, [1, 2])
     path = change_file(local, 2)
@@ -401,9 +401,9 @@ def test_reading_makes_nothing_and_places_that_cannot_be_are_refused(tmp_path: P
     assert store.domains() == ()
     store.finish_interrupted()
     for write in (
-        lambda: store.remove("oak", id_number(1), by="anna"),
-        lambda: store.delete("oak", by="anna"),
-        lambda: store.rollback("oak", 1, by="anna"),
+        lambda: store.remove("oak", id_number(1), author="anna"),
+        lambda: store.delete("oak", author="anna"),
+        lambda: store.rollback("oak", 1, author="anna"),
         lambda: enrol(store, [1]),
     ):
         with pytest.raises(MissingError):
@@ -439,7 +439,7 @@ def test_two_writers_lose_nothing(local: ReferenceStore) -> None:
 
 def test_many_uploads_in_one_request_make_one_version(local: ReferenceStore) -> None:
     uploads: list[Upload] = [upload(n) for n in range(40)]
-    plan = local.plan_enrolment("oak", uploads, by="anna")
+    plan = local.plan_enrolment("oak", uploads, author="anna")
     assert isinstance(plan, Plan)
     assert local.commit(plan).version == 1
     assert numbers_of(local) == list(range(40))

@@ -33,8 +33,8 @@ def test_every_figure_is_the_same(
 
     writer = StoreWriter(bundle, str(tmp_path / "store"), device="cpu", limits=Limits())
     settings = DomainSettings(calibration=scheme, false_alarm_rate=rate, coreset=coreset)
-    writer.create("carpet", settings, by="test")
-    writer.enroll("carpet", uploads(references), by="test", idempotency_key=None)
+    writer.create("carpet", settings, author="test")
+    writer.enroll("carpet", uploads(references), author="test", idempotency_key=None)
     scorer = SurfaceScorer(bundle, str(tmp_path / "store"), device="cpu")
     answers = scorer.score([query("carpet", data, wants_map=True) for data in queries])
 

@@ -35,10 +35,10 @@ def store(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     location = str(tmp_path_factory.mktemp("store"))
     writer = StoreWriter(bundle, location, device="cpu", limits=Limits())
     for name, period in PERIODS.items():
-        writer.create(name, DomainSettings(), by="test")
+        writer.create(name, DomainSettings(), author="test")
         files = photographs(NUM_REFERENCES, period)
-        writer.enroll(name, uploads(files), by="test", idempotency_key=None)
-    writer.create("bare", DomainSettings(), by="test")
+        writer.enroll(name, uploads(files), author="test", idempotency_key=None)
+    writer.create("bare", DomainSettings(), author="test")
     return location
 
 
@@ -65,8 +65,8 @@ def test_a_score_is_that_of_dgad_score_with_the_same_files(name: str, tmp_path: 
     _, calibration = calibrate(method, loaded, scheme="leave_one_out", coreset=None)
 
     writer = StoreWriter(folder, str(tmp_path / "store"), device="cpu", limits=Limits())
-    writer.create("carpet", DomainSettings(false_alarm_rate=0.3), by="test")
-    writer.enroll("carpet", uploads(references), by="test", idempotency_key=None)
+    writer.create("carpet", DomainSettings(false_alarm_rate=0.3), author="test")
+    writer.enroll("carpet", uploads(references), author="test", idempotency_key=None)
     scorer = SurfaceScorer(folder, str(tmp_path / "store"), device="cpu")
     scorer.warm()
     assert scorer.description["method"] == name
@@ -200,8 +200,8 @@ def test_a_state_that_is_missing_or_damaged_is_made_again_from_the_photographs(
 ) -> None:
     location = tmp_path / "store"
     writer = StoreWriter(bundle, str(location), device="cpu", limits=Limits())
-    writer.create("carpet", DomainSettings(), by="test")
-    writer.enroll("carpet", uploads(photographs(3)), by="test", idempotency_key=None)
+    writer.create("carpet", DomainSettings(), author="test")
+    writer.enroll("carpet", uploads(photographs(3)), author="test", idempotency_key=None)
     asked = query("carpet", photographs(1, seed=3)[0])
     before = outcome(SurfaceScorer(bundle, str(location), device="cpu").score([asked])[0])
     (file,) = (location / "domains" / "carpet" / "enrolled").iterdir()
@@ -221,8 +221,8 @@ def test_a_state_that_is_missing_or_damaged_is_made_again_from_the_photographs(
 
 def test_one_reference_scores_without_a_verdict(bundle: Path, tmp_path: Path) -> None:
     writer = StoreWriter(bundle, str(tmp_path), device="cpu", limits=Limits())
-    writer.create("carpet", DomainSettings(), by="test")
-    writer.enroll("carpet", uploads(photographs(1)), by="test", idempotency_key=None)
+    writer.create("carpet", DomainSettings(), author="test")
+    writer.enroll("carpet", uploads(photographs(1)), author="test", idempotency_key=None)
     scorer = SurfaceScorer(bundle, str(tmp_path), device="cpu")
     answer = outcome(scorer.score([query("carpet", photographs(1, defect=True)[0], wants_map=True)])[0])
     assert (answer.verdict, answer.p_value, answer.regions) == ("uncalibrated", None, ())

@@ -16,7 +16,7 @@ from serve.engine.store_writer import StoreWriter
 from serve.settings import Limits
 from tests.serve.support.surfaces import bundled, photographs, query, uploads
 
-BY = "test"
+AUTHOR = "test"
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def location(tmp_path: Path) -> str:
 @pytest.fixture
 def writer(bundle: Path, location: str) -> StoreWriter:
     writer = StoreWriter(bundle, location, device="cpu", limits=Limits(max_references=12, max_domains=2))
-    writer.create("carpet", DomainSettings(), by=BY)
+    writer.create("carpet", DomainSettings(), author=AUTHOR)
     return writer
 
 
@@ -66,7 +66,7 @@ def score(bundle: Path, location: str, *, sequence: int = 0) -> Outcome:
 
 
 def enroll(writer: StoreWriter, files: list[bytes], key: str | None = None) -> Any:
-    return writer.enroll("carpet", uploads(files), by=BY, idempotency_key=key)
+    return writer.enroll("carpet", uploads(files), author=AUTHOR, idempotency_key=key)
 
 
 def test_every_change_is_stored_before_it_counts_and_made_once(
@@ -85,19 +85,19 @@ def test_every_change_is_stored_before_it_counts_and_made_once(
     done("made", "stored", "commit")
     enroll(writer, files[4:])
     done("made", "stored", "commit")
-    writer.remove("carpet", first.added[0].id, purge=False, by=BY)
+    writer.remove("carpet", first.added[0].id, purge=False, author=AUTHOR)
     done("made", "stored", "remove")
-    writer.rollback("carpet", first.version, by=BY)
+    writer.rollback("carpet", first.version, author=AUTHOR)
     done("rollback")  # what was current once is still there
-    writer.create("carpet", DomainSettings(calibration="split"), by=BY)
+    writer.create("carpet", DomainSettings(calibration="split"), author=AUTHOR)
     done("made", "stored", "create")
-    writer.create("carpet", DomainSettings(calibration="split", coreset=2), by=BY)
+    writer.create("carpet", DomainSettings(calibration="split", coreset=2), author=AUTHOR)
     done("made", "stored", "create")
     writer.create(
-        "carpet", DomainSettings(calibration="split", coreset=2, note="x", false_alarm_rate=0.4), by=BY
+        "carpet", DomainSettings(calibration="split", coreset=2, note="x", false_alarm_rate=0.4), author=AUTHOR
     )
     done("create")
-    writer.remove("carpet", first.added[1].id, purge=True, by=BY)
+    writer.remove("carpet", first.added[1].id, purge=True, author=AUTHOR)
     done("made", "stored", "purge")
     assert score(bundle, location).num_enrolled == 3
 
@@ -123,7 +123,7 @@ def test_the_order_of_enrolment_is_irrelevant(bundle: Path, tmp_path: Path) -> N
     answers = []
     for name, order in (("forward", files), ("backward", files[::-1])):
         writer = StoreWriter(bundle, str(tmp_path / name), device="cpu", limits=Limits())
-        writer.create("carpet", DomainSettings(calibration="split"), by=BY)
+        writer.create("carpet", DomainSettings(calibration="split"), author=AUTHOR)
         for data in order:
             enroll(writer, [data])
         answers.append(score(bundle, str(tmp_path / name)))
@@ -132,7 +132,7 @@ def test_the_order_of_enrolment_is_irrelevant(bundle: Path, tmp_path: Path) -> N
 
 
 def test_split_and_coreset_are_said(writer: StoreWriter, bundle: Path, location: str) -> None:
-    writer.create("carpet", DomainSettings(calibration="split", coreset=3, false_alarm_rate=0.01), by=BY)
+    writer.create("carpet", DomainSettings(calibration="split", coreset=3, false_alarm_rate=0.01), author=AUTHOR)
     enroll(writer, photographs(12))
     threshold = score(bundle, location).threshold
     assert (threshold.scheme, threshold.num_compared, threshold.num_calibration) == ("split", 3, 6)
@@ -145,9 +145,9 @@ def test_the_last_reference_cannot_be_removed(writer: StoreWriter, location: str
     (only,) = enroll(writer, photographs(1)).added
     for purge in (False, True):
         with pytest.raises(ConflictError, match="enrol others first, or delete the domain"):
-            writer.remove("carpet", only.id, purge=purge, by=BY)
+            writer.remove("carpet", only.id, purge=purge, author=AUTHOR)
     with pytest.raises(MissingError):
-        writer.remove("carpet", "0" * 64, purge=False, by=BY)
+        writer.remove("carpet", "0" * 64, purge=False, author=AUTHOR)
     assert len(ReferenceStore(location).head("carpet").references) == 1
 
 
@@ -156,9 +156,9 @@ def test_a_purge_of_a_reference_that_is_not_current_makes_nothing(
 ) -> None:
     first = enroll(writer, photographs(3))
     gone = first.added[0].id
-    writer.remove("carpet", gone, purge=False, by=BY)
+    writer.remove("carpet", gone, purge=False, author=AUTHOR)
     events.clear()
-    writer.remove("carpet", gone, purge=True, by=BY)
+    writer.remove("carpet", gone, purge=True, author=AUTHOR)
     assert events == ["purge"]
     with pytest.raises(MissingError):
         ReferenceStore(location).image("carpet", gone)
@@ -167,11 +167,11 @@ def test_a_purge_of_a_reference_that_is_not_current_makes_nothing(
 def test_a_version_whose_references_are_all_purged_cannot_be_rolled_back_to(writer: StoreWriter) -> None:
     first = enroll(writer, photographs(1))
     enroll(writer, photographs(2, seed=4))
-    writer.remove("carpet", first.added[0].id, purge=True, by=BY)
+    writer.remove("carpet", first.added[0].id, purge=True, author=AUTHOR)
     with pytest.raises(ConflictError, match="has been purged"):
-        writer.rollback("carpet", first.version, by=BY)
+        writer.rollback("carpet", first.version, author=AUTHOR)
     with pytest.raises(MissingError):
-        writer.rollback("carpet", 77, by=BY)
+        writer.rollback("carpet", 77, author=AUTHOR)
 
 
 def test_an_enrolment_that_fails_leaves_nothing(writer: StoreWriter, location: str) -> None:
@@ -179,7 +179,7 @@ def test_an_enrolment_that_fails_leaves_nothing(writer: StoreWriter, location: s
     before = ReferenceStore(location).head("carpet")
     broken = Upload(name="broken.png", data=b"no image", width_px=1, height_px=1)
     with pytest.raises(ImageError, match=r"broken\.png"):
-        writer.enroll("carpet", [broken], by=BY, idempotency_key="k")
+        writer.enroll("carpet", [broken], author=AUTHOR, idempotency_key="k")
     assert ReferenceStore(location).head("carpet") == before
     images = Path(location, "domains", "carpet", "images")
     assert len(list(images.iterdir())) == 2
@@ -189,14 +189,14 @@ def test_an_enrolment_that_fails_leaves_nothing(writer: StoreWriter, location: s
 
 
 def test_domains_are_limited(writer: StoreWriter) -> None:
-    writer.create("grid", DomainSettings(), by=BY)
+    writer.create("grid", DomainSettings(), author=AUTHOR)
     with pytest.raises(ConflictError, match="2 domains already"):
-        writer.create("tile", DomainSettings(), by=BY)
-    writer.create("grid", DomainSettings(note="changed"), by=BY)
-    writer.delete("grid", by=BY)
-    writer.create("tile", DomainSettings(), by=BY)
+        writer.create("tile", DomainSettings(), author=AUTHOR)
+    writer.create("grid", DomainSettings(note="changed"), author=AUTHOR)
+    writer.delete("grid", author=AUTHOR)
+    writer.create("tile", DomainSettings(), author=AUTHOR)
     with pytest.raises(MissingError):
-        writer.enroll("grid", uploads(photographs(1)), by=BY, idempotency_key=None)
+        writer.enroll("grid", uploads(photographs(1)), author=AUTHOR, idempotency_key=None)
 
 
 def test_a_new_bundle_takes_over_from_the_photographs(
@@ -204,10 +204,10 @@ def test_a_new_bundle_takes_over_from_the_photographs(
 ) -> None:
     writer = StoreWriter(bundle, location, device="cpu", limits=Limits())
     for name in ("carpet", "grid", "bare", "gone"):
-        writer.create(name, DomainSettings(), by=BY)
+        writer.create(name, DomainSettings(), author=AUTHOR)
     for name in ("carpet", "grid", "gone"):
-        writer.enroll(name, uploads(photographs(3)), by=BY, idempotency_key=None)
-    writer.delete("gone", by=BY)
+        writer.enroll(name, uploads(photographs(3)), author=AUTHOR, idempotency_key=None)
+    writer.delete("gone", author=AUTHOR)
     new = bundled(tmp_path / "new", "patch_knn")
     seen: list[tuple[int, int, str]] = []
     following = StoreWriter(new, location, device="cpu", limits=Limits())
@@ -223,8 +223,8 @@ def test_a_domain_that_cannot_be_embedded_is_named_and_the_others_are(
     writer: StoreWriter, location: str, tmp_path: Path, events: list[str]
 ) -> None:
     enroll(writer, photographs(2))
-    writer.create("grid", DomainSettings(), by=BY)
-    writer.enroll("grid", uploads(photographs(2, 7)), by=BY, idempotency_key=None)
+    writer.create("grid", DomainSettings(), author=AUTHOR)
+    writer.enroll("grid", uploads(photographs(2, 7)), author=AUTHOR, idempotency_key=None)
     for image in Path(location, "domains", "carpet", "images").iterdir():
         image.write_bytes(b"damaged")
     following = StoreWriter(bundled(tmp_path / "new", "patch_knn"), location, device="cpu", limits=Limits())

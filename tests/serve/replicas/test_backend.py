@@ -156,7 +156,7 @@ def test_a_write_is_asked_again_as_a_retry_with_the_same_key() -> None:
     async def run() -> None:
         backend = RayBackend(SETTINGS, Handle(), keeper)
         keeper.troubles = [loss()]
-        assert await backend.enroll("carpet", [], by="local", idempotency_key=None) == done
+        assert await backend.enroll("carpet", [], author="local", idempotency_key=None) == done
         (_, (_, first), once), (_, (_, second), again) = keeper.calls
         assert first["idempotency_key"] == second["idempotency_key"] is not None
         assert (once, again) == ({}, {"is_retry": True})
