@@ -70,15 +70,15 @@ class KeyRing:
         if scope not in ("read", "write"):
             raise SettingsError(f"A key's scope must be read or write, but got {scope!r}.")
         token = _PREFIX + secrets.token_urlsafe(_NUM_RANDOM_BYTES)
-        with self._changing() as keys:
+        with self._change_keys() as keys:
             if any(key.name == name for key in keys):
                 raise ConflictError(f"There is a key {name!r} already: revoke it, or choose another name.")
-            keys.append(Key(name=name, scope=scope, sha256=_hashed(token), created_at=utc_now()))
+            keys.append(Key(name=name, scope=scope, sha256=_hash_token(token), created_at=utc_now()))
         return token
 
     def revoke(self, name: str) -> None:
         """No request with it is answered any more; `MissingError` if there is none of that name."""
-        with self._changing() as keys:
+        with self._change_keys() as keys:
             kept = [key for key in keys if key.name != name]
             if len(kept) == len(keys):
                 raise MissingError(f"There is no key {name[:80]!r}; `list` shows those there are.")
@@ -91,7 +91,7 @@ class KeyRing:
 
     def check(self, presented: str) -> Key | None:
         """The key that was presented, by what was last read; every hash is compared, in constant time."""
-        hashed = _hashed(presented)
+        hashed = _hash_token(presented)
         found = None
         for key in self._keys:
             if hmac.compare_digest(hashed, key.sha256):
@@ -128,7 +128,7 @@ class KeyRing:
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
     @contextlib.contextmanager
-    def _changing(self) -> Iterator[_Keys]:
+    def _change_keys(self) -> Iterator[_Keys]:
         """The keys, to be changed in place: by one process at a time on a local disk."""
         with self._file_lock():
             data = self._storage.read(_KEYS_FILE)
@@ -151,7 +151,7 @@ class KeyRing:
             yield
 
 
-def _hashed(token: str) -> str:
+def _hash_token(token: str) -> str:
     # A key has 256 random bits, so that one quick hash hides it as well as a slow one would.
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -43,7 +43,11 @@ class ReferenceStore(StoreReader):
         def make(last: Change | None) -> Change | None:
             if last is None or last.is_deleted:
                 return next_change(last, "create", author, settings=settings, version=0, references=())
-            return None if last.settings == settings else next_change(last, "settings", author, settings=settings)
+            return (
+                None
+                if last.settings == settings
+                else next_change(last, "settings", author, settings=settings)
+            )
 
         return self._change(domain, make)
 

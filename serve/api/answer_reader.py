@@ -30,10 +30,10 @@ def read_answer(kind: type[A], content: bytes | str) -> A:
     try:
         return kind.model_validate_json(content, strict=True, extra="ignore")
     except ValidationError as error:
-        raise SettingsError(_sentence(error)) from None
+        raise SettingsError(_describe_mistake(error)) from None
 
 
-def _sentence(error: ValidationError) -> str:
+def _describe_mistake(error: ValidationError) -> str:
     """The first thing that is wrong, in the words of `dgad.settings.require`."""
     first = error.errors()[0]
     *parents, last = ("answer", *first["loc"])

@@ -118,7 +118,7 @@ class Client:
 
     def delete(self, domain: str) -> None:
         """Remove the domain and every photograph of it."""
-        self._gone("DELETE", _path(domain))
+        self._request_removal("DELETE", _path(domain))
 
     def references(self, domain: str) -> schemas.ReferencesAnswer:
         """The photographs of the current version."""
@@ -143,11 +143,11 @@ class Client:
 
     def remove(self, domain: str, reference_id: str) -> None:
         """Take one reference out of the current version; older versions keep it."""
-        self._gone("DELETE", _path(domain, "references", reference_id))
+        self._request_removal("DELETE", _path(domain, "references", reference_id))
 
     def purge(self, domain: str, reference_id: str) -> None:
         """Remove one photograph from every version, for good."""
-        self._gone("DELETE", _path(domain, "references", reference_id), params={"purge": "true"})
+        self._request_removal("DELETE", _path(domain, "references", reference_id), params={"purge": "true"})
 
     def versions(self, domain: str) -> schemas.VersionsAnswer:
         """Every version, and the log of changes."""
@@ -183,7 +183,7 @@ class Client:
         options.setdefault("timeout_s", self._timeout_s)
         return self._transport.call(method, path, **options).content
 
-    def _gone(self, method: str, path: str, **options: Any) -> None:
+    def _request_removal(self, method: str, path: str, **options: Any) -> None:
         """Remove something; that it is gone at a second try means that the first one did it."""
         try:
             self._transport.call(method, path, timeout_s=self._timeout_s, **options)

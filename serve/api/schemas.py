@@ -27,12 +27,12 @@ from serve.engine.backend import Guarantee, Scheme, Verdict
 _REFERENCE_ID = "3f786850e387550fdab836ed7e6dc881de23001b3f786850e387550fdab836ed"
 
 
-def _whole(value: object) -> object:
+def _require_whole(value: object) -> object:
     """2.0 is a whole number to JSON, though not to a strict `int`."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-_Whole = Annotated[int, BeforeValidator(_whole)]
+_Whole = Annotated[int, BeforeValidator(_require_whole)]
 
 
 def _require_all(schema: JsonSchemaValue) -> None:

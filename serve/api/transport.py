@@ -156,7 +156,7 @@ class Transport:
                 self._has_answered = True
                 if 200 <= answer.status_code < 300 or answer.status_code in accepts:
                     return answer
-                trouble = self._refusal(answer, request_id)
+                trouble = self._make_refusal(answer, request_id)
                 if not _may_pass(answer):
                     raise trouble
             pause_s = _pause_s(self.num_retried, answer)
@@ -210,18 +210,18 @@ class Transport:
                 request_id=request_id,
             )
         return UnreachableServiceError(
-            f"No dgad service answers at {self.url} ({_why(error)}); start one with `dgad-serve up`, or name"
-            " another with --url.",
+            f"No dgad service answers at {self.url} ({_explain(error)}); start one with `dgad-serve up`,"
+            " or name another with --url.",
             code="unreachable",
             status=None,
             request_id=request_id,
         )
 
-    def _refusal(self, answer: requests.Response, request_id: str) -> ClientError:
+    def _make_refusal(self, answer: requests.Response, request_id: str) -> ClientError:
         status = answer.status_code
-        told = _told(answer)
+        told = _read_error(answer)
         code = str(told.get("code") or f"http_{status}")
-        said = _sentence(str(told.get("message") or f"{self.url} answers {status} {answer.reason}"))
+        said = _end_sentence(str(told.get("message") or f"{self.url} answers {status} {answer.reason}"))
         kind: type[ClientError] = FailedError
         if status in (401, 403):
             kind = KeyRefusedError
@@ -245,7 +245,8 @@ class Transport:
 def _may_pass(answer: requests.Response) -> bool:
     """Whether the same request may be answered another time."""
     if answer.status_code == 500:
-        return not _told(answer)  # of a proxy whose worker was killed: ours explains itself, and is final
+        # One of a proxy whose worker was killed: ours explains itself, and is final.
+        return not _read_error(answer)
     return answer.status_code in (429, 502, 503, 504)
 
 
@@ -260,7 +261,7 @@ def _pause_s(num_before: int, answer: requests.Response | None) -> float:
     return float(min(_FIRST_PAUSE_S * 2**num_before, _MAX_PAUSE_S)) * random.uniform(0.5, 1.0)
 
 
-def _told(answer: requests.Response) -> Mapping[str, Any]:
+def _read_error(answer: requests.Response) -> Mapping[str, Any]:
     """The `error` of one of our answers; empty where something else answered."""
     try:
         value = json.loads(answer.content)
@@ -270,19 +271,19 @@ def _told(answer: requests.Response) -> Mapping[str, Any]:
     return error if isinstance(error, dict) else {}
 
 
-def _sentence(text: str) -> str:
+def _end_sentence(text: str) -> str:
     """Somebody else's text on one line, of bounded length, without control characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= _LONGEST_TEXT else line[:_LONGEST_TEXT] + "..."
 
 
-def _why(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     """The innermost reason: requests wraps urllib3's, which wraps the system's."""
     seen: BaseException = error
     while (inner := seen.__cause__ or seen.__context__) is not None:
         seen = inner
     reason = getattr(seen, "strerror", None) or type(seen).__name__
-    return _sentence(str(reason)).lower()
+    return _end_sentence(str(reason)).lower()
 
 
 def _without_password(url: str) -> str:

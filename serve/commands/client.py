@@ -72,7 +72,7 @@ def domains_command(*, url: str, as_json: bool) -> None:
     with _client(url) as client:
         domains = client.domains()
     if as_json:
-        _print_json({"domains": [_plain(domain) for domain in domains]})
+        _print_json({"domains": [_to_plain(domain) for domain in domains]})
         return
     if not domains:
         click.echo("No domain yet; `dgad-serve enroll DOMAIN IMAGES... --create` makes one.")
@@ -84,8 +84,8 @@ def domains_command(*, url: str, as_json: bool) -> None:
             domain.name,
             str(domain.num_references),
             str(domain.version),
-            _shown(domain.updated_at),
-            _shown(domain.settings.note),
+            _escape_text(domain.updated_at),
+            _escape_text(domain.settings.note),
         )
     _print(table)
 
@@ -121,7 +121,7 @@ def enroll_command(
     paths = expand_image_paths(images)
     answers = []
     with _client(url) as client:
-        settled = _settle(client, domain, {k: v for k, v in settings.items() if v is not None}, create)
+        settled = _ensure_domain(client, domain, {k: v for k, v in settings.items() if v is not None}, create)
         pieces = list(batches(paths, max_files=MAX_ENROLLED_FILES))
         with show_progress_bars() as progress:
             num_sent = 0
@@ -140,9 +140,9 @@ def enroll_command(
                 "domain": domain,
                 "created": settled,
                 "version": last.version,
-                "added": [_plain(reference) for reference in added],
+                "added": [_to_plain(reference) for reference in added],
                 "already_there": already_there,
-                "threshold": _plain(last.threshold),
+                "threshold": _to_plain(last.threshold),
                 "warnings": warnings,
             }
         )
@@ -150,11 +150,11 @@ def enroll_command(
     there = f", {len(already_there)} were there already" if already_there else ""
     click.echo(f"{domain}: {len(added)} references added{there}; version {last.version}.")
     for warning in warnings:
-        click.echo(f"Warning: {_shown(warning)}")
-    click.echo(_shown(last.threshold.sentence))
+        click.echo(f"Warning: {_escape_text(warning)}")
+    click.echo(_escape_text(last.threshold.sentence))
 
 
-def _settle(client: "Client", name: str, given: dict[str, Any], create: bool) -> bool:
+def _ensure_domain(client: "Client", name: str, given: dict[str, Any], create: bool) -> bool:
     """Make the domain or give it the settings that were named; whether it was made."""
     from dgad.references.domain import DomainSettings
     from serve.api.transport import NotFoundError
@@ -198,7 +198,7 @@ def score_command(
             progress("scoring", len(found), len(paths), float("nan"))
     rows = [
         {
-            **_plain(score),
+            **_to_plain(score),
             "image": path,
             "heatmap": str(overlays[i]) if overlays else None,
         }
@@ -212,7 +212,7 @@ def score_command(
     table = _table(title, "image", "score", "p", "verdict", "regions")
     for path, score in zip(paths, found, strict=True):
         table.add_row(
-            _shown(path),
+            _escape_text(path),
             f"{score.score:.3f}",
             "" if score.p_value is None else f"{score.p_value:.3f}",
             score.verdict,
@@ -236,7 +236,7 @@ def _write_overlay(score: "ResultAnswer", path: Path) -> None:
 
 def _decided_by(threshold: "ThresholdAnswer") -> str:
     value = "none" if threshold.value is None else f"{threshold.value:.3f}"
-    return f"Threshold: {value}. {_shown(threshold.sentence)}"
+    return f"Threshold: {value}. {_escape_text(threshold.sentence)}"
 
 
 def _table(title: str, first: str, *others: str) -> Table:
@@ -254,12 +254,12 @@ def _print(table: Table) -> None:
     Console(soft_wrap=True, markup=False, emoji=False).print(table)
 
 
-def _shown(text: str) -> str:
+def _escape_text(text: str) -> str:
     """Somebody else's text without what a terminal would obey."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def _plain(value: "BaseModel") -> dict[str, Any]:
+def _to_plain(value: "BaseModel") -> dict[str, Any]:
     return value.model_dump(mode="json", exclude={"thumbnail"})
 
 

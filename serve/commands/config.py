@@ -17,7 +17,7 @@ Example:
 def config_command(settings: ServeSettings) -> None:
     """Print the Serve config of a service, for `serve deploy` or KubeRay's RayService."""
     from serve.engine.bundle import check_bundle
-    from serve.replicas.config import as_yaml, service_config
+    from serve.replicas.config import make_service_config, render_yaml
 
     bundle_id = check_bundle(settings.bundle).bundle_id
-    click.echo(as_yaml(service_config(settings, bundle_id=bundle_id)), nl=False)
+    click.echo(render_yaml(make_service_config(settings, bundle_id=bundle_id)), nl=False)

@@ -40,8 +40,8 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
         **others: Any,
     ) -> Any:
         settings = ServeSettings(
-            bundle=absolute(bundle),
-            store=absolute(store),
+            bundle=make_absolute(bundle),
+            store=make_absolute(store),
             host=host,
             port=port,
             replicas=replicas,
@@ -53,6 +53,6 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_settings
 
 
-def absolute(location: str) -> str:
+def make_absolute(location: str) -> str:
     """A folder by its absolute path, a URI as it is: replicas have another working directory."""
     return location if "://" in location else str(Path(location).absolute())

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from serve.commands.options import DEFAULT_STORE, absolute
+from serve.commands.options import DEFAULT_STORE, make_absolute
 from serve.operate.target import ServiceTarget, add_target_options
 
 EXAMPLE = """\b
@@ -31,9 +31,9 @@ def rollout_command(bundle: str, target: ServiceTarget, as_json: bool) -> None:
     from serve.operate.rollout import roll_out
     from serve.operate.target import connect_to_service
 
-    check_bundle(absolute(bundle))
+    check_bundle(make_absolute(bundle))
     with connect_to_service(target) as there:
-        info = roll_out(there, absolute(bundle), report=lambda text: click.echo(text, err=True))
+        info = roll_out(there, make_absolute(bundle), report=lambda text: click.echo(text, err=True))
     if as_json:
         click.echo(json.dumps({"bundle_id": info.bundle_id, "method": info.method}))
     else:

@@ -38,14 +38,14 @@ def up_command(settings: ServeSettings, as_json: bool) -> None:
 
 def _serve(settings: ServeSettings, listener: "Listener", stdout: TextIO, as_json: bool) -> None:
     from serve.engine.bundle import check_bundle
-    from serve.operate.first_key import first_key
+    from serve.operate.first_key import make_first_key
     from serve.operate.local import Stopped, raise_on_signals, run_local_service
 
     def report(text: str) -> None:
         click.echo(text, err=True)
 
     info = check_bundle(settings.bundle)
-    key = first_key(settings)
+    key = make_first_key(settings)
     try:
         with (
             raise_on_signals(),

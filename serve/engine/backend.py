@@ -6,7 +6,7 @@ one process with `serve.engine.in_process`, which tests and benchmarks use.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from dgad.calibration.threshold import Guarantee as Guarantee
 from dgad.calibration.threshold import Scheme as Scheme
 from dgad.errors import DgadError
 from dgad.evaluation.regions import Region as Region
-from dgad.references.domain import Change, DomainSettings, Enrolment, Upload
+from dgad.references.domain import Change, Enrolment
+from serve.engine.writes import DomainWrite, Enroll, Write
 
 Verdict = Literal["normal", "abnormal", "uncalibrated"]
 
@@ -123,22 +124,13 @@ class Backend(Protocol):
     async def score(self, queries: Sequence[Query]) -> list[Outcome]:
         """Score queries of one request and domain; outcomes come in their order."""
 
-    async def create(self, domain: str, settings: DomainSettings, *, author: str) -> Change:
-        """Make the domain or, where it is there, give it these settings."""
-
-    async def enroll(
-        self, domain: str, uploads: Sequence[Upload], *, author: str, idempotency_key: str | None
-    ) -> Enrolment:
-        """Add references as one new version; acknowledged only when it is durable and warm."""
-
-    async def remove(self, domain: str, reference_id: str, *, purge: bool, author: str) -> Change:
-        """Take one reference out of the current version or, to `purge`, out of every version for good."""
-
-    async def rollback(self, domain: str, version: int, *, author: str) -> Change:
-        """Make an older version current."""
-
-    async def delete(self, domain: str, *, author: str) -> Change:
-        """Remove the domain with all its images; its log stays."""
+    @overload
+    async def write(self, change: DomainWrite) -> Change: ...
+    @overload
+    async def write(self, change: Enroll) -> Enrolment: ...
+    async def write(self, change: Write) -> Change | Enrolment:
+        """Change a store; answered only when it is durable and, for an enrolment, warm."""
+        ...
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:
         """Return the domain's threshold as of change `sequence` or later; None while it has no references."""

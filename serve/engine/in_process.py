@@ -4,15 +4,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from dgad.errors import UserError
-from dgad.references.domain import Change, DomainSettings, Enrolment, Upload
+from dgad.references.domain import Change, Enrolment
 from serve.engine.backend import Backend, BusyError, Outcome, Query, RecentScores, Threshold
 from serve.engine.batching import Batcher
 from serve.engine.drift import DriftDetector, make_records
 from serve.engine.scorer import warm_scorer
 from serve.engine.store_writer import StoreWriter
+from serve.engine.writes import DeleteDomain, DomainWrite, Enroll, Write
 from serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
@@ -67,31 +68,23 @@ class InProcessBackend(Backend):
         self._drift.add(make_records(queries[0].domain, outcomes))
         return outcomes
 
-    async def create(self, domain: str, settings: DomainSettings, *, author: str) -> Change:
-        """Carry out `Backend.create` in this process."""
-        return await self._write(lambda: self._writer.create(domain, settings, author=author))
-
-    async def enroll(
-        self, domain: str, uploads: Sequence[Upload], *, author: str, idempotency_key: str | None
-    ) -> Enrolment:
-        """Carry out `Backend.enroll` in this process."""
-        return await self._write(
-            lambda: self._writer.enroll(domain, uploads, author=author, idempotency_key=idempotency_key)
-        )
-
-    async def remove(self, domain: str, reference_id: str, *, purge: bool, author: str) -> Change:
-        """Carry out `Backend.remove` in this process."""
-        return await self._write(lambda: self._writer.remove(domain, reference_id, purge=purge, author=author))
-
-    async def rollback(self, domain: str, version: int, *, author: str) -> Change:
-        """Carry out `Backend.rollback` in this process."""
-        return await self._write(lambda: self._writer.rollback(domain, version, author=author))
-
-    async def delete(self, domain: str, *, author: str) -> Change:
-        """Carry out `Backend.delete` in this process."""
-        change = await self._write(lambda: self._writer.delete(domain, author=author))
-        self._drift.forget(domain)
-        return change
+    @overload
+    async def write(self, change: DomainWrite) -> Change: ...
+    @overload
+    async def write(self, change: Enroll) -> Enrolment: ...
+    async def write(self, change: Write) -> Change | Enrolment:
+        """Carry out `Backend.write` in this process."""
+        if self._num_writes >= _MAX_WAITING_WRITES:
+            raise BusyError(f"{self._num_writes} changes wait to be made already: try again a little later.")
+        self._num_writes += 1
+        # Not cancelled with the request: what was begun is carried out, and asking again is safe.
+        loop = asyncio.get_running_loop()
+        writing = loop.run_in_executor(self._write_thread, self._writer.carry_out, change)
+        writing.add_done_callback(self._end_write)
+        done = await asyncio.shield(writing)
+        if isinstance(change, DeleteDomain):
+            self._drift.forget(change.domain)
+        return done
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:
         """Carry out `Backend.threshold` in this process."""
@@ -110,15 +103,6 @@ class InProcessBackend(Backend):
 
     async def _in_score_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._score_thread, work)
-
-    async def _write(self, work: Callable[[], _T]) -> _T:
-        if self._num_writes >= _MAX_WAITING_WRITES:
-            raise BusyError(f"{self._num_writes} changes wait to be made already: try again a little later.")
-        self._num_writes += 1
-        # Not cancelled with the request: what was begun is carried out, and asking again is safe.
-        writing = asyncio.get_running_loop().run_in_executor(self._write_thread, work)
-        writing.add_done_callback(self._end_write)
-        return await asyncio.shield(writing)
 
     def _end_write(self, done: "asyncio.Future[Any]") -> None:
         self._num_writes -= 1

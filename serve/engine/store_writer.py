@@ -11,6 +11,7 @@ from dgad.features.cache import FeatureCache
 from dgad.references.domain import Change, DomainSettings, Enrolment, Reference, Upload
 from dgad.references.store import ReferenceStore
 from serve.engine.states import EnrolledStates
+from serve.engine.writes import CreateDomain, DeleteDomain, Enroll, RemoveReference, Rollback, Write
 from serve.settings import Limits
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,20 @@ class StoreWriter:
         self._states = EnrolledStates(method, info.bundle_id, self._store)
         if is_alone:
             self._store.finish_interrupted()
+
+    def carry_out(self, change: Write) -> Change | Enrolment:
+        """Make a change that came as a value; the methods below say what each raises."""
+        match change:
+            case CreateDomain(domain=domain, settings=settings, author=author):
+                return self.create(domain, settings, author=author)
+            case Enroll(domain=domain, uploads=uploads, author=author, idempotency_key=key):
+                return self.enroll(domain, uploads, author=author, idempotency_key=key)
+            case RemoveReference(domain=domain, reference_id=reference_id, purge=purge, author=author):
+                return self.remove(domain, reference_id, purge=purge, author=author)
+            case Rollback(domain=domain, version=version, author=author):
+                return self.rollback(domain, version, author=author)
+            case DeleteDomain(domain=domain, author=author):
+                return self.delete(domain, author=author)
 
     def create(self, domain: str, settings: DomainSettings, *, author: str) -> Change:
         """Make the domain or, where it is there, give it these settings."""

@@ -34,8 +34,8 @@ class AppState:
         check_domain_name(domain)
         return await self.workers.run(self.store.head, domain)
 
-    async def about(self) -> Mapping[str, Any]:
-        """What scores, as `Backend.describe` says, before the request's deadline."""
+    async def describe_backend(self) -> Mapping[str, Any]:
+        """Describe what scores, as `Backend.describe` says, before the request's deadline."""
         async with self.answer_deadline():
             return await self.backend.describe()
 

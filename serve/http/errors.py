@@ -78,7 +78,7 @@ def _error_response(
     request_id: str, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The answer for one error."""
-    body = {"error": {"code": code, "message": _printable(message), "request_id": request_id}}
+    body = {"error": {"code": code, "message": _make_printable(message), "request_id": request_id}}
     every = dict(headers or {})
     if status in _RETRY_AFTER_S:
         every.setdefault("Retry-After", _RETRY_AFTER_S[status])
@@ -149,16 +149,16 @@ def _validation_message(error: RequestValidationError) -> str:
     """One sentence of the first few mistakes; what came is not repeated, for it may be anything."""
     told = []
     for mistake in error.errors()[:3]:
-        place = ".".join(str(part) for part in _place(mistake))
+        place = ".".join(str(part) for part in _find_place(mistake))
         told.append(f"{place}: {str(mistake.get('msg', 'is not valid'))[:300]}")
     return "; ".join(told).rstrip(".") + "."
 
 
-def _place(mistake: Mapping[str, Any]) -> tuple[str, ...]:
+def _find_place(mistake: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(part)[:64] for part in mistake.get("loc", ()))
 
 
-def _printable(message: str) -> str:
+def _make_printable(message: str) -> str:
     """Without lone surrogates and control characters, which no JSON reader needs to meet, and bounded."""
     text = message.encode("utf-8", "replace").decode("utf-8")
     return "".join(c if c.isprintable() else " " for c in text)[:_MAX_MESSAGE]

@@ -78,7 +78,7 @@ class Workers:
 
 def decode_query(file: RawFile, size_px: int, limits: Limits, *, wants_picture: bool) -> Photograph:
     """`ImageError` where the file is no image, or not only one, or too large."""
-    image = _decoded(file, limits)
+    image = _decode(file, limits)
     return Photograph(
         name=file.name,
         key=f"{hashlib.sha256(file.data).hexdigest()}-{size_px}",
@@ -91,7 +91,7 @@ def decode_query(file: RawFile, size_px: int, limits: Limits, *, wants_picture: 
 
 def decode_upload(file: RawFile, limits: Limits) -> Upload:
     """The same for a reference to be, whose bytes are kept as they came."""
-    image = _decoded(file, limits)
+    image = _decode(file, limits)
     return Upload(
         name=file.name,
         data=file.data,
@@ -101,7 +101,7 @@ def decode_upload(file: RawFile, limits: Limits) -> Upload:
     )
 
 
-def _decoded(file: RawFile, limits: Limits) -> Image.Image:
+def _decode(file: RawFile, limits: Limits) -> Image.Image:
     bounds = DecodeLimits(max_bytes=limits.max_image_bytes, max_pixels=limits.max_pixels)
     image = decode_image(file.data, file.name, bounds)
     check_is_only_image(file.data, file.name)

@@ -24,7 +24,7 @@ def check_origin(headers: Headers) -> None:
     """Refuse what a browser sends on behalf of another site."""
     origins = headers.getlist("origin")
     own = headers.get("host", "").lower()
-    is_other = any(urllib.parse.urlsplit(origin).netloc.lower() != own for origin in _readable(origins))
+    is_other = any(urllib.parse.urlsplit(origin).netloc.lower() != own for origin in _clean_origins(origins))
     if is_other or headers.get("sec-fetch-site") in ("cross-site", "same-site"):
         raise ApiError(
             403,
@@ -33,7 +33,7 @@ def check_origin(headers: Headers) -> None:
         )
 
 
-def _readable(origins: list[str]) -> list[str]:
+def _clean_origins(origins: list[str]) -> list[str]:
     readable = []
     for origin in origins:
         try:

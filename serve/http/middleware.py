@@ -51,7 +51,7 @@ _API_HEADERS = (
 class RequestMetrics(Protocol):
     """Where figures of answered requests go: `serve.replicas.metrics` in a service, a list in tests."""
 
-    def request(
+    def count_request(
         self, *, method: str, route: str, status: int, seconds: float, domain: str | None, num_images: int
     ) -> None:
         """Count one answered request; `route` is the template of its path, `seconds` from its headers on."""
@@ -87,13 +87,13 @@ class AccessMiddleware:
         context = start_context(headers.get("x-request-id"))
         attach_context(scope, context)
         path = _path_below_root(scope)
-        answered = _answering(send, context, _PAGE_HEADERS if _is_of_the_page(path) else _API_HEADERS)
+        answered = _wrap_send(send, context, _PAGE_HEADERS if _is_of_the_page(path) else _API_HEADERS)
         try:
             rules = self._routes.rules_for(scope)
             await self._check(scope, headers, rules, context)
             limit = self._limits.max_body_bytes if rules.body == "images" else _MAX_SMALL_BODY_BYTES
             _check_length(headers, limit)
-            await self._app(scope, self._limited(receive, context, limit), answered)
+            await self._app(scope, self._limit_body(receive, context, limit), answered)
         except ClientDisconnect:
             context.status = context.status or 499
         except Exception as error:
@@ -160,7 +160,7 @@ class AccessMiddleware:
             )
         return key
 
-    def _limited(self, receive: Receive, context: RequestContext, limit: int) -> Receive:
+    def _limit_body(self, receive: Receive, context: RequestContext, limit: int) -> Receive:
         """`receive` that counts while it reads: beyond a limit, too slow or broken off, it raises."""
         has_more = True
 
@@ -196,7 +196,7 @@ class AccessMiddleware:
         status = context.status or 500
         domain = str((scope.get("path_params") or {}).get("domain", ""))[:64] or None
         if self._metrics is not None:
-            self._metrics.request(
+            self._metrics.count_request(
                 method=scope["method"],
                 route=route,
                 status=status,
@@ -220,7 +220,7 @@ class AccessMiddleware:
             ACCESS.info("request", extra={"fields": fields})
 
 
-def _answering(send: Send, context: RequestContext, extra: tuple[tuple[bytes, bytes], ...]) -> Send:
+def _wrap_send(send: Send, context: RequestContext, extra: tuple[tuple[bytes, bytes], ...]) -> Send:
     """`send` that notes the status and adds the headers every answer has."""
 
     async def answered(message: Message) -> None:

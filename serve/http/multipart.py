@@ -54,19 +54,19 @@ class FilesParser:
                 },
             )
         except FormParserError:
-            raise _malformed("the boundary is too long") from None
+            raise _make_malformed("the boundary is too long") from None
 
     def feed(self, chunk: bytes) -> None:
         """The next piece of the body."""
         try:
             self._parser.write(chunk)
         except MultipartParseError as error:
-            raise _malformed(str(error)) from None
+            raise _make_malformed(str(error)) from None
 
     def files(self) -> list[RawFile]:
         """All files, once the whole body was fed."""
         if not self._has_ended:
-            raise _malformed("it ends before its closing boundary")
+            raise _make_malformed("it ends before its closing boundary")
         return self._files
 
     def _on_part_begin(self) -> None:
@@ -87,14 +87,14 @@ class FilesParser:
     def _on_header_end(self) -> None:
         name = bytes(self._field).lower()
         if name in self._headers:
-            raise _malformed("a part repeats a header")
+            raise _make_malformed("a part repeats a header")
         self._headers[name] = bytes(self._value)
         self._field, self._value = bytearray(), bytearray()
 
     def _on_headers_finished(self) -> None:
         kind, options = parse_options_header(self._headers.get(b"content-disposition"))
         if kind != b"form-data" or b"name" not in options:
-            raise _malformed("every part needs `Content-Disposition: form-data; name=...`")
+            raise _make_malformed("every part needs `Content-Disposition: form-data; name=...`")
         content_type = self._headers.get(b"content-type", b"").lower()
         is_file = b"filename" in options or content_type.startswith((b"image/", b"application/octet-stream"))
         if not is_file:
@@ -111,7 +111,7 @@ class FilesParser:
 
     def _on_part_end(self) -> None:
         if self._name is None:
-            raise _malformed("a part has no headers")
+            raise _make_malformed("a part has no headers")
         self._files.append(RawFile(name=self._name, data=bytes(self._data)))
         self._data = bytearray()
 
@@ -127,7 +127,7 @@ def boundary_of(content_type: str) -> bytes:
         options = {}
     boundary = options.get(b"boundary", b"")
     if not boundary:
-        raise _malformed("the Content-Type names no boundary")
+        raise _make_malformed("the Content-Type names no boundary")
     return boundary
 
 
@@ -158,7 +158,7 @@ def too_large_image(name: str, limit: int) -> ApiError:
     )
 
 
-def _malformed(reason: str) -> ApiError:
+def _make_malformed(reason: str) -> ApiError:
     return ApiError(
         400,
         "malformed_multipart",

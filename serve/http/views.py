@@ -11,17 +11,17 @@ from serve.engine.threshold_text import describe_threshold
 _THUMBNAIL_PX = 96
 
 
-def threshold_view(threshold: Threshold) -> schemas.ThresholdAnswer:
+def render_threshold(threshold: Threshold) -> schemas.ThresholdAnswer:
     """A threshold with its sentence."""
     return schemas.ThresholdAnswer(**dataclasses.asdict(threshold), sentence=describe_threshold(threshold))
 
 
-def reference_view(reference: Reference) -> schemas.ReferenceAnswer:
+def render_reference(reference: Reference) -> schemas.ReferenceAnswer:
     """Render one reference as its answer."""
     return schemas.ReferenceAnswer(**dataclasses.asdict(reference))
 
 
-def domain_view(
+def render_domain(
     name: str,
     change: Change,
     bundle_id: str,
@@ -39,14 +39,14 @@ def domain_view(
         num_references=len(change.references),
         created_at=change.created_at,
         updated_at=change.made_at,
-        threshold=None if threshold is None else threshold_view(threshold),
+        threshold=None if threshold is None else render_threshold(threshold),
         recent=None if recent is None else schemas.RecentAnswer(**dataclasses.asdict(recent)),
         thumbnail=first and f"/v1/domains/{name}/references/{first}?thumbnail={_THUMBNAIL_PX}",
         bundle_id=bundle_id,
     )
 
 
-def result_view(
+def render_result(
     name: str,
     outcome: Outcome,
     threshold: schemas.ThresholdAnswer,
@@ -71,7 +71,7 @@ def result_view(
     )
 
 
-def enrolment_warnings(added: Sequence[Reference], threshold: Threshold | None) -> list[str]:
+def list_enrolment_warnings(added: Sequence[Reference], threshold: Threshold | None) -> list[str]:
     """What whoever enrolled should know."""
     warnings = []
     alike = sum(reference.near_duplicate_of is not None for reference in added)

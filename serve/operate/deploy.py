@@ -7,10 +7,10 @@ from pathlib import Path
 from dgad.errors import SettingsError
 from dgad.storage import without_credentials
 from serve.engine.bundle import check_bundle
-from serve.operate.first_key import first_key
+from serve.operate.first_key import make_first_key
 from serve.operate.rollout import SHIPPED_BUNDLE, roll_out, ship_bundle
 from serve.operate.target import ConnectedService
-from serve.replicas.config import service_config
+from serve.replicas.config import make_service_config
 from serve.settings import ServeSettings
 
 _START_TIMEOUT_S = 900.0
@@ -63,7 +63,7 @@ def deploy(
     key = _key(settings)
     report("Sending code and bundle.")
     working_dir = ship_bundle(connected, settings.bundle)
-    connected.api.deploy(service_config(there, bundle_id=info.bundle_id, working_dir=working_dir))
+    connected.api.deploy(make_service_config(there, bundle_id=info.bundle_id, working_dir=working_dir))
     report("Starting.")
     connected.api.wait_until_running(
         after=before.deployed_at if before else None, timeout_s=_START_TIMEOUT_S, report=report
@@ -79,7 +79,7 @@ def _key(settings: ServeSettings) -> tuple[str | None, str]:
     if settings.is_loopback:
         return None, "none is needed, unless the store has some: only the head itself reaches the service"
     if "://" in settings.store or Path(settings.store).exists():
-        key = first_key(settings)
+        key = make_first_key(settings)
         return key.value, key.sentence
     how = f"dgad-serve keys create NAME --scope write --store {settings.store}"
     return None, f"required; make one on a host of the cluster: {how}"

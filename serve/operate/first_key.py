@@ -14,7 +14,7 @@ class FirstKey:
     sentence: str
 
 
-def first_key(settings: ServeSettings) -> FirstKey:
+def make_first_key(settings: ServeSettings) -> FirstKey:
     """Make a write key where keys are required and the store has none."""
     from serve.keys import KeyRing
 

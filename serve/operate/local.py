@@ -12,7 +12,7 @@ from cluster.embedded import LocalRay, inspect_machine, start_embedded_ray
 from cluster.tokens import Token
 from dgad.errors import ClusterError
 from serve.operate.registry import RegisteredService, find_birth, register, unregister
-from serve.replicas.config import APPLICATION, service_config
+from serve.replicas.config import APPLICATION, make_service_config
 from serve.replicas.environment import prepare_serve_environment
 from serve.replicas.listener import Listener
 from serve.settings import ServeSettings
@@ -80,7 +80,7 @@ def _deploy(settings: ServeSettings, bundle_id: str, ray: LocalRay) -> Registere
     with open(ray.token_file, encoding="utf-8") as file:
         token = Token(value=file.read().strip(), source=ray.token_file)
     api = ServeApi(ray.dashboard_url, token)
-    api.deploy(service_config(settings, bundle_id=bundle_id))
+    api.deploy(make_service_config(settings, bundle_id=bundle_id))
     api.wait_until_running(after=None, timeout_s=_START_TIMEOUT_S)
     return RegisteredService(
         url=make_url(settings.host, settings.port),

@@ -23,7 +23,7 @@ from serve.engine.bundle import check_bundle, fetch_bundle
 from serve.operate.registry import register
 from serve.operate.serve_api import ServiceState
 from serve.operate.target import ConnectedService
-from serve.replicas.config import service_config
+from serve.replicas.config import make_service_config
 from serve.settings import ServeSettings
 
 Report = Callable[[str], None]
@@ -37,10 +37,10 @@ _EMBED_TIMEOUT_S = 24 * 3600.0
 def ship_bundle(connected: ConnectedService, bundle: str) -> str:
     """URI of a package with this installation's code and the bundle."""
     with tempfile.TemporaryDirectory(prefix="dgad-ship-") as temporary:
-        return connected.api.upload(pack(Path(temporary) / "code", bundle))
+        return connected.api.upload(pack_service(Path(temporary) / "code", bundle))
 
 
-def pack(folder: Path, bundle: str) -> Path:
+def pack_service(folder: Path, bundle: str) -> Path:
     """The code with the bundle beside it, in the new `folder`."""
     source = fetch_bundle(bundle)
     names = (*CONTENT_FILES, MANIFEST_FILE)
@@ -85,13 +85,13 @@ def _switch(
     report: Report,
 ) -> None:
     report("Switching: new replicas begin, old ones finish what they have.")
-    connected.api.deploy(service_config(settings, bundle_id=bundle_id, working_dir=working_dir))
+    connected.api.deploy(make_service_config(settings, bundle_id=bundle_id, working_dir=working_dir))
     try:
         connected.api.wait_until_running(after=state.deployed_at, timeout_s=_SWITCH_TIMEOUT_S, report=report)
     except ClusterError as error:
         report("Going back to the old bundle.")
         connected.api.deploy(
-            service_config(state.settings, bundle_id=state.bundle_id, working_dir=state.working_dir)
+            make_service_config(state.settings, bundle_id=state.bundle_id, working_dir=state.working_dir)
         )
         raise ClusterError(f"{error} The old bundle goes on.") from None
     if connected.running is not None:
@@ -128,7 +128,7 @@ def _embed_there(connected: ConnectedService, settings: ServeSettings, bundle: s
     arguments = ["embed", "--bundle", settings.bundle, "--store", settings.store, "--device", settings.device]
     command = f"{connected.python} -m serve.cli {shlex.join(arguments)}"
     with tempfile.TemporaryDirectory(prefix="dgad-ship-") as temporary:
-        folder = pack(Path(temporary) / "code", bundle)
+        folder = pack_service(Path(temporary) / "code", bundle)
         said = Jobs(connected.url, connected.token).run(command, folder, timeout_s=_EMBED_TIMEOUT_S)
     last = said.strip().splitlines()[-1:] or [""]
     if not last[0].isdigit():

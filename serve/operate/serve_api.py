@@ -10,7 +10,7 @@ from cluster.jobs.client import connect_job_client, find_last_line, translate_er
 from cluster.tokens import Token
 from dgad.errors import ClusterError, SettingsError
 from dgad.settings import from_dict
-from serve.replicas.config import APPLICATION, BUNDLE_ID_VARIABLE, service_config
+from serve.replicas.config import APPLICATION, BUNDLE_ID_VARIABLE, make_service_config
 from serve.settings import ServeSettings
 
 _PATH = "/api/serve/applications/"
@@ -55,7 +55,7 @@ class ServeApi:
 
         Raises `ClusterError` where another application has the same route.
         """
-        others = self._others()
+        others = self._list_others()
         prefix = config["applications"][0]["route_prefix"]
         for other in others:
             if other.get("route_prefix", "/") == prefix:
@@ -70,7 +70,7 @@ class ServeApi:
         state = self.state()
         if state is None or state.status != "RUNNING":
             return
-        config = service_config(
+        config = make_service_config(
             state.settings, bundle_id=state.bundle_id, working_dir=state.working_dir, is_draining=True
         )
         self.deploy(config)
@@ -78,7 +78,7 @@ class ServeApi:
 
     def delete(self) -> None:
         """Take the service down; what else Serve runs stays."""
-        others = self._others()
+        others = self._list_others()
         if others:
             self._request("PUT", {"applications": others})
         else:
@@ -104,16 +104,16 @@ class ServeApi:
                 if state.status == "RUNNING":
                     return state
                 if state.status in _FAILED:
-                    raise ClusterError(f"The service did not come up: {_reason(state.message)}")
+                    raise ClusterError(f"The service did not come up: {_explain(state.message)}")
                 if (progress := _progress(state)) != told:
                     report(progress)
                     told = progress
             if time.monotonic() > deadline:
-                now = f"{state.status}: {_reason(state.message)}" if state else "nothing is deployed"
+                now = f"{state.status}: {_explain(state.message)}" if state else "nothing is deployed"
                 raise ClusterError(f"The service is not up after {timeout_s:g} s ({now}).")
             time.sleep(_POLL_S)
 
-    def _others(self) -> list[dict[str, Any]]:
+    def _list_others(self) -> list[dict[str, Any]]:
         """The configs of the applications that are not ours."""
         others = []
         for name, details in self._applications().items():
@@ -177,7 +177,7 @@ def _progress(state: ServiceState) -> str:
     return ", ".join(parts)
 
 
-def _reason(message: str) -> str:
+def _explain(message: str) -> str:
     """Of a traceback, what went wrong."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     errors = [line for line in lines if "Error: " in line or "Exception: " in line]

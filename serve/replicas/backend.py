@@ -11,14 +11,14 @@ import dataclasses
 import logging
 import secrets
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, overload
 
 import grpc
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
 from dgad.errors import DgadError, UserError
-from dgad.references.domain import Change, DomainSettings, Enrolment, Upload
+from dgad.references.domain import Change, Enrolment
 from serve.engine.backend import (
     BusyError,
     ImageSizeChangedError,
@@ -30,6 +30,7 @@ from serve.engine.backend import (
 )
 from serve.engine.batching import Batcher
 from serve.engine.drift import ScoreRecord, make_records
+from serve.engine.writes import DomainWrite, Enroll, Write, pack_write
 from serve.replicas.metrics import ServiceMetrics
 from serve.settings import ServeSettings
 
@@ -40,8 +41,8 @@ _MAX_LOSSES = 6
 """Deaths of whoever had it after which a request is given up: it may be what kills them."""
 _RECENT_TIMEOUT_S = 5.0
 _RETRY_PAUSE_S = 0.5
-_TELL_AFTER_S = 0.5
-_MOST_TOLD = 10_000
+_REPORT_AFTER_S = 0.5
+_MAX_REPORTED = 10_000
 
 
 class Handle(Protocol):
@@ -65,16 +66,16 @@ class RayBackend:
         self,
         settings: ServeSettings,
         scorer: Handle,
-        keeper: Handle,
+        writer: Handle,
         metrics: ServiceMetrics | None = None,
     ) -> None:
         self._settings = settings
         self._metrics = metrics or ServiceMetrics()
         self._scorer = scorer
-        self._keeper = keeper
-        self._about: Mapping[str, Any] | None = None
-        self._seen: list[ScoreRecord] = []
-        self._telling: asyncio.Task[None] | None = None
+        self._writer = writer
+        self._description: Mapping[str, Any] | None = None
+        self._scored: list[ScoreRecord] = []
+        self._reporting: asyncio.Task[None] | None = None
         self._batches = Batcher[Query, Outcome | WrongSize | UserError](
             self._score_batch,
             max_size=settings.batch_size,
@@ -93,61 +94,46 @@ class RayBackend:
                 " try again a little later."
             )
         asked = asyncio.ensure_future(self._batches.ask(queries))
-        self._metrics.queue(self._batches.num_waiting)
+        self._metrics.set_queue(self._batches.num_waiting)
         try:
-            answers = await _answer_of(asked)
+            answers = await _await_answer(asked)
         finally:
-            self._metrics.queue(self._batches.num_waiting)
+            self._metrics.set_queue(self._batches.num_waiting)
         outcomes: list[Outcome] = []
         for answer in answers:
             if isinstance(answer, WrongSize):
-                self._about = None
+                self._description = None
                 raise ImageSizeChangedError(answer.image_size_px)
             if isinstance(answer, UserError):
                 raise answer
             outcomes.append(answer)
-        self._note(queries[0].domain, outcomes)
-        self._metrics.scored(queries[0].domain, [o.verdict for o in outcomes])
-        if self._about is not None and any(o.bundle_id != self._about["bundle_id"] for o in outcomes):
-            self._about = None
+        self._note_scores(queries[0].domain, outcomes)
+        self._metrics.count_scores(queries[0].domain, [o.verdict for o in outcomes])
+        if self._description is not None and any(
+            o.bundle_id != self._description["bundle_id"] for o in outcomes
+        ):
+            self._description = None
         return outcomes
 
-    async def create(self, domain: str, settings: DomainSettings, *, author: str) -> Change:
-        """Carry out `Backend.create` by the service's replicas."""
-        change: Change = await self._write("create", domain=domain, settings=settings, author=author)
-        return change
-
-    async def enroll(
-        self, domain: str, uploads: Sequence[Upload], *, author: str, idempotency_key: str | None
-    ) -> Enrolment:
-        """See `Backend`; without a key of the client's it gets one of ours, for retries."""
-        key = idempotency_key or f"retry-{secrets.token_hex(16)}"
+    @overload
+    async def write(self, change: DomainWrite) -> Change: ...
+    @overload
+    async def write(self, change: Enroll) -> Enrolment: ...
+    async def write(self, change: Write) -> Change | Enrolment:
+        """See `Backend`; an enrolment without a key of the client's gets one of ours, for retries."""
+        if not isinstance(change, Enroll):
+            made: Change = await self._write(change)
+            return made
+        key = change.idempotency_key or f"retry-{secrets.token_hex(16)}"
         try:
-            done: Enrolment = await self._write(
-                "enroll", domain=domain, uploads=uploads, author=author, idempotency_key=key
-            )
+            done: Enrolment = await self._write(dataclasses.replace(change, idempotency_key=key))
         except UserError:
-            self._metrics.enrolment("refused")
+            self._metrics.count_enrolment("refused")
             raise
-        self._metrics.enrolment("repeated" if done.is_repeated else "added" if done.added else "nothing_new")
-        return done
-
-    async def remove(self, domain: str, reference_id: str, *, purge: bool, author: str) -> Change:
-        """Carry out `Backend.remove` by the service's replicas."""
-        change: Change = await self._write(
-            "remove", domain=domain, reference_id=reference_id, purge=purge, author=author
+        self._metrics.count_enrolment(
+            "repeated" if done.is_repeated else "added" if done.added else "nothing_new"
         )
-        return change
-
-    async def rollback(self, domain: str, version: int, *, author: str) -> Change:
-        """Carry out `Backend.rollback` by the service's replicas."""
-        change: Change = await self._write("rollback", domain=domain, version=version, author=author)
-        return change
-
-    async def delete(self, domain: str, *, author: str) -> Change:
-        """Carry out `Backend.delete` by the service's replicas."""
-        change: Change = await self._write("delete", domain=domain, author=author)
-        return change
+        return done
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:
         """Carry out `Backend.threshold` by the service's replicas."""
@@ -156,49 +142,49 @@ class RayBackend:
 
     async def describe(self) -> Mapping[str, Any]:
         """See `Backend`; asked once, and again when answers come from another bundle."""
-        if self._about is None:
-            self._about = await self._ask_scorer("about")
-        return self._about
+        if self._description is None:
+            self._description = await self._ask_scorer("about")
+        return self._description
 
     async def recent(self, domain: str) -> RecentScores:
         """See `Backend`; nothing is known while the store writer is away."""
         try:
             async with asyncio.timeout(_RECENT_TIMEOUT_S):
-                answer = await _call(self._keeper, "recent", domain)
+                answer = await _call(self._writer, "recent", domain)
         except (TimeoutError, DgadError, RayError, RayServeException, grpc.RpcError):
             return RecentScores(num_scores=0, is_drifting=False, reason="")
-        return _unwrapped(answer)  # type: ignore[no-any-return]
+        return _raise_mistake(answer)  # type: ignore[no-any-return]
 
-    def _note(self, domain: str, outcomes: Sequence[Outcome]) -> None:
+    def _note_scores(self, domain: str, outcomes: Sequence[Outcome]) -> None:
         """Report to the store writer what was scored, a moment later together with what comes until then."""
-        self._seen += make_records(domain, outcomes)
-        if self._telling is None or self._telling.done():
-            self._telling = asyncio.get_running_loop().create_task(
-                self._tell(), context=contextvars.Context()
+        self._scored += make_records(domain, outcomes)
+        if self._reporting is None or self._reporting.done():
+            self._reporting = asyncio.get_running_loop().create_task(
+                self._report_scores(), context=contextvars.Context()
             )
 
-    async def _tell(self) -> None:
-        await asyncio.sleep(_TELL_AFTER_S)
-        scores, self._seen = self._seen[-_MOST_TOLD:], []
+    async def _report_scores(self) -> None:
+        await asyncio.sleep(_REPORT_AFTER_S)
+        scores, self._scored = self._scored[-_MAX_REPORTED:], []
         try:
             async with asyncio.timeout(_RECENT_TIMEOUT_S):
-                await _call(self._keeper, "saw", scores)
+                await _call(self._writer, "record_scores", scores)
         except (TimeoutError, RayError, RayServeException, grpc.RpcError):
-            logger.warning("the keeper did not hear of %d scores", len(scores))
+            logger.warning("the store writer did not hear of %d scores", len(scores))
 
     async def _score_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | WrongSize | UserError]:
         return await _call(self._scorer, "score", list(queries))  # type: ignore[no-any-return]
 
     async def _ask_scorer(self, method: str, *arguments: Any) -> Any:
-        return _unwrapped(await _answer_of(self._until_it_lives(self._scorer, method, *arguments)))
+        return _raise_mistake(await _await_answer(self._ask_until_alive(self._scorer, method, *arguments)))
 
-    async def _write(self, action: str, **arguments: Any) -> Any:
+    async def _write(self, change: Write) -> Any:
         # Not cancelled with the request: what was begun is carried out, and asking again is safe.
-        writing = asyncio.ensure_future(self._until_it_lives(self._keeper, "write", action, arguments))
+        writing = asyncio.ensure_future(self._ask_until_alive(self._writer, "write", *pack_write(change)))
         writing.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return _unwrapped(await _answer_of(asyncio.shield(writing)))
+        return _raise_mistake(await _await_answer(asyncio.shield(writing)))
 
-    async def _until_it_lives(self, handle: Handle, method: str, *arguments: Any) -> Any:
+    async def _ask_until_alive(self, handle: Handle, method: str, *arguments: Any) -> Any:
         options: dict[str, Any] = {}
         for num_losses in range(_MAX_LOSSES + 1):
             try:
@@ -213,7 +199,7 @@ class RayBackend:
         raise AssertionError
 
 
-async def _answer_of(work: Awaitable[T]) -> T:
+async def _await_answer(work: Awaitable[T]) -> T:
     """The answer of a replica; `UnavailableError` where none gives one. Whoever asks sets the deadline."""
     try:
         return await work
@@ -234,7 +220,7 @@ def _is_loss(error: BaseException) -> bool:
     return isinstance(error, RayError | RayServeException | grpc.RpcError)
 
 
-def _unwrapped(answer: Any) -> Any:
+def _raise_mistake(answer: Any) -> Any:
     if isinstance(answer, UserError):
         raise answer
     return answer

@@ -22,7 +22,7 @@ _HEADER = """\
 """
 
 
-def service_config(
+def make_service_config(
     settings: ServeSettings, *, bundle_id: str, working_dir: str | None = None, is_draining: bool = False
 ) -> dict[str, Any]:
     """The config with this one application; `working_dir` is the URI of a package of code."""
@@ -54,6 +54,6 @@ def service_config(
     }
 
 
-def as_yaml(config: Mapping[str, Any]) -> str:
+def render_yaml(config: Mapping[str, Any]) -> str:
     """The file that `serve deploy` takes."""
     return _HEADER + yaml.safe_dump(dict(config), sort_keys=False)

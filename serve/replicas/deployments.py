@@ -1,4 +1,4 @@
-"""The service as Ray Serve runs it: an ingress that answers HTTP, scorers, and one keeper of the stores.
+"""The service as Ray Serve runs it: an ingress that answers HTTP, scorers, and one writer of the stores.
 
 `build` is what a Serve config imports; its arguments are `ServeSettings` as plain values.
 """
@@ -16,7 +16,7 @@ from serve.replicas.config import INGRESS, IS_DRAINING
 from serve.replicas.drain_gate import GATE
 from serve.replicas.environment import LOGGING
 from serve.replicas.http_server import HttpServer
-from serve.replicas.listener import handed_socket
+from serve.replicas.listener import receive_socket
 from serve.replicas.scorer_replica import ScorerReplica
 from serve.replicas.writer_replica import WriterReplica
 from serve.settings import ServeSettings
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ray.serve import Application
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SCORER, KEEPER = "Scorer", "Keeper"
+SCORER, WRITER = "Scorer", "Keeper"
 
 _MAX_ONGOING = 10_000
 """Serve's own bound on what it hands out; the ingress bounds what waits, and says 429."""
@@ -40,15 +40,15 @@ _COMMON: dict[str, Any] = {
 
 def build(args: dict[str, Any]) -> "Application":
     """The application for these settings; raises `SettingsError` for a wrong one."""
-    return application(from_dict(ServeSettings, args))
+    return make_application(from_dict(ServeSettings, args))
 
 
-def application(settings: ServeSettings) -> "Application":
-    """Scorers scale between `replicas` and `max_replicas`; there are up to two ingresses; one keeper.
+def make_application(settings: ServeSettings) -> "Application":
+    """Scorers scale between `replicas` and `max_replicas`; there are up to two ingresses; one writer.
 
     Rolled out, a new scorer or ingress answers before an old one goes, which first finishes what it has.
     """
-    scorer_share, keeper_share = _gpu_shares(settings)
+    scorer_share, writer_share = _gpu_shares(settings)
     scorer = _deployment(
         ScorerReplica,
         name=SCORER,
@@ -58,11 +58,11 @@ def application(settings: ServeSettings) -> "Application":
         **_scaling(settings),
         **_surge(),
     )
-    keeper = _deployment(
+    writer = _deployment(
         WriterReplica,
-        name=KEEPER,
+        name=WRITER,
         num_replicas=1,  # no surge: the old one has ended before the new one begins, so there is one writer
-        ray_actor_options={"num_cpus": 0, **keeper_share},
+        ray_actor_options={"num_cpus": 0, **writer_share},
         graceful_shutdown_timeout_s=settings.enrolment_timeout_s + 10,
     )
 
@@ -74,15 +74,15 @@ def application(settings: ServeSettings) -> "Application":
         graceful_shutdown_timeout_s=settings.enrolment_timeout_s + 20,
         **_surge(),
     )
-    bound: Application = ingress.bind(settings, scorer.bind(settings), keeper.bind(settings))
+    bound: Application = ingress.bind(settings, scorer.bind(settings), writer.bind(settings))
     return bound
 
 
 class IngressReplica:
     """What Serve asks of an ingress beside HTTP: to close its gate, by a changed `user_config`."""
 
-    def __init__(self, settings: ServeSettings, scorer: Any, keeper: Any) -> None:
-        del scorer, keeper  # bound, so that Serve deploys them; the application asks for them by name
+    def __init__(self, settings: ServeSettings, scorer: Any, writer: Any) -> None:
+        del scorer, writer  # bound, so that Serve deploys them; the application asks for them by name
         self._settings = settings
         log_to_worker()
 
@@ -100,9 +100,9 @@ class ListeningIngress(IngressReplica):
     Serve's proxy would hand it a body in pieces, each by a call of an actor (docs/lab/log.md).
     """
 
-    def __init__(self, settings: ServeSettings, scorer: Any, keeper: Any) -> None:
-        super().__init__(settings, scorer, keeper)
-        self._server = HttpServer(ingress_app(settings), handed_socket(settings.listener))
+    def __init__(self, settings: ServeSettings, scorer: Any, writer: Any) -> None:
+        super().__init__(settings, scorer, writer)
+        self._server = HttpServer(make_ingress_app(settings), receive_socket(settings.listener))
 
     async def reconfigure(self, config: dict[str, Any]) -> None:
         """The first one, before Serve calls it running, makes it listen."""
@@ -119,7 +119,7 @@ class ListeningIngress(IngressReplica):
         await self._server.stop()
 
 
-def ingress_app(settings: ServeSettings) -> "ASGIApp":
+def make_ingress_app(settings: ServeSettings) -> "ASGIApp":
     """The HTTP application behind the gate, inside an ingress replica."""
     settings = dataclasses.replace(settings, bundle=str(fetch_bundle(settings.bundle)))
     from serve.http.app import make_app
@@ -129,13 +129,13 @@ def ingress_app(settings: ServeSettings) -> "ASGIApp":
     context = ray_serve.get_replica_context()
     name, metrics = context.app_name, ServiceMetrics(replica=context.replica_id.unique_id)
     scorer = ray_serve.get_deployment_handle(SCORER, app_name=name)
-    keeper = ray_serve.get_deployment_handle(KEEPER, app_name=name)
-    return GATE.around(make_app(settings, RayBackend(settings, scorer, keeper, metrics), metrics=metrics))
+    writer = ray_serve.get_deployment_handle(WRITER, app_name=name)
+    return GATE.wrap(make_app(settings, RayBackend(settings, scorer, writer, metrics), metrics=metrics))
 
 
 def _behind_proxies(settings: ServeSettings) -> Any:
     def make_ingress() -> "ASGIApp":
-        return _one_request_id(ingress_app(settings))
+        return _one_request_id(make_ingress_app(settings))
 
     return ray_serve.ingress(make_ingress)(IngressReplica)
 
@@ -183,7 +183,7 @@ def _surge() -> dict[str, Any]:
 
 
 def _gpu_shares(settings: ServeSettings) -> tuple[dict[str, float], dict[str, float]]:
-    """What a scorer and the keeper ask for: a GPU of its own where there are enough, else a part of one.
+    """What a scorer and the writer ask for: a GPU of its own where there are enough, else a part of one.
 
     Twice the scorers must find room, since a roll-out has both kinds for a while.
     """

@@ -43,7 +43,7 @@ class DrainGate:
         """Let requests in again."""
         self.is_closed = False
 
-    def around(self, app: "ASGIApp") -> "ASGIApp":
+    def wrap(self, app: "ASGIApp") -> "ASGIApp":
         """The application behind the gate."""
 
         async def answer(scope: "Scope", receive: "Receive", send: "Send") -> None:

@@ -24,7 +24,7 @@ class Listener:
 
     def __init__(self, host: str, port: int) -> None:
         """`SettingsError` in one sentence where it cannot be listened on; port 0 finds a free one."""
-        self._socket = _listening(host, port)
+        self._socket = _listen(host, port)
         self.port = int(self._socket.getsockname()[1])
         self._folder = tempfile.mkdtemp(prefix="dgad-serve-")  # nobody else may look into it
         self.path = str(Path(self._folder) / "listener")
@@ -51,7 +51,7 @@ class Listener:
                 socket.send_fds(who, [b"."], [self._socket.fileno()])
 
 
-def handed_socket(path: str) -> socket.socket:
+def receive_socket(path: str) -> socket.socket:
     """A copy of the listening socket that is handed out at `path`; `ClusterError` where nobody does."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
@@ -65,7 +65,7 @@ def handed_socket(path: str) -> socket.socket:
     return socket.socket(fileno=descriptors[0])
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With a protocol of 0, asyncio would not set TCP_NODELAY, and answers would wait for acknowledgements.
     found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -66,7 +66,7 @@ class ServiceMetrics:
 
     def __init__(self, *, replica: str = "", kinds: _Kinds | None = None) -> None:
         """To be made where Ray runs, if it does; `replica` tells apart gauges of processes on one node."""
-        kinds = kinds or _kinds_here()
+        kinds = kinds or _find_kinds()
         self._replica = {"replica": replica}
         self._named: set[str] = set()
         self._requests = kinds.Counter(_REQUESTS, "Requests answered, by how", ("method", "route", "status"))
@@ -91,7 +91,7 @@ class ServiceMetrics:
             _ENROLLED_STATES, "Enrolled states asked for by a scorer, by where they came from", ("outcome",)
         )
 
-    def request(
+    def count_request(
         self, *, method: str, route: str, status: int, seconds: float, domain: str | None, num_images: int
     ) -> None:
         """One request has been answered; `route` is the template of its path."""
@@ -99,35 +99,35 @@ class ServiceMetrics:
         self._requests.inc(1, {"method": known, "route": route, "status": str(status)})
         self._request_s.observe(seconds, {"route": route})
 
-    def scored(self, domain: str, verdicts: Iterable[str]) -> None:
+    def count_scores(self, domain: str, verdicts: Iterable[str]) -> None:
         """Images of an existing domain have been scored."""
-        shown = self._shown(domain)
+        shown = self._label_domain(domain)
         for verdict in verdicts:
             self._scored.inc(1, {"domain": shown, "verdict": verdict})
 
-    def queue(self, num_images: int) -> None:
+    def set_queue(self, num_images: int) -> None:
         """So many images wait now."""
         self._queue.set(num_images, self._replica)
 
-    def batch(self, num_images: int, seconds: float) -> None:
+    def observe_batch(self, num_images: int, seconds: float) -> None:
         """A scorer has scored a batch."""
         self._batch.observe(num_images)
         self._batch_s.observe(seconds)
 
-    def store(self, *, num_domains: int, num_references: int) -> None:
+    def set_store(self, *, num_domains: int, num_references: int) -> None:
         """What the store holds now."""
         self._domains.set(num_domains, self._replica)
         self._references.set(num_references, self._replica)
 
-    def enrolment(self, outcome: Literal["added", "nothing_new", "repeated", "refused"]) -> None:
+    def count_enrolment(self, outcome: Literal["added", "nothing_new", "repeated", "refused"]) -> None:
         """An enrolment has ended."""
         self._enrolments.inc(1, {"outcome": outcome})
 
-    def state(self, outcome: Literal["hit", "loaded", "made"]) -> None:
+    def count_state(self, outcome: Literal["hit", "loaded", "made"]) -> None:
         """A scorer had an enrolled state in memory, read it, or made it again from the photographs."""
         self._states.inc(1, {"outcome": outcome})
 
-    def _shown(self, domain: str) -> str:
+    def _label_domain(self, domain: str) -> str:
         """The first 100 domains by name, for each label value is a series that Prometheus keeps."""
         if domain not in self._named:
             if len(self._named) >= MAX_DOMAINS:
@@ -136,7 +136,7 @@ class ServiceMetrics:
         return domain
 
 
-def _kinds_here() -> _Kinds:
+def _find_kinds() -> _Kinds:
     """Ray's, where this process is part of a running Ray; it is not imported to find that out."""
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():

@@ -33,20 +33,20 @@ class ScorerReplica:
         self._metrics = ServiceMetrics()
         # One thread, since one batch at a time uses all that the machine has.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="score")
-        self._scorer = self._thread.submit(self._loaded, settings).result()
+        self._scorer = self._thread.submit(self._load, settings).result()
         self._size_px = int(self._scorer.description["image_size_px"])
         self._batches = Batcher[Query, Outcome | UserError](
             self._score, max_size=settings.batch_size, wait_s=settings.batch_wait_ms / 1000
         )
         self._num_failures = 0
 
-    def _loaded(self, settings: ServeSettings) -> "SurfaceScorer":
+    def _load(self, settings: ServeSettings) -> "SurfaceScorer":
         import torch
 
         from serve.engine.scorer import warm_scorer
 
         torch.set_num_threads(_num_threads(settings))
-        return warm_scorer(settings, self._metrics.state)
+        return warm_scorer(settings, self._metrics.count_state)
 
     async def score(self, queries: Sequence[Query]) -> list[Outcome | WrongSize | UserError]:
         """One answer per query, of any domains; in one batch with what other callers have waiting."""
@@ -81,7 +81,7 @@ class ScorerReplica:
             logger.exception("a batch failed")
             raise
         self._num_failures = 0
-        self._metrics.batch(len(queries), time.perf_counter() - began)
+        self._metrics.observe_batch(len(queries), time.perf_counter() - began)
         return answers  # type: ignore[no-any-return]
 
     async def _in_thread(self, function: Any, *arguments: Any) -> Any:

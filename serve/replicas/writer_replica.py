@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any
 
 from dgad.errors import MissingError, UserError
 from dgad.references.domain import Change
@@ -12,13 +12,12 @@ from dgad.references.store import ReferenceStore
 from serve.engine.backend import RecentScores
 from serve.engine.bundle import fetch_bundle
 from serve.engine.drift import DriftDetector, ScoreRecord
+from serve.engine.writes import CreateDomain, DeleteDomain, Enroll, Rollback, Write, unpack_write
 from serve.logs import log_to_worker
 from serve.replicas.metrics import ServiceMetrics
 from serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
-
-_Write = Literal["create", "enroll", "remove", "rollback", "delete"]
 
 
 class WriterReplica:
@@ -38,27 +37,27 @@ class WriterReplica:
         # One thread: writes of one domain must follow each other, and each uses the whole machine.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write", initializer=_use_all_cores)
 
-    async def write(self, action: _Write, arguments: Mapping[str, Any], *, is_retry: bool = False) -> Any:
-        """What the writer answers, or the user's mistake.
+    async def write(self, action: str, arguments: Mapping[str, Any], *, is_retry: bool = False) -> Any:
+        """Carry out what `serve.engine.writes.pack_write` packed: the change made, or the user's mistake.
 
         `is_retry`: a writer died with the same write, which it may have carried out already. An enrolment
         is known by its idempotency key; the others by what the log says last.
         """
+        change = unpack_write(action, arguments)
         try:
-            if is_retry and (done := self._done(action, arguments)) is not None:
+            if is_retry and (done := self._find_done(change)) is not None:
                 return done
-            function = getattr(self._writer, action)
-            answer = await asyncio.get_running_loop().run_in_executor(
-                self._thread, lambda: function(**arguments)
-            )
+            loop = asyncio.get_running_loop()
+            answer = await loop.run_in_executor(self._thread, self._writer.carry_out, change)
         except UserError as error:
             return error
-        domain = arguments["domain"]
-        if action == "delete":
-            self._drift.forget(domain)
-            self._num_references.pop(domain, None)
+        if isinstance(change, DeleteDomain):
+            self._drift.forget(change.domain)
+            self._num_references.pop(change.domain, None)
         else:
-            self._num_references[domain] = await asyncio.to_thread(self._current_references, domain)
+            self._num_references[change.domain] = await asyncio.to_thread(
+                self._current_references, change.domain
+            )
         self._count()
         return answer
 
@@ -66,9 +65,12 @@ class WriterReplica:
         """How the domain's last scores lie in its calibration, since this replica began."""
         return self._drift.summarise(domain)
 
-    async def saw(self, scores: Sequence[ScoreRecord]) -> None:
-        """What an ingress has answered since it last said so."""
+    async def record_scores(self, scores: Sequence[ScoreRecord]) -> None:
+        """Take into the drift detector what an ingress has answered since its last report."""
         self._drift.add(scores)
+
+    saw = record_scores
+    """As an ingress of an earlier version calls it, while a new one is rolled out."""
 
     def _current_references(self, domain: str) -> int:
         try:
@@ -77,23 +79,24 @@ class WriterReplica:
             return 0
 
     def _count(self) -> None:
-        self._metrics.store(
+        self._metrics.set_store(
             num_domains=len(self._num_references), num_references=sum(self._num_references.values())
         )
 
-    def _done(self, action: _Write, arguments: Mapping[str, Any]) -> Change | None:
-        log = self._store.log(arguments["domain"])
-        if action in ("create", "enroll") or not log or log[-1].author != arguments["by"]:
+    def _find_done(self, change: Write) -> Change | None:
+        """The log's last change, where it is this one."""
+        log = self._store.log(change.domain)
+        if isinstance(change, CreateDomain | Enroll) or not log or log[-1].author != change.author:
             return None
         last = log[-1]
-        if action == "delete":
+        if isinstance(change, DeleteDomain):
             return last if last.is_deleted else None
-        if action == "rollback":
-            return last if last.action == "rollback" and last.version == arguments["version"] else None
-        wanted = "purge" if arguments["purge"] else "remove"
+        if isinstance(change, Rollback):
+            return last if last.action == "rollback" and last.version == change.version else None
+        wanted = "purge" if change.purge else "remove"
         before = log[-2].references if len(log) > 1 else ()
-        was_there = any(r.id == arguments["reference_id"] for r in before)
-        is_there = any(r.id == arguments["reference_id"] for r in last.references)
+        was_there = any(r.id == change.reference_id for r in before)
+        is_there = any(r.id == change.reference_id for r in last.references)
         # A purge may take what no current version holds; then doing it again is refused as missing.
         return last if last.action == wanted and not is_there and (was_there or wanted == "purge") else None
 

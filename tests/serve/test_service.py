@@ -1,4 +1,4 @@
-"""The whole service on a real Ray Serve: two ingresses, two scorers, one keeper. One start for all tests."""
+"""The whole service on a real Ray Serve: two ingresses, two scorers, one writer. One start for all tests."""
 
 import json
 import os
@@ -131,7 +131,7 @@ def failed_while_killed(service: Service, deployment: str) -> list[str]:
     return made.failed
 
 
-def test_a_killed_keeper_carries_an_enrolment_out_once(service: Service) -> None:
+def test_a_killed_writer_carries_an_enrolment_out_once(service: Service) -> None:
     before = service.ask("GET", "/v1/domains/carpet").json()
     victim = service.replicas("Keeper")[0]
     answers: list[int] = []

@@ -44,17 +44,17 @@ def _page(document: Mapping[str, Any]) -> Iterator[str]:
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>dgad API</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="stylesheet" href="docs/style.css"></head><body>'
-        f"<h1>dgad {_text(info['version'])}: HTTP API</h1>"
+        f"<h1>dgad {_escape(info['version'])}: HTTP API</h1>"
     )
     for paragraph in info["description"].split("\n\n"):
-        yield f"<p>{_text(paragraph)}</p>"
+        yield f"<p>{_escape(paragraph)}</p>"
     yield '<p>The whole description for programs: <a href="openapi.json">openapi.json</a>.</p>'
     tag = ""
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if operation["tags"][0] != tag:
                 tag = operation["tags"][0]
-                yield f"<h2>{_text(tag)}</h2>"
+                yield f"<h2>{_escape(tag)}</h2>"
             yield from _operation(path, method, operation, document)
     yield "</body></html>"
 
@@ -62,23 +62,23 @@ def _page(document: Mapping[str, Any]) -> Iterator[str]:
 def _operation(
     path: str, method: str, operation: Mapping[str, Any], document: Mapping[str, Any]
 ) -> Iterator[str]:
-    yield f'<article><h3><code><span class="method">{method.upper()}</span> {_text(path)}</code></h3>'
-    yield f"<p>{_text(operation.get('description', ''))}</p>"
+    yield f'<article><h3><code><span class="method">{method.upper()}</span> {_escape(path)}</code></h3>'
+    yield f"<p>{_escape(operation.get('description', ''))}</p>"
     if parameters := operation.get("parameters"):
         yield "<table>"
         for parameter in parameters:
             said = parameter.get("description", "")
-            yield f"<tr><td><code>{_text(parameter['name'])}</code></td><td>{_text(said)}</td></tr>"
+            yield f"<tr><td><code>{_escape(parameter['name'])}</code></td><td>{_escape(said)}</td></tr>"
         yield "</table>"
     if body := operation.get("requestBody"):
         kinds = ", ".join(body["content"])
-        yield f"<p>Body: {_text(body.get('description', ''))} <code>{_text(kinds)}</code></p>"
-    yield f"<pre>{_text(_curl(path, method, operation))}</pre>"
+        yield f"<p>Body: {_escape(body.get('description', ''))} <code>{_escape(kinds)}</code></p>"
+    yield f"<pre>{_escape(_curl(path, method, operation))}</pre>"
     for status, answer in operation["responses"].items():
-        yield f"<details><summary>{_text(status)}: {_text(answer['description'])}</summary>"
+        yield f"<details><summary>{_escape(status)}: {_escape(answer['description'])}</summary>"
         for kind, content in answer.get("content", {}).items():
-            shown = content.get("example", _resolved(content.get("schema", {}), document))
-            yield f"<p><code>{_text(kind)}</code></p><pre>{_text(json.dumps(shown, indent=1))}</pre>"
+            shown = content.get("example", _resolve(content.get("schema", {}), document))
+            yield f"<p><code>{_escape(kind)}</code></p><pre>{_escape(json.dumps(shown, indent=1))}</pre>"
         yield "</details>"
     yield "</article>"
 
@@ -96,11 +96,11 @@ def _curl(path: str, method: str, operation: Mapping[str, Any]) -> str:
     return f"curl -H 'Authorization: Bearer KEY'{verb} http://127.0.0.1:8000{filled}{options}"
 
 
-def _resolved(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Any:
+def _resolve(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Any:
     """The schema with its references one level deep put in."""
     name = str(schema.get("$ref", "")).rpartition("/")[2]
     return document["components"]["schemas"].get(name, schema)
 
 
-def _text(value: object) -> str:
+def _escape(value: object) -> str:
     return html.escape(str(value))

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Body, Request, Response
 from dgad.errors import MissingError
 from dgad.references.domain import Change, DomainSettings
 from serve.api import schemas
+from serve.engine.writes import CreateDomain, DeleteDomain, Rollback
 from serve.http.dependencies import AppState, context_in, state_of
 from serve.http.openapi import errors
 from serve.http.route_rules import RouteRules, declare
 from serve.http.routes import DomainName, json_answer
-from serve.http.views import domain_view
+from serve.http.views import render_domain
 
 router = APIRouter(prefix="/v1/domains", tags=["domains"])
 
@@ -22,7 +23,7 @@ router = APIRouter(prefix="/v1/domains", tags=["domains"])
 async def list_domains(request: Request) -> Response:
     """All domains by name, without what takes time to find out (`threshold`, `recent`)."""
     service = state_of(request)
-    about = await service.about()
+    described = await service.describe_backend()
 
     def read() -> tuple[schemas.DomainAnswer, ...]:
         found = []
@@ -31,7 +32,7 @@ async def list_domains(request: Request) -> Response:
                 change = service.store.head(name)
             except MissingError:  # deleted since it was listed
                 continue
-            found.append(domain_view(name, change, str(about["bundle_id"])))
+            found.append(render_domain(name, change, str(described["bundle_id"])))
         return tuple(found)
 
     return json_answer(schemas.DomainsAnswer(domains=await service.workers.run(read)))
@@ -59,7 +60,9 @@ async def put_domain(
     except MissingError:
         was_there = False
     async with service.change_deadline():
-        change = await service.backend.create(domain, wanted, author=context_in(request).author)
+        change = await service.backend.write(
+            CreateDomain(domain=domain, settings=wanted, author=context_in(request).author)
+        )
         answer = await describe_domain(service, domain, change)
     return json_answer(answer, 200 if was_there else 201)
 
@@ -79,7 +82,7 @@ async def delete_domain(request: Request, domain: DomainName) -> Response:
     service = state_of(request)
     await service.head(domain)
     async with service.change_deadline():
-        await service.backend.delete(domain, author=context_in(request).author)
+        await service.backend.write(DeleteDomain(domain=domain, author=context_in(request).author))
     return Response(status_code=204)
 
 
@@ -128,7 +131,9 @@ async def rollback(request: Request, domain: DomainName, wanted: schemas.Rollbac
     service = state_of(request)
     await service.head(domain)
     async with service.change_deadline():
-        change = await service.backend.rollback(domain, wanted.version, author=context_in(request).author)
+        change = await service.backend.write(
+            Rollback(domain=domain, version=wanted.version, author=context_in(request).author)
+        )
         answer = await describe_domain(service, domain, change)
     return json_answer(answer)
 
@@ -136,9 +141,9 @@ async def rollback(request: Request, domain: DomainName, wanted: schemas.Rollbac
 async def describe_domain(service: AppState, domain: str, change: Change) -> schemas.DomainAnswer:
     """The domain after a change, with all that is told of it."""
     async with service.answer_deadline():
-        about, threshold, recent = await asyncio.gather(
+        described, threshold, recent = await asyncio.gather(
             service.backend.describe(),
             service.backend.threshold(domain, change.sequence),
             service.backend.recent(domain),
         )
-    return domain_view(domain, change, str(about["bundle_id"]), threshold=threshold, recent=recent)
+    return render_domain(domain, change, str(described["bundle_id"]), threshold=threshold, recent=recent)

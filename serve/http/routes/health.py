@@ -37,10 +37,10 @@ async def readyz(request: Request) -> Response:
     """Scores are answered: the bundle is loaded and warm."""
     try:
         async with asyncio.timeout(_READY_WITHIN_S):
-            about = await state_of(request).backend.describe()
+            described = await state_of(request).backend.describe()
     except (DgadError, TimeoutError):
         return json_answer(schemas.ReadyAnswer(ready=False, bundle_id=None), 503)
-    return json_answer(schemas.ReadyAnswer(ready=True, bundle_id=str(about["bundle_id"])))
+    return json_answer(schemas.ReadyAnswer(ready=True, bundle_id=str(described["bundle_id"])))
 
 
 @router.get("/v1/bundle", tags=["bundle"], response_model=schemas.BundleAnswer, responses=errors(504))
@@ -48,10 +48,10 @@ async def readyz(request: Request) -> Response:
 async def bundle(request: Request) -> Response:
     """The bundle that scores: its method, what it was trained on, and how well it did."""
     service = state_of(request)
-    about = await service.about()
-    if not service.bundle and "created_at" not in about:
+    described = await service.describe_backend()
+    if not service.bundle and "created_at" not in described:
         service.bundle.update(await service.workers.run(_of_the_folder, service))
-    known = {**service.bundle, **about}
+    known = {**service.bundle, **described}
     return json_answer(
         schemas.BundleAnswer(
             bundle_id=str(known["bundle_id"]),

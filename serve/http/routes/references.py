@@ -10,6 +10,7 @@ from dgad.domains.decoding import DecodeLimits
 from dgad.references.domain import Enrolment, Upload
 from serve.api import schemas
 from serve.engine.backend import Threshold
+from serve.engine.writes import Enroll, RemoveReference
 from serve.http.dependencies import AppState, context_in, state_of
 from serve.http.images import decode_upload
 from serve.http.multipart import RawFile
@@ -20,7 +21,7 @@ from serve.http.routes import DomainName, ReferenceId, json_answer
 from serve.http.routes.domains import describe_domain
 from serve.http.thumbnails import thumbnail as made_thumbnail
 from serve.http.uploads import IMAGE_TYPES, idempotency_key, read_photographs
-from serve.http.views import enrolment_warnings, reference_view, threshold_view
+from serve.http.views import list_enrolment_warnings, render_reference, render_threshold
 
 router = APIRouter(prefix="/v1/domains/{domain}/references", tags=["references"])
 _ENDINGS = {"image/jpeg": "jpg", "image/png": "png", "image/bmp": "bmp", "image/tiff": "tif"}
@@ -40,7 +41,7 @@ _NO_THRESHOLD = Threshold(
 async def list_references(request: Request, domain: DomainName) -> Response:
     """The references of the current version, in the order of enrolment."""
     head = await state_of(request).head(domain)
-    references = tuple(reference_view(reference) for reference in head.references)
+    references = tuple(render_reference(reference) for reference in head.references)
     return json_answer(schemas.ReferencesAnswer(version=head.version, references=references))
 
 
@@ -81,19 +82,21 @@ async def enroll(
     service.workers.check_is_free()
     files = await read_photographs(request, service.settings.limits)
     context.num_images = len(files)
-    uploads = await _decoded(service, files)
+    uploads = await _decode(service, files)
     async with service.change_deadline():
-        enrolment = await service.backend.enroll(domain, uploads, author=context.author, idempotency_key=key)
+        enrolment = await service.backend.write(
+            Enroll(domain=domain, uploads=uploads, author=context.author, idempotency_key=key)
+        )
         async with service.answer_deadline():
             threshold = await service.backend.threshold(domain, enrolment.sequence) or _NO_THRESHOLD
     answer = schemas.EnrolmentAnswer(
         domain=domain,
         version=enrolment.version,
-        added=tuple(reference_view(reference) for reference in enrolment.added),
+        added=tuple(render_reference(reference) for reference in enrolment.added),
         already_there=enrolment.already_there,
         repeated=enrolment.is_repeated,
-        threshold=threshold_view(threshold),
-        warnings=tuple(enrolment_warnings(enrolment.added, threshold)),
+        threshold=render_threshold(threshold),
+        warnings=tuple(list_enrolment_warnings(enrolment.added, threshold)),
         milliseconds=round((time.perf_counter() - started) * 1e3, 3),
     )
     return json_answer(answer, 201 if _is_new(enrolment) else 200)
@@ -132,7 +135,7 @@ async def get_reference(
     kept = service.thumbnails.get(domain, head.sequence, reference_id, side_px)
     if kept is None:
         service.workers.check_is_free()
-        kept = await service.workers.run(_made, service, domain, reference_id, side_px)
+        kept = await service.workers.run(_make_thumbnail, service, domain, reference_id, side_px)
         service.thumbnails.put(domain, head.sequence, reference_id, side_px, kept)
     return _image(kept, f"{reference_id}-{side_px}")
 
@@ -149,12 +152,16 @@ async def remove_reference(
     service = state_of(request)
     await service.head(domain)
     async with service.change_deadline():
-        change = await service.backend.remove(domain, reference_id, purge=purge, author=context_in(request).author)
+        change = await service.backend.write(
+            RemoveReference(
+                domain=domain, reference_id=reference_id, purge=purge, author=context_in(request).author
+            )
+        )
         answer = await describe_domain(service, domain, change)
     return json_answer(answer)
 
 
-async def _decoded(service: AppState, files: list[RawFile]) -> list[Upload]:
+async def _decode(service: AppState, files: list[RawFile]) -> list[Upload]:
     limits = service.settings.limits
     tasks = [service.workers.run(decode_upload, file, limits) for file in files]
     return await asyncio.gather(*tasks)
@@ -164,7 +171,7 @@ def _is_new(enrolment: Enrolment) -> bool:
     return bool(enrolment.added) and not enrolment.is_repeated
 
 
-def _made(service: AppState, domain: str, reference_id: str, side_px: int) -> bytes:
+def _make_thumbnail(service: AppState, domain: str, reference_id: str, side_px: int) -> bytes:
     limits = service.settings.limits
     bounds = DecodeLimits(max_bytes=limits.max_image_bytes, max_pixels=limits.max_pixels)
     return made_thumbnail(service.store.image(domain, reference_id), side_px, limits=bounds)

@@ -19,7 +19,7 @@ from serve.http.openapi import errors, image_bodies
 from serve.http.route_rules import RouteRules, declare
 from serve.http.routes import DomainName, json_answer
 from serve.http.uploads import read_photographs
-from serve.http.views import result_view, threshold_view
+from serve.http.views import render_result, render_threshold
 
 router = APIRouter(prefix="/v1/domains/{domain}/score", tags=["scoring"])
 _MAX_HEATMAPS = 16
@@ -65,21 +65,21 @@ async def score(
     async with service.answer_deadline():
         size_px = int((await service.backend.describe())["image_size_px"])
         try:
-            photographs, outcomes = await _scored(service, domain, files, size_px, wants_map=kind != "none")
+            photographs, outcomes = await _score(service, domain, files, size_px, wants_map=kind != "none")
         except ImageSizeChangedError as changed:  # a new bundle took over in between
             size_px = changed.image_size_px
-            photographs, outcomes = await _scored(service, domain, files, size_px, wants_map=kind != "none")
+            photographs, outcomes = await _score(service, domain, files, size_px, wants_map=kind != "none")
     if wants_png:
         picture = await service.workers.run(draw, photographs[0], outcomes[0], kind)
         return _png_answer(outcomes[0], picture)
-    heatmaps = await _drawn(service, photographs, outcomes, kind)
+    heatmaps = await _draw_heatmaps(service, photographs, outcomes, kind)
     return json_answer(_answer(domain, photographs, outcomes, heatmaps, started))
 
 
-async def _scored(
+async def _score(
     service: AppState, domain: str, files: list[RawFile], size_px: int, *, wants_map: bool
 ) -> tuple[list[Photograph], list[Outcome]]:
-    head, photographs = await _prepared(service, domain, files, size_px, wants_picture=wants_map)
+    head, photographs = await _prepare_queries(service, domain, files, size_px, wants_picture=wants_map)
     queries = [
         Asked(
             domain=domain,
@@ -95,7 +95,7 @@ async def _scored(
     return photographs, await service.backend.score(queries)
 
 
-async def _prepared(
+async def _prepare_queries(
     service: AppState, domain: str, files: list[RawFile], size_px: int, *, wants_picture: bool
 ) -> tuple[Change, list[Photograph]]:
     """The domain's newest change and the decoded photographs, found out at the same time."""
@@ -122,7 +122,7 @@ async def _prepared(
         raise
 
 
-async def _drawn(
+async def _draw_heatmaps(
     service: AppState, photographs: list[Photograph], outcomes: list[Outcome], kind: HeatmapKind
 ) -> list[str | None]:
     if kind == "none":
@@ -140,13 +140,13 @@ def _answer(
     started: float,
 ) -> schemas.ScoreAnswer:
     last = outcomes[-1]
-    threshold, view = last.threshold, threshold_view(last.threshold)
+    threshold, view = last.threshold, render_threshold(last.threshold)
     milliseconds = round((time.perf_counter() - started) * 1e3, 3)
     results = tuple(
-        result_view(
+        render_result(
             photograph.name,
             outcome,
-            view if outcome.threshold == threshold else threshold_view(outcome.threshold),
+            view if outcome.threshold == threshold else render_threshold(outcome.threshold),
             heatmap=heatmap,
             milliseconds=milliseconds,
         )

@@ -13,10 +13,10 @@ import yaml
 from dgad.errors import BundleError, SettingsError
 from serve.engine.bundle import check_bundle, fetch_bundle
 from serve.keys import KeyRing
-from serve.operate.first_key import first_key
+from serve.operate.first_key import make_first_key
 from serve.operate.local import make_url
 from serve.operate.registry import RegisteredService, find_birth, find_service, list_services, register
-from serve.operate.rollout import SHIPPED_BUNDLE, pack
+from serve.operate.rollout import SHIPPED_BUNDLE, pack_service
 from serve.settings import ServeSettings
 from tests.conftest import Run
 from tests.serve.support.surfaces import bundled
@@ -124,9 +124,9 @@ def test_services_that_ended_are_forgotten() -> None:
 
 def test_a_first_key_is_made_where_one_is_needed(tmp_path: Path) -> None:
     store = str(tmp_path / "store")
-    assert first_key(ServeSettings(bundle="b", store=store)).value is None
+    assert make_first_key(ServeSettings(bundle="b", store=store)).value is None
     open_settings = ServeSettings(bundle="b", store=store, host="0.0.0.0")
-    made = first_key(open_settings)
+    made = make_first_key(open_settings)
     assert made.value is not None
     ring = KeyRing(store)
     ring.refresh()
@@ -134,7 +134,7 @@ def test_a_first_key_is_made_where_one_is_needed(tmp_path: Path) -> None:
     assert key is not None
     assert key.scope == "write"
     assert made.value in made.sentence
-    again = first_key(open_settings)
+    again = make_first_key(open_settings)
     assert again.value is None
     assert "the store knows first" in again.sentence
 
@@ -144,7 +144,7 @@ def test_a_bundle_is_fetched_from_a_uri_and_shipped_with_the_code(bundle: Path, 
     fetched = fetch_bundle(uri)
     assert fetched != bundle
     assert check_bundle(uri).bundle_id == check_bundle(str(bundle)).bundle_id
-    folder = pack(tmp_path / "code", uri)
+    folder = pack_service(tmp_path / "code", uri)
     assert check_bundle(str(folder / SHIPPED_BUNDLE)).bundle_id == check_bundle(str(bundle)).bundle_id
     assert (folder / "serve" / "deployments.py").is_file()
     assert json.loads((folder / SHIPPED_BUNDLE / "manifest.json").read_text())["format_version"] == 1

@@ -12,6 +12,7 @@ from dgad.errors import MissingError, UserError
 from dgad.references.domain import DomainSettings
 from serve.engine.backend import BusyError, Outcome, Query
 from serve.engine.in_process import InProcessBackend
+from serve.engine.writes import CreateDomain, DeleteDomain, Enroll, RemoveReference, Rollback
 from serve.settings import ServeSettings
 from tests.serve.support.surfaces import photographs, query, uploads
 
@@ -60,8 +61,10 @@ def make(bundle: Path, tmp_path: Path) -> Iterator[Make]:
 
 async def furnish(backend: InProcessBackend) -> None:
     for name, period in DOMAINS.items():
-        await backend.create(name, DomainSettings(), author=AUTHOR)
-        await backend.enroll(name, uploads(photographs(3, period)), author=AUTHOR, idempotency_key=None)
+        await backend.write(CreateDomain(domain=name, settings=DomainSettings(), author=AUTHOR))
+        await backend.write(
+            Enroll(domain=name, uploads=uploads(photographs(3, period)), author=AUTHOR, idempotency_key=None)
+        )
 
 
 def gated_scorer(backend: InProcessBackend) -> Gate:
@@ -180,7 +183,9 @@ def test_what_is_written_is_read_at_once(make: Make) -> None:
         files = photographs(3, seed=6)
         seen = []
         for data in files:
-            done = await backend.enroll("carpet", uploads([data]), author=AUTHOR, idempotency_key=None)
+            done = await backend.write(
+                Enroll(domain="carpet", uploads=uploads([data]), author=AUTHOR, idempotency_key=None)
+            )
             (answer,) = await backend.score([query("carpet", asked, sequence=done.sequence)])
             assert answer.version == done.version
             seen.append(answer.num_enrolled)
@@ -188,16 +193,18 @@ def test_what_is_written_is_read_at_once(make: Make) -> None:
             assert threshold == answer.threshold
         assert seen == [4, 5, 6]
         added = (await backend.score([query("carpet", asked)]))[0].version
-        change = await backend.rollback("carpet", 1, author=AUTHOR)
+        change = await backend.write(Rollback(domain="carpet", version=1, author=AUTHOR))
         (answer,) = await backend.score([query("carpet", asked, sequence=change.sequence)])
         assert (answer.version, answer.num_enrolled) == (1, 3)
         assert added != 1
         gone = change.references[0].id
-        change = await backend.remove("carpet", gone, purge=True, author=AUTHOR)
+        change = await backend.write(
+            RemoveReference(domain="carpet", reference_id=gone, purge=True, author=AUTHOR)
+        )
         assert gone not in [r.id for r in change.references]
         assert (await backend.describe())["method"] == "trivial"
         assert (await backend.recent("carpet")).num_scores == 1
-        await backend.delete("carpet", author=AUTHOR)
+        await backend.write(DeleteDomain(domain="carpet", author=AUTHOR))
         with pytest.raises(MissingError):
             await backend.threshold("carpet", 0)
 
@@ -207,12 +214,14 @@ def test_what_is_written_is_read_at_once(make: Make) -> None:
 def test_a_write_that_timed_out_is_carried_out_and_can_be_asked_for_again(make: Make) -> None:
     async def main() -> None:
         backend = make()
-        await backend.create("carpet", DomainSettings(), author=AUTHOR)
+        await backend.write(CreateDomain(domain="carpet", settings=DomainSettings(), author=AUTHOR))
         gate = Gate(backend._writer.enroll)
         backend._writer.enroll = gate  # type: ignore[method-assign]
 
         def enrolling() -> Awaitable[Any]:
-            return backend.enroll("carpet", uploads(photographs(2)), author=AUTHOR, idempotency_key="k")
+            return backend.write(
+                Enroll(domain="carpet", uploads=uploads(photographs(2)), author=AUTHOR, idempotency_key="k")
+            )
 
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(enrolling(), 3.0)
@@ -233,13 +242,16 @@ def test_changes_that_wait_are_bounded(make: Make, monkeypatch: pytest.MonkeyPat
         gate = Gate(backend._writer.create)
         backend._writer.create = gate  # type: ignore[method-assign]
         waiting = [
-            asyncio.create_task(backend.create(name, DomainSettings(), author=AUTHOR)) for name in ("carpet", "grid")
+            asyncio.create_task(
+                backend.write(CreateDomain(domain=name, settings=DomainSettings(), author=AUTHOR))
+            )
+            for name in ("carpet", "grid")
         ]
         await entered(gate)
         with pytest.raises(BusyError, match="2 changes wait"):
-            await backend.create("tile", DomainSettings(), author=AUTHOR)
+            await backend.write(CreateDomain(domain="tile", settings=DomainSettings(), author=AUTHOR))
         gate.opened.set()
         await asyncio.gather(*waiting)
-        await backend.create("tile", DomainSettings(), author=AUTHOR)
+        await backend.write(CreateDomain(domain="tile", settings=DomainSettings(), author=AUTHOR))
 
     asyncio.run(main())

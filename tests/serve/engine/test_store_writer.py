@@ -94,7 +94,9 @@ def test_every_change_is_stored_before_it_counts_and_made_once(
     writer.create("carpet", DomainSettings(calibration="split", coreset=2), author=AUTHOR)
     done("made", "stored", "create")
     writer.create(
-        "carpet", DomainSettings(calibration="split", coreset=2, note="x", false_alarm_rate=0.4), author=AUTHOR
+        "carpet",
+        DomainSettings(calibration="split", coreset=2, note="x", false_alarm_rate=0.4),
+        author=AUTHOR,
     )
     done("create")
     writer.remove("carpet", first.added[1].id, purge=True, author=AUTHOR)
@@ -132,7 +134,9 @@ def test_the_order_of_enrolment_is_irrelevant(bundle: Path, tmp_path: Path) -> N
 
 
 def test_split_and_coreset_are_said(writer: StoreWriter, bundle: Path, location: str) -> None:
-    writer.create("carpet", DomainSettings(calibration="split", coreset=3, false_alarm_rate=0.01), author=AUTHOR)
+    writer.create(
+        "carpet", DomainSettings(calibration="split", coreset=3, false_alarm_rate=0.01), author=AUTHOR
+    )
     enroll(writer, photographs(12))
     threshold = score(bundle, location).threshold
     assert (threshold.scheme, threshold.num_compared, threshold.num_calibration) == ("split", 3, 6)

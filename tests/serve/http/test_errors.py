@@ -94,7 +94,7 @@ def test_a_change_that_hangs_is_a_504_that_says_how_to_go_on(
 
     with served(tmp_path, enrolment_timeout_s=0.5) as service:
         service.ask("PUT", "/v1/domains/d")
-        monkeypatch.setattr(service.backend, "enroll", hang)
+        monkeypatch.setattr(service.backend, "write", hang)
         answer = service.ask("POST", "/v1/domains/d/references", data=valid("PNG"))
     assert (answer.status_code, code_of(answer)) == (504, "timed_out")
     assert "same Idempotency-Key" in answer.json()["error"]["message"]

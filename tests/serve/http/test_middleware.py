@@ -22,7 +22,7 @@ class Counting:
     def __init__(self) -> None:
         self.seen: list[dict[str, Any]] = []
 
-    def request(self, **told: Any) -> None:
+    def count_request(self, **told: Any) -> None:
         """One request."""
         self.seen.append(told)
 

@@ -7,7 +7,7 @@ import pytest
 from dgad.errors import ClusterError
 from serve.operate import serve_api
 from serve.operate.serve_api import ServeApi
-from serve.replicas.config import service_config
+from serve.replicas.config import make_service_config
 from serve.settings import ServeSettings
 from tests.serve.support.misbehaving import Misbehaving, Say, misbehaving_server
 
@@ -33,7 +33,7 @@ def _deploy(dashboard: Misbehaving, *answers: Say) -> list[bytes]:
     """What was sent to be deployed, once a try."""
     api = ServeApi(dashboard.url, None)
     dashboard.script[:] = [NOTHING_RUNS, *answers]
-    api.deploy(service_config(ServeSettings(bundle="bundle", store="store"), bundle_id="b"))
+    api.deploy(make_service_config(ServeSettings(bundle="bundle", store="store"), bundle_id="b"))
     return _sent(dashboard)
 
 

@@ -18,6 +18,7 @@ from serve.engine.backend import (
     Threshold,
     UnavailableError,
 )
+from serve.engine.writes import Enroll
 from serve.replicas.backend import RayBackend, WrongSize
 from serve.settings import ServeSettings
 from tests.serve.support.surfaces import photographs, query
@@ -99,10 +100,10 @@ class Response:
 
 def test_a_lost_scorer_is_not_seen_and_a_mistake_of_the_user_is() -> None:
     scorer = Handle(score=lambda queries: [outcome_of(q) for q in queries])
-    keeper = Handle(saw=lambda seen: None)
+    writer = Handle(record_scores=lambda scores: None)
 
     async def run() -> None:
-        backend = RayBackend(SETTINGS, scorer, keeper)
+        backend = RayBackend(SETTINGS, scorer, writer)
         asked = [query("carpet", data) for data in photographs(2)]
         scorer.troubles = [loss(), loss()]
         assert len(await backend.score(asked)) == 2
@@ -151,13 +152,16 @@ def test_what_waits_is_bounded_and_ends_in_time() -> None:
 
 def test_a_write_is_asked_again_as_a_retry_with_the_same_key() -> None:
     done = Enrolment(version=1, sequence=2, added=(), already_there=())
-    keeper = Handle(write=lambda action, arguments: done)
+    writer = Handle(write=lambda action, arguments: done)
 
     async def run() -> None:
-        backend = RayBackend(SETTINGS, Handle(), keeper)
-        keeper.troubles = [loss()]
-        assert await backend.enroll("carpet", [], author="local", idempotency_key=None) == done
-        (_, (_, first), once), (_, (_, second), again) = keeper.calls
+        backend = RayBackend(SETTINGS, Handle(), writer)
+        writer.troubles = [loss()]
+        assert (
+            await backend.write(Enroll(domain="carpet", uploads=[], author="local", idempotency_key=None))
+            == done
+        )
+        (_, (_, first), once), (_, (_, second), again) = writer.calls
         assert first["idempotency_key"] == second["idempotency_key"] is not None
         assert (once, again) == ({}, {"is_retry": True})
 

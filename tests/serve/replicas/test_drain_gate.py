@@ -20,7 +20,7 @@ def test_a_closed_gate_waits_for_those_inside_and_says_503() -> None:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        behind = gate.around(app)
+        behind = gate.wrap(app)
         inside = asyncio.create_task(behind(dict(SCOPE), None, send))  # type: ignore[arg-type]
         await asyncio.sleep(0)
         closing = asyncio.create_task(gate.close(10))
@@ -47,7 +47,7 @@ def test_it_does_not_wait_for_ever() -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await asyncio.sleep(3600)
 
-        task = asyncio.create_task(gate.around(app)(dict(SCOPE), None, None))  # type: ignore[arg-type]
+        task = asyncio.create_task(gate.wrap(app)(dict(SCOPE), None, None))  # type: ignore[arg-type]
         await asyncio.sleep(0)
         await gate.close(0.01)
         assert gate.is_closed

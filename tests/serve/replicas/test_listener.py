@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from dgad.errors import ClusterError, SettingsError
-from serve.replicas.listener import Listener, handed_socket
+from serve.replicas.listener import Listener, receive_socket
 
 CHILD = """
 import sys
-from serve.replicas.listener import handed_socket
-with handed_socket(sys.argv[1]) as listening:
+from serve.replicas.listener import receive_socket
+with receive_socket(sys.argv[1]) as listening:
     print("ready", flush=True)
     with listening.accept()[0] as client:
         client.sendall(b"child")
@@ -43,7 +43,7 @@ def test_another_process_accepts_and_its_death_closes_nothing() -> None:
         with socket.create_connection(("127.0.0.1", listener.port), timeout=10) as waiting:
             child.kill()
             child.communicate()
-            with handed_socket(listener.path) as ours:
+            with receive_socket(listener.path) as ours:
                 assert ours.getsockname() == ("127.0.0.1", listener.port)
                 assert ours.proto == socket.IPPROTO_TCP
                 with ours.accept()[0] as client:
@@ -52,7 +52,7 @@ def test_another_process_accepts_and_its_death_closes_nothing() -> None:
     with pytest.raises(ConnectionRefusedError):
         ask(listener.port)
     with pytest.raises(ClusterError, match="No listening socket is handed out at"):
-        handed_socket(listener.path)
+        receive_socket(listener.path)
     assert not Path(listener.path).parent.exists()
 
 

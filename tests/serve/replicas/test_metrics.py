@@ -42,23 +42,25 @@ def _recorded() -> tuple[ServiceMetrics, dict[str, Recorded]]:
 def _tell_all(metrics: ServiceMetrics) -> None:
     route = "/v1/domains/{domain}/score"
     for status in (200, 200, 429):
-        metrics.request(method="POST", route=route, status=status, seconds=0.03, domain="belt", num_images=2)
-    metrics.scored("belt", ["normal", "abnormal", "normal"])
-    metrics.queue(3)
-    metrics.batch(3, 0.02)
-    metrics.store(num_domains=2, num_references=30)
-    metrics.enrolment("added")
-    metrics.state("hit")
+        metrics.count_request(
+            method="POST", route=route, status=status, seconds=0.03, domain="belt", num_images=2
+        )
+    metrics.count_scores("belt", ["normal", "abnormal", "normal"])
+    metrics.set_queue(3)
+    metrics.observe_batch(3, 0.02)
+    metrics.set_store(num_domains=2, num_references=30)
+    metrics.count_enrolment("added")
+    metrics.count_state("hit")
 
 
 def test_labels_are_bounded_whoever_asks_for_what() -> None:
     metrics, made = _recorded()
     for index in range(3 * MAX_DOMAINS):
-        metrics.scored(f"d{index}", ["normal"])
-        metrics.request(
+        metrics.count_scores(f"d{index}", ["normal"])
+        metrics.count_request(
             method=f"M{index}", route="unmatched", status=405, seconds=1, domain=None, num_images=0
         )
-    metrics.scored("d0", ["abnormal"])
+    metrics.count_scores("d0", ["abnormal"])
     domains = {tags["domain"] for _, tags in made["dgad_serve_scored_images_total"].told}
     assert len(domains) == MAX_DOMAINS + 1
     assert made["dgad_serve_scored_images_total"].told[-1][1] == {"domain": "d0", "verdict": "abnormal"}

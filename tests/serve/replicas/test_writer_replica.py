@@ -1,4 +1,4 @@
-"""The keeper's own thread; what it writes is asked of the whole service."""
+"""The writer's own thread; what it writes is asked of the whole service."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def test_the_writing_thread_has_all_cores_whatever_the_process_was_given(
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        keeper = WriterReplica(ServeSettings(bundle=str(bundled(tmp_path / "b")), store=str(tmp_path / "s")))
-        assert keeper._thread.submit(torch.get_num_threads).result() == inspect_machine().num_cpus
+        writer = WriterReplica(ServeSettings(bundle=str(bundled(tmp_path / "b")), store=str(tmp_path / "s")))
+        assert writer._thread.submit(torch.get_num_threads).result() == inspect_machine().num_cpus
     finally:
         torch.set_num_threads(before)

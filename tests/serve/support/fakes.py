@@ -11,6 +11,7 @@ from dgad.errors import ConflictError, MissingError
 from dgad.provenance import utc_now
 from dgad.references.domain import Change, DomainSettings, Enrolment, Reference, Upload, Version
 from serve.engine.backend import Outcome, Query, RecentScores, Region, Threshold
+from serve.engine.writes import pack_write
 
 IMAGE_SIZE_PX = 64
 BUNDLE_ID = "b" * 32
@@ -74,7 +75,11 @@ class FakeBackend:
         self.queries = list(queries)
         return [await self._outcome(query) for query in queries]
 
-    async def create(self, domain: str, settings: DomainSettings, *, by: str) -> Change:
+    async def write(self, change: Any) -> Any:
+        action, arguments = pack_write(change)
+        return await getattr(self, f"_{action}")(author=arguments.pop("by"), **arguments)
+
+    async def _create(self, domain: str, settings: DomainSettings, *, author: str) -> Change:
         try:
             head: Change | None = self.store.head(domain)
         except MissingError:
@@ -82,11 +87,11 @@ class FakeBackend:
         if head is not None and head.settings == settings:
             return head
         return self._append(
-            domain, "create" if head is None else "settings", by, settings=settings, anew=head is None
+            domain, "create" if head is None else "settings", author, settings=settings, anew=head is None
         )
 
-    async def enroll(
-        self, domain: str, uploads: Sequence[Upload], *, by: str, idempotency_key: str | None
+    async def _enroll(
+        self, domain: str, uploads: Sequence[Upload], *, author: str, idempotency_key: str | None
     ) -> Enrolment:
         head = self.store.head(domain)
         key = idempotency_key and hashlib.sha256(idempotency_key.encode()).hexdigest()
@@ -124,7 +129,7 @@ class FakeBackend:
             return Enrolment(version=head.version, sequence=head.sequence, added=(), already_there=already)
         details = {"added": list(new), "idempotency_key": key, "body": body}
         references = (*head.references, *new.values())
-        change = self._append(domain, "enroll", by, references=references, details=details)
+        change = self._append(domain, "enroll", author, references=references, details=details)
         return Enrolment(
             version=change.version,
             sequence=change.sequence,
@@ -132,22 +137,22 @@ class FakeBackend:
             already_there=already,
         )
 
-    async def remove(self, domain: str, reference_id: str, *, purge: bool, by: str) -> Change:
+    async def _remove(self, domain: str, reference_id: str, *, purge: bool, author: str) -> Change:
         self.store.image(domain, reference_id)
         if purge:
             del self.store.images[domain, reference_id]
         kept = tuple(r for r in self.store.head(domain).references if r.id != reference_id)
-        return self._append(domain, "purge" if purge else "remove", by, references=kept)
+        return self._append(domain, "purge" if purge else "remove", author, references=kept)
 
-    async def rollback(self, domain: str, version: int, *, by: str) -> Change:
+    async def _rollback(self, domain: str, version: int, *, author: str) -> Change:
         for change in self.store.log(domain):
             if change.version == version:
-                return self._append(domain, "rollback", by, references=change.references, version=version)
+                return self._append(domain, "rollback", author, references=change.references, version=version)
         raise MissingError(f"{domain!r} has no version {version}.")
 
-    async def delete(self, domain: str, *, by: str) -> Change:
+    async def _delete(self, domain: str, *, author: str) -> Change:
         self.store.images = {k: v for k, v in self.store.images.items() if k[0] != domain}
-        return self._append(domain, "delete", by, references=(), is_deleted=True)
+        return self._append(domain, "delete", author, references=(), is_deleted=True)
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | None:
         count = len(self.store.head(domain).references)
@@ -203,7 +208,7 @@ class FakeBackend:
             num_enrolled=len(head.references),
         )
 
-    def _append(self, domain: str, action: Any, by: str, *, anew: bool = False, **changed: Any) -> Change:
+    def _append(self, domain: str, action: Any, author: str, *, anew: bool = False, **changed: Any) -> Change:
         log = self.store.changes.setdefault(domain, [])
         highest = max((c.version for c in log), default=0)
         if not log or anew:
@@ -211,7 +216,7 @@ class FakeBackend:
                 sequence=len(log) + 1,
                 action=action,
                 made_at=utc_now(),
-                author=by,
+                author=author,
                 settings=DomainSettings(),
                 version=0,
                 references=(),
@@ -226,7 +231,7 @@ class FakeBackend:
             sequence=len(log) + 1,
             action=action,
             made_at=utc_now(),
-            author=by,
+            author=author,
             details={"created_at": created_at, **changed.pop("details", {})},
             **changed,
         )

@@ -57,7 +57,7 @@ def test_entries_of_many_workers_stand_in_one_order(running_ray: LocalRay, run: 
     assert entries[-1].purpose == "seal"
 
 
-def test_a_study_has_one_keeper(running_ray: LocalRay, run: Run) -> None:
+def test_a_study_has_one_coordinator(running_ray: LocalRay, run: Run) -> None:
     with (
         start_coordinator("x", run.ledger_location),
         pytest.raises(RecordError, match="`x` is being run on this cluster already"),
@@ -68,7 +68,7 @@ def test_a_study_has_one_keeper(running_ray: LocalRay, run: Run) -> None:
         pass
 
 
-def test_a_killed_holder_gives_its_fit_up_and_a_killed_keeper_comes_back(
+def test_a_killed_holder_gives_its_fit_up_and_a_killed_coordinator_comes_back(
     running_ray: LocalRay, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = tmp_path / "said"
