@@ -50,9 +50,10 @@ def launch(
 ) -> StudyResult:
     """Search settings, score each held-out domain once, bundle and report, as `dgad-tune launch` does.
 
-    Everything is kept in the folder RUNS/NAME. Interrupted or killed, the same call goes on where it was;
-    of a finished study it gives the result at once. Ray is started here and ended with the call, unless one
-    runs in this process already. A study on a cluster is for the command.
+    Everything is kept in the folder RUNS/NAME. Interrupted or killed, the same call goes on where it was; of
+    a finished study it runs nothing and gives the result, unless the data has changed since. Ray is started
+    here and ended with the call, unless one runs in this process already. A study on a cluster is for the
+    command.
 
     Args:
         study: YAML file of settings, or `paper`, the one that ships; keywords given here win.
@@ -76,7 +77,7 @@ def launch(
     Raises:
         SettingsError: A keyword is unknown, of the wrong type or out of range, or the study was begun with
             other settings.
-        DataError: The data cannot be had as asked.
+        DataError: The data cannot be had as asked, or has changed since the study began.
         RecordError: Another process runs the study, or its folder is damaged.
     """
     given = _checked_names(settings)

@@ -83,9 +83,21 @@ class Dataset:
 
 def fingerprint(samples: Sequence[Sample]) -> str:
     """SHA-256 (hex) over ids and bytes of the samples, in id order."""
-    digest = hashlib.sha256()
-    for sample in sorted(samples, key=lambda s: s.id):
-        digest.update(sample.id.encode() + b"\0")
-        digest.update(hashlib.sha256(sample.image.read()).digest())
-        digest.update(hashlib.sha256(sample.mask.read()).digest() if sample.mask else b"-")
-    return digest.hexdigest()
+    return join_digests(digest_samples(samples))
+
+
+def digest_samples(samples: Sequence[Sample]) -> dict[str, bytes]:
+    """What stands for the bytes of each sample, by its id: the sums of its image and its mask."""
+    return {
+        s.id: hashlib.sha256(s.image.read()).digest()
+        + (hashlib.sha256(s.mask.read()).digest() if s.mask else b"-")
+        for s in samples
+    }
+
+
+def join_digests(digests: Mapping[str, bytes]) -> str:
+    """The fingerprint of the samples that `digest_samples` has read."""
+    whole = hashlib.sha256()
+    for name, digest in sorted(digests.items()):
+        whole.update(name.encode() + b"\0" + digest)
+    return whole.hexdigest()

@@ -35,6 +35,8 @@ class Run:
     extra_fingerprint: str = ""
     data_fingerprint: str
     code_version: str
+    weights_sha256: str = ""
+    """Of the backbone's weights file; empty without one."""
     device: str
     num_threads: int
     """torch threads per worker."""
@@ -94,7 +96,8 @@ class Run:
         return FitKey(
             method=method,
             settings=settings,
-            features=to_dict(self.study.features),
+            features=to_dict(self.study.features)
+            | ({"weights_sha256": self.weights_sha256} if self.weights_sha256 else {}),
             sources=tuple(sources) if learns else (),
             data_fingerprint=self.data_fingerprint,
             seed=self.study.seed if seed is None else seed,

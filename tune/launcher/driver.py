@@ -14,11 +14,12 @@ from dgad.domains.checks import check_dataset
 from dgad.errors import DataError
 from dgad.provenance import utc_now
 from dgad.report.page import write_report
-from dgad.report.summary import StudySummary, TrialSummary, read_summary
+from dgad.report.summary import StudySummary, TrialSummary
 from tune.caches.data import make_local_copy
 from tune.fits.coordinator import open_ledger, start_coordinator
 from tune.fits.executor import FitExecutor
-from tune.fits.run import Run, compute_code_version
+from tune.fits.run import Run
+from tune.launcher.inputs import check_finished, check_unchanged, describe_inputs, read_finished
 from tune.launcher.node_check import check_nodes
 from tune.launcher.preflight import plan_matrix
 from tune.launcher.ray_runtime import RayTarget, prepare_ray
@@ -29,15 +30,8 @@ from tune.monitoring.tee import Tee
 from tune.monitoring.trackers import Trackers, check_installed, check_trackers_answer
 from tune.results.summarise import summarise
 from tune.run_folder.demo_data import keep_demo_data, provide_data
-from tune.run_folder.folder import (
-    RunInfo,
-    check_unchanged,
-    hold_folder,
-    read_info,
-    write_info,
-    write_study,
-)
-from tune.run_folder.layout import REPORT_FILE, SUMMARY_FILE
+from tune.run_folder.folder import hold_folder, read_info, write_info, write_study
+from tune.run_folder.layout import REPORT_FILE
 from tune.run_folder.process import RunMark, mark_running, read_running
 from tune.search.seal import RefitJob, SealedRow, is_done, list_used_after_seals, plan_refits, seal_selections
 from tune.search.selection import summarise_trials
@@ -50,7 +44,8 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
     started = time.monotonic()
     check_installed(request.trackers)
     study, folder, is_begun = resolve_study(request)
-    if is_begun and (done := _finished(folder, retry_failed=request.retry_failed)) is not None:
+    if is_begun and (done := read_finished(folder, retry_failed=request.retry_failed)) is not None:
+        console.print(check_finished(request, study, folder), markup=False, highlight=False, soft_wrap=True)
         with request.runs.keep_mirrored(study.name, report=console.print):
             _see_through(folder, study.name)
             return folder, done  # the run that finished it may have been killed before it had sent all
@@ -62,15 +57,9 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
             _check_images(here, study.layout)
         if not is_begun and study.extra_targets is not None:
             _check_images(make_local_copy(study.extra_targets, request.disk_cache), None)
-        info = RunInfo(
-            data_fingerprint=found.fingerprint(),
-            code_version=compute_code_version(),
-            command=request.command,
-            extra_targets=found.extra_targets,
-            extra_fingerprint=found.extra_fingerprint(),
-        )
+        info = describe_inputs(study, found, request.command)
         if is_begun and (before := read_info(folder)) is not None:
-            check_unchanged(before, info, study.name, data)
+            check_unchanged(before, info, study, data)
             info = before
         check_trackers_answer(request.trackers, study.name)
         run = Run(
@@ -83,6 +72,7 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
             extra_fingerprint=info.extra_fingerprint,
             data_fingerprint=info.data_fingerprint,
             code_version=info.code_version,
+            weights_sha256=info.weights_sha256,
             device=target.device,
             num_threads=target.workers.threads_each,
             cache_bytes=target.workers.cache_bytes_each,
@@ -163,15 +153,6 @@ def _see_through(folder: Path, name: str) -> None:
     if read_running(folder) is not None or not (folder / REPORT_FILE).is_file():
         with hold_folder(folder, name), mark_running(folder):
             write_report(folder)
-
-
-def _finished(folder: Path, *, retry_failed: bool) -> StudySummary | None:
-    """The summary of a study that has nothing left to do, or None."""
-    if not (folder / SUMMARY_FILE).is_file():
-        return None
-    summary = read_summary(folder)
-    failed = [t for c in summary.cells for t in c.trials if t.status == "failed"]
-    return None if any(c.error for c in summary.cells) or (retry_failed and failed) else summary
 
 
 def _open_cells(run: Run, cells: Sequence[Cell], progress: Progress) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -12,13 +13,16 @@ from cluster.embedded import Machine, inspect_machine
 from dgad.device import resolve_device
 from tune.launcher.cluster_estimate import ClusterPlan, describe_cluster_plan
 from tune.launcher.estimate import START_S, Cost, FitCount, count_fits, estimate_seconds, measure_cost
+from tune.launcher.inputs import check_data, check_unchanged, describe_inputs, read_finished
 from tune.launcher.preflight import plan_matrix
 from tune.launcher.request import Request, resolve_study
 from tune.monitoring.trackers import check_installed
 from tune.run_folder.demo_data import provide_data
+from tune.run_folder.folder import read_info
+from tune.run_folder.layout import DATA_FOLDER
 from tune.search.workers import Workers, plan_workers
 from tune.study.cells import Cell
-from tune.study.data import open_data
+from tune.study.data import StudyData, open_data
 from tune.study.settings import Study
 
 
@@ -38,6 +42,8 @@ class DryRun:
     device: str
     is_begun: bool
     """Whether the study exists, so that some of it may be done already."""
+    is_finished: bool
+    """Whether nothing of it is left to be done."""
 
     @property
     def work_s(self) -> float:
@@ -49,10 +55,13 @@ def plan_study(request: Request) -> DryRun:
     """Count a study's fits and measure their cost; starts nothing and leaves nothing behind."""
     check_installed(request.trackers)
     study, folder, is_begun = resolve_study(request)
+    is_finished = is_begun and read_finished(folder, retry_failed=request.retry_failed) is not None
     device, offered = resolve_device(request.device), inspect_machine()
     workers = plan_workers(offered, device.type, request.demand)
     with provide_data(study, folder, quick=True) as place:
         found = open_data(study, place)
+        if is_begun and (study.data is not None or (folder / DATA_FOLDER).is_dir()):
+            _check_goes_on(study, folder, found, place, is_finished=is_finished)
         matrix = plan_matrix(study, found.dataset, found.extra_targets)
         cells = matrix.cells
         count = count_fits(study, cells, num_extra_targets=len(found.extra_targets))
@@ -69,7 +78,16 @@ def plan_study(request: Request) -> DryRun:
         workers=workers,
         device=device.type,
         is_begun=is_begun,
+        is_finished=is_finished,
     )
+
+
+def _check_goes_on(study: Study, folder: Path, found: StudyData, data: str, *, is_finished: bool) -> None:
+    """Raise where `launch` would: the study exists, and began with other data."""
+    before = read_info(folder)
+    if before is not None:
+        check = check_data if is_finished else check_unchanged
+        check(before, describe_inputs(study, found, ""), study, data)
 
 
 def print_dry_run(
@@ -105,6 +123,12 @@ def print_dry_run(
     console.print("Nothing was started or written.", highlight=False)
 
 
+def _what_is_done(found: DryRun) -> str:
+    if found.is_finished:
+        return " (is finished: nothing of this would be run)"
+    return " (exists: some of it may be done)" if found.is_begun else ""
+
+
 def _dry_run_lines(found: DryRun) -> list[tuple[str, str]]:
     """The same for a reader."""
     count, cost, machine = found.count, found.cost, found.machine
@@ -112,7 +136,7 @@ def _dry_run_lines(found: DryRun) -> list[tuple[str, str]]:
     minutes = max(1, round(found.estimate_s / 60))
     gib = machine.memory_bytes / 1024**3
     return [
-        ("study", found.study.name + (" (exists: some of it may be done)" if found.is_begun else "")),
+        ("study", found.study.name + _what_is_done(found)),
         ("cells", f"{len(found.cells)}, {num_trials} trials in all"),
         ("fits", f"{count.fits} at most ({count.fits_alone} without sharing), {count.steps} steps"),
         ("scorings", str(count.scorings)),

@@ -6,6 +6,7 @@ from cluster.connect import call_on_every_node
 from dgad.errors import DataError, DgadError, UserError
 from dgad.storage import Storage, probe
 from tune.fits.run import Run, compute_code_version
+from tune.launcher.inputs import compute_weights_sum
 from tune.run_folder.layout import SHARED_FOLDER
 from tune.study.data import open_data
 
@@ -55,14 +56,14 @@ def _check_data(run: Run) -> None:
         return
     try:
         seen = open_data(run.study, run.data, run.disk_cache)
-        found = (seen.fingerprint(), seen.extra_fingerprint())
+        found = seen.fingerprints()
     except DataError as error:
         raise DataError(
             f"{error} Every host must see the data at {run.data}: put it on a shared file system, or pack it"
             " to a URI with `dgad domains pack`."
         ) from None
-    if found != (run.data_fingerprint, run.extra_fingerprint):
-        place = run.data if found[0] != run.data_fingerprint else run.study.extra_targets
+    if (found.own, found.extra) != (run.data_fingerprint, run.extra_fingerprint):
+        place = run.data if found.own != run.data_fingerprint else run.study.extra_targets
         raise DataError(f"the data it sees at {place} is not the study's: bring its copy up to date.")
 
 
@@ -70,3 +71,5 @@ def _check_weights(run: Run) -> None:
     weights = run.study.weights
     if "/" in weights and not Path(weights).is_file():
         raise DataError(f"it has no file {weights}: put the backbone's weights where every host sees them.")
+    if run.weights_sha256 and run.weights_sha256 != compute_weights_sum(weights):
+        raise DataError(f"the weights it sees at {weights} are not the study's: bring its copy up to date.")

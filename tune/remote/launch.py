@@ -16,6 +16,8 @@ from tune.study.settings import make_study
 
 _EXIT_CODES = {"succeeded": 0, "stopped": 130}
 _USER_ERROR, _OUR_ERROR = 2, 1
+_RESULT_TIMEOUT_S = 1800.0
+"""The head reads all of the study's data first, to see that it is still what the study was made of."""
 
 
 def launch_remote(
@@ -101,7 +103,8 @@ def _outcome(cluster: ConnectedCluster, name: str, runs: str, *, as_json: bool) 
     if job is None:
         raise ClusterError(f"The job of `{name}` has gone from the cluster; its results are in {runs}.")
     if job.status == "succeeded" and as_json:
-        click.echo(run_on_head(cluster, job, ["launch", "--name", name, "--json"], runs).rstrip())
+        again = ["launch", "--name", name, "--json"]
+        click.echo(run_on_head(cluster, job, again, runs, timeout_s=_RESULT_TIMEOUT_S).rstrip())
     if job.status in _EXIT_CODES:
         return _EXIT_CODES[job.status]
     return _USER_ERROR if job.exit_code == _USER_ERROR else _OUR_ERROR

@@ -112,7 +112,12 @@ def ship_code(given: Mapping[str, object] | None = None) -> Iterator[Path]:
 
 
 def run_on_head(
-    cluster: ConnectedCluster, job: JobState | None, arguments: Sequence[str], runs: str | None
+    cluster: ConnectedCluster,
+    job: JobState | None,
+    arguments: Sequence[str],
+    runs: str | None,
+    *,
+    timeout_s: float = _ANSWER_TIMEOUT_S,
 ) -> str:
     """Run `dgad-tune ARGUMENTS` on the head, on the runs folder of the job, and return what it prints."""
     place = runs or (job.metadata.get(RUNS_KEY) if job else None)
@@ -121,7 +126,7 @@ def run_on_head(
     python = (job.metadata.get(PYTHON_KEY) if job else None) or cluster.python
     with ship_code() as folder:
         command = _command(python, [*arguments, "--runs", place])
-        return cluster.jobs.run(command, folder, timeout_s=_ANSWER_TIMEOUT_S)
+        return cluster.jobs.run(command, folder, timeout_s=timeout_s)
 
 
 def _command(python: str, arguments: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from filelock import FileLock, Timeout
 
-from dgad.errors import DataError, RecordError, SettingsError
+from dgad.errors import RecordError, SettingsError
 from dgad.files import check_can_write, write_atomic
 from dgad.provenance import utc_now
 from dgad.settings import from_dict, to_dict
@@ -32,6 +32,10 @@ class RunInfo:
     """Domains of another data set, which no cell may choose by."""
     extra_fingerprint: str = ""
     """Of that data set."""
+    domain_fingerprints: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Of each domain, so that one that changes can be named; empty where an earlier version began it."""
+    weights_sha256: str = ""
+    """Of the backbone's weights file; empty without one."""
     format_version: int = 1
 
 
@@ -59,22 +63,6 @@ def hold_folder(folder: Path, name: str) -> Iterator[None]:
         raise RecordError(
             f"The study `{name}` in {folder} is being run by another process: wait for it or stop it."
         ) from None
-
-
-def check_unchanged(info: RunInfo, now: RunInfo, study: str, data: str) -> None:
-    """Raise unless the study goes on with the data and the code it began with."""
-    kept, found = ((i.data_fingerprint, i.extra_fingerprint) for i in (info, now))
-    if kept != found:
-        where = data if kept[0] != found[0] else "`extra_targets`"
-        raise DataError(
-            f"The data in {where} has changed since the study `{study}` began, so its figures could not be"
-            " compared: restore the data, or begin a new study with another --name."
-        )
-    if info.code_version != now.code_version:
-        raise RecordError(
-            f"The study `{study}` was begun with dgad {info.code_version}, and this is {now.code_version}:"
-            " its fits would not be comparable. Go on with that version, or choose another --name."
-        )
 
 
 def read_info(folder: Path) -> RunInfo | None:

@@ -1,10 +1,10 @@
 """The data of a study: its own domains, and beside them those of another data set that it is tried on."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dgad.domains import Dataset, open_dataset
-from dgad.domains.base import fingerprint
+from dgad.domains.base import digest_samples, join_digests
 from dgad.errors import DataError
 from tune.caches.data import make_local_copy
 from tune.caches.features import CachePlan
@@ -22,16 +22,30 @@ class StudyData:
     extra_targets: tuple[str, ...]
     """Only ever scored, by winners that were fitted on all of `domains`."""
 
-    def fingerprint(self) -> str:
-        """Of the study's own data: fits depend on no other."""
-        return self._fingerprint(self.domains)
+    def fingerprints(self) -> "Fingerprints":
+        """Read every image and mask once, and tell what they are by sums."""
+        read = {name: digest_samples(self.dataset.domains[name].samples) for name in self.dataset.domains}
 
-    def extra_fingerprint(self) -> str:
-        """Of the other data set; empty without one."""
-        return self._fingerprint(self.extra_targets) if self.extra_targets else ""
+        def join(names: Sequence[str]) -> str:
+            return join_digests({key: d for name in names for key, d in read[name].items()})
 
-    def _fingerprint(self, names: Sequence[str]) -> str:
-        return fingerprint([s for name in names for s in self.dataset.domains[name].samples])
+        return Fingerprints(
+            own=join(self.domains),
+            extra=join(self.extra_targets) if self.extra_targets else "",
+            by_domain={name: join((name,)) for name in read},
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Fingerprints:
+    """What the data of a study is, by SHA-256 sums (hex) over ids and bytes of its samples."""
+
+    own: str
+    """Of the study's own domains: fits depend on no other."""
+    extra: str
+    """Of the other data set; empty without one."""
+    by_domain: Mapping[str, str]
+    """Of each domain of both, so that one that has changed can be named."""
 
 
 def open_data(study: Study, location: str, cache: CachePlan | None = None) -> StudyData:

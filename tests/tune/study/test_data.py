@@ -45,9 +45,11 @@ def test_extra_targets_stand_beside_the_study_s_own_domains(surfaces: Path, btad
     found = open_data(dataclasses.replace(STUDY, extra_targets=str(btad)), str(surfaces))
     assert (found.domains, found.extra_targets) == (DOMAINS, ("01", "02"))
     assert tuple(found.dataset.domains) == (*DOMAINS, "01", "02")
-    assert found.fingerprint() == alone.fingerprint() == alone.dataset.fingerprint()
-    assert alone.extra_fingerprint() == ""
-    assert found.extra_fingerprint() == open_dataset(str(btad)).fingerprint()
+    sums, sums_alone = found.fingerprints(), alone.fingerprints()
+    assert sums.own == sums_alone.own == alone.dataset.fingerprint()
+    assert sums_alone.extra == ""
+    assert sums.extra == open_dataset(str(btad)).fingerprint()
+    assert set(sums.by_domain) == {*DOMAINS, "01", "02"}
     assert found.dataset.domain("01").train_normals[0].id.startswith("01/train/good/")
 
 
