@@ -16,6 +16,7 @@ _NOT_DECIDING = (
     "commands",
     "model_card.py",
     "pretraining",
+    "processes.py",
     "provenance.py",
     "records",
     "references",

@@ -1,7 +1,5 @@
 """`dgad-serve down`: end a service, here or on a cluster."""
 
-import os
-import signal
 import time
 
 import click
@@ -22,14 +20,14 @@ _POLL_S = 0.2
 def down_command(target: ServiceTarget, timeout_s: float) -> None:
     """End a service once it has finished what it has begun; its stores stay as they are."""
     from dgad.errors import ClusterError, SettingsError
-    from serve.operate.registry import find_birth, find_service
+    from serve.operate.registry import find_service, is_alive, terminate
     from serve.operate.target import connect_to_service
 
     deadline = time.monotonic() + timeout_s
     if target.is_local:
         service = find_service(target.port)
-        os.kill(service.pid, signal.SIGTERM)
-        while find_birth(service.pid) == service.began:
+        terminate(service)
+        while is_alive(service):
             if time.monotonic() > deadline:
                 raise ClusterError(f"The service (process {service.pid}) still drains after {timeout_s:g} s.")
             time.sleep(_POLL_S)

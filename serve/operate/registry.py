@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-import os
+import signal
 from pathlib import Path
-
-import psutil
 
 from dgad.errors import SettingsError
 from dgad.files import write_atomic
+from dgad.processes import read_birth, send_signal
 from dgad.settings import from_dict, to_dict
 from dgad.user_dirs import temporary_user_folder, user_cache_folder
 
@@ -48,7 +47,7 @@ def list_services() -> tuple[RegisteredService, ...]:
         except (ValueError, OSError, SettingsError):
             file.unlink(missing_ok=True)
             continue
-        if find_birth(service.pid) == service.began:
+        if is_alive(service):
             alive.append(service)
         else:
             file.unlink(missing_ok=True)
@@ -70,21 +69,23 @@ def find_service(port: int | None) -> RegisteredService:
     )
 
 
-def find_birth(pid: int) -> str | None:
-    """Tell when a process began, as text that only serves to be compared; None where none of the user's runs.
+def is_alive(service: RegisteredService) -> bool:
+    """Whether that very process runs; not where its birth is not known, so such a one is never signalled."""
+    return find_birth(service.pid) == service.began
 
-    Clock ticks since the machine was started, as files written before psutil was used here have it.
+
+def terminate(service: RegisteredService) -> bool:
+    """Send SIGTERM to that very process, and to no other; False where it has ended meanwhile."""
+    return send_signal(service.pid, signal.SIGTERM, lambda: is_alive(service))
+
+
+def find_birth(pid: int) -> str | None:
+    """When a process began, as the files here have it: clock ticks since the machine was started.
+
+    None where none of the user's runs.
     """
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:  # it has ended, though nobody asked how
-            return None
-        began_at_s, started_at_s = process.create_time(), psutil.boot_time()
-        while (again_s := psutil.Process(pid).create_time()) != began_at_s:  # the clock was set in between
-            began_at_s, started_at_s = again_s, psutil.boot_time()
-        return str(round((began_at_s - started_at_s) * os.sysconf("SC_CLK_TCK")))
-    except (psutil.NoSuchProcess, psutil.AccessDenied):  # another user's is none that this user started
-        return None
+    birth = read_birth(pid)
+    return None if birth is None else str(birth.boot_ticks)
 
 
 def _file(port: int) -> Path:

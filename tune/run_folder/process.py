@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import psutil
-
 from dgad.errors import RecordError, SettingsError
 from dgad.files import write_atomic
+from dgad.processes import read_birth, send_signal
 from dgad.provenance import utc_now
 from dgad.settings import from_dict, to_dict
 from tune.run_folder.layout import ENDED_FILE, LOG_FILE, RUNNING_FILE
@@ -135,59 +134,25 @@ def is_alive(running: Running) -> bool:
     It does not where its birth was written by a version of dgad that told it in another way: such a process
     cannot be told from a later one with its number, so it is never signalled.
     """
-    born = find_birth(running.pid)
+    birth = read_birth(running.pid)
     try:
-        return born is not None and abs(float(born) - float(running.born)) <= _CLOCK_TOLERANCE_S
+        return birth is not None and abs(birth.epoch_s - float(running.born)) <= _CLOCK_TOLERANCE_S
     except ValueError:
         return False
 
 
 def interrupt(running: Running) -> bool:
     """Send SIGINT to that very process, and to no other; False where it has ended meanwhile."""
-    try:
-        if hasattr(os, "pidfd_open"):
-            with contextlib.suppress(NotImplementedError):
-                return _interrupt_exactly(running)
-        if not is_alive(running):
-            return False
-        os.kill(running.pid, signal.SIGINT)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        raise SettingsError(
-            f"Process {running.pid} belongs to another user: ask them to stop it, or become that user."
-        ) from None
-    return True
+    return send_signal(running.pid, signal.SIGINT, lambda: is_alive(running))
 
 
 def find_birth(pid: int) -> str | None:
-    """When a process began, as text: seconds since 1970, UTC, to the hundredth; None where none runs.
+    """When a process began, as a run folder keeps it: seconds since 1970, UTC, to the hundredth.
 
-    One that has ended and whose parent has not asked for its exit status does not run.
+    None where none runs.
     """
-    try:
-        process = psutil.Process(pid)
-        is_over = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-        return None if is_over else f"{process.create_time():.2f}"
-    except psutil.NoSuchProcess:
-        return None
-
-
-def _interrupt_exactly(running: Running) -> bool:
-    """By a descriptor, which stays that process's even if its number is given to another meanwhile."""
-    try:
-        descriptor = os.pidfd_open(running.pid)
-    except (ProcessLookupError, PermissionError):
-        raise
-    except OSError:  # a kernel or sandbox without it
-        raise NotImplementedError from None
-    try:
-        if not is_alive(running):
-            return False
-        signal.pidfd_send_signal(descriptor, signal.SIGINT)
-    finally:
-        os.close(descriptor)
-    return True
+    birth = read_birth(pid)
+    return None if birth is None else f"{birth.epoch_s:.2f}"
 
 
 _Kind = TypeVar("_Kind", Running, Ended)
