@@ -16,6 +16,8 @@ from dgad.report.roc import Curve
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import Bbox
 
 _INK, _FAINT = "#010203", "#c0c1c2"
 """Stand for the page's text and grid colours while matplotlib draws."""
@@ -124,13 +126,11 @@ def accuracy_by_latency(points: Sequence[tuple[str, float, float, bool]], *, nam
     front = sorted((ms, auroc) for _, ms, auroc, is_best in points if is_best)
     if len(front) > 1:
         axes.plot(*zip(*front, strict=True), color=_INK, linewidth=0.8, linestyle=":", zorder=0)
+    labels = []
     for i, (label, ms, auroc, is_best) in enumerate(points):
         style = _marker(i)
         axes.plot([ms], [auroc], color=_COLOURS[i % len(_COLOURS)], linestyle="", **style)
-        axes.annotate(
-            label, (ms, auroc), xytext=(5, 4), textcoords="offset points", fontsize=7,
-            color=_INK, fontweight="bold" if is_best else "normal",
-        )  # fmt: skip
+        labels.append(_label(axes, label, (ms, auroc), fontweight="bold" if is_best else "normal"))
     if all(ms > 0 for _, ms, _, _ in points):
         axes.set_xscale("log")
         times = [ms for _, ms, _, _ in points]
@@ -143,21 +143,41 @@ def accuracy_by_latency(points: Sequence[tuple[str, float, float, bool]], *, nam
     axes.margins(0.25, 0.12)
     axes.set_xlabel("ms per image")
     axes.set_ylabel("mean image AUROC")
+    _separate_labels(figure, labels)
     return _plot(figure, name, "Mean image AUROC by milliseconds per image, and the Pareto front")
 
 
 def distance_by_auroc(points: Sequence[tuple[str, float, float]], *, title: str, name: str) -> Plot:
     """AUROC by a target's mean distance to the other domains; points are (target, distance, AUROC)."""
     figure, axes = _figure(4.6, 3.0)
+    labels = []
     for target, distance, auroc in points:
         axes.plot([distance], [auroc], "o", color=_COLOURS[0])
-        axes.annotate(
-            target, (distance, auroc), xytext=(5, 4), textcoords="offset points", fontsize=7, color=_INK
-        )
+        labels.append(_label(axes, target, (distance, auroc)))
     axes.margins(0.18, 0.12)
     axes.set_xlabel("mean Fréchet distance to the other domains")
     axes.set_ylabel("image AUROC")
+    _separate_labels(figure, labels)
     return _plot(figure, name, title)
+
+
+def _label(axes: "Axes", text: str, point: tuple[float, float], **style: Any) -> "Annotation":
+    return axes.annotate(
+        text, point, xytext=(5, 4), textcoords="offset points", fontsize=7, color=_INK, **style
+    )
+
+
+def _separate_labels(figure: "Figure", labels: "Sequence[Annotation]") -> None:
+    """Move down each label that would lie on one before it; points of equal figures are frequent."""
+    figure.canvas.draw()  # labels have a place only once they are drawn
+    placed: list[Bbox] = []
+    for label in sorted(labels, key=lambda label: -label.xy[1]):
+        box = label.get_window_extent()
+        while any(box.overlaps(other) for other in placed):
+            x, y = label.xyann
+            label.xyann = (x, y - 1)
+            box = box.translated(0, -figure.dpi / 72)
+        placed.append(box)
 
 
 def _figure(width_in: float, height_in: float) -> "tuple[Figure, Axes]":
