@@ -52,6 +52,20 @@ class BundleInfo:
     num_bytes: int
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Description:
+    """What `bundle.json` must hold; what a later version adds is passed over."""
+
+    bundle_id: str
+    method: str
+    settings: dict[str, Any]
+    features: dict[str, Any]
+    training_domains: tuple[str, ...]
+    versions: dict[str, str]
+    created_at: str
+    provenance: dict[str, Any]
+
+
 def write_bundle(
     path: Path | str,
     method: "Method",
@@ -117,25 +131,29 @@ def _read(folder: Path) -> tuple[BundleInfo, bytes]:
     contents = _checked_contents(folder)
     description = _FOLDER.parse(contents[DESCRIPTION_FILE], folder / DESCRIPTION_FILE)
     _FOLDER.check_version(description, folder / DESCRIPTION_FILE)
+    names = [f.name for f in dataclasses.fields(_Description)]
+    for name in names:
+        if name not in description:
+            raise BundleError(f"{folder / DESCRIPTION_FILE} lacks {name!r}: write the bundle again.")
     try:
-        info = BundleInfo(
-            path=folder,
-            bundle_id=str(description["bundle_id"]),
-            method=str(description["method"]),
-            settings=dict(description["settings"]),
-            features=from_dict(FeatureSettings, description["features"], where=DESCRIPTION_FILE),
-            training_domains=tuple(description["training_domains"]),
-            versions=dict(description["versions"]),
-            created_at=str(description["created_at"]),
-            provenance=dict(description["provenance"]),
-            metrics=_FOLDER.parse(contents[METRICS_FILE], folder / METRICS_FILE),
-            card=contents[CARD_FILE].decode(),
-            num_bytes=sum(map(len, contents.values())),
-        )
-    except KeyError as error:
-        raise BundleError(f"{folder / DESCRIPTION_FILE} lacks {error}: write the bundle again.") from error
+        told = from_dict(_Description, {n: description[n] for n in names}, where=DESCRIPTION_FILE)
+        features = from_dict(FeatureSettings, told.features, where=DESCRIPTION_FILE)
     except SettingsError as error:
         raise BundleError(f"{folder}: {error}") from error
+    info = BundleInfo(
+        path=folder,
+        bundle_id=told.bundle_id,
+        method=told.method,
+        settings=told.settings,
+        features=features,
+        training_domains=told.training_domains,
+        versions=told.versions,
+        created_at=told.created_at,
+        provenance=told.provenance,
+        metrics=_FOLDER.parse(contents[METRICS_FILE], folder / METRICS_FILE),
+        card=contents[CARD_FILE].decode(),
+        num_bytes=sum(map(len, contents.values())),
+    )
     return info, contents[WEIGHTS_FILE]
 
 

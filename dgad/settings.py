@@ -7,6 +7,7 @@ types by name; the dataclass's own `__post_init__` checks ranges, once, with `re
 import contextlib
 import dataclasses
 import difflib
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -45,7 +46,7 @@ def from_dict(cls: type[S], values: Mapping[str, Any], *, where: str = "") -> S:
                 f"{place}unknown setting `{key}`.{did_you_mean(str(key), fields)}"
                 f" Allowed: {', '.join(sorted(fields))}."
             )
-    hints = typing.get_type_hints(cls)
+    hints = _type_hints(cls)  # type: ignore[arg-type]
     kwargs = {k: coerce(v, hints[k], f"{where}.{k}" if where else k) for k, v in values.items()}
     for name, field in fields.items():
         no_default = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -55,6 +56,11 @@ def from_dict(cls: type[S], values: Mapping[str, Any], *, where: str = "") -> S:
         return cls(**kwargs)
     except SettingsError as error:
         raise SettingsError(f"{place}{error}") from None
+
+
+@functools.cache  # resolving them takes longer than all the rest
+def _type_hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def to_dict(settings: Any) -> dict[str, Any]:

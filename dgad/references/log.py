@@ -9,10 +9,10 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from dgad.errors import SettingsError, StoreError
-from dgad.references.domain import FORMAT_VERSION, Action, Change, DomainSettings, Reference
+from dgad.references.domain import FORMAT_VERSION, Change
 from dgad.settings import from_dict
 from dgad.storage import Storage
 
@@ -21,30 +21,11 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 _ID = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"[0-9]{8}\.json")
-_ACTIONS = get_args(Action)
-_REFERENCE_TYPES: dict[str, type | tuple[type, ...]] = {
-    "id": str,
-    "name": str,
-    "num_bytes": int,
-    "width_px": int,
-    "height_px": int,
-    "added_at": str,
-    "near_duplicate_of": (str, type(None)),
-}
-_CHANGE_TYPES: dict[str, type | tuple[type, ...]] = {
-    "sequence": int,
-    "action": str,
-    "at": str,
-    "by": str,
-    "settings": dict,
-    "version": int,
-    "references": list,
-    "is_deleted": bool,
-    "about": dict,
-}
 _KEYS = {"made_at": "at", "author": "by", "details": "about"}
 """What fields of a change are called in its file, where not by their own names."""
 _FIELDS = {key: name for name, key in _KEYS.items()}
+_CHANGE_KEYS = tuple(_KEYS.get(f.name, f.name) for f in dataclasses.fields(Change))
+"""Every one is there in every file."""
 
 
 def is_reference_id(text: str) -> bool:
@@ -106,26 +87,14 @@ def damaged_error(path: str, reason: str) -> StoreError:
 
 
 def _change(values: Mapping[str, Any]) -> Change:
-    _check("a change", values, _CHANGE_TYPES)
-    if values["action"] not in _ACTIONS:
-        raise ValueError(f"there is no action {values['action']!r}")
-    references = []
-    for item in values["references"]:
-        _check("a reference", item, _REFERENCE_TYPES)
-        if not is_reference_id(item["id"]):
-            raise ValueError(f"{item['id'][:80]!r} is no id")
-        references.append(Reference(**item))
-    settings = from_dict(DomainSettings, values["settings"])
-    fields = {_FIELDS.get(key, key): value for key, value in values.items()}
-    return Change(**{**fields, "settings": settings, "references": tuple(references)})
-
-
-def _check(what: str, values: Any, types: Mapping[str, type | tuple[type, ...]]) -> None:
-    if not isinstance(values, dict) or values.keys() != types.keys():
-        raise ValueError(f"{what} must have {', '.join(types)}")
-    for name, wanted in types.items():
-        if not isinstance(values[name], wanted):
-            raise ValueError(f"{name} of {what} is {values[name]!r}"[:200])
+    missing = [key for key in _CHANGE_KEYS if key not in values]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    change = from_dict(Change, {_FIELDS.get(key, key): value for key, value in values.items()})
+    for reference in change.references:
+        if not is_reference_id(reference.id):
+            raise ValueError(f"{reference.id[:80]!r} is no id")
+    return change
 
 
 def _canonical(values: Any) -> str:

@@ -20,6 +20,7 @@ from dgad.features.cache import FeatureCache
 from dgad.methods import METHODS
 from dgad.methods.base import Context, Enrolled, Method, Scores, Traits
 from dgad.model_card import model_card
+from dgad.sealed_folder import json_bytes
 from dgad.settings import FeatureSettings
 
 CPU = torch.device("cpu")
@@ -180,6 +181,31 @@ def test_a_newer_format_is_refused(tmp_path, method, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(BundleError, match="format version 2, but this dgad reads up to 1"):
         read_bundle(tmp_path / "bundle")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"method": None}, r"bundle\.json lacks 'method': write the bundle again\.$"),
+        ({"settings": 5}, r"bundle\.json\.settings` must be a mapping, but got 5\.$"),
+        ({"training_domains": "oak"}, r"bundle\.json\.training_domains` must be a list, but got 'oak'\.$"),
+        ({"features": {"image_size_px": 33}}, r": bundle\.json: `image_size_px` must be a multiple of 32"),
+        ({"added_later": 1}, None),
+    ],
+)
+def test_a_description_that_was_mended_by_hand_is_told(tmp_path, method, changes, told):
+    folder = tmp_path / "bundle"
+    write(folder, method)
+    values = json.loads((folder / "bundle.json").read_bytes()) | changes
+    contents = {name: (folder / name).read_bytes() for name in CONTENT_FILES}
+    contents["bundle.json"] = json_bytes({k: v for k, v in values.items() if v is not None})
+    for name, data in bundles._FOLDER.add_manifest(contents).items():
+        (folder / name).write_bytes(data)
+    if told is None:
+        read_bundle(folder)
+        return
+    with pytest.raises(BundleError, match=told):
+        read_bundle(folder)
 
 
 def test_a_method_this_dgad_has_not_is_named(tmp_path, method, monkeypatch):

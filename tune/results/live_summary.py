@@ -1,6 +1,5 @@
 """The summary of a study that has not ended, from its folder alone: journals, ledger and records."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,12 @@ from tune.results.summary_builder import StudyFacts, StudyFits, build_cell_summa
 from tune.run_folder.folder import RunInfo, read_info, read_study
 from tune.run_folder.journals import list_journal_cells, load_journal
 from tune.run_folder.layout import JOURNALS_FOLDER, LEDGER_FOLDER, RECORDS_FOLDER, SUMMARY_FILE
+from tune.run_folder.ledger import Entry, read_growing_ledger
 from tune.run_folder.process import read_ended
 from tune.run_folder.status import StudyStatus, read_status
 from tune.search.selection import summarise_trials
 from tune.study.cell_id import DEPLOY, CellId
 from tune.study.settings import Study
-
-_Entries = Sequence[Mapping[str, Any]]
-"""Of the ledger, as its files hold them: one that grows may be listed with a gap, which `Ledger` refuses."""
 
 
 def read_current_summary(folder: Path) -> tuple[StudySummary, str]:
@@ -36,18 +33,18 @@ def read_current_summary(folder: Path) -> tuple[StudySummary, str]:
     study, info = read_study(folder), read_info(folder)
     if study is None or info is None:
         raise RecordError(f"{folder} holds no study that has begun: there is nothing to report yet.")
-    ledger = [json.loads(path.read_bytes()) for path in sorted((folder / LEDGER_FOLDER).glob("*.json"))]
+    ledger = read_growing_ledger(folder / LEDGER_FOLDER)
     records = {r.record_id: r for r in RecordStore(folder / RECORDS_FOLDER).records()}
     journals = folder / JOURNALS_FOLDER
     searched = {name: _read_trials(journals, name) for name in list_journal_cells(journals)}
-    names = dict.fromkeys([*searched, *(e["cell"] for e in ledger if e["purpose"] == "seal")])
+    names = dict.fromkeys([*searched, *(e.cell for e in ledger if e.purpose == "seal")])
     cells = tuple(
         _summarise_cell(
             name,
             study,
             journals,
             searched.get(name),
-            [e for e in ledger if e["cell"] == name],
+            [e for e in ledger if e.cell == name],
             records,
         )
         for name in names
@@ -95,18 +92,18 @@ def _summarise_cell(
     study: Study,
     journals: Path,
     trials: Sequence[TrialSummary] | None,
-    entries: _Entries,
+    entries: Sequence[Entry],
     records: Mapping[str, Record],
 ) -> CellSummary:
     """`entries` are the cell's own; `trials` is None where it is not searched."""
     cell = CellId.parse(name)
-    seals = [e["detail"] for e in entries if e["purpose"] == "seal" and e["detail"]]
+    seals = [e.detail for e in entries if e.purpose == "seal" and e.detail]
     seal: Mapping[str, Any] = seals[0] if seals else {}
     ids: dict[str, dict[str, str]] = {}
     for entry in entries:
-        record = records.get(entry["record_id"]) if entry["purpose"] == "outer" else None
+        record = records.get(entry.record_id or "") if entry.purpose == "outer" else None
         if record is not None:
-            ids.setdefault(entry["detail"].get("num_references", ""), {})[record.fit.id] = record.record_id
+            ids.setdefault(entry.detail.get("num_references", ""), {})[record.fit.id] = record.record_id
     return build_cell_summary(
         cell,
         study,

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from dgad.errors import RecordError
+from dgad.errors import RecordError, SettingsError
 from dgad.provenance import utc_now
+from dgad.settings import from_dict
 from dgad.storage import Storage
 from tune.study.cell_id import CellId
 
@@ -112,11 +113,23 @@ class Ledger:
         )
 
     def _read(self, name: str) -> Entry:
-        try:
-            values = json.loads(self._storage.read(name) or b"")
-            return Entry(**{**values, "domains": tuple(values["domains"])})
-        except (ValueError, TypeError, KeyError) as error:
-            raise RecordError(f"The ledger entry {self._storage.path(name)} is damaged: {error}.") from error
+        return _decode(self._storage.read(name) or b"", self._storage.path(name))
+
+
+def read_growing_ledger(folder: Path) -> list[Entry]:
+    """The entries of a folder as far as they are written, in order; `RecordError` for a damaged one.
+
+    A ledger that grows may be listed with a gap, which `Ledger` takes for damage.
+    """
+    return [_decode(path.read_bytes(), str(path)) for path in sorted(folder.glob("*.json"))]
+
+
+def _decode(data: bytes, path: str) -> Entry:
+    try:
+        return from_dict(Entry, json.loads(data))
+    except (ValueError, SettingsError) as error:
+        reason = str(error).rstrip(".")
+        raise RecordError(f"The ledger entry {path} is damaged: {reason}.") from error
 
 
 def _file_name(sequence: int) -> str:

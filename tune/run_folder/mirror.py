@@ -6,7 +6,6 @@ copies the longer is the later one.
 """
 
 import contextlib
-import json
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -33,6 +32,7 @@ from tune.run_folder.layout import (
     SHARED_FOLDER,
     STUDY_FILE,
 )
+from tune.run_folder.ledger import read_growing_ledger
 
 INTERVAL_S = 5.0
 _WORKERS_WRITE = (RECORDS_FOLDER, LEDGER_FOLDER, EXAMPLES_FOLDER, LOGS_FOLDER)
@@ -156,10 +156,7 @@ def _fetch(store: Storage, folder: Path, names: Sequence[str]) -> None:
 
 def _fetch_fits(store: Storage, folder: Path) -> None:
     """What is known of the fits that the ledger names, without their weights, beside the study as there."""
-    fits = set()
-    for path in (folder / LEDGER_FOLDER).glob("*.json"):
-        entry = json.loads(path.read_bytes())
-        if entry.get("purpose") == "fit":
-            fits.add(f"{FITS_FOLDER}/{entry['detail']['fit']}/{FIT_FILE}")
+    entries = read_growing_ledger(folder / LEDGER_FOLDER)
+    fits = {f"{FITS_FOLDER}/{e.detail['fit']}/{FIT_FILE}" for e in entries if e.purpose == "fit"}
     shared = folder.parent / SHARED_FOLDER
     _fetch(store.sibling(SHARED_FOLDER), shared, [name for name in fits if not (shared / name).is_file()])

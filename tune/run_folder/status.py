@@ -28,6 +28,7 @@ from tune.run_folder.layout import (
     STUDY_FILE,
     SUMMARY_FILE,
 )
+from tune.run_folder.ledger import Entry, read_growing_ledger
 from tune.run_folder.process import Running, is_alive, is_elsewhere, read_ended, read_running
 from tune.study.cell_id import DEPLOY, CellId
 
@@ -136,7 +137,7 @@ def read_status(folder: Path) -> StudyStatus:
         _cell_status(name, found, num_trials, is_running=process is not None)
         for name, found in trials.items()
     )
-    entries = _ledger_entries(folder)
+    entries = read_growing_ledger(folder / LEDGER_FOLDER)
     refits_done, refits_planned = _refits(folder, entries, int(plan.get("seeds", 1)))
     asked = refits_done + sum(t.num_fits for found in trials.values() for t in found)
     elapsed_s = float(info.get("wall_s", 0.0))
@@ -199,45 +200,38 @@ def _left_s(trials: Iterable[Sequence[TrialState]], cells: Sequence[CellStatus])
     return sum(durations) / len(durations) * num_left / side_by_side
 
 
-def _ledger_entries(folder: Path) -> list[Mapping[str, Any]]:
-    """The ledger as far as it is written.
-
-    One that grows may be listed with a gap, so it is not read by `Ledger`, which takes that for damage.
-    """
-    return [json.loads(path.read_bytes()) for path in sorted((folder / LEDGER_FOLDER).glob("*.json"))]
-
-
 def _fit_file(folder: Path, fit: str) -> Path:
     return folder.parent / SHARED_FOLDER / FITS_FOLDER / fit / FIT_FILE
 
 
-def _refits(folder: Path, entries: Sequence[Mapping[str, Any]], num_seeds: int) -> tuple[int, int]:
+def _refits(folder: Path, entries: Sequence[Entry], num_seeds: int) -> tuple[int, int]:
     """(refits and scorings done, planned), by the ledger."""
     sealed: set[str] = set()
     done: set[tuple[str, str]] = set()
     planned = 0
     for entry in entries:
-        cell, purpose = entry["cell"], entry["purpose"]
+        cell, purpose = entry.cell, entry.purpose
         is_deploy = CellId.parse(cell).is_deploy
         if purpose == "seal":
             sealed.add(cell)
-            if entry["detail"]:
+            if entry.detail:
                 planned += 1 if is_deploy else num_seeds
         elif purpose == "outer":
-            is_first = not entry["detail"]  # with further numbers of references the same job goes on
-            if is_first and (folder / RECORDS_FOLDER / f"{entry['record_id']}.parquet").is_file():
-                done.add((cell, entry["record_id"]))
+            is_first = not entry.detail  # with further numbers of references the same job goes on
+            record_id = str(entry.record_id)
+            if is_first and (folder / RECORDS_FOLDER / f"{record_id}.parquet").is_file():
+                done.add((cell, record_id))
         elif purpose == "fit" and is_deploy and cell in sealed:
-            fit = entry["detail"]["fit"]
+            fit = entry.detail["fit"]
             if _fit_file(folder, fit).is_file():
                 done.add((cell, fit))
     return len(done), planned
 
 
-def _fit_counts(folder: Path, entries: Sequence[Mapping[str, Any]], asked: int) -> FitCounts:
+def _fit_counts(folder: Path, entries: Sequence[Entry], asked: int) -> FitCounts:
     """Of the fits that the ledger names, those that this study computed and those that failed."""
     states = []
-    for fit in {e["detail"]["fit"] for e in entries if e["purpose"] == "fit"}:
+    for fit in {e.detail["fit"] for e in entries if e.purpose == "fit"}:
         try:
             about = json.loads(_fit_file(folder, fit).read_bytes())
         except (FileNotFoundError, ValueError):  # being computed or replaced, or damaged and so fitted again

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dgad.errors import RecordError
-from tune.run_folder.ledger import Entry, Ledger, find_leaks
+from tune.run_folder.ledger import Entry, Ledger, find_leaks, read_growing_ledger
 
 
 def _append_many(folder: Path, cell: str) -> None:
@@ -50,6 +50,17 @@ def test_a_removed_or_damaged_entry_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "00000001.json").unlink()
     with pytest.raises(RecordError, match="gap"):
         ledger.entries()
+
+
+def test_a_ledger_that_grows_is_read_with_its_gap(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    first, _, last = [ledger.append("comparer@a", "fit", domains=("b",), detail={"fit": n}) for n in "abc"]
+    (tmp_path / "00000001.json").unlink()
+    assert read_growing_ledger(tmp_path) == [first, last]
+    assert read_growing_ledger(tmp_path / "none") == []
+    (tmp_path / "00000001.json").write_text("[]")
+    with pytest.raises(RecordError, match=r"ledger entry .*00000001\.json is damaged: expected a mapping"):
+        read_growing_ledger(tmp_path)
 
 
 def _entry(sequence: int, purpose: str, *domains: str, cell: str = "comparer@t") -> Entry:

@@ -1,6 +1,5 @@
 """A study kept at a URI: the working folder, and what others see of it."""
 
-import json
 import time
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from dgad.errors import RecordError
 from dgad.storage import Storage
 from tests.s3_server import S3Server
+from tune.run_folder.ledger import Ledger
 from tune.run_folder.mirror import Mirror, list_studies_at, pull
 
 
@@ -34,8 +34,7 @@ def test_what_the_driver_writes_is_seen_elsewhere(s3: S3Server, tmp_path: Path) 
         mirror.push()
         assert list_studies_at(runs) == ("x",)
         store.write("records/r.parquet", b"by a worker")
-        fit = json.dumps({"purpose": "fit", "detail": {"fit": "f1"}}).encode()
-        store.write("ledger/00000000.json", fit)
+        Ledger(store.child("ledger").location).append("a@b", "fit", detail={"fit": "f1"})
         runs.child(".shared").write("fits/f1/fit.json", b"{}")
         runs.child(".shared").write("fits/f1/weights.safetensors", b"heavy")
         pull(store, there)
