@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import TextIO
 
@@ -14,7 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from dgad.errors import DgadError, UserError
+from dgad.errors import DgadError, DgadWarning, UserError
 
 ProgressCallback = Callable[[str, int, int, float], None]
 
@@ -22,7 +23,8 @@ ProgressCallback = Callable[[str, int, int, float], None]
 def run_group(group: click.Group) -> None:
     """Run a click group as a program and leave with the house's exit codes."""
     try:
-        code = group.main(standalone_mode=False)
+        with _plain_warnings():
+            code = group.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
@@ -46,6 +48,30 @@ def run_group(group: click.Group) -> None:
         click.echo(f"Error: {error.filename} cannot be read or written: {reason}.", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print our own warnings as a sentence on standard error, each time; Python's way is for programmers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DgadWarning)
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, DgadWarning):
+                click.echo(f"Warning: {message}", err=True)
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
 
 
 class LazyCommands(MutableMapping[str, click.Command]):

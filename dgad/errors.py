@@ -2,7 +2,8 @@
 
 `UserError` and its children are the user's to mend: the command line prints their one sentence and
 exits 2, HTTP answers 4xx with it. Everything else below `DgadError` is ours and exits 1.
-A message says what must hold, what came, and what to do instead.
+A message says what must hold, what came, and what to do instead. Warnings are issued with `warnings.warn`;
+the command line prints their sentence to standard error.
 """
 
 
@@ -44,6 +45,14 @@ class ClusterError(UserError):
 
 class UnreachableError(ClusterError):
     """A host cannot be reached, or refuses whoever asks."""
+
+
+class DgadWarning(UserWarning):
+    """Something the user should know that stops nothing: the command line prints its one sentence."""
+
+
+class DataWarning(DgadWarning):
+    """A data set can be used, but some figures on it would be missing, weak or not what they seem."""
 
 
 class TrainingError(DgadError):

@@ -4,10 +4,11 @@ import dataclasses
 import warnings
 
 from dgad.api.inputs import DecodedImages, InputImage
+from dgad.errors import DgadWarning
 from dgad.references.duplicates import near_duplicates
 
 
-class NearDuplicateWarning(UserWarning):
+class NearDuplicateWarning(DgadWarning):
     """References show nearly the same photograph: a threshold made with them is too tight."""
 
 

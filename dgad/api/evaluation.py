@@ -10,6 +10,7 @@ from typing import Any
 from dgad.api.table import Table
 from dgad.device import resolve_device
 from dgad.domains.base import Dataset
+from dgad.domains.checks import check_listing
 from dgad.domains.layouts import open_dataset
 from dgad.errors import SettingsError
 from dgad.evaluation.curves import CurvePoint, curve_points
@@ -163,6 +164,9 @@ def evaluate(
         SettingsError: A method, setting or device is unknown or out of range.
         DataError: The data, the fold or so many references cannot be had.
         WeightsError: The backbone's weights cannot be had.
+
+    Warns:
+        DataWarning: Folder names, masks or `sources.json` of a domain do not mean what they seem to.
     """
     if num_seeds < 1:
         raise SettingsError(f"`seeds` must be at least 1, but got {num_seeds}.")
@@ -174,6 +178,7 @@ def evaluate(
     dataset.domain(target)
     others = tuple(name for name in dataset.domains if name != target)
     fold = Fold(target=target, sources=others if sources is None else tuple(sources))
+    check_listing(dataset, None if sources is None else (target, *fold.sources))
     evaluation = Evaluation(
         fold=fold,
         labels=_labels(methods, found),

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,8 @@ from dgad.domains.layouts import LAYOUTS
 from dgad.domains.pack import pack
 
 _STYLE = {"fatal": "bold red", "warning": "yellow", "note": "dim"}
+_MAX_ALIKE = 20
+"""Problems of one kind and domain that are printed, so that no other is lost among them."""
 _DEFAULTS = SynthesisSettings()
 _LAYOUT = click.option(
     "--layout", metavar="NAME", help=f"One of {', '.join(LAYOUTS)}; found by itself unless given."
@@ -166,9 +169,18 @@ def _print_check(result: CheckResult) -> None:
         counts = (row.train_normals, row.test_normals, sum(row.defects.values()), row.masks)
         table.add_row(escape(row.domain), *map(str, counts), escape(kinds))
     console.print(table)
+    num_alike = Counter((p.domain, p.code) for p in result.problems)
+    shown: Counter[tuple[str, str]] = Counter()
     for problem in result.problems:
+        alike = (problem.domain, problem.code)
+        shown[alike] += 1
+        if shown[alike] > _MAX_ALIKE:
+            continue
         style = _STYLE[problem.severity]
         line = f"[{style}]{problem.severity}[/]: {escape(problem.path)} {escape(problem.message)}."
         console.print(line, soft_wrap=True)  # a path is never broken over lines
+        if shown[alike] == _MAX_ALIKE < num_alike[alike]:
+            rest = f"{num_alike[alike] - _MAX_ALIKE} more such in {problem.domain}; --json lists all."
+            console.print(f"[{style}]{problem.severity}[/]: {escape(rest)}", soft_wrap=True)
     if not result.problems:
         console.print("No problems.")

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
+from dgad.domains.problems import Problem
 from dgad.errors import DataError
 from dgad.settings import did_you_mean
 
@@ -46,6 +47,8 @@ class Domain:
 
     name: str
     samples: tuple[Sample, ...]
+    problems: tuple[Problem, ...] = ()
+    """What was wrong where it was read; with a fatal one it cannot be used."""
 
     @property
     def train_normals(self) -> tuple[Sample, ...]:
@@ -68,17 +71,29 @@ class Dataset:
     """The name of the layout it was read with, where it was read."""
 
     def domain(self, name: str) -> Domain:
-        """The named domain; `DataError` names those there are."""
+        """The named domain; `DataError` names those there are, or what is wrong with this one."""
         if name not in self.domains:
             raise DataError(
                 f"No domain `{name}` in {self.location}.{did_you_mean(name, self.domains)}"
                 f" It has: {', '.join(self.domains)}."
             )
-        return self.domains[name]
+        found = self.domains[name]
+        check_usable(found.problems, self.location)
+        return found
 
     def fingerprint(self) -> str:
         """SHA-256 over every sample's id, image bytes and mask bytes; the same for any layout."""
         return fingerprint([s for d in self.domains.values() for s in d.samples])
+
+
+def check_usable(problems: Sequence[Problem], location: str) -> None:
+    """Raise `DataError` with the first fatal problem, and where all of them are told."""
+    fatal = [p for p in problems if p.severity == "fatal"]
+    if fatal:
+        more = f" ({len(fatal) - 1} more such problems)" if len(fatal) > 1 else ""
+        raise DataError(
+            f"{fatal[0].path} {fatal[0].message}{more}; `dgad domains check {location}` lists every problem."
+        )
 
 
 def fingerprint(samples: Sequence[Sample]) -> str:

@@ -3,16 +3,22 @@
 import dataclasses
 import hashlib
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from dgad.domains.base import Dataset, Domain, Sample
-from dgad.domains.decoding import decode_image, decode_mask
+from dgad.domains.decoding import decode_image, decode_mask_values
 from dgad.domains.layouts import LAYOUTS, open_dataset
+from dgad.domains.mask_checks import MaskLook, doubts, look_at, odd_ones
+from dgad.domains.normal_names import NORMAL_NAMES, suggests_normal
 from dgad.domains.problems import SEVERITIES, Problem, Severity
-from dgad.errors import ImageError
+from dgad.errors import DataWarning, ImageError
+
+_MAX_TOLD = 3
+"""Problems that a warning tells; all of them are for `dgad domains check`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +63,9 @@ def check_dataset(
     problems = list(LAYOUTS[dataset.layout].strays(location))
     samples = [s for d in dataset.domains.values() for s in d.samples]
     by_content: dict[str, list[Sample]] = {}
+    looks: dict[str, dict[str, MaskLook]] = {}
     for done, sample in enumerate(samples, start=1):
-        found, content = _check_sample(sample)
+        found, content = _check_sample(sample, looks.setdefault(sample.domain, {}))
         problems += found
         if content is not None:
             by_content.setdefault(content, []).append(sample)
@@ -66,7 +73,11 @@ def check_dataset(
     for same in by_content.values():
         problems += _check_same(same)
     for domain in dataset.domains.values():
-        problems += _check_domain(domain, f"{dataset.location.rstrip('/')}/{domain.name}")
+        problems += _check_domain(domain, dataset)
+        for path, message in odd_ones(looks.get(domain.name, {})):
+            problems.append(
+                Problem(severity="warning", code="odd_mask", domain=domain.name, path=path, message=message)
+            )
     problems.sort(key=lambda p: (SEVERITIES.index(p.severity), p.domain, p.code, p.path))
     return CheckResult(
         location=location, layout=dataset.layout, domains=_counts(dataset), problems=tuple(problems)
@@ -86,8 +97,8 @@ def _counts(dataset: Dataset) -> tuple[DomainCounts, ...]:
     )
 
 
-def _check_sample(sample: Sample) -> tuple[list[Problem], str | None]:
-    """Problems of one sample, and the hash of its decoded pixels where it decodes."""
+def _check_sample(sample: Sample, looks: dict[str, MaskLook]) -> tuple[list[Problem], str | None]:
+    """Problems of one sample, and the hash of its pixels where it decodes; its mask is added to `looks`."""
     problems: list[Problem] = []
     size: tuple[int, int] | None = None
     content = None
@@ -101,10 +112,11 @@ def _check_sample(sample: Sample) -> tuple[list[Problem], str | None]:
         return problems, content
     path = sample.mask.path
     try:
-        mask = decode_mask(sample.mask.read(), path)
+        values = decode_mask_values(sample.mask.read(), path)
     except ImageError as error:
         problems.append(_unreadable(sample, path, error))
         return problems, content
+    mask = values.marked
     if size is not None and mask.shape != size:
         message = (
             f"is a mask of {mask.shape[1]} x {mask.shape[0]} pixels, but its image has {size[1]} x {size[0]}"
@@ -113,6 +125,9 @@ def _check_sample(sample: Sample) -> tuple[list[Problem], str | None]:
     if not mask.any():
         message = "is a mask that marks nothing; the image counts as one without a mask"
         problems.append(_problem("warning", "empty_mask", sample, path, message))
+        return problems, content
+    looks[path] = look_at(values)
+    problems += [_problem("warning", code, sample, path, message) for code, message in doubts(looks[path])]
     return problems, content
 
 
@@ -136,11 +151,12 @@ def _check_same(same: Sequence[Sample]) -> Iterator[Problem]:
             yield _problem("warning", "same_image_twice", other, other.image.path, also)
 
 
-def _check_domain(domain: Domain, path: str) -> Iterator[Problem]:
+def _check_domain(domain: Domain, dataset: Dataset) -> Iterator[Problem]:
     """Problems of a domain as a whole."""
+    yield from list_domain_problems(domain, dataset)
 
     def problem(severity: Severity, code: str, message: str) -> Problem:
-        return Problem(severity=severity, code=code, domain=domain.name, path=path, message=message)
+        return _of_domain(severity, code, domain, dataset, message)
 
     if not domain.train_normals:
         yield problem("fatal", "no_train_normals", "has no normal training image, so no reference either")
@@ -160,6 +176,54 @@ def _check_domain(domain: Domain, path: str) -> Iterator[Problem]:
     if shared:
         message = f"has {len(shared)} photographs with crops both in train and in test"
         yield problem("warning", "photograph_in_train_and_test", message)
+
+
+def check_listing(dataset: Dataset, names: Sequence[str] | None = None) -> None:
+    """Raise `DataError` where one of the named domains cannot be used; warn of what else listing finds wrong.
+
+    Without names it is of all domains, and of folders that were left out because they are none.
+    """
+    used = tuple(dataset.domains if names is None else names)
+    problems = list(LAYOUTS[dataset.layout].strays(dataset.location)) if dataset.layout else []
+    problems = [
+        p for p in problems if p.domain in used or (names is None and p.domain not in dataset.domains)
+    ]
+    for name in used:
+        problems += list_domain_problems(dataset.domain(name), dataset)
+    warn_of(problems, dataset.location)
+
+
+def warn_of(problems: Sequence[Problem], location: str) -> None:
+    """Issue a `DataWarning` that tells the first three of the problems that are more than notes."""
+    told = [f"{p.path} {p.message}" for p in problems if p.severity != "note"]
+    if told:
+        more = f"; and {len(told) - _MAX_TOLD} more" if len(told) > _MAX_TOLD else ""
+        warnings.warn(
+            f"{'; '.join(told[:_MAX_TOLD])}{more}: `dgad domains check {location}` lists every problem.",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def list_domain_problems(domain: Domain, dataset: Dataset) -> Iterator[Problem]:
+    """What listing alone finds wrong with a domain: names and sidecars, before any image is decoded."""
+    yield from domain.problems
+    looked_for = f"looked for folders called {', '.join(NORMAL_NAMES)}, in any case"
+    if domain.tests and not any(s.label == 0 for s in domain.tests):
+        message = f"has no normal test image, so every figure that needs one is missing; {looked_for}"
+        yield _of_domain("warning", "no_test_normals", domain, dataset, message)
+    counts = Counter(s.kind for s in domain.samples if s.label)
+    for kind in sorted(filter(suggests_normal, counts)):
+        message = (
+            f"counts the {counts[kind]} images of `{kind}` as defects, though that name says otherwise; where"
+            f" they are normal, call their folder {NORMAL_NAMES[0]}"
+        )
+        yield _of_domain("warning", "kind_called_normal", domain, dataset, message)
+
+
+def _of_domain(severity: Severity, code: str, domain: Domain, dataset: Dataset, message: str) -> Problem:
+    path = f"{dataset.location.rstrip('/')}/{domain.name}"
+    return Problem(severity=severity, code=code, domain=domain.name, path=path, message=message)
 
 
 def _problem(severity: Severity, code: str, sample: Sample, path: str, message: str) -> Problem:

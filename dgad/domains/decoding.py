@@ -8,6 +8,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,8 +94,28 @@ def upright_rgb(image: Image.Image, path: str) -> Image.Image:
 
 def decode_mask(data: bytes, path: str, limits: DecodeLimits = DEFAULT_LIMITS) -> npt.NDArray[np.bool_]:
     """Defect pixels, bool (H, W): those that are not black (in a JPEG: brighter than half)."""
+    return decode_mask_values(data, path, limits).marked
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class MaskValues:
+    """A mask as its file holds it."""
+
+    pixels: npt.NDArray[Any]
+    """Values of the file, shape (H, W) or (H, W, channels)."""
+    is_jpeg: bool
+
+    @property
+    def marked(self) -> npt.NDArray[np.bool_]:
+        """Defect pixels, shape (H, W)."""
+        per_channel = self.pixels.reshape(*self.pixels.shape[:2], -1)
+        return np.asarray((per_channel > (127 if self.is_jpeg else 0)).any(axis=2), dtype=np.bool_)
+
+
+def decode_mask_values(data: bytes, path: str, limits: DecodeLimits = DEFAULT_LIMITS) -> MaskValues:
+    """A mask's own values, before they are taken for defect or none."""
     image = _open(data, path, limits, is_to_be_read=True)
-    threshold = 127 if image.format == "JPEG" else 0
+    is_jpeg = image.format == "JPEG"
     try:
         ImageOps.exif_transpose(image, in_place=True)
         upright: Image.Image = image
@@ -102,11 +123,9 @@ def decode_mask(data: bytes, path: str, limits: DecodeLimits = DEFAULT_LIMITS) -
             upright = image.convert("L")
         elif image.mode not in ("1", "L") and not image.mode.startswith(("I", "F")):
             upright = _to_rgb(image)
-        pixels = np.asarray(upright)
+        return MaskValues(pixels=np.asarray(upright), is_jpeg=is_jpeg)
     except _DECODER_ERRORS as error:
         raise _damaged(path, error) from None
-    per_channel = pixels.reshape(pixels.shape[0], pixels.shape[1], -1)
-    return np.asarray((per_channel > threshold).any(axis=2), dtype=np.bool_)
 
 
 def image_size(data: bytes, path: str, limits: DecodeLimits = DEFAULT_LIMITS) -> tuple[int, int]:

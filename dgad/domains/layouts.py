@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Mapping
 
 from dgad.domains.base import Dataset
-from dgad.domains.btad import BTAD
-from dgad.domains.folder import ANY_TREE, MVTEC, MVTEC_AD_2, TreeVariant, open_tree, recognise_tree
 from dgad.domains.parquet import open_parquet, recognise_parquet
 from dgad.domains.problems import Problem
-from dgad.domains.strays import find_strays
+from dgad.domains.trees.btad import BTAD
+from dgad.domains.trees.folder import ANY_TREE, MVTEC, MVTEC_AD_2, TreeVariant, open_tree, recognise_tree
+from dgad.domains.trees.strays import find_strays
 from dgad.errors import DataError
 from dgad.settings import did_you_mean
 from dgad.storage import DATA, Storage

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from dgad.domains.base import Dataset, Domain
+from dgad.domains.checks import check_listing
 from dgad.domains.layouts import open_dataset
 from dgad.domains.parquet import FORMAT_VERSION, METADATA_KEY, SCHEMA, PackIndex, SampleEntry
 from dgad.errors import DataError
@@ -31,7 +32,8 @@ def pack(
     a domain's name once it is written.
     """
     dataset = open_dataset(source, layout=layout)
-    chosen = [dataset.domain(name) for name in domains] if domains else list(dataset.domains.values())
+    check_listing(dataset, domains)
+    chosen = [dataset.domain(name) for name in domains or dataset.domains]
     names = tuple(sorted(d.name for d in chosen))
     with _empty_folder(destination) as (filesystem, folder):
         for domain in chosen:

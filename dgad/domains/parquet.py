@@ -17,6 +17,7 @@ from pyarrow import fs
 
 from dgad.domains.base import Dataset, Domain, EncodedImage, Sample
 from dgad.domains.decoding import DEFAULT_LIMITS
+from dgad.domains.normal_names import is_normal_name
 from dgad.errors import DataError, ImageError
 from dgad.storage import DATA, Storage
 
@@ -158,9 +159,10 @@ def _domain(file: PackedFile, index: PackIndex) -> Domain:
             id=entry.id,
             domain=index.domain,
             split=entry.split,
-            kind=entry.kind,
+            # Packed before its name was known for a normal one, a kind is read as it would be today.
+            kind="good" if is_normal_name(entry.kind) else entry.kind,
             image=encoded(row, "image"),
-            mask=encoded(row, "mask") if entry.has_mask else None,
+            mask=encoded(row, "mask") if entry.has_mask and not is_normal_name(entry.kind) else None,
             photograph=entry.photograph,
         )
         for row, entry in enumerate(index.samples)

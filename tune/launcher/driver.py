@@ -10,8 +10,8 @@ from rich.console import Console
 
 from cluster.connect import ClusterRay
 from cluster.embedded import LocalRay
-from dgad.domains.checks import check_dataset
-from dgad.errors import DataError
+from dgad.domains.base import check_usable
+from dgad.domains.checks import check_dataset, warn_of
 from dgad.provenance import utc_now
 from dgad.report.page import write_report
 from dgad.report.summary import StudySummary, TrialSummary
@@ -54,9 +54,9 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
         found = open_data(study, data, request.disk_cache)
         matrix = plan_matrix(study, found.dataset, found.extra_targets)
         if not is_begun and study.data is not None:
-            _check_images(here, study.layout)
+            _check_images(here, study.layout, study.domains)
         if not is_begun and study.extra_targets is not None:
-            _check_images(make_local_copy(study.extra_targets, request.disk_cache), None)
+            _check_images(make_local_copy(study.extra_targets, request.disk_cache), None, ())
         info = describe_inputs(study, found, request.command)
         if is_begun and (before := read_info(folder)) is not None:
             check_unchanged(before, info, study, data)
@@ -138,14 +138,14 @@ def _search_and_score(
     return run, rows, errors
 
 
-def _check_images(place: str, layout: str | None) -> None:
-    """Raise `DataError` for data that `dgad domains check` calls fatal, hours before a fit would meet it."""
-    fatal = [p for p in check_dataset(place, layout=layout).problems if p.severity == "fatal"]
-    if fatal:
-        more = f" ({len(fatal) - 1} more such problems)" if len(fatal) > 1 else ""
-        raise DataError(
-            f"{fatal[0].path} {fatal[0].message}{more}; `dgad domains check {place}` lists every problem."
-        )
+def _check_images(place: str, layout: str | None, names: Sequence[str]) -> None:
+    """Raise `DataError` for data that `dgad domains check` calls fatal, hours before a fit would meet it.
+
+    Of the named domains, or of all where none is named. What it only warns of is warned of here too.
+    """
+    problems = [p for p in check_dataset(place, layout=layout).problems if not names or p.domain in names]
+    check_usable(problems, place)
+    warn_of(problems, place)
 
 
 def _see_through(folder: Path, name: str) -> None:

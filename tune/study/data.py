@@ -57,7 +57,8 @@ def open_data(study: Study, location: str, cache: CachePlan | None = None) -> St
     domains = {name: own.domain(name) for name in sorted(study.domains or own.domains)}
     extra = {}
     if study.extra_targets is not None:
-        extra = dict(open_dataset(make_local_copy(study.extra_targets, cache)).domains)
+        other = open_dataset(make_local_copy(study.extra_targets, cache))
+        extra = {name: other.domain(name) for name in other.domains}
     if both := sorted(domains.keys() & extra.keys()):
         raise DataError(
             f"{location} and {study.extra_targets} both have a domain `{both[0]}`, but records are told apart"

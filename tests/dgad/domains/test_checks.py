@@ -3,10 +3,13 @@ import os
 import shutil
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from dgad.domains import open_dataset
 from dgad.domains.checks import check_dataset
 from dgad.domains.pack import pack
+from dgad.errors import DataError
 
 from .trees import mask, mvtec_domain, mvtec_tree, noise, save
 
@@ -160,3 +163,36 @@ def test_the_gravest_come_first(tmp_path):
     (folder / "train/good/000.png").write_bytes(b"")
     severities = [p.severity for p in check_dataset(str(tmp_path)).problems]
     assert severities == ["fatal", "warning", "note"]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "a/train/good/002.png",
+        "a/test/dent",
+        "a/test/scratch/002.png",
+        "a/ground_truth/scratch",
+        "b",
+        "a/sources.json",
+    ],
+)
+def test_a_link_that_leads_nowhere_is_called_one(tmp_path, link):
+    folder = mvtec_domain(tmp_path, "a")
+    if link == "a/ground_truth/scratch":
+        shutil.rmtree(folder / "ground_truth/scratch")
+    os.symlink("/not/there", tmp_path / link)
+    (broken,) = [p for p in check_dataset(str(tmp_path)).problems if p.severity == "fatal"]
+    assert os.path.relpath(broken.path, tmp_path) == link
+    assert broken.message == "is a link to /not/there, which is not there; mend or remove it"
+    if link != "b":
+        with pytest.raises(DataError, match=f"{link} is a link to /not/there, which is not there"):
+            open_dataset(str(tmp_path)).domain("a")
+
+
+def test_folders_that_are_no_domain_are_told(tmp_path):
+    mvtec_domain(tmp_path, "a")
+    mvtec_domain(tmp_path / "upper", "b").joinpath("train").rename(tmp_path / "upper/b/Train")
+    os.rename(tmp_path / "upper/b", tmp_path / "b")
+    save(tmp_path / "extra/000.png", noise("x"))
+    found_here = [(p.severity, p.code, p.domain) for p in check_dataset(str(tmp_path)).problems]
+    assert found_here == [("fatal", "incomplete_domain", "b"), ("warning", "images_left_out", "extra")]

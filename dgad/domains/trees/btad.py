@@ -1,6 +1,6 @@
 """BTAD: three products whose folders say `ok` and `ko`, with masks ending in `.png` or `.bmp`."""
 
-from dgad.domains.folder import TreeVariant
+from dgad.domains.trees.folder import TreeVariant
 
 BTAD = TreeVariant(
     train_normals={"train/ok": "train"},

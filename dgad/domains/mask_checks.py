@@ -1,0 +1,84 @@
+"""Masks that do not look like masks: inverted, noisy, a photograph, or of another kind than the others."""
+
+# H x W pixels of the file
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from dgad.domains.decoding import MaskValues
+
+_MOST = 0.5
+"""Share of an image from which on a mask is taken for an inverted one; defects of benchmarks stay below."""
+_MANY_GREYS = 16
+"""More than edges that were drawn smooth, or a few classes, come to where each has a value of its own."""
+_MIDDLE_OF_JPEG = 0.1
+"""Share of pixels that are neither dark nor bright: a JPEG of two colours has few, a photograph many."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class MaskLook:
+    """What a decoded mask looks like."""
+
+    share: float
+    """Of the image that it marks, 0 to 1."""
+    num_greys: int
+    """Different values of its pixels, each as bright as its brightest channel."""
+    middle_share: float
+    """Of the pixels that lie between a quarter and three quarters of the brightest."""
+    is_jpeg: bool
+    is_colour: bool
+
+
+def look_at(mask: MaskValues) -> MaskLook:
+    """What a decoded mask looks like."""
+    pixels_HWC = mask.pixels.reshape(*mask.pixels.shape[:2], -1)
+    values_HW = pixels_HWC.max(axis=2).astype(np.float32)
+    part_HW = values_HW / max(float(values_HW.max()), 1e-6)
+    return MaskLook(
+        share=float(mask.marked.mean()),
+        num_greys=len(np.unique(values_HW)),
+        middle_share=float(((part_HW > 0.25) & (part_HW < 0.75)).mean()),
+        is_jpeg=mask.is_jpeg,
+        is_colour=bool((pixels_HWC != pixels_HWC[:, :, :1]).any()),
+    )
+
+
+def doubts(look: MaskLook) -> Iterator[tuple[str, str]]:
+    """(code, message) of what makes one mask look wrong."""
+    is_noisy = look.middle_share > _MIDDLE_OF_JPEG if look.is_jpeg else look.num_greys > _MANY_GREYS
+    if is_noisy:
+        yield (
+            "grey_mask",
+            f"is a mask of {look.num_greys} grey values, like a photograph or what JPEG leaves; all that is"
+            f" not {'dark' if look.is_jpeg else 'black'} counts as defect ({look.share:.0%} of the image):"
+            " save it in black and white, as PNG",
+        )
+    if look.share > _MOST:
+        yield (
+            "mask_marks_most",
+            f"is a mask that marks {look.share:.0%} of the image; where its black is the defect, invert it",
+        )
+
+
+def odd_ones(looks: Mapping[str, MaskLook]) -> Iterator[tuple[str, str]]:
+    """(path, message) of masks of another kind than most of their domain's, by path."""
+    kinds = {path: _kind(path, look) for path, look in looks.items()}
+    if not kinds:
+        return
+    (usual, count), *others = Counter(kinds.values()).most_common()
+    if 2 * count <= len(kinds) or not others:
+        return
+    for path, kind in kinds.items():
+        if kind != usual:
+            yield path, f"is {kind}, where {count} of the domain's {len(kinds)} masks are {usual}"
+
+
+def _kind(path: str, look: MaskLook) -> str:
+    stem = path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    name = ", named `..._mask`" if stem.casefold().endswith("_mask") else ""
+    values = "in grey" if look.num_greys > _MANY_GREYS else "in black and white"
+    values = "in colour" if look.is_colour else values
+    return f"{values}{', as JPEG' if look.is_jpeg else ''}{name}"
