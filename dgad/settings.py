@@ -24,6 +24,11 @@ def require(holds: bool, name: str, rule: str, value: object) -> None:
         raise SettingsError(f"`{name}` must be {rule}, but got {value!r}.")
 
 
+def require_odd(name: str, value: int) -> None:
+    """Raise `SettingsError` unless the value is odd and at least 1, as the side of a window is."""
+    require(value >= 1 and value % 2 == 1, name, "odd and at least 1", value)
+
+
 def did_you_mean(word: str, allowed: typing.Iterable[str]) -> str:
     """Give the end of an error's sentence, "Did you mean `x`?" after a space; empty without a near miss."""
     near = difflib.get_close_matches(word, list(allowed), n=1)

@@ -3,7 +3,6 @@
 An open dashboard or Jobs port is remote code execution, so nothing here rests on a default of Ray's.
 """
 
-import ipaddress
 import os
 import stat
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from cluster.checks.findings import Finding
 from cluster.file.config_file import ClusterFile, Role
 from cluster.file.start_commands import StartCommand
+from cluster.loopback import is_loopback
 
 _WHY_TOKEN = "whoever reaches its ports could run code on it"
 _PAIR = "`~/.ray/auth_token: ~/.ray/auth_token`"
@@ -135,7 +135,7 @@ def _check_head(file: ClusterFile, command: StartCommand) -> Iterator[Finding]:
             "The head would report its usage to Ray's makers: add --disable-usage-stats to `ray start`."
         )
     host = command.options.get("dashboard-host", "127.0.0.1")
-    if not _is_loopback(host):
+    if not is_loopback(host):
         yield error(
             f"The dashboard would listen on {host}, and it runs code for whoever has the token: write"
             " --dashboard-host=127.0.0.1. `dgad-tune launch` reaches it through ssh."
@@ -154,10 +154,3 @@ def _check_head(file: ClusterFile, command: StartCommand) -> Iterator[Finding]:
             " autoscaler: write RAY_enable_autoscaler_v2=0 in front of `ray start`."
         )
         yield Finding(severity="warning", message=message, line=command.line)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -7,7 +7,6 @@ is meant for a tunnel on loopback; errors of the log's websocket show the `Autho
 
 import contextlib
 import importlib.metadata
-import ipaddress
 import logging
 import os
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cluster.embedded import prepare_environment
+from cluster.loopback import is_loopback
 from cluster.tokens import Token
 from dgad.errors import ClusterError, SettingsError, UnreachableError
 
@@ -43,7 +43,7 @@ def connect_job_client(url: str, token: Token | None) -> "JobSubmissionClient":
     with translate_errors(url, token):
         from ray.job_submission import JobSubmissionClient
 
-        proxies = _NO_PROXY if _is_loopback(parts.hostname) else None
+        proxies = _NO_PROXY if is_loopback(parts.hostname) else None
 
         class Client(JobSubmissionClient):
             def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
@@ -127,13 +127,6 @@ def _refused(url: str, token: Token | None) -> ClusterError:
 
 def _something_else(url: str) -> ClusterError:
     return ClusterError(f"What answers at {url} is no Ray dashboard: check host and port.")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @contextlib.contextmanager

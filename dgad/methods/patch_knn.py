@@ -24,7 +24,7 @@ from dgad.features.nearest import nearest_patches, usual_distances
 from dgad.methods.base import Enrolled, check_references
 from dgad.methods.order import content_order
 from dgad.methods.training_free import TrainingFree, Upsampling, upsample
-from dgad.settings import FeatureSettings, check_pyramid, pyramid_strides, require
+from dgad.settings import FeatureSettings, check_pyramid, pyramid_strides, require, require_odd
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,12 +52,7 @@ class PatchKnnSettings:
 
     def __post_init__(self) -> None:
         check_pyramid(self.finest_stride, self.num_levels)
-        require(
-            self.neighbourhood >= 1 and self.neighbourhood % 2 == 1,
-            "neighbourhood",
-            "odd and at least 1",
-            self.neighbourhood,
-        )
+        require_odd("neighbourhood", self.neighbourhood)
         require(
             self.token_layer is None or self.token_layer <= -1,
             "token_layer",

@@ -23,7 +23,7 @@ from dgad.features.nearest import nearest_patches
 from dgad.methods.base import Enrolled, check_references
 from dgad.methods.order import content_order
 from dgad.methods.training_free import TrainingFree, Upsampling, upsample
-from dgad.settings import FeatureSettings, check_pyramid, pyramid_strides, require
+from dgad.settings import FeatureSettings, check_pyramid, pyramid_strides, require, require_odd
 
 _BLUR_REACH = 4.0
 """Deviations at which the map's Gaussian is cut off."""
@@ -49,12 +49,7 @@ class PatchcoreSettings:
 
     def __post_init__(self) -> None:
         check_pyramid(self.finest_stride, self.num_levels)
-        require(
-            self.neighbourhood >= 1 and self.neighbourhood % 2 == 1,
-            "neighbourhood",
-            "odd and at least 1",
-            self.neighbourhood,
-        )
+        require_odd("neighbourhood", self.neighbourhood)
         require(0 < self.coreset_ratio <= 1, "coreset_ratio", "above 0 and at most 1", self.coreset_ratio)
         require(self.num_neighbours >= 1, "num_neighbours", "at least 1", self.num_neighbours)
         require(

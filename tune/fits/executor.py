@@ -1,6 +1,7 @@
 """What one process needs to fit and score: data, feature cache, stores, and one way to use them."""
 
 import dataclasses
+import functools
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -99,6 +100,15 @@ class FitExecutor:
         """
         count = self._num_references(target, num_references)
         notes: list[str] = []
+        make_record = functools.partial(
+            Record,
+            fit=key,
+            label=label,
+            role=role,
+            target=target,
+            num_references=count,
+            device=self.run.device,
+        )
 
         def attempt() -> tuple[TargetScores, float]:
             method, fit_s = self.fitted(key)
@@ -110,26 +120,15 @@ class FitExecutor:
         except RecordError:  # the storage's trouble, and no finding about these settings
             raise
         except _FIT_ERRORS as error:
-            record = Record(
-                fit=key,
-                label=label,
-                role=role,
-                target=target,
-                num_references=count,
+            record = make_record(
                 status="failed",
                 error=_describe_error(error),
-                device=self.run.device,
                 log=self._log(record_id_for(key, target, count)),
                 notes=tuple(notes),
             )
             self.records.write(record)
             return record, None
-        record = Record(
-            fit=key,
-            label=label,
-            role=role,
-            target=target,
-            num_references=count,
+        record = make_record(
             status="ok",
             metrics=scores.metrics,
             sample_ids=scores.sample_ids,
@@ -139,7 +138,6 @@ class FitExecutor:
             reference_ids=scores.reference_ids,
             ms_per_image=scores.ms_per_image,
             fit_s=fit_s,
-            device=self.run.device,
             notes=tuple(notes),
         )
         self.records.write(record)
