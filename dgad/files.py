@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import secrets
 import shutil
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from dgad.errors import DataError
 
+_OF_A_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+"""Errors that the system may tell of a write, without the name of the file."""
 _TEMPORARY_MARK = ".tmp-"
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
@@ -25,18 +28,37 @@ def write_atomic(path: Path | str, data: bytes, *, flushed: bool = True) -> None
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(target)
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            if flushed:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:  # also on Ctrl-C: leave nothing half-written behind
-        temporary.unlink(missing_ok=True)
-        raise
+    with name_in_errors(target):
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                if flushed:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:  # also on Ctrl-C: leave nothing half-written behind
+            temporary.unlink(missing_ok=True)
+            raise
     if flushed:
         sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def name_in_errors(path: Path | str) -> Iterator[None]:
+    """Let an `OSError` of a write carry the name of the file, which the system leaves out on a full disk.
+
+    A name that nobody else knows, as that of a temporary file, gives way to it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if (error.filename is None and error.errno in _OF_A_WRITE) or _is_temporary_path(error.filename):
+            error.filename, error.filename2 = os.fspath(path), None
+        raise
+
+
+def _is_temporary_path(filename: object) -> bool:
+    return isinstance(filename, str | os.PathLike) and is_temporary(os.path.basename(os.fspath(filename)))
 
 
 def check_can_write(folder: Path | str) -> None:
@@ -59,15 +81,16 @@ def replace_folder_atomic(path: Path | str) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(target)
-    temporary.mkdir()
     try:
-        yield temporary
-        _sync_tree(temporary)
-        if target.exists():
-            _exchange(temporary, target)
-        else:
-            os.rename(temporary, target)
-        sync_folder(target.parent)
+        with name_in_errors(target):
+            temporary.mkdir()
+            yield temporary
+            _sync_tree(temporary)
+            if target.exists():
+                _exchange(temporary, target)
+            else:
+                os.rename(temporary, target)
+            sync_folder(target.parent)
     finally:  # what is under the temporary name is either the failed new folder or the old one
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -15,6 +15,7 @@ _NOT_DECIDING = (
     "command_line.py",
     "commands",
     "model_card.py",
+    "names.py",
     "pretraining",
     "processes.py",
     "provenance.py",

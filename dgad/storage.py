@@ -18,7 +18,14 @@ import pyarrow as pa
 from pyarrow import fs
 
 from dgad.errors import DataError, RecordError, StoreError, UserError
-from dgad.files import is_temporary, remove_stale_temporaries, sync_folder, temporary_beside, write_atomic
+from dgad.files import (
+    is_temporary,
+    name_in_errors,
+    remove_stale_temporaries,
+    sync_folder,
+    temporary_beside,
+    write_atomic,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,7 +161,7 @@ class Storage:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_beside(target)
         try:
-            with open(temporary, "xb") as file:
+            with name_in_errors(target), open(temporary, "xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

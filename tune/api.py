@@ -11,9 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from dgad.command_line import reserve_stdout
+from dgad.command_line import PlainConsole, reserve_stdout
 from dgad.errors import SettingsError
 from dgad.settings import did_you_mean
 from tune.caches.features import plan_cache
@@ -98,7 +96,7 @@ def launch(
 
     # Named now, since others lose the standard output while Ray runs. Plain lines, also in a notebook, where
     # rich would draw a table that grows with every event.
-    console = Console(
+    console = PlainConsole(
         file=sys.stdout,
         quiet=not show_progress,
         force_terminal=False,

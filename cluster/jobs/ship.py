@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from dgad.errors import ClusterError, SettingsError
+from dgad.files import name_in_errors
 
 PACKAGES = ("dgad", "tune", "serve", "cluster")
 _DISTRIBUTION = "dgad"
@@ -37,7 +38,8 @@ def pack_code(folder: Path, *, extra: Mapping[str, bytes]) -> Path:
     for name, content in files.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content.read_bytes() if isinstance(content, Path) else content)
+        with name_in_errors(target):
+            target.write_bytes(content.read_bytes() if isinstance(content, Path) else content)
     return folder
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from dgad.command_line import PlainConsole
+from dgad.names import make_lines_printable
 from dgad.settings import to_dict
 
 if TYPE_CHECKING:
@@ -54,5 +55,5 @@ def _print(info: "BundleInfo") -> None:
     }
     for name, value in rows.items():
         table.add_row(name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-    Console(soft_wrap=True, highlight=False, markup=False).print(table)
-    click.echo(f"\n{info.card.rstrip()}")
+    PlainConsole(soft_wrap=True).print(table)
+    click.echo(f"\n{make_lines_printable(info.card.rstrip())}")

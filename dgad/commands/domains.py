@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from dgad.command_line import PlainConsole
 from dgad.domains.checks import CheckResult, check_dataset
 from dgad.domains.demo import SURFACES, SynthesisSettings, synthesize
 from dgad.domains.layouts import LAYOUTS
 from dgad.domains.pack import pack
+from dgad.names import make_printable
 
 _STYLE = {"fatal": "bold red", "warning": "yellow", "note": "dim"}
 _MAX_ALIKE = 20
@@ -141,8 +142,13 @@ def _split(names: str | None) -> tuple[str, ...] | None:
 @contextmanager
 def _progress(verb: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on the error stream where that is a terminal; nothing in a pipe."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = PlainConsole(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(verb, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
@@ -159,15 +165,15 @@ def _check_as_dict(result: CheckResult) -> dict[str, Any]:
 
 
 def _print_check(result: CheckResult) -> None:
-    console = Console(highlight=False)
-    table = Table(title=f"{escape(result.location)} ({result.layout})", title_justify="left")
+    console = PlainConsole()
+    table = Table(title=f"{result.location} ({result.layout})", title_justify="left")
     for heading in ("domain", "train normals", "test normals", "defects", "masks", "kinds"):
         is_text = heading in ("domain", "kinds")
         table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading == "domain")
     for row in result.domains:
         kinds = ", ".join(f"{kind} {count}" for kind, count in row.defects.items())
         counts = (row.train_normals, row.test_normals, sum(row.defects.values()), row.masks)
-        table.add_row(escape(row.domain), *map(str, counts), escape(kinds))
+        table.add_row(row.domain, *map(str, counts), kinds)
     console.print(table)
     num_alike = Counter((p.domain, p.code) for p in result.problems)
     shown: Counter[tuple[str, str]] = Counter()
@@ -176,11 +182,11 @@ def _print_check(result: CheckResult) -> None:
         shown[alike] += 1
         if shown[alike] > _MAX_ALIKE:
             continue
-        style = _STYLE[problem.severity]
-        line = f"[{style}]{problem.severity}[/]: {escape(problem.path)} {escape(problem.message)}."
-        console.print(line, soft_wrap=True)  # a path is never broken over lines
+        severity = Text(problem.severity, style=_STYLE[problem.severity])
+        told = make_printable(f": {problem.path} {problem.message}.")
+        console.print(severity + Text(told), soft_wrap=True)  # a path is never broken over lines
         if shown[alike] == _MAX_ALIKE < num_alike[alike]:
-            rest = f"{num_alike[alike] - _MAX_ALIKE} more such in {problem.domain}; --json lists all."
-            console.print(f"[{style}]{problem.severity}[/]: {escape(rest)}", soft_wrap=True)
+            rest = f": {num_alike[alike] - _MAX_ALIKE} more such in {problem.domain}; --json lists all."
+            console.print(severity + Text(make_printable(rest)), soft_wrap=True)
     if not result.problems:
         console.print("No problems.")

@@ -1,9 +1,8 @@
 """`dgad evaluate`: fit methods on sources, score an unseen target, print one table."""
 
 import click
-from rich.console import Console
 
-from dgad.command_line import show_progress_bars
+from dgad.command_line import PlainConsole, show_progress_bars
 from dgad.commands.options import device_option, feature_options
 from dgad.errors import SettingsError, TrainingError
 
@@ -87,13 +86,11 @@ def evaluate_command(
     if as_json:
         click.echo(table.to_json())
     else:
-        console = Console(soft_wrap=True)
-        if not console.is_terminal:  # in a pipe rich assumes 80 columns and would cut names and figures
-            console = Console(soft_wrap=True, width=160)
+        console = PlainConsole(soft_wrap=True, pipe_width=160)
         for shown in curve_tables(table) if table.has_several_counts else [result_table(table)]:
             console.print(shown)
         for label, reason in table.not_applicable.items():
-            console.print(f"{label}: not applicable: {reason}", markup=False, highlight=False)
+            console.print(f"{label}: not applicable: {reason}")
     if table.failed:
         raise TrainingError(" ".join(failure.message for failure in table.failed))
 

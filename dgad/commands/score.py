@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from dgad.command_line import PlainConsole
 from dgad.commands.options import device_option
 from dgad.domains.decoding import DEFAULT_LIMITS, decode_image, read_file
 from dgad.domains.image_paths import expand_image_paths, overlay_paths
@@ -94,7 +94,7 @@ def score_command(
             f"{row['score']:.3f}",
             "unknown" if beyond is None else "yes" if beyond else "no",
         )
-    Console(soft_wrap=True).print(table)
+    PlainConsole(soft_wrap=True).print(table)
     if normal is not None:
         click.echo(f"Highest score of a left-out reference: {normal.image_high:.3f}")
     else:

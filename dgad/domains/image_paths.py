@@ -7,6 +7,7 @@ from pathlib import Path
 from dgad.domains.decoding import EXTENSIONS, is_image_name
 from dgad.errors import DataError
 from dgad.files import check_can_write
+from dgad.names import check_utf8
 
 
 def expand_image_paths(paths: Sequence[str]) -> tuple[str, ...]:
@@ -25,6 +26,7 @@ def expand_image_paths(paths: Sequence[str]) -> tuple[str, ...]:
             found.append(path)
         else:
             raise DataError(f"No image file or folder {path}; check the path.")
+    check_utf8(found)
     return tuple(found)
 
 

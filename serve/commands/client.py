@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from dgad.command_line import show_progress_bars
+from dgad.command_line import PlainConsole, show_progress_bars
 from dgad.domains.image_paths import expand_image_paths, overlay_paths
 from dgad.errors import DataError, MissingError
 from dgad.files import write_atomic
+from dgad.names import make_printable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -84,8 +84,8 @@ def domains_command(*, url: str, as_json: bool) -> None:
             domain.name,
             str(domain.num_references),
             str(domain.version),
-            _escape_text(domain.updated_at),
-            _escape_text(domain.settings.note),
+            make_printable(domain.updated_at),
+            make_printable(domain.settings.note),
         )
     _print(table)
 
@@ -150,8 +150,8 @@ def enroll_command(
     there = f", {len(already_there)} were there already" if already_there else ""
     click.echo(f"{domain}: {len(added)} references added{there}; version {last.version}.")
     for warning in warnings:
-        click.echo(f"Warning: {_escape_text(warning)}")
-    click.echo(_escape_text(last.threshold.sentence))
+        click.echo(f"Warning: {make_printable(warning)}")
+    click.echo(make_printable(last.threshold.sentence))
 
 
 def _ensure_domain(client: "Client", name: str, given: dict[str, Any], create: bool) -> bool:
@@ -212,7 +212,7 @@ def score_command(
     table = _table(title, "image", "score", "p", "verdict", "regions")
     for path, score in zip(paths, found, strict=True):
         table.add_row(
-            _escape_text(path),
+            make_printable(path),
             f"{score.score:.3f}",
             "" if score.p_value is None else f"{score.p_value:.3f}",
             score.verdict,
@@ -236,7 +236,7 @@ def _write_overlay(score: "ResultAnswer", path: Path) -> None:
 
 def _decided_by(threshold: "ThresholdAnswer") -> str:
     value = "none" if threshold.value is None else f"{threshold.value:.3f}"
-    return f"Threshold: {value}. {_escape_text(threshold.sentence)}"
+    return f"Threshold: {value}. {make_printable(threshold.sentence)}"
 
 
 def _table(title: str, first: str, *others: str) -> Table:
@@ -251,12 +251,7 @@ _NUMBERS = ("score", "p", "references", "version", "regions")
 
 
 def _print(table: Table) -> None:
-    Console(soft_wrap=True, markup=False, emoji=False).print(table)
-
-
-def _escape_text(text: str) -> str:
-    """Somebody else's text without what a terminal would obey."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    PlainConsole(soft_wrap=True).print(table)
 
 
 def _to_plain(value: "BaseModel") -> dict[str, Any]:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from dgad.command_line import PlainConsole
 from serve.commands.options import DEFAULT_STORE
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -104,7 +104,7 @@ def list_command(*, store: str, as_json: bool) -> None:
     table = Table("name", "scope", "made", title=f"{len(keys)} keys of {store}", title_justify="left")
     for key in keys:
         table.add_row(key.name, key.scope, key.created_at)
-    Console(soft_wrap=True, markup=False, emoji=False).print(table)
+    PlainConsole(soft_wrap=True).print(table)
 
 
 @keys_group.command("revoke", epilog=_REVOKE_EXAMPLE)

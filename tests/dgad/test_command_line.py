@@ -15,7 +15,8 @@ from dgad.errors import TrainingError, UserError
         (
             PermissionError(13, "Permission denied", "/a/b"),
             2,
-            "Error: /a/b cannot be read or written: Permission denied.\n",
+            "Error: /a/b cannot be read or written: Permission denied; make it accessible, or name another"
+            " place.\n",
         ),
         (KeyboardInterrupt(), 130, "\nInterrupted.\n"),
     ],

@@ -12,6 +12,7 @@ from cluster.checks.findings import Finding, TrialDemand
 from cluster.file.template_files import TEMPLATES, render_template
 from cluster.target import ClusterTarget
 from dgad.errors import SettingsError
+from dgad.files import name_in_errors
 
 _INIT_EXAMPLE = "\b\nTemplates:\n" + "".join(f"  {name:<12}{use}\n" for name, use in TEMPLATES.items())
 _INIT_EXAMPLE += "\n\b\nExample:\n  dgad-tune cluster init on-prem --output cluster.yaml\n"
@@ -44,12 +45,15 @@ def _init_command(*, name: str, output: Path | None) -> None:
     text = render_template(name)
     path = output or Path(f"{name}.yaml")
     try:
-        with path.open("x", encoding="utf-8") as file:
+        with name_in_errors(path), path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise SettingsError(
             f"{path} exists already: name another file with --output, or remove it."
         ) from None
+    except OSError:
+        path.unlink(missing_ok=True)  # half a file would be in the way of the next
+        raise
     click.echo(f"Wrote {path}. Put in what stands in <ANGLE_BRACKETS>, then: dgad-tune cluster check {path}")
 
 

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from cluster.target import ClusterTarget, declare_cluster_options, resolve_target
-from dgad.command_line import reserve_stdout
+from dgad.command_line import PlainConsole, reserve_stdout
 from dgad.commands.options import device_option
 from dgad.errors import SettingsError
 from tune.commands.study_options import add_study_options, read_settings
@@ -139,7 +139,7 @@ def launch_command(
     if is_paper(study_file):
         check_paper_data(request.given_study())
     # With --json the object alone is on standard output. Named now, since others lose it while Ray runs.
-    console = Console(stderr=True) if as_json else Console(file=sys.stdout)
+    console = PlainConsole(stderr=True) if as_json else PlainConsole(file=sys.stdout)
     if dry_run:
         _print_dry_run(request, target, prices, console, as_json=as_json)
         return

@@ -6,10 +6,9 @@ import webbrowser
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from dgad.command_line import PlainConsole
 from tune.commands.options import bring_study, json_option, runs_option
 from tune.run_folder.layout import RECORDS_FOLDER
 
@@ -89,8 +88,7 @@ def compare_command(*, first: str, second: str, runs: str | None, as_json: bool)
         _add(table, row.label, str(len(row.targets)), (row.first, row.second), row.gap)
         for target, gap in row.by_target.items():
             _add(table, f"  {target}", "", (None, None), gap)
-    console = Console()
-    (console if console.is_terminal else Console(width=200)).print(table)
+    PlainConsole(pipe_width=200).print(table)
     for what, a, b in found.settings:
         click.echo(f"They differ in {what}: {a} | {b}")
     for name, labels in zip(found.names, found.only, strict=True):
@@ -107,4 +105,4 @@ def _add(
     table: Table, label: str, count: str, values: tuple[float | None, float | None], gap: "Difference"
 ) -> None:
     shown = ("" if v is None else f"{v:.3f}" for v in values)
-    table.add_row(escape(label), count, *shown, f"{gap.value:+.3f}", f"{gap.low:+.3f} to {gap.high:+.3f}")
+    table.add_row(label, count, *shown, f"{gap.value:+.3f}", f"{gap.low:+.3f} to {gap.high:+.3f}")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from dgad.records import RecordStore
@@ -143,7 +142,7 @@ def _leaderboard_table(rows: Sequence[LeaderboardRow], targets: Sequence[str], t
     table.add_column("ms/image", justify="right")
     for row in rows:
         table.add_row(
-            escape(row.label),
+            row.label,
             *(_figure(row.by_target.get(name)) for name in targets),
             _figure(row.mean),
             "-" if row.mean is None or row.mean.low is None else f"{row.mean.low:.3f}-{row.mean.high:.3f}",

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
+from dgad.command_line import PlainConsole
 from dgad.commands.options import feature_options
 from tune.commands.options import json_option
 
@@ -38,4 +38,4 @@ def space_command(
     if as_json:
         click.echo(json.dumps(report.as_plain(), indent=2))
     else:
-        print_space(report, Console())
+        print_space(report, PlainConsole())

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
+from dgad.command_line import PlainConsole
 from tune.monitoring.progress import format_clock
 from tune.run_folder.status import StudyStatus
+
+_PIPE_WIDTH = 200
 
 
 def print_studies(found: Sequence[tuple[StudyStatus, float | None]]) -> None:
@@ -21,12 +23,12 @@ def print_studies(found: Sequence[tuple[StudyStatus, float | None]]) -> None:
             s.started_at[:16].replace("T", " "),
             format_clock(s.elapsed_s),
         )
-    _wide_console().print(table)
+    PlainConsole(pipe_width=_PIPE_WIDTH).print(table)
 
 
 def print_status(found: StudyStatus, *, dashboard: str | None, again: str) -> None:
     """Print how far a study is, cell by cell; `again` are the options by which a command finds the study."""
-    console = _wide_console()
+    console = PlainConsole(pipe_width=_PIPE_WIDTH)
     for line in _head_lines(found):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if found.cells:
@@ -77,9 +79,3 @@ def _table(*columns: str) -> Table:
     for number, name in enumerate(columns):
         table.add_column(name, justify="left" if number == 0 or name == "state" else "right", no_wrap=True)
     return table
-
-
-def _wide_console() -> Console:
-    """In a pipe rich assumes 80 columns and would cut names."""
-    console = Console()
-    return console if console.is_terminal else Console(width=200)

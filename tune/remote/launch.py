@@ -55,7 +55,7 @@ def launch_remote(
             return 0
         try:
             for line in cluster.jobs.follow(name):
-                console.out(line.rstrip("\n"), highlight=False)
+                report(line.rstrip("\n"))
         except KeyboardInterrupt:
             report(
                 f"Detached; the study goes on. To watch: {again}\nTo stop it: dgad-tune stop {name}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from dgad.errors import RecordError, SettingsError
-from dgad.files import write_atomic
+from dgad.files import name_in_errors, write_atomic
 from dgad.processes import read_birth, send_signal
 from dgad.provenance import utc_now
 from dgad.settings import from_dict, to_dict
@@ -64,7 +64,10 @@ class LaunchLog:
 
     def line(self, text: str) -> None:
         """`TIME TEXT`; a text of several lines becomes one."""
-        with open(self._path, "a", encoding="utf-8") as file:
+        with (
+            name_in_errors(self._path),
+            open(self._path, "a", encoding="utf-8", errors="backslashreplace") as file,
+        ):
             file.write(f"{utc_now()} {' '.join(text.split())}\n")
 
 

@@ -17,6 +17,8 @@ from typing import Any
 from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.storages.journal._base import BaseJournalBackend
 
+from dgad.files import name_in_errors
+
 _LOCK_GRACE_S = 5
 """One process writes a study, so a lock that stays this long was left by a kill."""
 
@@ -94,7 +96,7 @@ class JournalFile(BaseJournalBackend):
         if not self._waiting:
             return
         data = b"".join(self._waiting)
-        with open(self._path, "r+b") as file:
+        with name_in_errors(self._path), open(self._path, "r+b") as file:
             file.truncate(self._end)  # what a killed writer left of a line
             file.seek(self._end)
             file.write(data)

@@ -13,6 +13,7 @@ from dgad.domains.problems import Problem
 from dgad.domains.trees.masks import match_masks
 from dgad.domains.trees.sources import read_sources
 from dgad.errors import DataError
+from dgad.names import check_utf8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +97,7 @@ def read_domain(folder: str, variant: TreeVariant) -> Domain:
     for kind, directories in _test_folders(folder, variant).items():
         masks = {} if kind == "good" else _masks(folder, directories[0], variant, problems)
         samples += _samples(folder, directories, f"{name}/test/{kind}", "test", kind, masks, problems)
+    check_utf8(file.path for s in samples for file in (s.image, s.mask) if file)
     by_file = {os.path.relpath(s.image.path, folder).replace(os.sep, "/"): s for s in samples}
     photographs, wrong = read_sources(folder, by_file)
     return Domain(

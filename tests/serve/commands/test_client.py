@@ -31,7 +31,7 @@ def test_domains_as_a_table_and_as_json(misbehaving: Misbehaving, run: Run) -> N
     done = run("domains", "--url", misbehaving.url, script="dgad-serve")
     assert done.returncode == 0
     assert "belt" in done.stdout
-    assert "[red]line 4?[2J" in done.stdout  # shown as it is, and nothing for the terminal to obey
+    assert r"[red]line 4\x1b[2J" in done.stdout  # shown as it is, and nothing for the terminal to obey
     done = run("domains", "--url", misbehaving.url, "--json", script="dgad-serve")
     assert json.loads(done.stdout)["domains"][0]["num_references"] == 10
     misbehaving.script = [Say(value={"domains": []})]
