@@ -1,31 +1,20 @@
 """A method is added to a copy of the code by the recipe of CONTRIBUTING.md, and works everywhere."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.recipes import ROOT, add_line, copy_code, python_blocks, run_in
+
 NAME = "mean_patch"
-COPIED = ("dgad", "tune", "cluster", "docs", "tests")
 
 
 def _files_of_the_recipe() -> set[str]:
     """The files that CONTRIBUTING.md says a new method touches."""
     section = (ROOT / "CONTRIBUTING.md").read_text().split("## A new method\n")[1].split("\n## ")[0]
     return {path.replace("NAME", NAME) for path in re.findall(r"^- `([^`]+)`:", section, flags=re.MULTILINE)}
-
-
-def _add_line(path: Path, before: str, line: str) -> None:
-    """Insert a line ahead of the first that begins with `before`."""
-    head, found, tail = path.read_text().partition(f"\n{before}")
-    assert found, f"{path.name} has no line that begins with {before!r}"
-    path.write_text(f"{head}\n{line}{found}{tail}")
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -37,33 +26,22 @@ def _contents(folder: Path) -> dict[str, bytes]:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code with the method of docs/howto/method.md added, in exactly the files that are named."""
     folder = tmp_path_factory.mktemp("copy")
-    for name in COPIED:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    copy_code(folder)
     before = _contents(folder)
 
-    page = (ROOT / "docs" / "howto" / "method.md").read_text()
-    (folder / f"dgad/methods/{NAME}.py").write_text(page.split("```python\n")[1].split("```")[0])
+    (folder / f"dgad/methods/{NAME}.py").write_text(python_blocks("method")[0])
     registry = folder / "dgad/methods/__init__.py"
-    _add_line(registry, "from dgad.methods.comparer", f"from dgad.methods.{NAME} import MeanPatchMethod")
-    _add_line(registry, '    "comparer":', f'    "{NAME}": MeanPatchMethod,')
-    _add_line(
+    add_line(registry, "from dgad.methods.comparer", f"from dgad.methods.{NAME} import MeanPatchMethod")
+    add_line(registry, '    "comparer":', f'    "{NAME}": MeanPatchMethod,')
+    add_line(
         folder / "tune/spaces/__init__.py", '    "comparer":', f'    "{NAME}": neighbours.trivial_space,'
     )
     row = f"| `{NAME}` | distance to the mean reference patch | no | no | none |"
-    _add_line(folder / "docs/guide/methods.md", "| `trivial` ", row)
+    add_line(folder / "docs/guide/methods.md", "| `trivial` ", row)
 
     after = _contents(folder)
     assert {path for path in after if after[path] != before.get(path)} == _files_of_the_recipe()
     return folder
-
-
-def _run(copy: Path, *arguments: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(copy)}
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=copy, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.mark.slow
@@ -71,21 +49,21 @@ def test_it_keeps_the_contract_and_has_a_space(copy: Path) -> None:
     settings = copy / "pytest.ini"
     settings.write_text("[pytest]\n")
     contract = "tests/dgad/methods/test_contract.py"
-    said = _run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", contract, "-k", NAME)
+    said = run_in(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", contract, "-k", NAME)
     assert int(re.findall(r"(\d+) passed", said)[0]) >= 5
     imports = "from dgad.methods import METHODS; from tune.spaces import SPACES"
     program = f"{imports}; assert set(METHODS) == set(SPACES); print('{NAME}' in METHODS)"
-    assert _run(copy, "-c", program).strip() == "True"
-    _run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/tune/spaces/test_spaces.py")
+    assert run_in(copy, "-c", program).strip() == "True"
+    run_in(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/tune/spaces/test_spaces.py")
 
 
 @pytest.mark.slow
 def test_it_is_evaluated_like_every_other(copy: Path, tmp_path: Path) -> None:
     dgad = ("-c", "import dgad.cli; dgad.cli.main()")
     few = ("--num-train", "6", "--num-good", "4", "--num-defective", "4", "--image-size", "64")
-    _run(copy, *dgad, "domains", "synthesize", str(tmp_path / "data"), "--domains", "grid,wood", *few)
+    run_in(copy, *dgad, "domains", "synthesize", str(tmp_path / "data"), "--domains", "grid,wood", *few)
     asked = ("--data", str(tmp_path / "data"), "--target", "wood", "--num-references", "4", "--json")
-    said = _run(copy, *dgad, "evaluate", *asked, "--method", f"{NAME},trivial")
+    said = run_in(copy, *dgad, "evaluate", *asked, "--method", f"{NAME},trivial")
     (row,) = [each for each in json.loads(said)["results"] if each["method"] == NAME]
     assert 0 <= row["image_auroc"] <= 1
     assert 0 <= row["pixel_auroc"] <= 1
