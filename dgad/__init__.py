@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dgad.domains.checks import check_dataset
     from dgad.domains.demo import synthesize
     from dgad.domains.layouts import open_dataset
+    from dgad.domains.wide_values import NarrowRangeWarning
     from dgad.errors import DgadError, UserError
     from dgad.evaluation.regions import Region
     from dgad.methods import METHODS
@@ -39,6 +40,7 @@ __all__ = [
     "EvaluationRow",
     "EvaluationTable",
     "FeatureSettings",
+    "NarrowRangeWarning",
     "NearDuplicateWarning",
     "Region",
     "ScoredImage",
@@ -63,6 +65,7 @@ _MODULES = {
     "EvaluationRow": "dgad.api.evaluation",
     "EvaluationTable": "dgad.api.evaluation",
     "FeatureSettings": "dgad.settings",
+    "NarrowRangeWarning": "dgad.domains.wide_values",
     "NearDuplicateWarning": "dgad.api.enrolled_references",
     "Region": "dgad.evaluation.regions",
     "ScoredImage": "dgad.api.scored",

@@ -5,6 +5,7 @@
 import dataclasses
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -12,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dgad.domains.decoding import decode_image, read_file, upright_rgb
+from dgad.domains.decoding import DecodedImage, decode_with_range, read_file, upright_rgb
 from dgad.domains.image_paths import expand_image_paths
 from dgad.domains.image_set import ImageSet
-from dgad.domains.images import shrink
+from dgad.domains.images import content_key, shrink
+from dgad.domains.wide_values import NarrowRangeWarning, WideRange, find_narrow_range, wide_type
 from dgad.errors import DataError, ImageError
 from dgad.references.duplicates import fingerprint
 
@@ -33,8 +35,10 @@ class InputImage:
 
     name: str
     """Its path, or where it stood among what was handed over: `images[3]`."""
-    read: Callable[[], tuple[Image.Image, str]]
+    read: Callable[[], tuple[DecodedImage, str]]
     """The upright RGB image, and the SHA-256 (hex) of the file's bytes or of the pixels."""
+    bit_depth: int | None = None
+    """Declared for its values where these have more than 8 bits a channel."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,29 +53,42 @@ class DecodedImages:
     """(width, height) of each original."""
     fingerprints: tuple[bytes, ...]
     """Of each, for finding near duplicates; empty unless asked for."""
+    ranges: tuple[WideRange | None, ...]
+    """How much each uses of more than 8 bits; None for one that has no more."""
+
+    def describe_narrow_range(self, how: Callable[[int], str]) -> str | None:
+        """What these images have, where all are read as too dark, as `NarrowRange.describe` tells it."""
+        narrow = find_narrow_range(self.ranges)
+        return None if narrow is None else narrow.describe(how)
+
+    def warn_of_narrow_range(self, what: str) -> None:
+        """Issue a `NarrowRangeWarning` where they are; `what` the images are called."""
+        if found := self.describe_narrow_range(lambda depth: f"enrol with `bit_depth={depth}`"):
+            warnings.warn(f"The {what} have {found}.", NarrowRangeWarning, stacklevel=3)
 
 
-def list_inputs(images: Images, what: str) -> tuple[InputImage, ...]:
+def list_inputs(images: Images, what: str, *, bit_depth: int | None = None) -> tuple[InputImage, ...]:
     """Everything that was handed over, folders as the image files in them.
 
     Args:
         images: One image or many, see `Images`.
         what: What a message calls them: `references` or `images`.
+        bit_depth: Of values in images of more than 8 bits a channel; None: their type's full range.
 
     Raises:
         DataError: There is no such file or folder, or something else was handed over; the message names it.
     """
     if isinstance(images, str | os.PathLike | Image.Image):
-        return tuple(_listed(images, what))
+        return tuple(_listed(images, what, bit_depth))
     if isinstance(images, np.ndarray) and images.ndim in (2, 3):
-        return tuple(_listed(images, what))
+        return tuple(_listed(images, what, bit_depth))
     try:
         each = enumerate(images)
     except TypeError:
         raise DataError(
             f"`{what}` must be {_EXPECTED}, or a list of these, but got {type(images).__name__}."
         ) from None
-    return tuple(found for index, image in each for found in _listed(image, f"{what}[{index}]"))
+    return tuple(found for index, image in each for found in _listed(image, f"{what}[{index}]", bit_depth))
 
 
 def decode_inputs(
@@ -88,52 +105,61 @@ def decode_inputs(
         ImageError: A file cannot be read or decoded; the message names it.
     """
     images_N3SS = np.empty((len(inputs), 3, image_size_px, image_size_px), dtype=np.uint8)
-    ids, sizes, fingerprints = [], [], []
+    ids, keys, sizes, fingerprints, ranges = [], [], [], [], []
     for index, given in enumerate(inputs):
-        image, content_id = given.read()
+        decoded, content_id = given.read()
+        image = decoded.image
         images_N3SS[index] = shrink(image, image_size_px)
         ids.append(content_id)
+        keys.append(content_key(content_id, image_size_px, given.bit_depth))
+        ranges.append(decoded.wide)
         sizes.append(image.size)
         if with_fingerprints:
             fingerprints.append(fingerprint(image))
-    keys = tuple(f"{i}-{image_size_px}" for i in ids)
     return DecodedImages(
-        images=ImageSet(images=torch.from_numpy(images_N3SS), keys=keys),
+        images=ImageSet(images=torch.from_numpy(images_N3SS), keys=tuple(keys)),
         ids=tuple(ids),
         sizes_px=tuple(sizes),
         fingerprints=tuple(fingerprints),
+        ranges=tuple(ranges),
     )
 
 
-def _listed(image: object, name: str) -> list[InputImage]:
+def _listed(image: object, name: str, bit_depth: int | None) -> list[InputImage]:
     if isinstance(image, str | os.PathLike):
         path = os.fspath(image)
-        return [_file(p) for p in expand_image_paths((str(path),))]
+        return [_file(p, bit_depth) for p in expand_image_paths((str(path),))]
     if isinstance(image, Image.Image):
-        return [_pil_image(image, name)]
+        return [_pil_image(image, name, bit_depth)]
     if isinstance(image, np.ndarray):
         return [_array(image, name)]
     raise DataError(f"`{name}` must be {_EXPECTED}, but got {type(image).__name__}.")
 
 
-def _file(path: str) -> InputImage:
-    def read() -> tuple[Image.Image, str]:
+def _file(path: str, bit_depth: int | None) -> InputImage:
+    def read() -> tuple[DecodedImage, str]:
         data = read_file(path)
-        return decode_image(data, path), hashlib.sha256(data).hexdigest()
+        return decode_with_range(data, path, bit_depth=bit_depth), hashlib.sha256(data).hexdigest()
 
-    return InputImage(name=path, read=read)
+    return InputImage(name=path, read=read, bit_depth=bit_depth)
 
 
-def _pil_image(image: Image.Image, name: str) -> InputImage:
-    def read() -> tuple[Image.Image, str]:
+def _pil_image(image: Image.Image, name: str, bit_depth: int | None) -> InputImage:
+    def read() -> tuple[DecodedImage, str]:
+        of_type = wide_type(image)
+        if of_type is not None and of_type.is_colour and bit_depth is not None:
+            raise ImageError(
+                f"`{name}` has 16 bits a channel, of which Pillow keeps the high 8, so a `bit_depth` cannot"
+                " be taken; hand the file's path over instead."
+            )
         own = image.copy()  # turned upright in place, and the caller's stays as it is
         own.format = image.format  # tells what the numbers of wide grey images mean
         if own.width * own.height == 0:
             raise ImageError(f"`{name}` has no pixels; leave it out.")
-        upright = upright_rgb(own, f"`{name}`")
-        return upright, _pixel_id(np.asarray(upright))
+        upright = upright_rgb(own, f"`{name}`", of_type, bit_depth=bit_depth)
+        return upright, _pixel_id(np.asarray(upright.image))
 
-    return InputImage(name=name, read=read)
+    return InputImage(name=name, read=read, bit_depth=bit_depth)
 
 
 def _array(pixels: NDArray[np.uint8], name: str) -> InputImage:
@@ -149,9 +175,9 @@ def _array(pixels: NDArray[np.uint8], name: str) -> InputImage:
             f"{_shape_hint(pixels)}."
         )
 
-    def read() -> tuple[Image.Image, str]:
+    def read() -> tuple[DecodedImage, str]:
         image = Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")
-        return image, _pixel_id(np.asarray(image))
+        return DecodedImage(image=image, wide=None), _pixel_id(np.asarray(image))
 
     return InputImage(name=name, read=read)
 

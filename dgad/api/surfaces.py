@@ -49,6 +49,7 @@ class Comparer:
         calibration: CalibrationScheme = "leave_one_out",
         false_alarm_rate: float | None = None,
         coreset: int | None = None,
+        bit_depth: int | None = None,
     ) -> "Surface":
         """Enrol normal images of one surface, and make a threshold from them alone.
 
@@ -61,6 +62,9 @@ class Comparer:
                 that the references support, 1 / (n + 1), though not below 0.01.
             coreset: Compare with at most this many references (2 or more), chosen to cover the others; None
                 compares with all.
+            bit_depth: Of values in images of more than 8 bits a channel, 8 to 32, for these and all that the
+                surface scores: 12 for a camera that writes 12 bits into 16-bit files. None takes the full
+                range of the file's type.
 
         Returns:
             The surface. With one reference it scores, but has no threshold.
@@ -71,16 +75,23 @@ class Comparer:
 
         Warns:
             NearDuplicateWarning: References are nearly one and the same photograph.
+            NarrowRangeWarning: References are read as too dark, because their `bit_depth` is not declared.
         """
         settings = from_dict(
             DomainSettings,
-            {"false_alarm_rate": false_alarm_rate, "calibration": calibration, "coreset": coreset},
+            {
+                "false_alarm_rate": false_alarm_rate,
+                "calibration": calibration,
+                "coreset": coreset,
+                "bit_depth": bit_depth,
+            },
         )
-        inputs = list_inputs(references, "references")
+        inputs = list_inputs(references, "references", bit_depth=bit_depth)
         decoded = decode_inputs(inputs, self.image_size_px, with_fingerprints=True)
         check_references(decoded.images)
         enrolled = enroll_once(inputs, decoded)
         warn_of_duplicates(inputs, decoded, enrolled)
+        decoded.warn_of_narrow_range("references")
         unlike = decoded.images.take([decoded.ids.index(r.id) for r in enrolled])
         state, scores = calibrate(self.method, unlike, scheme=settings.calibration, coreset=settings.coreset)
         return Surface(
@@ -148,11 +159,15 @@ class Surface:
 
         Raises:
             DataError: Something is no image; the message names it.
+
+        Warns:
+            NarrowRangeWarning: The images are read as too dark, because their `bit_depth` is not declared.
         """
-        inputs = list_inputs(images, "images")
+        inputs = list_inputs(images, "images", bit_depth=self.settings.bit_depth)
         if not inputs:
             return []
         decoded = decode_inputs(inputs, self.comparer.image_size_px)
+        decoded.warn_of_narrow_range("images")
         scores = self.comparer.method.score(decoded.images, self.enrolled)
         return [
             self._answer(given, scores, index, size)
@@ -210,7 +225,7 @@ class Surface:
             verdict = "abnormal" if score > self.threshold else "normal"
 
         def open_original() -> Image.Image:
-            return given.read()[0]
+            return given.read()[0].image
 
         return ScoredImage(
             name=given.name,

@@ -19,6 +19,16 @@ def feature_options(command: F) -> F:
     return command
 
 
+def bit_depth_option(command: F) -> F:
+    """Add the option `--bit-depth` to a command."""
+    return click.option(
+        "--bit-depth",
+        type=int,
+        help="Of values in files of more than 8 bits a channel, such as 12 for a camera that writes 12 bits"
+        " into 16-bit files  [default: the full range of the file's type]",
+    )(command)
+
+
 def device_option(command: F) -> F:
     """Add the option `--device` to a command."""
     return click.option("--device", default="auto", show_default=True, help="auto | cpu | cuda | cuda:N")(

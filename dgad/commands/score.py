@@ -9,9 +9,10 @@ import numpy as np
 from rich.table import Table
 
 from dgad.command_line import PlainConsole
-from dgad.commands.options import device_option
+from dgad.commands.options import bit_depth_option, device_option
 from dgad.domains.decoding import DEFAULT_LIMITS, decode_image, read_file
 from dgad.domains.image_paths import expand_image_paths, overlay_paths
+from dgad.domains.wide_values import check_bit_depth
 from dgad.errors import DataError
 from dgad.evaluation.heatmaps import overlay_png
 from dgad.files import write_atomic
@@ -39,6 +40,7 @@ Example:
 )
 @click.argument("images", nargs=-1, required=True)
 @click.option("--heatmaps", "heatmap_folder", help="Write an overlay NAME.png per image into this folder.")
+@bit_depth_option
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def score_command(
@@ -46,6 +48,7 @@ def score_command(
     reference_paths: tuple[str, ...],
     images: tuple[str, ...],
     heatmap_folder: str | None,
+    bit_depth: int | None,
     device: str,
     as_json: bool,
 ) -> None:
@@ -55,21 +58,28 @@ def score_command(
     score that a reference gets when it is left out. That is a description, not a calibrated threshold.
     """
     # torch takes seconds to import, and --help needs none of it
+    from dgad.api.inputs import decode_inputs, list_inputs
     from dgad.bundle import load_method
     from dgad.calibration.normal_range import measure_normal_range
     from dgad.device import resolve_device
-    from dgad.domains.images import load_image_files
 
+    check_bit_depth(bit_depth)
     method = load_method(bundle_folder, resolve_device(device))
     size = method.context.features.image_size_px
     paths = expand_image_paths(images)
-    references = load_image_files(expand_image_paths(reference_paths), size)
+    decoded = {
+        "references": decode_inputs(list_inputs(reference_paths, "references", bit_depth=bit_depth), size)
+    }
     overlays = overlay_paths(paths, heatmap_folder) if heatmap_folder else ()
-    queries = load_image_files(paths, size)
+    decoded["images"] = decode_inputs(list_inputs(paths, "images", bit_depth=bit_depth), size)
+    for what, each in decoded.items():
+        if narrow := each.describe_narrow_range(lambda depth: f"declare that with --bit-depth {depth}"):
+            click.echo(f"Warning: The {what} have {narrow}.", err=True)
+    references, queries = decoded["references"].images, decoded["images"].images
     scores = method.score(queries, method.enroll(references))
     normal = measure_normal_range(method, references)
     if overlays:
-        _write_overlays(paths, overlays, scores, normal)
+        _write_overlays(paths, overlays, scores, normal, bit_depth)
     rows = [
         {
             "image": path,
@@ -104,7 +114,11 @@ def score_command(
 
 
 def _write_overlays(
-    paths: tuple[str, ...], overlays: tuple[Path, ...], scores: "Scores", normal: "NormalRange | None"
+    paths: tuple[str, ...],
+    overlays: tuple[Path, ...],
+    scores: "Scores",
+    normal: "NormalRange | None",
+    bit_depth: int | None,
 ) -> None:
     """One overlay per image, in its own size, all on one scale: what normal references reach is cold."""
     if scores.pixels is None:
@@ -113,7 +127,7 @@ def _write_overlays(
         )
     low, high = map_scale(scores.pixels) if normal is None else (normal.map_low, normal.map_high)
     for path, overlay, heat in zip(paths, overlays, scores.pixels, strict=True):
-        image = np.asarray(decode_image(read_file(path, DEFAULT_LIMITS.max_bytes), path))
+        image = np.asarray(decode_image(read_file(path, DEFAULT_LIMITS.max_bytes), path, bit_depth=bit_depth))
         overlay.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(overlay, overlay_png(image, heat.numpy(), low=low, high=high))
 

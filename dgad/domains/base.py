@@ -16,6 +16,8 @@ class EncodedImage:
     path: str
     """What a message should name: a file path, or `file.parquet#row`."""
     read: Callable[[], bytes]
+    bit_depth: int | None = None
+    """Declared for its values where these have more than 8 bits a channel; None: their type's full range."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +53,11 @@ class Domain:
     """What was wrong where it was read; with a fatal one it cannot be used."""
 
     @property
+    def bit_depth(self) -> int | None:
+        """What is declared for its images; None: nothing."""
+        return self.samples[0].image.bit_depth if self.samples else None
+
+    @property
     def train_normals(self) -> tuple[Sample, ...]:
         """What a target offers as references."""
         return tuple(s for s in self.samples if s.split == "train" and s.label == 0)
@@ -59,6 +66,17 @@ class Domain:
     def tests(self) -> tuple[Sample, ...]:
         """What a target scores; what a source adds to its train normals."""
         return tuple(s for s in self.samples if s.split == "test")
+
+
+def declare_bit_depth(domain: Domain, bit_depth: int | None) -> Domain:
+    """The domain with all its images' values of that many bits; masks are black or not in any."""
+    if bit_depth is None:
+        return domain
+    samples = (
+        dataclasses.replace(s, image=dataclasses.replace(s.image, bit_depth=bit_depth))
+        for s in domain.samples
+    )
+    return dataclasses.replace(domain, samples=tuple(samples))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +100,7 @@ class Dataset:
         return found
 
     def fingerprint(self) -> str:
-        """SHA-256 over every sample's id, image bytes and mask bytes; the same for any layout."""
+        """SHA-256 over every sample's id, image and mask bytes and bit depth; the same for any layout."""
         return fingerprint([s for d in self.domains.values() for s in d.samples])
 
 
@@ -97,14 +115,15 @@ def check_usable(problems: Sequence[Problem], location: str) -> None:
 
 
 def fingerprint(samples: Sequence[Sample]) -> str:
-    """SHA-256 (hex) over ids and bytes of the samples, in id order."""
+    """SHA-256 (hex) over ids, bytes and declared bit depths of the samples, in id order."""
     return join_digests(digest_samples(samples))
 
 
 def digest_samples(samples: Sequence[Sample]) -> dict[str, bytes]:
-    """What stands for the bytes of each sample, by its id: the sums of its image and its mask."""
+    """What stands for each sample's content, by its id: sums of image and mask, and a declared bit depth."""
     return {
         s.id: hashlib.sha256(s.image.read()).digest()
+        + (b"" if s.image.bit_depth is None else f"bit_depth {s.image.bit_depth}".encode())
         + (hashlib.sha256(s.mask.read()).digest() if s.mask else b"-")
         for s in samples
     }

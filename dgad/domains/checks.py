@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from dgad.domains.base import Dataset, Domain, Sample
-from dgad.domains.decoding import decode_image, decode_mask_values
+from dgad.domains.decoding import decode_mask_values, decode_with_range
+from dgad.domains.domain_file import declaring
 from dgad.domains.layouts import LAYOUTS, open_dataset
 from dgad.domains.mask_checks import MaskLook, doubts, look_at, odd_ones
 from dgad.domains.normal_names import NORMAL_NAMES, suggests_normal
 from dgad.domains.problems import SEVERITIES, Problem, Severity
+from dgad.domains.wide_values import WideRange, find_narrow_range
 from dgad.errors import DataWarning, ImageError
 
 _MAX_TOLD = 3
@@ -64,16 +66,18 @@ def check_dataset(
     samples = [s for d in dataset.domains.values() for s in d.samples]
     by_content: dict[str, list[Sample]] = {}
     looks: dict[str, dict[str, MaskLook]] = {}
+    ranges: dict[str, list[WideRange | None]] = {name: [] for name in dataset.domains}
     for done, sample in enumerate(samples, start=1):
-        found, content = _check_sample(sample, looks.setdefault(sample.domain, {}))
+        found, content, wide = _check_sample(sample, looks.setdefault(sample.domain, {}))
         problems += found
+        ranges[sample.domain].append(wide)
         if content is not None:
             by_content.setdefault(content, []).append(sample)
         progress(done, len(samples))
     for same in by_content.values():
         problems += _check_same(same)
     for domain in dataset.domains.values():
-        problems += _check_domain(domain, dataset)
+        problems += [*_check_domain(domain, dataset), *_check_ranges(domain, dataset, ranges[domain.name])]
         for path, message in odd_ones(looks.get(domain.name, {})):
             problems.append(
                 Problem(severity="warning", code="odd_mask", domain=domain.name, path=path, message=message)
@@ -97,25 +101,30 @@ def _counts(dataset: Dataset) -> tuple[DomainCounts, ...]:
     )
 
 
-def _check_sample(sample: Sample, looks: dict[str, MaskLook]) -> tuple[list[Problem], str | None]:
-    """Problems of one sample, and the hash of its pixels where it decodes; its mask is added to `looks`."""
+def _check_sample(
+    sample: Sample, looks: dict[str, MaskLook]
+) -> tuple[list[Problem], str | None, WideRange | None]:
+    """Problems of one sample, and its pixels' hash and range where it decodes; its mask is added to `looks`."""
     problems: list[Problem] = []
     size: tuple[int, int] | None = None
-    content = None
+    content, wide = None, None
     try:
-        pixels = np.asarray(decode_image(sample.image.read(), sample.image.path))
+        decoded = decode_with_range(sample.image.read(), sample.image.path, bit_depth=sample.image.bit_depth)
+        pixels, wide = np.ascontiguousarray(decoded.image), decoded.wide
         size = (pixels.shape[0], pixels.shape[1])
-        content = hashlib.sha256(repr(size).encode() + pixels.tobytes()).hexdigest()
+        digest = hashlib.sha256(repr(size).encode())
+        digest.update(pixels.data)
+        content = digest.hexdigest()
     except ImageError as error:
         problems.append(_unreadable(sample, sample.image.path, error))
     if sample.mask is None:
-        return problems, content
+        return problems, content, wide
     path = sample.mask.path
     try:
         values = decode_mask_values(sample.mask.read(), path)
     except ImageError as error:
         problems.append(_unreadable(sample, path, error))
-        return problems, content
+        return problems, content, wide
     mask = values.marked
     if size is not None and mask.shape != size:
         message = (
@@ -125,10 +134,10 @@ def _check_sample(sample: Sample, looks: dict[str, MaskLook]) -> tuple[list[Prob
     if not mask.any():
         message = "is a mask that marks nothing; the image counts as one without a mask"
         problems.append(_problem("warning", "empty_mask", sample, path, message))
-        return problems, content
+        return problems, content, wide
     looks[path] = look_at(values)
     problems += [_problem("warning", code, sample, path, message) for code, message in doubts(looks[path])]
-    return problems, content
+    return problems, content, wide
 
 
 def _check_same(same: Sequence[Sample]) -> Iterator[Problem]:
@@ -224,6 +233,13 @@ def list_domain_problems(domain: Domain, dataset: Dataset) -> Iterator[Problem]:
 def _of_domain(severity: Severity, code: str, domain: Domain, dataset: Dataset, message: str) -> Problem:
     path = f"{dataset.location.rstrip('/')}/{domain.name}"
     return Problem(severity=severity, code=code, domain=domain.name, path=path, message=message)
+
+
+def _check_ranges(domain: Domain, dataset: Dataset, ranges: Sequence[WideRange | None]) -> Iterator[Problem]:
+    narrow = find_narrow_range(ranges)
+    if narrow is not None:
+        message = f"has {narrow.describe(declaring)}"
+        yield _of_domain("warning", "narrow_value_range", domain, dataset, message)
 
 
 def _problem(severity: Severity, code: str, sample: Sample, path: str, message: str) -> Problem:

@@ -15,6 +15,16 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dgad.domains.stored_png import stored_png
+from dgad.domains.tiff_pages import count_pages
+from dgad.domains.wide_values import (
+    WideRange,
+    WideType,
+    colour_range,
+    colour_to_8_bits,
+    grey_to_8_bits,
+    set_low_bytes,
+    wide_type,
+)
 from dgad.errors import ImageError
 from dgad.settings import require
 
@@ -46,6 +56,8 @@ class DecodeLimits:
     """Encoded size, 1 or more."""
     max_pixels: int = 64 * 2**20
     """Width times height; at most what Pillow itself still opens (178 million)."""
+    may_have_pages: bool = False
+    """Whether a file of several pages gives its first; only for what was accepted so before."""
 
     def __post_init__(self) -> None:
         require(self.max_bytes >= 1, "max_bytes", "1 or more", self.max_bytes)
@@ -73,21 +85,58 @@ def read_file(path: str, max_bytes: int = DEFAULT_LIMITS.max_bytes) -> bytes:
         raise ImageError(f"{path} cannot be read ({reason}); check that it exists and is readable.") from None
 
 
-def decode_image(data: bytes, path: str, limits: DecodeLimits = DEFAULT_LIMITS) -> Image.Image:
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DecodedImage:
+    """An upright image of 8-bit RGB, with what its file held where that was wider."""
+
+    image: Image.Image
+    wide: WideRange | None
+    """How much of its range is used; None for a file with 8 bits a channel or fewer."""
+
+
+def decode_image(
+    data: bytes, path: str, limits: DecodeLimits = DEFAULT_LIMITS, *, bit_depth: int | None = None
+) -> Image.Image:
+    """The image of `decode_with_range` alone."""
+    return decode_with_range(data, path, limits, bit_depth=bit_depth).image
+
+
+def decode_with_range(
+    data: bytes, path: str, limits: DecodeLimits = DEFAULT_LIMITS, *, bit_depth: int | None = None
+) -> DecodedImage:
     """One image as upright 8-bit RGB; `ImageError` names `path` and what to do.
 
-    Grey of 16 or 32 bits is scaled by its type's full range, floats are taken as 0 to 1; alpha is dropped.
+    Values of more than 8 bits are scaled by their type's full range or, where `bit_depth` is given, by its
+    own; floats without one are taken as 0 to 1. Alpha is dropped.
     """
-    return upright_rgb(_open(data, path, limits, is_to_be_read=True), path)
+    image = _open(data, path, limits, is_to_be_read=True)
+    of_type = wide_type(image)
+    if of_type is None or not of_type.is_colour or bit_depth is None:
+        return upright_rgb(image, path, of_type, bit_depth=bit_depth)
+    low = _open(data, path, limits, is_to_be_read=True)
+    set_low_bytes(low, path)
+    both = [upright_rgb(half, path, None).image for half in (image, low)]
+    found, wide = colour_to_8_bits(both[0], both[1], path, bit_depth)
+    return DecodedImage(image=found, wide=wide)
 
 
-def upright_rgb(image: Image.Image, path: str) -> Image.Image:
-    """An opened image as upright 8-bit RGB, as `decode_image` gives it; `image` itself is turned in place."""
+def upright_rgb(
+    image: Image.Image, path: str, of_type: WideType | None, *, bit_depth: int | None = None
+) -> DecodedImage:
+    """An opened image as `decode_with_range` gives it; `image` itself is turned in place, and may be closed.
+
+    `of_type` is what `wide_type` says of it before its pixels are decoded.
+    """
     try:
         ImageOps.exif_transpose(image, in_place=True)
-        if image.mode.startswith(("I", "F")):
-            return Image.fromarray(_wide_grey_to_uint8(image, path)).convert("RGB")
-        return _to_rgb(image)
+        if of_type is None:
+            return DecodedImage(image=_to_rgb(image), wide=None)
+        if of_type.is_colour:
+            rgb = _to_rgb(image)
+            return DecodedImage(image=rgb, wide=colour_range(rgb))
+        grey, wide = grey_to_8_bits(image, of_type, path, bit_depth)
+        image.close()  # frees its pixels: an RGB image takes twice as much again
+        return DecodedImage(image=grey.convert("RGB"), wide=wide)
     except _DECODER_ERRORS as error:
         raise _damaged(path, error) from None
 
@@ -161,7 +210,20 @@ def _open(data: bytes, path: str, limits: DecodeLimits, *, is_to_be_read: bool =
         )
     if image.width * image.height == 0:
         raise ImageError(f"{path} has no pixels; remove it.")
+    if not limits.may_have_pages:
+        _check_is_one_page(image, data, path)
     return image
+
+
+def _check_is_one_page(image: Image.Image, data: bytes, path: str) -> None:
+    """Refuse a TIFF of several pages and an animated PNG; the second picture of an MPO is a phone's extra."""
+    num_pages = count_pages(data) if image.format == "TIFF" else 1
+    if image.format == "PNG" and getattr(image, "is_animated", False):
+        num_pages = getattr(image, "n_frames", 2)
+    if num_pages > 1:
+        raise ImageError(
+            f"{path} has {num_pages} pages, but one image a file is read; save each page as its own file."
+        )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -169,23 +231,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("P", "PA", "La", "RGBa"):
         image = image.convert("RGBA")
     return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
-
-
-def _wide_grey_to_uint8(image: Image.Image, path: str) -> npt.NDArray[np.uint8]:
-    """Grey of mode I;16*, I or F as uint8 (H, W), by the full range of its type, never by its content."""
-    # Pillow reads a 16-bit PNG as mode I in some versions, where it still means 0 to 65535.
-    is_16_bit = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
-    values = np.asarray(image).astype(np.float64)
-    if image.mode == "F":
-        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
-            raise ImageError(
-                f"{path} holds floating-point values outside 0 to 1, so its white is unknown;"
-                " save it with 8 or 16 bits."
-            )
-        full_range = 1.0
-    else:
-        full_range = 65535.0 if is_16_bit else float(2**31 - 1)
-    return np.clip(np.rint(values * (255.0 / full_range)), 0, 255).astype(np.uint8)
 
 
 def _too_many_bytes(path: str, size: int, allowed: int) -> str:

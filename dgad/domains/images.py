@@ -3,6 +3,7 @@
 # N samples, S pixels a side, H x W pixels of the file
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,13 +17,17 @@ from dgad.domains.decoding import (
     DecodeLimits,
     decode_image,
     decode_mask,
+    decode_with_range,
     read_file,
 )
+from dgad.domains.domain_file import declaring
 from dgad.domains.image_paths import expand_image_paths
 from dgad.domains.image_set import ImageSet
+from dgad.domains.wide_values import NarrowRangeWarning, WideRange, find_narrow_range
 
 __all__ = [
     "DecodeLimits",
+    "content_key",
     "decode_image",
     "expand_image_paths",
     "load_image_files",
@@ -37,8 +42,17 @@ _Mask = npt.NDArray[np.bool_]
 def load_images(
     samples: Sequence[Sample], image_size_px: int, *, limits: DecodeLimits = DEFAULT_LIMITS
 ) -> ImageSet:
-    """Images of the samples, uint8 RGB (N, 3, S, S), with a content key each."""
-    return load_encoded([s.image for s in samples], image_size_px, limits=limits)
+    """Images of the samples, uint8 RGB (N, 3, S, S), with a content key each.
+
+    Issues a `NarrowRangeWarning` for a domain whose wide images are all read as nearly black.
+    """
+    images, ranges = _load([s.image for s in samples], image_size_px, limits)
+    for domain in dict.fromkeys(s.domain for s in samples):
+        narrow = find_narrow_range(r for s, r in zip(samples, ranges, strict=True) if s.domain == domain)
+        if narrow is not None:
+            found = narrow.describe(declaring)
+            warnings.warn(f"Domain {domain} has {found}.", NarrowRangeWarning, stacklevel=2)
+    return images
 
 
 def load_image_files(
@@ -52,14 +66,27 @@ def load_encoded(
     files: Sequence[EncodedImage], image_size_px: int, *, limits: DecodeLimits = DEFAULT_LIMITS
 ) -> ImageSet:
     """Decode and resize one at a time: only the small arrays are ever held together."""
+    return _load(files, image_size_px, limits)[0]
+
+
+def content_key(content_id: str, image_size_px: int, bit_depth: int | None) -> str:
+    """What decides the pixels that methods see: the file's SHA-256, their size and a declared bit depth."""
+    declared = "" if bit_depth is None else f"-{bit_depth}bit"
+    return f"{content_id}-{image_size_px}{declared}"
+
+
+def _load(
+    files: Sequence[EncodedImage], image_size_px: int, limits: DecodeLimits
+) -> tuple[ImageSet, list[WideRange | None]]:
     images = np.empty((len(files), 3, image_size_px, image_size_px), dtype=np.uint8)
-    keys = []
+    keys, ranges = [], []
     for index, file in enumerate(files):
         data = file.read()
-        image = decode_image(data, file.path, limits)
-        images[index] = shrink(image, image_size_px)
-        keys.append(f"{hashlib.sha256(data).hexdigest()}-{image_size_px}")
-    return ImageSet(images=torch.from_numpy(images), keys=tuple(keys))
+        decoded = decode_with_range(data, file.path, limits, bit_depth=file.bit_depth)
+        images[index] = shrink(decoded.image, image_size_px)
+        keys.append(content_key(hashlib.sha256(data).hexdigest(), image_size_px, file.bit_depth))
+        ranges.append(decoded.wide)
+    return ImageSet(images=torch.from_numpy(images), keys=tuple(keys)), ranges
 
 
 def shrink(image: Image.Image, image_size_px: int) -> npt.NDArray[np.uint8]:

@@ -75,7 +75,13 @@ def _write_domain(domain: Domain, pack_names: tuple[str, ...], filesystem: fs.Fi
         SampleEntry(id=s.id, split=s.split, kind=s.kind, photograph=s.photograph, has_mask=s.mask is not None)
         for s in domain.samples
     )
-    index = PackIndex(format_version=FORMAT_VERSION, domain=domain.name, pack=pack_names, samples=entries)
+    index = PackIndex(
+        format_version=1 if domain.bit_depth is None else FORMAT_VERSION,
+        domain=domain.name,
+        pack=pack_names,
+        samples=entries,
+        bit_depth=domain.bit_depth,
+    )
     schema = SCHEMA.with_metadata({METADATA_KEY: index.to_json()})
     with pq.ParquetWriter(
         path,

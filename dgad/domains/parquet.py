@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from dgad.domains.base import Dataset, Domain, EncodedImage, Sample
+from dgad.domains.base import Dataset, Domain, EncodedImage, Sample, declare_bit_depth
 from dgad.domains.decoding import DEFAULT_LIMITS
 from dgad.domains.normal_names import is_normal_name
 from dgad.errors import DataError, ImageError
 from dgad.storage import DATA, Storage
 
-FORMAT_VERSION = 1
-"""Raised whenever an older reader would misread a file."""
+FORMAT_VERSION = 2
+"""Raised whenever an older reader would misread a file; 1 is still written where it would not."""
 METADATA_KEY = b"dgad.domain"
 _PAGE_HEADERS = 2**16  # bytes that a column chunk has beside the image, generously
 SCHEMA = pa.schema(
@@ -57,10 +57,15 @@ class PackIndex:
     pack: tuple[str, ...]
     """Every domain packed together with it: a missing one means that the copy is incomplete."""
     samples: tuple[SampleEntry, ...]
+    bit_depth: int | None = None
+    """Declared for the domain's images: since format version 2."""
 
     def to_json(self) -> bytes:
         """As the schema metadata keeps it."""
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False).encode()
+        values = dataclasses.asdict(self)
+        if self.bit_depth is None:
+            del values["bit_depth"]
+        return json.dumps(values, ensure_ascii=False).encode()
 
 
 class PackedFile:
@@ -91,6 +96,7 @@ class PackedFile:
             domain=values["domain"],
             pack=tuple(values["pack"]),
             samples=tuple(SampleEntry(**entry) for entry in values["samples"]),
+            bit_depth=values.get("bit_depth"),
         )
 
     def cell(self, row: int, column: str) -> bytes:
@@ -167,7 +173,7 @@ def _domain(file: PackedFile, index: PackIndex) -> Domain:
         )
         for row, entry in enumerate(index.samples)
     )
-    return Domain(name=index.domain, samples=tuple(samples))
+    return declare_bit_depth(Domain(name=index.domain, samples=tuple(samples)), index.bit_depth)
 
 
 def _parquet_paths(location: str) -> list[str]:

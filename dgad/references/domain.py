@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from dgad.calibration.threshold import CalibrationScheme
+from dgad.domains.wide_values import check_bit_depth
 from dgad.errors import SettingsError
 from dgad.settings import require
 
@@ -26,7 +27,7 @@ def check_domain_name(name: str) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class DomainSettings:
-    """How a domain's threshold is made, and how many references queries are compared with."""
+    """How a domain's images are read and its threshold made, and how many references are compared with."""
 
     false_alarm_rate: float | None = None
     """Wanted share of normal images above the threshold, 0 to 1; None: the lowest that the calibration
@@ -37,11 +38,14 @@ class DomainSettings:
     """Compare with at most this many references, chosen to cover the others; None: with all."""
     note: str = ""
     """Shown with the domain; at most 500 characters."""
+    bit_depth: int | None = None
+    """Of values in files of more than 8 bits a channel, 8 to 32; None: their type's full range."""
 
     def __post_init__(self) -> None:
         rate = self.false_alarm_rate
         require(rate is None or 0 < rate < 1, "false_alarm_rate", "above 0 and below 1, or null", rate)
         require(self.coreset is None or self.coreset >= 2, "coreset", "at least 2, or null", self.coreset)
+        check_bit_depth(self.bit_depth)
         require(len(self.note) <= 500, "note", "at most 500 characters", self.note[:40] + "...")
 
 

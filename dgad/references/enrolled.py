@@ -38,6 +38,7 @@ def enrolled_key(bundle_id: str, references: Sequence[Reference], settings: Doma
     The code is all that decides scores: a calibration is exact only for queries that are scored as its
     references were. So after an update of dgad every state is made anew, once, from the photographs.
     """
+    declared = {} if settings.bit_depth is None else {"bit_depth": settings.bit_depth}
     decides = {
         "format_version": FORMAT_VERSION,
         "code": digest_deciding_code(),
@@ -45,6 +46,7 @@ def enrolled_key(bundle_id: str, references: Sequence[Reference], settings: Doma
         "references": sorted(r.id for r in references),
         "calibration": settings.calibration,
         "coreset": settings.coreset,
+        **declared,
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 

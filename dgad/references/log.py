@@ -37,6 +37,8 @@ def encode(change: Change) -> bytes:
     """The file of one change."""
     values = {_KEYS.get(f.name, f.name): getattr(change, f.name) for f in dataclasses.fields(change)}
     values["settings"] = dataclasses.asdict(change.settings)
+    if change.settings.bit_depth is None:  # an earlier dgad, gone back to, knows no such setting
+        del values["settings"]["bit_depth"]
     values["references"] = [dataclasses.asdict(r) for r in change.references]
     values["about"] = dict(change.details)
     text = _canonical(values)

@@ -21,6 +21,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from dgad.calibration.threshold import CalibrationScheme
+from dgad.domains.wide_values import BIT_DEPTHS
 from dgad.references.domain import Action, DomainSettings
 from serve.engine.backend import Guarantee, Scheme, Verdict
 
@@ -83,6 +84,13 @@ class SettingsBody(_RequestBody):
     note: str = Field(
         default="", max_length=500, description="Shown with the domain.", examples=["line 3, camera 2"]
     )
+    bit_depth: _Whole | None = Field(
+        default=None,
+        ge=BIT_DEPTHS[0],
+        le=BIT_DEPTHS[1],
+        description="Of values in photographs of more than 8 bits a channel, such as 12 for a camera that"
+        " writes 12 bits into 16-bit files; null: the full range of the file's type.",
+    )
 
 
 class RollbackBody(_RequestBody):
@@ -98,6 +106,7 @@ class SettingsAnswer(Answer):
     calibration: CalibrationScheme = "leave_one_out"
     coreset: int | None = None
     note: str = ""
+    bit_depth: int | None = None
 
 
 class _SettingsOnWire:

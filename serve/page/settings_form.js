@@ -26,6 +26,8 @@ export function settingsFields(settings, { withMore }) {
   const coreset = h("input", { type: "text", inputmode: "numeric", autocomplete: "off", size: 6,
     value: settings.coreset === null ? "" : String(settings.coreset) });
   const note = h("textarea", { rows: 2, maxlength: 500, value: settings.note });
+  const depth = h("input", { type: "text", inputmode: "numeric", autocomplete: "off", size: 6,
+    value: settings.bit_depth ? String(settings.bit_depth) : "" });
   const scheme = () => element.querySelector("input[type=radio]:checked").value;
   const explain = () => {
     hint.textContent = rateHint(rate.value, scheme());
@@ -36,13 +38,16 @@ export function settingsFields(settings, { withMore }) {
     h("fieldset", {}, h("legend", {}, "Calibration"), schemes),
     withMore ? field("Coreset", h("span", { class: "with-unit" }, coreset, "photographs"),
       "Compare with at most this many, chosen to cover the rest: faster with many photographs. Empty: with all.") : null,
+    withMore ? field("Bit depth", h("span", { class: "with-unit" }, depth, "bits"),
+      "Of photographs with more than 8 bits: 12 for a camera that writes 12 bits into 16-bit files."
+      + " Empty: the full range of the file.") : null,
     withMore ? field("Note", note, "Shown with the domain, for the people who use it.") : null);
   labelInside(element);
   explain();
   return {
     element,
     read: () => ({ false_alarm_rate: readRate(rate.value), calibration: scheme(),
-      coreset: readCoreset(coreset.value), note: note.value }),
+      coreset: readCoreset(coreset.value), note: note.value, bit_depth: readBitDepth(depth.value) }),
   };
 }
 
@@ -70,6 +75,15 @@ function readCoreset(text) {
   if (!text.trim()) return null;
   const number = Number(text.trim());
   if (!Number.isInteger(number) || number < 2) throw new Error("The coreset must be a whole number from 2, or empty.");
+  return number;
+}
+
+function readBitDepth(text) {
+  if (!text.trim()) return null;
+  const number = Number(text.trim());
+  if (!Number.isInteger(number) || number < 8 || number > 32) {
+    throw new Error("The bit depth must be a whole number from 8 to 32, or empty.");
+  }
   return number;
 }
 

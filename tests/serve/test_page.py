@@ -329,6 +329,7 @@ def test_references_are_purged_and_a_domain_deleted_only_when_that_is_confirmed(
         page.get_by_role("link", name="Settings").click()
         page.get_by_role("textbox", name="False-alarm rate").fill("40")
         page.get_by_label("Split").check()
+        page.get_by_label("Bit depth").fill("12")
         page.get_by_label("Note").fill("Second shift")
         page.get_by_role("button", name="Save settings").click()
         expect(page.locator(".note")).to_have_text("Second shift")
@@ -338,6 +339,7 @@ def test_references_are_purged_and_a_domain_deleted_only_when_that_is_confirmed(
             "calibration": "split",
             "coreset": None,
             "note": "Second shift",
+            "bit_depth": 12,
         }
         page.get_by_role("button", name="Delete this domain…").click()
         dialog.get_by_role("textbox").fill("gon")

@@ -6,8 +6,9 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from dgad.domains.base import Dataset, Domain, EncodedImage, Sample
+from dgad.domains.base import Dataset, Domain, EncodedImage, Sample, declare_bit_depth
 from dgad.domains.decoding import is_image_name, read_file
+from dgad.domains.domain_file import read_domain_file
 from dgad.domains.normal_names import NORMAL_NAMES, is_normal_name
 from dgad.domains.problems import Problem
 from dgad.domains.trees.masks import match_masks
@@ -100,11 +101,13 @@ def read_domain(folder: str, variant: TreeVariant) -> Domain:
     check_utf8(file.path for s in samples for file in (s.image, s.mask) if file)
     by_file = {os.path.relpath(s.image.path, folder).replace(os.sep, "/"): s for s in samples}
     photographs, wrong = read_sources(folder, by_file)
-    return Domain(
+    facts, wrong_facts = read_domain_file(folder)
+    domain = Domain(
         name=name,
         samples=tuple(dataclasses.replace(s, photograph=photographs.get(f)) for f, s in by_file.items()),
-        problems=(*problems, *wrong),
+        problems=(*problems, *wrong, *wrong_facts),
     )
+    return declare_bit_depth(domain, facts.bit_depth)
 
 
 def subfolders(folder: str) -> list[str]:

@@ -251,3 +251,29 @@ def test_a_bundles_identity_is_the_comparers(tmp_path: Path, bundle: Path) -> No
     assert (comparer.bundle_id, comparer.location) == (info.bundle_id, str(bundle.absolute()))
     other = dgad.load_comparer(write_small_bundle(tmp_path / "other", seed=1), device="cpu")
     assert other.bundle_id != comparer.bundle_id
+
+
+def test_a_declared_bit_depth_is_the_surfaces_and_decides_how_images_are_read(
+    comparer: dgad.Comparer, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    grey = [np.clip(rng.normal(2000, 600, (64, 64)), 0, 4095) for _ in range(3)]
+    paths = []
+    for index, pixels in enumerate(grey):
+        paths.append(tmp_path / f"{index}.png")
+        Image.fromarray(pixels.astype(np.uint16)).save(paths[-1])
+    with pytest.warns(dgad.NarrowRangeWarning, match=r"references have no value above .*`bit_depth=12`"):
+        dark = comparer.enroll(paths[:2])
+    with pytest.warns(dgad.NarrowRangeWarning, match="images have"):
+        dark.score(paths[2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        surface = comparer.enroll(paths[:2], bit_depth=12)
+        (scored,) = surface.score(paths[2])
+        (as_pil,) = surface.score(Image.open(paths[2]))
+    eight_bits = [np.rint(pixels.astype(np.uint16) * (255 / 4095)).astype(np.uint8) for pixels in grey]
+    (expected,) = comparer.enroll(eight_bits[:2]).score(eight_bits[2])
+    assert scored.score == as_pil.score == pytest.approx(expected.score, abs=1e-5)
+    kept = dgad.load_surface(surface.save(tmp_path / "surface"), comparer)
+    assert kept.settings.bit_depth == 12
+    assert kept.score(paths[2])[0].score == scored.score

@@ -1,9 +1,11 @@
 """`dgad score` and `dgad bundle show` on a bundle, as a user calls them."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -100,3 +102,34 @@ def test_serve_check_accepts_a_whole_bundle_and_refuses_a_changed_one(
     done = run("check", "--bundle", changed, script="dgad-serve")
     assert done.returncode == 2
     assert "metrics.json differs" in done.stderr
+
+
+def test_12_bits_in_16_are_warned_of_and_read_by_a_declared_depth(
+    run: Run, bundle: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "good").mkdir()
+    for name in ("good/0.png", "good/1.png", "part.png"):
+        pixels = np.clip(rng.normal(2000, 600, (64, 64)), 0, 4095).astype(np.uint16)
+        Image.fromarray(pixels).save(tmp_path / name)
+        Image.fromarray((pixels / 4095 * 65535).round().astype(np.uint16)).save(tmp_path / f"{name}.tif")
+    call = ("score", "--bundle", bundle, "--json", "--references")
+    files = [tmp_path / name for name in ("good/0.png", "good/1.png", "part.png")]
+    dark = run(*call, files[0], "--references", files[1], files[2])
+    assert dark.returncode == 0
+    lines = dark.stderr.splitlines()
+    assert [line[:30] for line in lines] == [
+        "Warning: The references have n",
+        "Warning: The images have no va",
+    ]
+    assert all("of 65535" in line and "--bit-depth 12" in line for line in lines)
+    declared = run(*call, files[0], "--references", files[1], files[2], "--bit-depth", "12")
+    assert (declared.returncode, declared.stderr) == (0, "")
+    full = run(*call, f"{files[0]}.tif", "--references", f"{files[1]}.tif", f"{files[2]}.tif")
+    scores = [json.loads(each.stdout)["results"][0]["score"] for each in (dark, declared, full)]
+    assert scores[1] == pytest.approx(scores[2], rel=1e-3)
+    assert scores[0] != pytest.approx(scores[2], rel=1e-2)
+    for depth, said in {"10": r"holds the value \d+", "7": "from 8 to 32"}.items():
+        refused = run(*call, files[0], files[2], "--bit-depth", depth)
+        assert refused.returncode == 2
+        assert re.search(said, refused.stderr)

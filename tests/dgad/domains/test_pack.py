@@ -117,8 +117,8 @@ def test_two_packs_may_be_put_together(tmp_path):
 def test_newer_foreign_and_damaged_files_are_refused(tmp_path):
     pack(str(mvtec_tree(tmp_path / "src", "a")), str(tmp_path / "dst"))
     path = tmp_path / "dst/a.parquet"
-    rewrite(path, format_version=2)
-    with pytest.raises(DataError, match=r"a\.parquet has format version 2.*reads up to 1; upgrade"):
+    rewrite(path, format_version=3)
+    with pytest.raises(DataError, match=r"a\.parquet has format version 3.*reads up to 2; upgrade"):
         open_dataset(str(tmp_path / "dst"))
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
     with pytest.raises(DataError, match=r"a\.parquet is no packed domain"):
