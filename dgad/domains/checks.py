@@ -104,7 +104,7 @@ def _counts(dataset: Dataset) -> tuple[DomainCounts, ...]:
 def _check_sample(
     sample: Sample, looks: dict[str, MaskLook]
 ) -> tuple[list[Problem], str | None, WideRange | None]:
-    """Problems of one sample, and its pixels' hash and range where it decodes; its mask is added to `looks`."""
+    """Problems of one sample, its pixels' hash and range where it decodes; its mask is added to `looks`."""
     problems: list[Problem] = []
     size: tuple[int, int] | None = None
     content, wide = None, None
