@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -15,6 +16,8 @@ from dgad.errors import DataError
 
 _OF_A_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 """Errors that the system may tell of a write, without the name of the file."""
+MAX_NAME_BYTES = 255
+"""What the usual file systems take as the name of one file."""
 _TEMPORARY_MARK = ".tmp-"
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
@@ -103,7 +106,24 @@ def is_temporary(name: str) -> bool:
 def temporary_beside(target: Path) -> Path:
     """A hidden name that no other writer takes, and that `remove_stale_temporaries` knows."""
     # Not `tempfile`: it makes files that only their owner may read, whatever the umask says.
-    return target.with_name(f".{target.name}{_TEMPORARY_MARK}{os.getpid()}-{secrets.token_hex(4)}")
+    end = f"{_TEMPORARY_MARK}{os.getpid()}-{secrets.token_hex(4)}"
+    return target.with_name(f".{shorten_name(target.name, MAX_NAME_BYTES - len(end) - 1)}{end}")
+
+
+def shorten_name(name: str, max_bytes: int = MAX_NAME_BYTES) -> str:
+    """A file's name of at most so many bytes: the name itself, or its beginning and a digest of all of it."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= max_bytes:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:16]
+    return f"{encoded[: max_bytes - len(digest) - 1].decode(errors='ignore')}-{digest}"
+
+
+def broken_link(path: Path | str) -> str | None:
+    """What to say, after its path, of a symbolic link that leads nowhere; None of anything else."""
+    if not os.path.islink(path) or os.path.exists(path):
+        return None
+    return f"is a link to {os.readlink(path)}, which is not there; mend or remove it"
 
 
 def remove_stale_temporaries(folder: Path | str, *, older_than_s: float = 3600.0) -> int:

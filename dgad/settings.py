@@ -6,6 +6,7 @@ types by name; the dataclass's own `__post_init__` checks ranges, once, with `re
 
 import contextlib
 import dataclasses
+import datetime
 import difflib
 import functools
 import types
@@ -119,6 +120,10 @@ def coerce(value: Any, hint: Any, name: str) -> Any:
         require(is_number, name, "a number", value)
         return float(value)
     if hint is str:
+        if isinstance(value, int | float | datetime.date):  # what YAML makes of 01, no and 2026-01-31
+            raise SettingsError(
+                f'`{name}` must be text, but got {value!r}: put what stands there in quotes, as in "01".'
+            )
         require(isinstance(value, str), name, "text", value)
         return value
     return value

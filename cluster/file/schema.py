@@ -115,7 +115,8 @@ def _sentence(error: ValidationError) -> str:
     if error.validator == "type":
         types = [wanted] if isinstance(wanted, str) else list(wanted)
         allowed = " or ".join(_TYPES.get(t, t) for t in types)
-        return f"`{place}` must be {allowed}, but is {'empty' if value is None else repr(value)}."
+        quote = "; put it in quotes" if "string" in types and isinstance(value, int | float) else ""
+        return f"`{place}` must be {allowed}, but is {'empty' if value is None else repr(value)}{quote}."
     if error.validator == "minimum":
         return f"`{place}` must be at least {wanted}, but is {value}."
     if error.validator == "enum":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dgad.domains.decoding import EXTENSIONS, is_image_name
 from dgad.errors import DataError
-from dgad.files import check_can_write
+from dgad.files import MAX_NAME_BYTES, broken_link, check_can_write, shorten_name
 from dgad.names import check_utf8
 
 
@@ -15,8 +15,10 @@ def expand_image_paths(paths: Sequence[str]) -> tuple[str, ...]:
     found: list[str] = []
     for path in paths:
         if os.path.isdir(path):
-            names = sorted(n for n in os.listdir(path) if is_image_name(n))
-            inside = [p for p in (os.path.join(path, n) for n in names) if os.path.isfile(p)]
+            listed = [os.path.join(path, n) for n in sorted(os.listdir(path)) if is_image_name(n)]
+            for each in listed:
+                _check_link(each)
+            inside = [p for p in listed if os.path.isfile(p)]
             if not inside:
                 raise DataError(
                     f"The folder {path} holds no image; expected files ending in {', '.join(EXTENSIONS)}."
@@ -25,13 +27,17 @@ def expand_image_paths(paths: Sequence[str]) -> tuple[str, ...]:
         elif os.path.isfile(path):
             found.append(path)
         else:
+            _check_link(path)
             raise DataError(f"No image file or folder {path}; check the path.")
     check_utf8(found)
     return tuple(found)
 
 
 def overlay_paths(paths: tuple[str, ...], folder: str) -> tuple[Path, ...]:
-    """Where each image's overlay goes; images of equal names get their folder's name in front."""
+    """Where each image's overlay goes; images of equal names get their folder's name in front.
+
+    A name that would be too long for a file is cut, and ends in a digest of the whole.
+    """
     check_can_write(folder)
     stems = [Path(p).stem for p in paths]
     names = [
@@ -40,8 +46,14 @@ def overlay_paths(paths: tuple[str, ...], folder: str) -> tuple[Path, ...]:
     ]
     if len(set(names)) < len(names):
         names = [f"{i:04d}_{name}" for i, name in enumerate(names)]
-    overlays = tuple(Path(folder) / f"{name}.png" for name in names)
+    max_bytes = MAX_NAME_BYTES - len(".png")
+    overlays = tuple(Path(folder) / f"{shorten_name(name, max_bytes)}.png" for name in names)
     for overlay in overlays:
         if overlay.is_dir():
             raise DataError(f"The overlay {overlay} cannot be written, because a folder has its name.")
     return overlays
+
+
+def _check_link(path: str) -> None:
+    if (message := broken_link(path)) is not None:
+        raise DataError(f"{path} {message}.")

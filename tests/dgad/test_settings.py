@@ -41,7 +41,9 @@ def test_numbers_as_yaml_gives_them() -> None:
     [
         ({"name": "x", "rat": 1}, "unknown setting `rat`. Did you mean `rate`?"),
         ({}, "`name` is required"),
-        ({"name": 3}, "`name` must be text, but got 3"),
+        ({"name": 3}, '`name` must be text, but got 3: put what stands there in quotes, as in "01".'),
+        ({"name": False}, "`name` must be text, but got False: put what stands there in quotes"),
+        ({"name": []}, "`name` must be text, but got []."),
         ({"name": "x", "mode": "c"}, "`mode` must be one of a, b, but got 'c'"),
         ({"name": "x", "rate": "fast"}, "`rate` must be a number, but got 'fast'"),
         ({"name": "x", "limit": 1.5}, "`limit` must be a whole number"),

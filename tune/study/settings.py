@@ -210,7 +210,7 @@ def _checked(key: str, value: Any, file_line: str) -> Any:
     try:
         if key == "num_references" and isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
-        if typing.get_origin(_HINTS[key]) is tuple and isinstance(value, str):
+        if typing.get_origin(_HINTS[key]) is tuple and isinstance(value, str | int):
             value = (value,)  # a list of one may be written without brackets
         if key == "reference_counts" and isinstance(value, list | tuple):
             value = [str(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in value]

@@ -14,6 +14,7 @@ from dgad.domains.problems import Problem
 from dgad.domains.trees.masks import match_masks
 from dgad.domains.trees.sources import read_sources
 from dgad.errors import DataError
+from dgad.files import broken_link
 from dgad.names import check_utf8
 
 
@@ -114,13 +115,6 @@ def subfolders(folder: str) -> list[str]:
     """Paths of the folders in `folder`, by name, hidden ones left out."""
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     return [p for n in names if not n.startswith(".") and os.path.isdir(p := os.path.join(folder, n))]
-
-
-def broken_link(path: str) -> str | None:
-    """What to say of a link that leads nowhere, after its path; None of anything else."""
-    if not os.path.islink(path) or os.path.exists(path):
-        return None
-    return f"is a link to {os.readlink(path)}, which is not there; mend or remove it"
 
 
 def _normal_folders(folder: str, relative: str, variant: TreeVariant) -> list[str]:

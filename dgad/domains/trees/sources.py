@@ -9,6 +9,7 @@ from typing import Any
 from dgad.domains.decoding import read_file
 from dgad.domains.problems import Problem
 from dgad.errors import ImageError
+from dgad.files import broken_link
 
 SOURCES_FILE = "sources.json"
 """Optional, in a domain's folder: a list of objects with `file` and `source`, the photograph."""
@@ -27,8 +28,7 @@ def read_sources(folder: str, files: Collection[str]) -> tuple[dict[str, str], t
     if not os.path.lexists(path):
         return {}, ()
     name = os.path.basename(folder)
-    if not os.path.exists(path):
-        message = f"is a link to {os.readlink(path)}, which is not there; mend or remove it"
+    if (message := broken_link(path)) is not None:
         return {}, (_fatal(name, path, message),)
     try:
         data = read_file(path)

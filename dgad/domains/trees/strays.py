@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dgad.domains.base import Domain
 from dgad.domains.decoding import EXTENSIONS, is_image_name
 from dgad.domains.problems import Problem, Severity
-from dgad.domains.trees.folder import TreeVariant, broken_link, is_domain, read_domain, subfolders
+from dgad.domains.trees.folder import TreeVariant, is_domain, read_domain, subfolders
+from dgad.files import broken_link
 
 
 def find_strays(location: str, variant: TreeVariant) -> tuple[Problem, ...]:

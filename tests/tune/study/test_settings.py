@@ -151,3 +151,11 @@ def test_wrong_numbers_of_references_and_domains_are_refused(
 ) -> None:
     with pytest.raises(SettingsError, match=message):
         make_study({"data": "here", name: values})
+
+
+@pytest.mark.parametrize("written", ["domains: [01, 02]", "domains:\n  - 01", "domains: 01", "folds: [no]"])
+def test_names_that_yaml_reads_as_numbers_get_the_hint_to_quote_them(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(f"data: here\n{written}\n")
+    with pytest.raises(SettingsError, match=r'line 2: .*\[0\]` must be text, .* in quotes, as in "01"'):
+        read_study_file(path)
