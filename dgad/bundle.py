@@ -24,10 +24,10 @@ if TYPE_CHECKING:  # torch takes seconds to import, and looking into a bundle ne
 
 FORMAT_VERSION = 1
 DESCRIPTION_FILE = "bundle.json"
-WEIGHTS_FILE = "weights.safetensors"
-METRICS_FILE = "metrics.json"
+_WEIGHTS_FILE = "weights.safetensors"
+_METRICS_FILE = "metrics.json"
 CARD_FILE = "MODEL_CARD.md"
-CONTENT_FILES = (DESCRIPTION_FILE, WEIGHTS_FILE, METRICS_FILE, CARD_FILE)
+CONTENT_FILES = (DESCRIPTION_FILE, _WEIGHTS_FILE, _METRICS_FILE, CARD_FILE)
 _FOLDER = SealedFolder(
     noun="bundle", content_files=CONTENT_FILES, format_version=FORMAT_VERSION, error=BundleError
 )
@@ -81,7 +81,7 @@ def write_bundle(
     import safetensors.torch
 
     folder = Path(path)
-    check_destination(folder)
+    _check_destination(folder)
     if not method.traits.servable:
         raise BundleError(f"`{method.name}` cannot be bundled: what it enrols cannot be stored.")
     if "training_domains" not in provenance:
@@ -105,8 +105,8 @@ def write_bundle(
     }
     contents = {
         DESCRIPTION_FILE: json_bytes(description),
-        WEIGHTS_FILE: weights,
-        METRICS_FILE: json_bytes(metrics),
+        _WEIGHTS_FILE: weights,
+        _METRICS_FILE: json_bytes(metrics),
         CARD_FILE: card.encode(),
     }
     with replace_folder_atomic(folder) as temporary:
@@ -114,7 +114,7 @@ def write_bundle(
             (temporary / name).write_bytes(data)
 
 
-def check_destination(folder: Path) -> None:
+def _check_destination(folder: Path) -> None:
     """Raise `BundleError` when something else than a bundle is there already: it would be lost."""
     is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not is_free and not (folder / MANIFEST_FILE).is_file():
@@ -150,11 +150,11 @@ def _read(folder: Path) -> tuple[BundleInfo, bytes]:
         versions=told.versions,
         created_at=told.created_at,
         provenance=told.provenance,
-        metrics=_FOLDER.parse(contents[METRICS_FILE], folder / METRICS_FILE),
+        metrics=_FOLDER.parse(contents[_METRICS_FILE], folder / _METRICS_FILE),
         card=contents[CARD_FILE].decode(),
         num_bytes=sum(map(len, contents.values())),
     )
-    return info, contents[WEIGHTS_FILE]
+    return info, contents[_WEIGHTS_FILE]
 
 
 def load_method(path: Path | str, device: "torch.device", cache: "FeatureCache | None" = None) -> "Method":
@@ -183,7 +183,7 @@ def load_method(path: Path | str, device: "torch.device", cache: "FeatureCache |
         written_by = info.versions.get("dgad", "unknown")
         raise BundleError(f"{info.path}: {error} It was written by dgad {written_by}.") from error
     except safetensors.SafetensorError as error:
-        raise BundleError(f"{info.path / WEIGHTS_FILE} is damaged: {error}.") from error
+        raise BundleError(f"{info.path / _WEIGHTS_FILE} is damaged: {error}.") from error
     return method
 
 

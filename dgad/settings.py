@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from dgad.errors import SettingsError
 
-S = TypeVar("S")
+_S = TypeVar("_S")
 
 
 def require(holds: bool, name: str, rule: str, value: object) -> None:
@@ -36,7 +36,7 @@ def did_you_mean(word: str, allowed: typing.Iterable[str]) -> str:
     return f" Did you mean `{near[0]}`?" if near else ""
 
 
-def from_dict(cls: type[S], values: Mapping[str, Any], *, where: str = "") -> S:
+def from_dict(cls: type[_S], values: Mapping[str, Any], *, where: str = "") -> _S:
     """An instance of the dataclass `cls` from a plain mapping.
 
     `where` prefixes the message, e.g. "methods.comparer". Raises `SettingsError` on an unknown key,

@@ -62,8 +62,8 @@ DATA = ErrorWording(
 _S3_TIMEOUT_S = 5.0
 _STALE_S = 300.0
 _NUM_READERS = 16
-K = TypeVar("K")
-T = TypeVar("T")
+_K = TypeVar("_K")
+_T = TypeVar("_T")
 
 
 class Storage:
@@ -173,7 +173,7 @@ class Storage:
         sync_folder(target.parent)
         return True
 
-    def each(self, read: Callable[[K], T], names: Sequence[K]) -> list[T]:
+    def each(self, read: Callable[[_K], _T], names: Sequence[_K]) -> list[_T]:
         """`read` of every name, in order; many at once on an object store, where each answer takes long."""
         if self.is_local or len(names) < 2:
             return [read(name) for name in names]

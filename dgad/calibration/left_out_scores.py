@@ -60,13 +60,13 @@ def summarise_left_out(rounds: Iterator[Scores]) -> LeftOut:
             limits += _percentile(answer.pixels.flatten(1)).tolist()
             room = _MAX_MAP_IMAGES - len(pixels)
             pixels += list(answer.pixels[: max(0, room)].flatten(1))
-    low, high = measure_map_scale(torch.cat(pixels)) if pixels else (0.0, _SMALLEST_RANGE)
+    low, high = _measure_map_scale(torch.cat(pixels)) if pixels else (0.0, _SMALLEST_RANGE)
     return LeftOut(
         scores=tuple(scores), map_low=low, map_high=high, map_limit=max(limits, default=float("inf"))
     )
 
 
-def measure_map_scale(pixels: Tensor) -> tuple[float, float]:
+def _measure_map_scale(pixels: Tensor) -> tuple[float, float]:
     """(cold, hot) of the pixels of normal images: see `LeftOut`."""
     pixel = pixels.flatten().double()
     low = float(pixel.median())

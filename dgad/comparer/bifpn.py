@@ -21,7 +21,7 @@ def fast_normalised_fusion(maps: Sequence[Tensor], weights: Tensor, eps: float =
     return fused / (eps + positive.sum())
 
 
-class FusionNode(nn.Module):
+class _FusionNode(nn.Module):
     """Fuse `num_inputs` maps (N, C, h, w), then a residual depthwise-separable convolution."""
 
     def __init__(self, channels: int, num_inputs: int) -> None:
@@ -40,18 +40,18 @@ class FusionNode(nn.Module):
         return fused + convolved
 
 
-class BiFPNLayer(nn.Module):
+class _BiFPNLayer(nn.Module):
     """One top-down and one bottom-up pass over L >= 1 levels, finest first."""
 
     def __init__(self, channels: int, num_levels: int) -> None:
         super().__init__()
         last = num_levels - 1
-        self.top_down = nn.ModuleList(FusionNode(channels, 2) for _ in range(last))
+        self.top_down = nn.ModuleList(_FusionNode(channels, 2) for _ in range(last))
         # The middle levels also see their own input again; the coarsest has no top-down node.
         self.bottom_up = nn.ModuleList(
-            FusionNode(channels, 3 if i < last else 2) for i in range(1, num_levels)
+            _FusionNode(channels, 3 if i < last else 2) for i in range(1, num_levels)
         )
-        self.single = FusionNode(channels, 1) if num_levels == 1 else None
+        self.single = _FusionNode(channels, 1) if num_levels == 1 else None
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         """Pass maps (N, C, h_i, w_i), the finest first, down and up the pyramid; shapes stay."""
@@ -87,7 +87,7 @@ class BiFPN(nn.Module):
         for lateral, start, gain in zip(laterals, starts, gains, strict=True):
             lateral.weight = nn.Parameter(gain * start[:, :, None, None])
         self.laterals = nn.ModuleList(laterals)
-        self.layers = nn.ModuleList(BiFPNLayer(channels, len(in_channels)) for _ in range(num_layers))
+        self.layers = nn.ModuleList(_BiFPNLayer(channels, len(in_channels)) for _ in range(num_layers))
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Fuse a backbone's maps (N, C_i, h_i, w_i) into as many of `channels` channels, the finest first."""

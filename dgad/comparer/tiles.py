@@ -197,7 +197,7 @@ def _hidden_distance_tile(
     return torch.stack(sums, 1).flatten(0, 1) + bias
 
 
-class Fuser:
+class _Fuser:
     """Compiled tiles, until compiling has failed once: then a warning has named the cause."""
 
     def __init__(self) -> None:
@@ -232,9 +232,9 @@ class Fuser:
 
 
 @functools.cache
-def _process_fuser() -> Fuser:
+def _process_fuser() -> _Fuser:
     """One per process, so that a kernel is compiled once and a failure is told once."""
-    return Fuser()
+    return _Fuser()
 
 
 class _Fused:

@@ -52,11 +52,11 @@ def decode(data: bytes, path: str, sequence: int) -> Change:
         whole = json.loads(data)
         format_version = int(whole["format_version"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise damaged_error(path, "it is not a whole change") from None
+        raise _damaged_error(path, "it is not a whole change") from None
     check_format(format_version, path)
     values = whole.get("change")
     if _sha256(_canonical(values)) != whole.get("sha256"):
-        raise damaged_error(path, "its checksum differs")
+        raise _damaged_error(path, "its checksum differs")
     try:
         for older in range(format_version, FORMAT_VERSION):
             if older not in MIGRATIONS:
@@ -64,9 +64,9 @@ def decode(data: bytes, path: str, sequence: int) -> Change:
             values = MIGRATIONS[older](values)
         change = _change(values)
     except (SettingsError, TypeError, ValueError) as error:
-        raise damaged_error(path, str(error).rstrip(".")) from None
+        raise _damaged_error(path, str(error).rstrip(".")) from None
     if change.sequence != sequence:
-        raise damaged_error(path, f"it says that it is change {change.sequence}")
+        raise _damaged_error(path, f"it says that it is change {change.sequence}")
     return change
 
 
@@ -79,7 +79,7 @@ def check_format(format_version: int, path: str) -> None:
         )
 
 
-def damaged_error(path: str, reason: str) -> StoreError:
+def _damaged_error(path: str, reason: str) -> StoreError:
     """What is raised for a change that cannot be read."""
     return StoreError(
         f"{path} is damaged ({reason}): copy it back from a backup. Where there is none, and it is the last"
@@ -135,7 +135,7 @@ class Log:
         """One change; `StoreError` where it is missing or damaged."""
         change = self._find(domain, sequence)
         if change is None:
-            raise damaged_error(self._storage.path(_name(domain, sequence)), "it is missing")
+            raise _damaged_error(self._storage.path(_name(domain, sequence)), "it is missing")
         return change
 
     def all(self, domain: str, after: int = 0) -> tuple[Change, ...]:

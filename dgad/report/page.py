@@ -169,7 +169,7 @@ def _code(text: str) -> Markup:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class SelectedTable:
+class _SelectedTable:
     """Settings of one method by cell: those that the search chose, then the rest."""
 
     method: str
@@ -178,7 +178,7 @@ class SelectedTable:
     others: tuple[str, ...]
 
 
-def _selected(cells: Sequence[CellSummary]) -> list[SelectedTable]:
+def _selected(cells: Sequence[CellSummary]) -> list[_SelectedTable]:
     tables = []
     for method in dict.fromkeys(c.method for c in cells if c.selected):
         own = tuple(c for c in cells if c.method == method and c.selected)
@@ -186,7 +186,7 @@ def _selected(cells: Sequence[CellSummary]) -> list[SelectedTable]:
         searched = _varied([t for c in own for t in c.trials])
         chosen = tuple(n for n in names if n in searched)
         others = tuple(n for n in names if n not in searched)
-        tables.append(SelectedTable(method=method, cells=own, chosen=chosen, others=others))
+        tables.append(_SelectedTable(method=method, cells=own, chosen=chosen, others=others))
     return tables
 
 

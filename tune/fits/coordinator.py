@@ -89,16 +89,16 @@ def open_ledger(run: Run) -> Ledger:
     return (
         Ledger(run.ledger_location)
         if run.coordinator is None
-        else CoordinatedLedger(run.ledger_location, run.coordinator)
+        else _CoordinatedLedger(run.ledger_location, run.coordinator)
     )
 
 
 def open_leases(run: Run) -> Leases | None:
     """The coordinator's leases; None where files do."""
-    return None if run.coordinator is None else CoordinatedLeases(run.coordinator)
+    return None if run.coordinator is None else _CoordinatedLeases(run.coordinator)
 
 
-class CoordinatedLedger(Ledger):
+class _CoordinatedLedger(Ledger):
     """A ledger whose entries the coordinator writes; read straight from the storage."""
 
     def __init__(self, location: str, coordinator_name: str) -> None:
@@ -123,7 +123,7 @@ class CoordinatedLedger(Ledger):
         return entry
 
 
-class CoordinatedLeases:
+class _CoordinatedLeases:
     """`Leases` of the coordinator, held by this process and renewed for as long as it lives."""
 
     def __init__(self, coordinator_name: str) -> None:

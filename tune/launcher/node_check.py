@@ -18,14 +18,14 @@ def check_nodes(run: Run) -> int:
 
     Raises `DataError`, which names the first node that does not, and what it cannot see.
     """
-    answers = call_on_every_node(find_obstacle, run, timeout_s=_TIMEOUT_S)
+    answers = call_on_every_node(_find_obstacle, run, timeout_s=_TIMEOUT_S)
     for node, answer in answers.items():
         if trouble := answer.error or answer.value:
             raise DataError(f"The node {node.address} cannot take part: {trouble}")
     return len(answers)
 
 
-def find_obstacle(run: Run) -> str:
+def _find_obstacle(run: Run) -> str:
     """Find what this node cannot see, as one sentence; empty where it sees all."""
     try:
         _check_code(run)

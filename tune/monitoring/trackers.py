@@ -147,7 +147,7 @@ class TensorBoardLogger:
         self.logger.log_trial_end(shown)
 
 
-class MlflowLogger(TensorBoardLogger):
+class _MlflowLogger(TensorBoardLogger):
     """The same for MLflow, with tags of each trial's own."""
 
     name = "MLflow"
@@ -176,7 +176,7 @@ def make_loggers(trackers: Trackers, folder: Path, study: str) -> list[TensorBoa
 
         tags = {"study": study, "run_folder": str(folder)}
         logger = MLflowLoggerCallback(tracking_uri=trackers.mlflow_uri, experiment_name=study, tags=tags)
-        loggers.append(MlflowLogger(logger))
+        loggers.append(_MlflowLogger(logger))
     return loggers
 
 

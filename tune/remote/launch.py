@@ -82,18 +82,18 @@ def _check_file(target: ClusterTarget, request: Request, console: Console) -> No
     findings = check_cluster(target.cluster_file, demand)
     errors = [f for f in findings if f.severity == "error"]
     if errors:
-        raise SettingsError("\n".join(format_finding(target.file, f) for f in errors))
+        raise SettingsError("\n".join(_format_finding(target.file, f) for f in errors))
     for finding in findings:
         if finding.severity == "warning":
             console.print(
-                f"Warning: {format_finding(target.file, finding)}",
+                f"Warning: {_format_finding(target.file, finding)}",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
 
 
-def format_finding(file: Path, finding: Finding) -> str:
+def _format_finding(file: Path, finding: Finding) -> str:
     """Format a finding as one line: file, line, message."""
     return f"{file}{f', line {finding.line}' if finding.line else ''}: {finding.message}"
 

@@ -92,7 +92,7 @@ def submit(cluster: ConnectedCluster, request: Request) -> str:
     name, runs = make_study(given).name, request.runs.location
     options = ["--study", STUDY_FILE, "--name", name, "--runs", runs, "--address", "auto"]
     entrypoint = _command(cluster.python, ["launch", *options, *_flags(request)])
-    with ship_code(given) as folder:
+    with _ship_code(given) as folder:
         cluster.jobs.submit(
             name,
             entrypoint,
@@ -104,7 +104,7 @@ def submit(cluster: ConnectedCluster, request: Request) -> str:
 
 
 @contextlib.contextmanager
-def ship_code(given: Mapping[str, object] | None = None) -> Iterator[Path]:
+def _ship_code(given: Mapping[str, object] | None = None) -> Iterator[Path]:
     """Pack this installation's code and the study's settings into a job's working directory."""
     extra = {STUDY_FILE: _as_yaml(given)} if given is not None else {}
     with tempfile.TemporaryDirectory(prefix="dgad-ship-") as temporary:
@@ -124,7 +124,7 @@ def run_on_head(
     if place is None:
         raise SettingsError("Nothing of this name was sent here: name where it is kept with --runs.")
     python = (job.metadata.get(PYTHON_KEY) if job else None) or cluster.python
-    with ship_code() as folder:
+    with _ship_code() as folder:
         command = _command(python, [*arguments, "--runs", place])
         return cluster.jobs.run(command, folder, timeout_s=timeout_s)
 
