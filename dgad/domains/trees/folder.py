@@ -139,14 +139,14 @@ def _test_folders(folder: str, variant: TreeVariant) -> dict[str, list[str]]:
 def _is_strictly(folder: str, variant: TreeVariant) -> bool:
     """Whether it is a domain whose folders of normal images have this variant's names too."""
     first = next(iter(variant.train_normals))
-    normals = [*_test_folders(folder, variant).get("good", ())]
-    for relative in variant.train_normals:
-        normals += _normal_folders(folder, relative, variant)
+    tests = _test_folders(folder, variant).get("good", ())
+    trains = {f for relative in variant.train_normals for f in _normal_folders(folder, relative, variant)}
     other_masks = set(ANY_TREE.masks) - set(variant.masks)
     return (
         is_domain(folder, variant)
         and os.path.isdir(os.path.join(folder, first))
-        and all(os.path.basename(f) in variant.normal_names for f in normals)
+        and all(os.path.basename(f) in variant.normal_names for f in tests)
+        and trains <= {os.path.join(folder, f) for f in variant.train_normals}
         and not any(os.path.isdir(os.path.join(folder, m)) for m in other_masks)
     )
 
