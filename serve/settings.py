@@ -2,10 +2,16 @@
 
 import dataclasses
 import ipaddress
+from typing import Literal
 
 from dgad.settings import require
 
 MIB = 2**20
+
+KeysRule = Literal["store", "expected", "required"]
+"""What a service was told of keys when it began. `store`: what the store says holds. `expected`: the store
+had keys, so one that holds none by now (not mounted, say) is closed, unless it says in writing that it is
+open. `required`: a key is needed whatever the store says."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,10 +29,31 @@ class Limits:
     """Of one domain."""
     max_header_bytes: int = 32 * 1024
     max_domains: int = 10_000
+    header_timeout_s: float = 15.0
+    """From a request's first byte to the end of its headers, and from a connection to its first request."""
+    keep_alive_s: float = 75.0
+    """Longer than the usual pause of a line, and than what a load balancer allows an idle connection."""
+    upload_timeout_s: float = 600.0
+    """For a whole body."""
+    min_upload_rate: int = 8 * 1024
+    """Bytes a second below which a body may not fall for longer than `upload_grace_s`."""
+    upload_grace_s: float = 20.0
+    uploads_at_once: int = 4
+    """How many bodies of the largest size one ingress holds at the same time."""
+    uploads_per_client: int = 2
+    """How many of them one client holds: an API key, or an address where no key is needed."""
+    max_connections: int = 1000
+    """To one ingress that listens by itself; whoever waits longest without a request makes room."""
+    max_connections_per_client: int = 500
+    """From one address; a proxy in front is one address."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            require(getattr(self, field.name) >= 1, field.name, "at least 1", getattr(self, field.name))
+            value = getattr(self, field.name)
+            if isinstance(field.default, float):
+                require(0 < value < float("inf"), field.name, "a number of seconds above 0", value)
+            else:
+                require(value >= 1, field.name, "at least 1", value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +86,9 @@ class ServeSettings:
     enrolment_timeout_s: float = 600.0
     max_resident_domains: int = 64
     """Enrolled states that a scorer keeps in memory."""
+    keys: KeysRule = "store"
+    has_domain_labels: bool = False
+    """Whether the metrics name domains; whoever reaches a node's metrics port reads them without a token."""
     limits: Limits = dataclasses.field(default_factory=Limits)
 
     def __post_init__(self) -> None:

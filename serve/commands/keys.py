@@ -25,6 +25,10 @@ _REVOKE_EXAMPLE = """\b
 Example:
   dgad-serve keys revoke line-4 --store references
 """
+_OPEN_EXAMPLE = """\b
+Example:
+  dgad-serve keys open --store references
+"""
 _GROUP_EXAMPLE = """\b
 Examples:
   dgad-serve keys create line-4 --store references
@@ -52,7 +56,8 @@ def _store_options(command: F) -> F:
 def keys_group() -> None:
     """Make, list and revoke the API keys of a store.
 
-    A store with a key answers nobody without one. A running service knows of changes within seconds.
+    A store that has ever had a key answers nobody without one, until `open` says that it may. A running
+    service knows of changes within seconds.
     """
 
 
@@ -74,8 +79,8 @@ def create_command(*, name: str, scope: str, store: str, as_json: bool) -> None:
     from serve.keys import KeyRing
 
     ring = KeyRing(store)
-    is_first = not ring.list()
     key = ring.create(name, "read" if scope == "read" else "write")
+    is_first = len(ring.list()) == 1
     if as_json:
         click.echo(json.dumps({"name": name, "scope": scope, "key": key}))
         return
@@ -93,13 +98,14 @@ def list_command(*, store: str, as_json: bool) -> None:
     """List the keys of a store by name; nobody can list what they are."""
     from serve.keys import KeyRing
 
-    keys = KeyRing(store).list()
+    ring = KeyRing(store)
+    keys = ring.list()
     if as_json:
         shown = [{"name": k.name, "scope": k.scope, "created_at": k.created_at} for k in keys]
-        click.echo(json.dumps({"keys": shown}, indent=2))
+        click.echo(json.dumps({"keys": shown, "is_closed": ring.is_closed}, indent=2))
         return
     if not keys:
-        click.echo(f"{store} has no keys; a service on loopback needs none.")
+        click.echo(f"{store} has no keys{_closed_end(store) if ring.is_closed else _OPEN_END}")
         return
     table = Table("name", "scope", "made", title=f"{len(keys)} keys of {store}", title_justify="left")
     for key in keys:
@@ -113,7 +119,7 @@ def list_command(*, store: str, as_json: bool) -> None:
 def revoke_command(*, name: str, store: str, as_json: bool) -> None:
     """Revoke the key called NAME: no request with it is answered any more.
 
-    The last key of a store opens it to everybody on this machine again.
+    A store without its last key stays closed; `open` opens it to everybody on the machine it is served from.
     """
     from serve.keys import KeyRing
 
@@ -123,5 +129,32 @@ def revoke_command(*, name: str, store: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"revoked": name, "num_keys": num_left}))
         return
-    left = f"{num_left} are left." if num_left else "None is left, so a service on loopback needs none."
+    left = f"{num_left} are left." if num_left else f"none is left{_closed_end(store)}"
     click.echo(f"Revoked {name}; {left}")
+
+
+@keys_group.command("open", epilog=_OPEN_EXAMPLE)
+@_store_options
+def open_command(*, store: str, as_json: bool) -> None:
+    """Put down that a store without keys is open to everybody on the machine it is served from.
+
+    It is needed where the store had keys once. Beyond loopback, and with `up --require-keys`, keys are
+    needed all the same; making a key closes the store again.
+    """
+    from serve.keys import KeyRing
+
+    KeyRing(store).open_to_all()
+    if as_json:
+        click.echo(json.dumps({"is_closed": False}))
+        return
+    click.echo(f"{store} needs no keys on loopback from now on; `dgad-serve keys create` closes it again.")
+
+
+_OPEN_END = "; a service on loopback needs none."
+
+
+def _closed_end(store: str) -> str:
+    return (
+        ", so nobody is answered: make one (`dgad-serve keys create`), or open the store on loopback with"
+        f" `dgad-serve keys open --store {store}`."
+    )

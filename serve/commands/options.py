@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-from serve.settings import ServeSettings
+from dgad.errors import SettingsError
+from dgad.settings import from_dict, require
+from serve.settings import Limits, ServeSettings
 
 DEFAULT_STORE = "references"
 
@@ -27,6 +29,19 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--replicas", default=1, show_default=True, help="Scorers at first and at least.")
     @click.option("--max-replicas", type=int, help="Scorers under load  [default: as many as --replicas]")
     @click.option("--device", default="auto", show_default=True, help="auto | cpu | cuda")
+    @click.option(
+        "--require-keys", is_flag=True, help="Need a key even on loopback, whatever the store says."
+    )
+    @click.option(
+        "--domain-labels", is_flag=True, help="Name domains in the metrics, which ask nobody for a token."
+    )
+    @click.option(
+        "--limit",
+        "limits",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Change a limit, such as upload_timeout_s=1200; may be repeated.",
+    )
     @functools.wraps(function)
     def with_settings(
         *args: Any,
@@ -37,6 +52,9 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
         replicas: int,
         max_replicas: int | None,
         device: str,
+        require_keys: bool,
+        domain_labels: bool,
+        limits: tuple[str, ...],
         **others: Any,
     ) -> Any:
         settings = ServeSettings(
@@ -47,10 +65,26 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
             replicas=replicas,
             max_replicas=replicas if max_replicas is None else max_replicas,
             device=device,
+            keys="required" if require_keys else "store",
+            has_domain_labels=domain_labels,
+            limits=_read_limits(limits),
         )
         return function(*args, settings=settings, **others)
 
     return with_settings
+
+
+def _read_limits(given: tuple[str, ...]) -> Limits:
+    """Limits from `NAME=VALUE`; `SettingsError` for a name or a value that cannot be."""
+    values = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        require(bool(equals), "--limit", "NAME=VALUE, such as upload_timeout_s=1200", text)
+        try:
+            values[name.strip()] = float(value) if "." in value else int(value)
+        except ValueError:
+            raise SettingsError(f"`--limit {name}` must be a number, but got {value!r}.") from None
+    return from_dict(Limits, values, where="--limit")
 
 
 def make_absolute(location: str) -> str:

@@ -1,6 +1,7 @@
 """`dgad-serve up`: start a service on this machine."""
 
 import contextlib
+import dataclasses
 import json
 import signal
 from typing import TYPE_CHECKING, TextIO
@@ -26,8 +27,8 @@ Example:
 def up_command(settings: ServeSettings, as_json: bool) -> None:
     """Serve a bundle from this machine until Ctrl-C or SIGTERM, which first finish what was begun.
 
-    It listens on loopback and needs no key there; with another --host every request needs one, and a first
-    key is made and shown once.
+    It listens on loopback and needs no key there unless the store has ever had one; with another --host every
+    request needs one, and a first key is made and shown once.
     """
     from serve.replicas.listener import Listener
 
@@ -46,6 +47,7 @@ def _serve(settings: ServeSettings, listener: "Listener", stdout: TextIO, as_jso
 
     info = check_bundle(settings.bundle)
     key = make_first_key(settings)
+    settings = dataclasses.replace(settings, keys=key.rule)
     try:
         with (
             raise_on_signals(),

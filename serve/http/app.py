@@ -58,7 +58,7 @@ def make_app(
     app.add_middleware(
         AccessMiddleware,
         settings=settings,
-        ring=KeyRing(settings.store),
+        ring=KeyRing(settings.store, rule=settings.keys),
         routes=RouteTable(routes),
         metrics=metrics,
     )

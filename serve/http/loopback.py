@@ -2,10 +2,26 @@
 
 import ipaddress
 import urllib.parse
+from collections.abc import Sequence
+from typing import Any
 
 from starlette.datastructures import Headers
 
 from serve.http.errors import ApiError
+
+
+def check_peer(client: Sequence[Any] | None) -> None:
+    """Refuse whoever is not on this machine, though the settings say that nobody else reaches it.
+
+    A Serve that ran before with another host goes on listening there, and any header can be forged.
+    """
+    if client is not None and not _is_loopback(str(client[0])):
+        raise ApiError(
+            403,
+            "peer_refused",
+            "Without API keys this service answers to its own machine only; make a key with `dgad-serve keys"
+            " create`.",
+        )
 
 
 def check_host(headers: Headers) -> None:
@@ -54,6 +70,8 @@ def _is_loopback(name: str) -> bool:
     if name.lower() == "localhost":
         return True
     try:
-        return ipaddress.ip_address(name).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

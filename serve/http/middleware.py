@@ -4,6 +4,7 @@ Everything is decided before the body is read, so that who has no key cannot mak
 """
 
 import asyncio
+import functools
 import time
 from typing import Protocol
 
@@ -11,9 +12,10 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.engine.backend import BusyError, UnavailableError
+from serve.engine.backend import UnavailableError
+from serve.http.body_bounds import BodyBounds, IncomingBody, too_large
 from serve.http.errors import ApiError, response_to_error
-from serve.http.loopback import check_host, check_origin
+from serve.http.loopback import check_host, check_origin, check_peer
 from serve.http.request_context import RequestContext, attach_context, start_context
 from serve.http.route_rules import RouteRules, RouteTable
 from serve.keys import Key, KeyRing
@@ -23,10 +25,6 @@ from serve.settings import ServeSettings
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _MAX_SMALL_BODY_BYTES = 64 * 1024
 """Of requests that take JSON, or nothing."""
-_CHUNK_TIMEOUT_S = 30.0
-"""How long the next piece of a body may take."""
-_BODIES_AT_ONCE = 4
-"""How many bodies of the largest size may be held at the same time."""
 
 _DOMAIN_IS_THERE = frozenset({409, 413, 415, 429, 503, 504})
 
@@ -75,10 +73,13 @@ class AccessMiddleware:
         self._ring = ring
         self._routes = routes
         self._metrics = metrics
-        self._held_bytes = 0
+        self._bodies = BodyBounds(settings.limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it before any route sees it."""
+        if scope["type"] == "websocket":  # no route speaks it, so none may be reached by it unchecked
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -88,12 +89,15 @@ class AccessMiddleware:
         attach_context(scope, context)
         path = _path_below_root(scope)
         answered = _wrap_send(send, context, _PAGE_HEADERS if _is_of_the_page(path) else _API_HEADERS)
+        body: IncomingBody | None = None
         try:
             rules = self._routes.rules_for(scope)
+            _check_framing(headers)
             await self._check(scope, headers, rules, context)
             limit = self._limits.max_body_bytes if rules.body == "images" else _MAX_SMALL_BODY_BYTES
             _check_length(headers, limit)
-            await self._app(scope, self._limit_body(receive, context, limit), answered)
+            body = self._bodies.begin(_client(scope, context), limit)
+            await self._app(scope, functools.partial(body.receive, receive), answered)
         except ClientDisconnect:
             context.status = context.status or 499
         except Exception as error:
@@ -102,7 +106,9 @@ class AccessMiddleware:
                 raise
             await response(scope, receive, answered)
         finally:
-            self._held_bytes -= context.num_bytes
+            if body is not None:
+                context.num_bytes = body.num_bytes
+                body.end()
             self._record(scope, context, time.perf_counter() - started)
 
     async def _check(
@@ -122,14 +128,20 @@ class AccessMiddleware:
                 await asyncio.to_thread(self._ring.refresh)
             except Exception as error:
                 raise UnavailableError("The API keys cannot be read at the moment; try again.") from error
-        if self._is_loopback and self._ring.is_empty:
+        if self._is_loopback and not self._ring.is_closed:
             if not rules.any_host:
+                check_peer(scope.get("client"))
                 check_host(headers)
             if scope["method"] not in _READING_METHODS:
                 check_origin(headers)
             return
         if rules.scope == "open":
             return
+        if self._ring.is_lost:
+            raise UnavailableError(
+                "The store had API keys, but they are not there now, so nobody is answered: its place may not"
+                " be mounted. Whoever runs this service finds out with `dgad-serve keys list`."
+            )
         key = self._key(headers)
         context.author = context.key_name = key.name
         if not key.allows(rules.scope):
@@ -159,37 +171,6 @@ class AccessMiddleware:
                 headers=challenge,
             )
         return key
-
-    def _limit_body(self, receive: Receive, context: RequestContext, limit: int) -> Receive:
-        """`receive` that counts while it reads: beyond a limit, too slow or broken off, it raises."""
-        has_more = True
-
-        async def limited() -> Message:
-            nonlocal has_more
-            if not has_more:
-                return await receive()
-            try:
-                async with asyncio.timeout(_CHUNK_TIMEOUT_S):
-                    message = await receive()
-            except TimeoutError:
-                raise ApiError(
-                    408,
-                    "upload_timed_out",
-                    f"The next piece of the body did not come within {_CHUNK_TIMEOUT_S:.0f} s; try again.",
-                ) from None
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            has_more = message.get("more_body", False)
-            size = len(message.get("body", b""))
-            context.num_bytes += size
-            self._held_bytes += size
-            if context.num_bytes > limit:
-                raise _too_large(limit)
-            if self._held_bytes > _BODIES_AT_ONCE * self._limits.max_body_bytes:
-                raise BusyError("Too much is being uploaded at the same time; try again in a moment.")
-            return message
-
-        return limited
 
     def _record(self, scope: Scope, context: RequestContext, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "unmatched"
@@ -245,16 +226,29 @@ def _is_of_the_page(path: str) -> bool:
     return path == "/" or path.startswith(("/static/", "/docs"))
 
 
+def _check_framing(headers: Headers) -> None:
+    """Refuse two lengths: a proxy may have gone by the other, and take the rest for another request."""
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise ApiError(
+            400,
+            "bad_request",
+            "Content-Length and Transfer-Encoding must not both be given.",
+            headers={"Connection": "close"},
+        )
+
+
 def _check_length(headers: Headers, limit: int) -> None:
     """Refuse a body that is announced to be too large; what is not announced is counted as it comes."""
     lengths = headers.getlist("content-length")
     if len(set(lengths)) > 1 or not all(text.isascii() and text.isdigit() for text in lengths):
         raise ApiError(400, "bad_request", "Content-Length must be one whole number of bytes.")
     if lengths and (len(lengths[0]) > 18 or int(lengths[0]) > limit):
-        raise _too_large(limit)
+        raise too_large(limit)
 
 
-def _too_large(limit: int) -> ApiError:
-    return ApiError(
-        413, "too_large", f"The body of this request may have {limit:,} bytes; send less at a time."
-    )
+def _client(scope: Scope, context: RequestContext) -> str:
+    """Who shares bounds: a key, else an address."""
+    if context.key_name is not None:
+        return f"key {context.key_name}"
+    address = scope.get("client")
+    return f"address {address[0]}" if address else "unknown"

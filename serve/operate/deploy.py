@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from dgad.errors import SettingsError
+from dgad.errors import RecordError, SettingsError
 from dgad.storage import without_credentials
 from serve.engine.bundle import check_bundle
-from serve.operate.first_key import make_first_key
+from serve.operate.first_key import FirstKey, make_first_key
 from serve.operate.rollout import SHIPPED_BUNDLE, roll_out, ship_bundle
 from serve.operate.target import ConnectedService
 from serve.replicas.config import make_service_config
@@ -61,6 +61,7 @@ def deploy(
             bundle_id=info.bundle_id, host=there.host, port=there.port, key=None, key_sentence="as before"
         )
     key = _key(settings)
+    there = dataclasses.replace(there, keys=key.rule)
     report("Sending code and bundle.")
     working_dir = ship_bundle(connected, settings.bundle)
     connected.api.deploy(make_service_config(there, bundle_id=info.bundle_id, working_dir=working_dir))
@@ -68,18 +69,22 @@ def deploy(
     connected.api.wait_until_running(
         after=before.deployed_at if before else None, timeout_s=_START_TIMEOUT_S, report=report
     )
-    value, sentence = key
     return Deployed(
-        bundle_id=info.bundle_id, host=there.host, port=there.port, key=value, key_sentence=sentence
+        bundle_id=info.bundle_id, host=there.host, port=there.port, key=key.value, key_sentence=key.sentence
     )
 
 
-def _key(settings: ServeSettings) -> tuple[str | None, str]:
+def _key(settings: ServeSettings) -> FirstKey:
     """A first key where one is required and this machine reaches the store, as every node does."""
-    if settings.is_loopback:
-        return None, "none is needed, unless the store has some: only the head itself reaches the service"
-    if "://" in settings.store or Path(settings.store).exists():
-        key = make_first_key(settings)
-        return key.value, key.sentence
     how = f"dgad-serve keys create NAME --scope write --store {settings.store}"
-    return None, f"required; make one on a host of the cluster: {how}"
+    if "://" in settings.store or Path(settings.store).exists():
+        try:
+            return make_first_key(settings)
+        except RecordError:
+            if not settings.is_loopback:
+                raise
+    if not settings.is_loopback or settings.keys == "required":
+        sentence = f"required; make one on a host of the cluster: {how}"
+        return FirstKey(value=None, sentence=sentence, rule=settings.keys)
+    sentence = "none is needed, unless the store has ever had some: only the head itself reaches the service"
+    return FirstKey(value=None, sentence=sentence, rule=settings.keys)

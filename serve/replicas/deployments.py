@@ -102,7 +102,9 @@ class ListeningIngress(IngressReplica):
 
     def __init__(self, settings: ServeSettings, scorer: Any, writer: Any) -> None:
         super().__init__(settings, scorer, writer)
-        self._server = HttpServer(make_ingress_app(settings), receive_socket(settings.listener))
+        self._server = HttpServer(
+            make_ingress_app(settings), receive_socket(settings.listener), settings.limits
+        )
 
     async def reconfigure(self, config: dict[str, Any]) -> None:
         """The first one, before Serve calls it running, makes it listen."""
@@ -127,7 +129,10 @@ def make_ingress_app(settings: ServeSettings) -> "ASGIApp":
     from serve.replicas.metrics import ServiceMetrics
 
     context = ray_serve.get_replica_context()
-    name, metrics = context.app_name, ServiceMetrics(replica=context.replica_id.unique_id)
+    name = context.app_name
+    metrics = ServiceMetrics(
+        replica=context.replica_id.unique_id, has_domain_labels=settings.has_domain_labels
+    )
     scorer = ray_serve.get_deployment_handle(SCORER, app_name=name)
     writer = ray_serve.get_deployment_handle(WRITER, app_name=name)
     return GATE.wrap(make_app(settings, RayBackend(settings, scorer, writer, metrics), metrics=metrics))

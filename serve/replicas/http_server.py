@@ -2,18 +2,22 @@
 
 import asyncio
 import contextlib
+import functools
+import math
 import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import uvicorn
 
+from serve.replicas.connections import Connections
+from serve.replicas.http_protocol import BoundedProtocol
+from serve.settings import Limits
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _WAITING = 128
-_KEEP_ALIVE_S = 75
-"""An idle connection lives longer than the usual pause of a line, and than what a load balancer allows."""
 _MAX_HEADER_BYTES = 64 * 1024
 """Of what is read of a request before its headers are whole; the application's own bound is lower."""
 _PARTING_S = 2.0
@@ -31,18 +35,20 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """uvicorn; belongs to one event loop."""
 
-    def __init__(self, app: "ASGIApp", listening: socket.socket) -> None:
+    def __init__(self, app: "ASGIApp", listening: socket.socket, limits: Limits | None = None) -> None:
+        limits = limits or Limits()
+        protocol = functools.partial(BoundedProtocol, connections=Connections(limits), limits=limits)
         self._app = app
         self._listening = listening
         self._is_parting = False
         config = uvicorn.Config(
             self._answer,
-            http="h11",  # the other parser has no bound on headers
+            http=protocol,  # type: ignore[arg-type]  # called with options, as a class would be
             h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
             interface="asgi3",
             ws="none",
             backlog=_WAITING,
-            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_keep_alive=math.ceil(limits.keep_alive_s),
             server_header=False,
             log_config=None,
             access_log=False,

@@ -1,7 +1,7 @@
 """The service's figures for Prometheus, through Ray: `ray_` and the names below, on each node's metrics port.
 
 Every label has few values whoever asks for what: routes are templates, methods and domains beyond the first
-are `other`.
+are `other`. That port asks nobody for a token, so domains are named only where the settings say so.
 """
 
 import sys
@@ -27,7 +27,7 @@ EXPORTED = frozenset(f"ray_{name}" for name in _PLAIN) | frozenset(
 """Every series as Prometheus has it."""
 
 MAX_DOMAINS = 100
-_OTHER = "other"
+_OTHER, _ALL = "other", "all"
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"})
 _BOUNDARIES_S = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 120.0, 600.0]
 _BOUNDARIES_IMAGES = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]
@@ -64,10 +64,13 @@ class _NoKinds:
 class ServiceMetrics:
     """One process's figures: those of an ingress, a scorer or the writer."""
 
-    def __init__(self, *, replica: str = "", kinds: _Kinds | None = None) -> None:
+    def __init__(
+        self, *, replica: str = "", has_domain_labels: bool = False, kinds: _Kinds | None = None
+    ) -> None:
         """To be made where Ray runs, if it does; `replica` tells apart gauges of processes on one node."""
         kinds = kinds or _find_kinds()
         self._replica = {"replica": replica}
+        self._has_domain_labels = has_domain_labels
         self._named: set[str] = set()
         self._requests = kinds.Counter(_REQUESTS, "Requests answered, by how", ("method", "route", "status"))
         self._request_s = kinds.Histogram(
@@ -129,6 +132,8 @@ class ServiceMetrics:
 
     def _label_domain(self, domain: str) -> str:
         """The first 100 domains by name, for each label value is a series that Prometheus keeps."""
+        if not self._has_domain_labels:
+            return _ALL
         if domain not in self._named:
             if len(self._named) >= MAX_DOMAINS:
                 return _OTHER

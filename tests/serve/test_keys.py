@@ -51,7 +51,66 @@ def test_another_process_sees_new_and_revoked_keys(tmp_path: Path) -> None:
     mine.revoke("anna")
     other.refresh()
     assert other.check(token) is None
-    assert other.is_empty
+    assert other.is_closed
+
+
+def test_a_store_that_had_keys_stays_closed_until_it_is_opened_in_writing(tmp_path: Path) -> None:
+    def closed(location: Path = tmp_path) -> tuple[bool, bool]:
+        ring = KeyRing(location)
+        ring.refresh()
+        return ring.is_closed, ring.is_lost
+
+    assert closed() == (False, False), "it never had a key"
+    running = KeyRing(tmp_path)
+    running.create("anna", "write")
+    assert closed() == (True, False)
+    (tmp_path / "keys.json").rename(tmp_path / "elsewhere")
+    assert closed() == (True, True), "the file is gone, as of a store that is half restored"
+    (tmp_path / "elsewhere").rename(tmp_path / "keys.json")
+    tmp_path.rename(tmp_path.with_name("unmounted"))
+    running.refresh()
+    assert (running.is_closed, running.is_lost) == (True, True), "what runs remembers"
+    assert closed() == (False, False), "nobody can know: such a service is told --require-keys"
+    tmp_path.with_name("unmounted").rename(tmp_path)
+    with pytest.raises(ConflictError, match="anna"):
+        running.open_to_all()
+    running.revoke("anna")
+    assert closed() == (True, False)
+    running.open_to_all()
+    assert closed() == (False, False)
+    assert not running.is_closed
+    (tmp_path / "keys.json").unlink()
+    assert closed() == (False, False)
+    running.create("bert", "read")
+    (tmp_path / "keys.json").unlink()
+    assert closed() == (True, True)
+
+
+def test_what_a_service_was_told_holds_where_the_store_says_nothing(tmp_path: Path) -> None:
+    for rule, lost in (("expected", True), ("required", False)):
+        ring = KeyRing(tmp_path, rule=rule)  # type: ignore[arg-type]
+        ring.refresh()
+        assert (ring.is_closed, ring.is_lost) == (True, lost)
+    KeyRing(tmp_path).open_to_all()
+    for rule, closed in (("store", False), ("expected", False), ("required", True)):
+        ring = KeyRing(tmp_path, rule=rule)  # type: ignore[arg-type]
+        ring.refresh()
+        assert ring.is_closed is closed
+
+
+def test_keys_of_an_earlier_version_are_marked_when_they_are_first_read(tmp_path: Path) -> None:
+    KeyRing(tmp_path).create("anna", "write")
+    (tmp_path / "keys_rule.json").unlink()
+    KeyRing(tmp_path).refresh()
+    (tmp_path / "keys.json").unlink()
+    ring = KeyRing(tmp_path)
+    ring.refresh()
+    assert ring.is_closed
+    (tmp_path / "keys_rule.json").write_text("{")
+    with pytest.raises(StoreError, match=r"keys_rule\.json"):
+        KeyRing(tmp_path).refresh()
+    KeyRing(tmp_path).create("bert", "read")  # mends it
+    KeyRing(tmp_path).refresh()
 
 
 def test_names_and_scopes_that_cannot_be(tmp_path: Path) -> None:
@@ -98,3 +157,9 @@ def test_keys_on_an_object_store(s3: S3Server) -> None:
     other = KeyRing(location)
     other.refresh()
     assert other.check(token) is not None
+    other.revoke("anna")
+    later = KeyRing(location)
+    later.refresh()
+    assert later.is_closed
+    later.open_to_all()
+    assert not later.is_closed

@@ -1,5 +1,6 @@
 """The commands that need no Ray: what they print, and what they refuse in one sentence."""
 
+import dataclasses
 import json
 import os
 import socket
@@ -137,6 +138,21 @@ def test_a_first_key_is_made_where_one_is_needed(tmp_path: Path) -> None:
     again = make_first_key(open_settings)
     assert again.value is None
     assert "the store knows first" in again.sentence
+    assert make_first_key(ServeSettings(bundle="b", store=store)).rule == "expected"
+
+
+def test_no_new_key_hides_that_the_keys_are_lost(tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    settings = ServeSettings(bundle="b", store=store)
+    assert make_first_key(settings).rule == "store"
+    KeyRing(store).create("anna", "write")
+    (tmp_path / "store" / "keys.json").unlink()
+    lost = make_first_key(settings)
+    assert (lost.value, lost.rule) == (None, "expected")
+    assert "keys.json is not there" in lost.sentence
+    KeyRing(store).open_to_all()
+    assert make_first_key(settings).rule == "store"
+    assert make_first_key(dataclasses.replace(settings, keys="required")).value is not None
 
 
 def test_a_bundle_is_fetched_from_a_uri_and_shipped_with_the_code(bundle: Path, tmp_path: Path) -> None:

@@ -34,6 +34,14 @@ def test_a_key_is_made_listed_and_revoked(run: Run, tmp_path: Path) -> None:
     assert "1 are left" in run("keys", "revoke", "line-4", "--store", store, script="dgad-serve").stdout
     ring.refresh()
     assert ring.check(key) is None
+    refused = run("keys", "open", "--store", store, script="dgad-serve")
+    assert refused.returncode == 2
+    assert "There are keys (screen): revoke them first" in refused.stderr
+    last = run("keys", "revoke", "screen", "--store", store, script="dgad-serve").stdout
+    assert "none is left, so nobody is answered" in last
+    assert "dgad-serve keys open" in last
+    assert "needs no keys on loopback" in run("keys", "open", "--store", store, script="dgad-serve").stdout
+    assert "needs none" in run("keys", "list", "--store", store, script="dgad-serve").stdout
 
 
 def test_mistakes_with_keys(run: Run, tmp_path: Path) -> None:

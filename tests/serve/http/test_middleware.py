@@ -1,5 +1,6 @@
 """Keys, hosts, origins, sizes: what is refused before it is read, and what every answer carries."""
 
+import asyncio
 import json
 import logging
 import re
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from serve.http import middleware as guard
+from serve.http.app import make_app
+from serve.settings import ServeSettings
+from tests.serve.support.fakes import FakeBackend, FakeStore
 from tests.serve.support.http import Served, code_of, served
 from tests.serve.support.malformed import Case, send
 from tests.serve.support.malformed_images import valid
@@ -114,6 +117,65 @@ def test_on_loopback_the_first_key_ends_the_time_without(tmp_path: Path) -> None
         assert running.ask("GET", "/v1/domains", headers=bearer(token)).status_code == 200
 
 
+def test_keys_that_have_gone_open_nothing(tmp_path: Path) -> None:
+    with served(tmp_path) as running:
+        token = running.ring.create("first", "write")
+        assert running.ask("GET", "/v1/domains", headers=bearer(token)).status_code == 200
+        keys = tmp_path / "store" / "keys.json"
+        for gone in (keys, keys.parent):  # a file lost, a place unmounted
+            gone.rename(tmp_path / "elsewhere")
+            for method, path in (("GET", "/v1/domains"), ("PUT", "/v1/domains/d")):
+                for headers in ({}, bearer(token)):
+                    answer = running.ask(method, path, headers=headers)
+                    assert (answer.status_code, code_of(answer)) == (503, "unavailable")
+            assert running.ask("GET", "/healthz").status_code == 200
+            (tmp_path / "elsewhere").rename(gone)
+        assert running.ask("GET", "/v1/domains", headers=bearer(token)).status_code == 200
+        running.ring.revoke("first")
+        answer = running.ask("PUT", "/v1/domains/d")
+        assert (answer.status_code, code_of(answer)) == (401, "key_missing")
+        running.ring.open_to_all()
+        assert running.ask("PUT", "/v1/domains/d").status_code == 201
+
+
+def test_a_service_that_was_told_of_keys_is_closed_on_an_empty_store(tmp_path: Path) -> None:
+    for rule, status in (("required", 401), ("expected", 503)):
+        with served(tmp_path, keys=rule) as running:
+            assert running.ask("GET", "/v1/domains").status_code == status
+
+
+def test_without_keys_only_this_machine_is_answered_wherever_it_listens(tmp_path: Path) -> None:
+    statuses = []
+
+    async def ask(client: tuple[str, int], path: str) -> None:
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "client": client}
+        await app({**scope, "headers": [(b"host", b"localhost")]}, receive, send)
+
+    store = FakeStore()
+    settings = ServeSettings(bundle="b", store=str(tmp_path))
+    app = make_app(settings, FakeBackend(store), store=store, page_folder=tmp_path)
+    for client in ("127.0.0.1", "::1", "::ffff:127.0.0.1", "10.0.0.7", "::ffff:10.0.0.7"):
+        asyncio.run(ask((client, 1), "/v1/domains"))
+    asyncio.run(ask(("10.0.0.7", 1), "/healthz"))
+    assert statuses == [200, 200, 200, 403, 403, 200]
+
+
+def test_two_lengths_are_refused_and_end_the_connection(service: Served) -> None:
+    head = b"Host: localhost\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    hidden = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    answered = send(service.url, Case(name="two", raw=b"PUT /v1/domains/x HTTP/1.1\r\n" + head + hidden))
+    assert answered.status == 400
+    assert b"must not both be given" in answered.body
+    assert b"HTTP/1.1" not in answered.body
+
+
 @pytest.mark.parametrize(
     ("host", "status"),
     [
@@ -184,21 +246,6 @@ def test_a_body_that_is_too_large_is_refused_whether_it_says_so_or_not(service: 
 def test_an_announced_length_is_refused_before_anything_comes(service: Served) -> None:
     answered = send(service.url, Case(name="announced", body=b"", length=b"999999999999"))
     assert answered.status == 413
-
-
-def test_a_body_that_stops_coming_is_given_up(service: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "_CHUNK_TIMEOUT_S", 0.2)
-    answered = send(service.url, Case(name="slow", path=b"/v1/domains/d/score", body=b"x", length=b"50"))
-    assert answered.status == 408
-    assert json.loads(answered.body)["error"]["code"] == "upload_timed_out"
-
-
-def test_only_so_much_is_held_at_once(service: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "_BODIES_AT_ONCE", 0)
-    answer = service.ask("POST", "/v1/domains/d/score", data=valid("PNG"))
-    assert (answer.status_code, code_of(answer)) == (429, "busy")
-    monkeypatch.undo()
-    assert service.ask("POST", "/v1/domains/d/score", data=valid("PNG")).status_code == 200
 
 
 def test_a_client_that_leaves_is_no_error_of_ours(

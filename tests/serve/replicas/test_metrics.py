@@ -32,11 +32,11 @@ class Recorded:
     inc = set = observe = tell
 
 
-def _recorded() -> tuple[ServiceMetrics, dict[str, Recorded]]:
+def _recorded(*, has_domain_labels: bool = True) -> tuple[ServiceMetrics, dict[str, Recorded]]:
     made: dict[str, Recorded] = {}
     kind = type("Kind", (Recorded,), {"made": made})
     kinds = types.SimpleNamespace(Counter=kind, Gauge=kind, Histogram=kind)
-    return ServiceMetrics(replica="r1", kinds=kinds), made
+    return ServiceMetrics(replica="r1", has_domain_labels=has_domain_labels, kinds=kinds), made
 
 
 def _tell_all(metrics: ServiceMetrics) -> None:
@@ -67,6 +67,14 @@ def test_labels_are_bounded_whoever_asks_for_what() -> None:
     assert {tags["method"] for _, tags in made["dgad_serve_requests_total"].told} == {"other"}
 
 
+def test_domains_are_named_only_where_the_settings_say_so() -> None:
+    metrics, made = _recorded(has_domain_labels=False)
+    _tell_all(metrics)
+    told = [tags for metric in made.values() for _, tags in metric.told]
+    assert {tags["domain"] for tags in told if "domain" in tags} == {"all"}
+    assert "belt" not in str(told)
+
+
 def test_outside_ray_nothing_is_told_and_nothing_fails() -> None:
     _tell_all(ServiceMetrics())  # raises nothing
     assert not ray.is_initialized()
@@ -93,7 +101,7 @@ def test_every_panel_asks_for_metrics_that_there_are() -> None:
 @pytest.mark.ray
 def test_a_service_is_seen_on_the_metrics_port() -> None:
     with start_embedded_ray(num_cpus=1, dashboard=False):
-        _tell_all(ServiceMetrics(replica="r1"))
+        _tell_all(ServiceMetrics(replica="r1", has_domain_labels=True))
         text = scraped("ray_dgad_serve_enrolled_states_total", "ray_dgad_serve_queue_images")
     assert value_of(text, "ray_dgad_serve_requests_total", method="POST", status="200") == 2
     assert (

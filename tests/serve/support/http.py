@@ -55,7 +55,7 @@ def served(
     limits: Limits = SMALL,
     metrics: RequestMetrics | None = None,
     page: Path | None = None,
-    **settings: float,
+    **settings: float | str,
 ) -> Iterator[Served]:
     """As if it listened at `host`; it listens on loopback anyway."""
     store = FakeStore()

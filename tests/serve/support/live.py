@@ -1,12 +1,17 @@
-"""A real uvicorn server in a thread, for as long as a `with` lasts."""
+"""A real server, with the protocol of ours, in a thread, for as long as a `with` lasts."""
 
 import contextlib
+import functools
 import socket
 import threading
 from collections.abc import Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from serve.replicas.connections import Connections
+from serve.replicas.http_protocol import BoundedProtocol
+from serve.settings import Limits
 
 
 @contextlib.contextmanager
@@ -15,7 +20,11 @@ def serving(app: ASGIApp) -> Iterator[str]:
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else no TCP_NODELAY
     listening.bind(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    limits = Limits()
+    protocol = functools.partial(BoundedProtocol, connections=Connections(limits), limits=limits)
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=protocol, log_config=None, access_log=False)  # type: ignore[arg-type]
+    )
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     try:
