@@ -19,7 +19,7 @@ _REASONS = {400: "Bad Request", 408: "Request Timeout", 503: "Service Unavailabl
 
 
 class BoundedProtocol(H11Protocol):
-    """One connection."""
+    """One connection to a client, from its acceptance to its end."""
 
     def __init__(self, *, connections: Connections, limits: Limits, **options: Any) -> None:
         super().__init__(**options)
@@ -38,7 +38,7 @@ class BoundedProtocol(H11Protocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Forget the connection and what it waited for."""
         self._book.remove(self)
         self._wait(None, 0.0)
         super().connection_lost(exc)

@@ -15,7 +15,7 @@ import pytest
 
 from serve.replicas.connections import Connections
 from serve.replicas.http_server import HttpServer
-from serve.replicas.listener import Listener, handed_socket
+from serve.replicas.listener import Listener, receive_socket
 from serve.settings import Limits
 
 HURRIED = Limits(header_timeout_s=0.3, keep_alive_s=0.6, upload_grace_s=0.3, min_upload_rate=2**24)
@@ -37,7 +37,7 @@ def asked(limits: Limits, ask: Callable[[int], None]) -> None:
 
     async def run() -> None:
         with closing(Listener("127.0.0.1", 0)) as listener:
-            server = HttpServer(app, handed_socket(listener.path), limits)
+            server = HttpServer(app, receive_socket(listener.path), limits)
             await server.start()
             try:
                 await asyncio.to_thread(ask, listener.port)
