@@ -4,7 +4,6 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -19,9 +18,8 @@ from dgad.features.cache import FeatureCache
 from dgad.features.fused import fuse_layers
 from dgad.features.levels import check_levels, level_strides
 from dgad.features.tokens import TokenMap, nearest_multiple, size_argument
+from dgad.features.weights_file import ALTERNATIVES, find_weights_file, without_loader_warnings
 from dgad.settings import FeatureSettings
-
-_ALTERNATIVES = f"Use `builtin` (ships with dgad), {OTHERS}."
 
 
 class Backbone(nn.Module):
@@ -211,7 +209,7 @@ def _create(
     _check_present(name, strides)
     builtin = _checked_builtin(name, strides) if weights == "builtin" else None
     from_file = weights not in ("none", "builtin", "timm")
-    overlay = {"file": str(_weights_file(weights))} if from_file else None
+    overlay = {"file": str(find_weights_file(weights, name))} if from_file else None
 
     def drawn(**arguments: Any) -> nn.Module:
         torch.manual_seed(seed)
@@ -224,7 +222,7 @@ def _create(
         return body
 
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), without_loader_warnings():
             body = drawn(pretrained=weights not in ("none", "builtin"), pretrained_cfg_overlay=overlay)
             if from_file:
                 _check_loaded(body, drawn(), weights)
@@ -243,7 +241,7 @@ def _create(
                 f"timm cannot give `{name}` as {what} of images of {size} px: {reason[0]}."
             ) from error
         raise WeightsError(
-            f"The weights `{weights}` for backbone `{name}` cannot be had: {reason[0]}. {_ALTERNATIVES}"
+            f"The weights `{weights}` for backbone `{name}` cannot be had: {reason[0]}. {ALTERNATIVES}"
         ) from error
     return body
 
@@ -287,17 +285,5 @@ def _check_loaded(body: nn.Module, random: nn.Module, weights: str) -> None:
     if absent:
         raise WeightsError(
             f"{weights} lacks {len(absent)} of the backbone's {len(layers)} layers, {absent[0]} among them;"
-            f" it must hold a timm state dict of that backbone. {_ALTERNATIVES}"
+            f" it must hold a timm state dict of that backbone. {ALTERNATIVES}"
         )
-
-
-def _weights_file(weights: str) -> Path:
-    path = Path(weights)
-    if path.suffix != ".safetensors":
-        raise WeightsError(
-            f"`weights` must be builtin, none, timm or a .safetensors file, but got {weights!r}."
-            f" {_ALTERNATIVES}"
-        )
-    if not path.is_file():
-        raise WeightsError(f"There is no weights file {weights}. {_ALTERNATIVES}")
-    return path
