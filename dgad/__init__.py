@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dgad.api.enrolled_references import NearDuplicateWarning
+    from dgad.api.enrolled_references import NearDuplicateWarning, ScoredReferenceWarning
     from dgad.api.evaluation import EvaluationRow, EvaluationTable, evaluate
     from dgad.api.scored import ScoredImage
     from dgad.api.surfaces import Comparer, Surface, load_comparer, load_surface
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dgad.domains.demo import synthesize
     from dgad.domains.layouts import open_dataset
     from dgad.domains.wide_values import NarrowRangeWarning
-    from dgad.errors import DgadError, UserError
+    from dgad.errors import DataWarning, DgadError, UserError
     from dgad.evaluation.regions import Region
     from dgad.methods import METHODS
     from dgad.settings import FeatureSettings
@@ -35,6 +35,7 @@ __all__ = [
     "METHODS",
     "BundleInfo",
     "Comparer",
+    "DataWarning",
     "Dataset",
     "DgadError",
     "EvaluationRow",
@@ -44,6 +45,7 @@ __all__ = [
     "NearDuplicateWarning",
     "Region",
     "ScoredImage",
+    "ScoredReferenceWarning",
     "Surface",
     "UserError",
     "__version__",
@@ -60,6 +62,7 @@ _MODULES = {
     "METHODS": "dgad.methods",
     "BundleInfo": "dgad.bundle",
     "Comparer": "dgad.api.surfaces",
+    "DataWarning": "dgad.errors",
     "Dataset": "dgad.domains.base",
     "DgadError": "dgad.errors",
     "EvaluationRow": "dgad.api.evaluation",
@@ -69,6 +72,7 @@ _MODULES = {
     "NearDuplicateWarning": "dgad.api.enrolled_references",
     "Region": "dgad.evaluation.regions",
     "ScoredImage": "dgad.api.scored",
+    "ScoredReferenceWarning": "dgad.api.enrolled_references",
     "Surface": "dgad.api.surfaces",
     "UserError": "dgad.errors",
     "check_dataset": "dgad.domains.checks",

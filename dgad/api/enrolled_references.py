@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from collections.abc import Sequence
 
 from dgad.api.inputs import DecodedImages, InputImage
 from dgad.errors import DgadWarning
@@ -10,6 +11,10 @@ from dgad.references.duplicates import near_duplicates
 
 class NearDuplicateWarning(DgadWarning):
     """References show nearly the same photograph: a threshold made with them is too tight."""
+
+
+class ScoredReferenceWarning(DgadWarning):
+    """An image that is scored is one of the references: its score says nothing."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +42,32 @@ def enroll_once(inputs: tuple[InputImage, ...], decoded: DecodedImages) -> tuple
         )
         for (content_id, place), earlier in zip(first.items(), near, strict=True)
     )
+
+
+def find_scored_references(
+    names: Sequence[str], ids: Sequence[str], enrolled: Sequence[EnrolledReference]
+) -> list[str | None]:
+    """For each image to be scored, the reference that is the same photograph; warns of them.
+
+    Args:
+        names: Of the images.
+        ids: Theirs, as `DecodedImages` has them.
+        enrolled: What they will be compared with.
+    """
+    by_id = {r.id: r.name for r in enrolled}
+    found = [by_id.get(i) for i in ids]
+    same = [
+        f"{name} is the reference {own}" for name, own in zip(names, found, strict=True) if own is not None
+    ]
+    if same:
+        more = f", and {len(same) - 3} more" if len(same) > 3 else ""
+        warnings.warn(
+            f"{'; '.join(same[:3])}{more}: compared with itself an image is as normal as can be, so its score"
+            " says nothing.",
+            ScoredReferenceWarning,
+            stacklevel=3,
+        )
+    return found
 
 
 def warn_of_duplicates(

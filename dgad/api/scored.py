@@ -50,6 +50,8 @@ class ScoredImage:
     """H, of the upright original."""
     open_original: Callable[[], Image.Image] = dataclasses.field(repr=False)
     """Decodes the upright RGB original again."""
+    same_as_reference: str | None = None
+    """Name of the reference that is this very photograph: then the score says nothing."""
 
     @property
     def heatmap(self) -> NDArray[np.float32] | None:
@@ -111,6 +113,7 @@ class ScoredImage:
             "threshold": self.threshold,
             "false_alarm_rate": self.false_alarm_rate,
             "regions": [dataclasses.asdict(region) for region in self.regions],
+            "same_as_reference": self.same_as_reference,
         }
 
     def _repr_png_(self) -> bytes | None:

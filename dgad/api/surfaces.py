@@ -7,7 +7,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from dgad.api.enrolled_references import EnrolledReference, enroll_once, warn_of_duplicates
+from dgad.api.enrolled_references import (
+    EnrolledReference,
+    enroll_once,
+    find_scored_references,
+    warn_of_duplicates,
+)
 from dgad.api.inputs import Images, InputImage, decode_inputs, list_inputs
 from dgad.api.loading import BUILTIN, load_fitted
 from dgad.api.scored import ScoredImage, Verdict
@@ -162,15 +167,17 @@ class Surface:
 
         Warns:
             NarrowRangeWarning: The images are read as too dark, because their `bit_depth` is not declared.
+            ScoredReferenceWarning: An image is one of the references.
         """
         inputs = list_inputs(images, "images", bit_depth=self.settings.bit_depth)
         if not inputs:
             return []
         decoded = decode_inputs(inputs, self.comparer.image_size_px)
         decoded.warn_of_narrow_range("images")
+        own = find_scored_references([i.name for i in inputs], decoded.ids, self.references)
         scores = self.comparer.method.score(decoded.images, self.enrolled)
         return [
-            self._answer(given, scores, index, size)
+            self._answer(given, scores, index, size, same_as_reference=own[index])
             for index, (given, size) in enumerate(zip(inputs, decoded.sizes_px, strict=True))
         ]
 
@@ -212,7 +219,15 @@ class Surface:
             threshold = f"threshold {self.threshold:.3f} for {rate}"
         return f"<Surface: {len(self.references)} references, {threshold}, comparer {self.comparer.location}>"
 
-    def _answer(self, given: InputImage, scores: Scores, index: int, size_px: tuple[int, int]) -> ScoredImage:
+    def _answer(
+        self,
+        given: InputImage,
+        scores: Scores,
+        index: int,
+        size_px: tuple[int, int],
+        *,
+        same_as_reference: str | None,
+    ) -> ScoredImage:
         score = float(scores.image[index])
         if not math.isfinite(score):
             raise DataError(f"The method gives {given.name} the score {score}, which means nothing.")
@@ -241,6 +256,7 @@ class Surface:
             width_px=width,
             height_px=height,
             open_original=open_original,
+            same_as_reference=same_as_reference,
         )
 
 

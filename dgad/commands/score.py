@@ -58,6 +58,7 @@ def score_command(
     score that a reference gets when it is left out. That is a description, not a calibrated threshold.
     """
     # torch takes seconds to import, and --help needs none of it
+    from dgad.api.enrolled_references import enroll_once, find_scored_references, warn_of_duplicates
     from dgad.api.inputs import decode_inputs, list_inputs
     from dgad.bundle import load_method
     from dgad.calibration.normal_range import measure_normal_range
@@ -67,15 +68,19 @@ def score_command(
     method = load_method(bundle_folder, resolve_device(device))
     size = method.context.features.image_size_px
     paths = expand_image_paths(images)
-    decoded = {
-        "references": decode_inputs(list_inputs(reference_paths, "references", bit_depth=bit_depth), size)
-    }
+    given = list_inputs(reference_paths, "references", bit_depth=bit_depth)
+    decoded = {"references": decode_inputs(given, size, with_fingerprints=True)}
+    enrolled = enroll_once(given, decoded["references"])
+    warn_of_duplicates(given, decoded["references"], enrolled)
     overlays = overlay_paths(paths, heatmap_folder) if heatmap_folder else ()
     decoded["images"] = decode_inputs(list_inputs(paths, "images", bit_depth=bit_depth), size)
     for what, each in decoded.items():
         if narrow := each.describe_narrow_range(lambda depth: f"declare that with --bit-depth {depth}"):
             click.echo(f"Warning: The {what} have {narrow}.", err=True)
-    references, queries = decoded["references"].images, decoded["images"].images
+    own = find_scored_references(paths, decoded["images"].ids, enrolled)
+    queries = decoded["images"].images
+    # Each once: a copy would be compared with itself, and normal would seem to have no range at all.
+    references = decoded["references"].images.take([decoded["references"].ids.index(r.id) for r in enrolled])
     scores = method.score(queries, method.enroll(references))
     normal = measure_normal_range(method, references)
     if overlays:
@@ -86,6 +91,7 @@ def score_command(
             "score": float(score),
             "beyond_normal": None if normal is None else float(score) > normal.image_high,
             "heatmap": str(overlays[i]) if overlays else None,
+            "same_as_reference": own[i],
         }
         for i, (path, score) in enumerate(zip(paths, scores.image, strict=True))
     ]

@@ -176,6 +176,23 @@ def test_the_same_photograph_is_enrolled_once(comparer: dgad.Comparer, good: Pat
         assert comparer.enroll(files).threshold == surface.threshold
 
 
+def test_an_image_that_is_a_reference_is_remarked(
+    comparer: dgad.Comparer, good: Path, parts: list[Path]
+) -> None:
+    surface = comparer.enroll(good)
+    own = sorted(good.iterdir())[3]
+    with pytest.warns(
+        dgad.ScoredReferenceWarning, match=rf"{own} is the reference {own}: .* says nothing"
+    ) as told:
+        answers = surface.score([parts[0], own])
+    assert told[0].filename == __file__
+    assert [a.same_as_reference for a in answers] == [None, str(own)]
+    assert answers[1].to_dict()["same_as_reference"] == str(own)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        surface.score(parts)
+
+
 @pytest.mark.parametrize(
     ("item", "sentence"),
     [

@@ -54,6 +54,32 @@ def test_one_reference_is_enough(run: Run, bundle: Path, demo_data: Path) -> Non
     assert "unknown" in done.stdout
 
 
+def test_copies_among_references_and_references_among_images_are_told(
+    run: Run, bundle: Path, demo_data: Path, tmp_path: Path
+) -> None:
+    good = demo_data / "wood" / "train" / "good"
+    part = tmp_path / f"{'x' * 251}.png"  # the longest name that a file may have
+    shutil.copy(demo_data / "wood" / "test" / "good" / "000.png", part)
+    copies = [tmp_path / f"{i}.png" for i in range(3)]
+    for copy in copies:
+        shutil.copy(good / "000.png", copy)
+    thrice = [option for copy in copies for option in ("--references", copy)]
+    done = run("score", "--bundle", bundle, *thrice, part, copies[2], "--heatmaps", "out", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["num_references"] == 1
+    assert answer["highest_normal_score"] is None, "one photograph has no other to be compared with"
+    assert [row["beyond_normal"] for row in answer["results"]] == [None, None]
+    assert [row["same_as_reference"] for row in answer["results"]] == [None, str(copies[0])]
+    assert done.stderr.splitlines() == [
+        f"Warning: {copies[1]} is {copies[0]} again; {copies[2]} is {copies[0]} again: the same photograph is"
+        " enrolled once.",
+        f"Warning: {copies[2]} is the reference {copies[0]}: compared with itself an image is as normal as"
+        " can be, so its score says nothing.",
+    ]
+    assert all((tmp_path / row["heatmap"]).is_file() for row in answer["results"])
+
+
 def test_mistakes(run: Run, bundle: Path, demo_data: Path, tmp_path: Path) -> None:
     references = demo_data / "wood" / "train" / "good"
     image = references / "000.png"
