@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from dgad.calibration.threshold import CalibrationScheme
-from dgad.domains.wide_values import check_bit_depth
+from dgad.domains.wide_values import WideRange, check_bit_depth
 from dgad.errors import SettingsError
 from dgad.settings import require
 
@@ -117,6 +117,8 @@ class Upload:
     height_px: int
     fingerprint: bytes = b""
     """Small grey thumbnail for finding near duplicates (`dgad.references.duplicates`)."""
+    wide: WideRange | None = None
+    """How much of more than 8 bits a channel it uses; None where it has no more."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

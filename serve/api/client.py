@@ -14,6 +14,7 @@ import json
 import mimetypes
 import os
 import uuid
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,8 @@ from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 from dgad.domains.decoding import read_file
-from dgad.errors import SettingsError
+from dgad.domains.wide_values import check_bit_depth
+from dgad.errors import DataWarning, SettingsError
 from dgad.references.domain import DomainSettings, check_domain_name
 from dgad.settings import require, to_dict
 from serve.api import schemas
@@ -131,14 +133,20 @@ class Client:
         path = _path(domain, "references", reference_id)
         return self._transport.call("GET", path, timeout_s=self._timeout_s).content
 
-    def enroll(self, domain: str, photographs: Sequence[Photograph]) -> schemas.EnrolmentAnswer:
-        """Add photographs of normal parts, all as one new version; the domain must be there."""
+    def enroll(
+        self, domain: str, photographs: Sequence[Photograph], *, bit_depth: int | None = None
+    ) -> schemas.EnrolmentAnswer:
+        """Add photographs of normal parts, all as one new version; the domain must be there.
+
+        A `bit_depth` becomes the domain's, where it states none and has no references yet.
+        """
         content = self._content(
             "POST",
             _path(domain, "references"),
             timeout_s=self._enrolment_timeout_s,
             attempt_timeout_s=self._enrolment_timeout_s,
             headers={"Idempotency-Key": uuid.uuid4().hex},
+            params=_depth(bit_depth),
             files=_files(photographs),
         )
         return self._read(schemas.EnrolmentAnswer, content)
@@ -161,20 +169,40 @@ class Client:
         return self._read(schemas.DomainAnswer, content)
 
     def score(
-        self, domain: str, photographs: Sequence[Photograph], *, heatmap: Heatmap = "none"
+        self,
+        domain: str,
+        photographs: Sequence[Photograph],
+        *,
+        heatmap: Heatmap = "none",
+        bit_depth: int | None = None,
     ) -> tuple[schemas.ResultAnswer, ...]:
-        """Scores in the order of the photographs, however many requests that takes."""
-        return tuple(self.scores(domain, photographs, heatmap=heatmap))
+        """Scores in the order of the photographs, however many requests that takes.
+
+        Issues a `DataWarning` for the first thing that the service says makes them worthless.
+        """
+        return tuple(self.scores(domain, photographs, heatmap=heatmap, bit_depth=bit_depth))
 
     def scores(
-        self, domain: str, photographs: Sequence[Photograph], *, heatmap: Heatmap = "none"
+        self,
+        domain: str,
+        photographs: Sequence[Photograph],
+        *,
+        heatmap: Heatmap = "none",
+        bit_depth: int | None = None,
     ) -> Iterator[schemas.ResultAnswer]:
         """The same, each as soon as it is there."""
+        is_warned = False
         for batch in batches(photographs, max_files=_MAX_SCORED_FILES):
             content = self._content(
-                "POST", _path(domain, "score"), params={"heatmap": heatmap}, files=_files(batch)
+                "POST",
+                _path(domain, "score"),
+                params={"heatmap": heatmap, **_depth(bit_depth)},
+                files=_files(batch),
             )
             answer = self._read(schemas.ScoreAnswer, content)
+            if answer.warnings and not is_warned:
+                is_warned = True
+                warnings.warn(f"Domain {domain}: {' '.join(answer.warnings)}", DataWarning, stacklevel=2)
             if len(answer.results) != len(batch):
                 raise self._transport.unexpected(
                     None, f"{len(answer.results)} results for {len(batch)} photographs"
@@ -238,6 +266,11 @@ def _files(photographs: Sequence[Photograph]) -> list[tuple[str, tuple[str, byte
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         parts.append(("files", (name, data, kind)))
     return parts
+
+
+def _depth(bit_depth: int | None) -> dict[str, int]:
+    check_bit_depth(bit_depth)
+    return {} if bit_depth is None else {"bit_depth": bit_depth}
 
 
 def _path(domain: str, *more: str) -> str:

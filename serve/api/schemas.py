@@ -301,6 +301,10 @@ class ScoreAnswer(Answer):
     num_references: int
     milliseconds: float
     results: tuple[ResultAnswer, ...]
+    warnings: tuple[str, ...] = Field(
+        default=(),
+        description="What makes the scores worthless, such as values far below white; mostly none.",
+    )
 
 
 class BundleAnswer(Answer):

@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 
 from dgad.command_line import PlainConsole, show_progress_bars
+from dgad.commands.options import bit_depth_option
 from dgad.domains.image_paths import expand_image_paths, overlay_paths
 from dgad.errors import DataError, MissingError
 from dgad.files import write_atomic
@@ -18,7 +19,7 @@ from dgad.names import make_printable
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from serve.api.client import Client
+    from serve.api.client import Client, Heatmap
     from serve.api.schemas import DomainAnswer, ResultAnswer, ThresholdAnswer
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -106,6 +107,7 @@ def domains_command(*, url: str, as_json: bool) -> None:
     help="split holds half of the references back and makes the rate exact  [default: leave_one_out]",
 )
 @click.option("--coreset", type=int, help="Compare with at most this many references  [default: all]")
+@bit_depth_option
 @click.option("--note", help="A line that is shown with the domain.")
 @_service_options
 def enroll_command(
@@ -177,9 +179,16 @@ def _ensure_domain(client: "Client", name: str, given: dict[str, Any], create: b
 @click.argument("domain")
 @click.argument("images", nargs=-1, required=True)
 @click.option("--heatmaps", "heatmap_folder", help="Write an overlay NAME.png per image into this folder.")
+@bit_depth_option
 @_service_options
 def score_command(
-    *, domain: str, images: tuple[str, ...], heatmap_folder: str | None, url: str, as_json: bool
+    *,
+    domain: str,
+    images: tuple[str, ...],
+    heatmap_folder: str | None,
+    bit_depth: int | None,
+    url: str,
+    as_json: bool,
 ) -> None:
     """Score IMAGES (files or folders) against the references of DOMAIN at a running service.
 
@@ -191,7 +200,8 @@ def score_command(
     found: list[ResultAnswer] = []
     with _client(url) as client, show_progress_bars() as progress:
         progress("scoring", 0, len(paths), float("nan"))
-        for score in client.scores(domain, paths, heatmap="overlay" if overlays else "none"):
+        heatmap: Heatmap = "overlay" if overlays else "none"
+        for score in client.scores(domain, paths, heatmap=heatmap, bit_depth=bit_depth):
             if overlays:
                 _write_overlay(score, overlays[len(found)])
             found.append(score.model_copy(update={"heatmap": None}))

@@ -58,6 +58,8 @@ class Query:
     height_px: int
     """Of the original, for the boxes of regions."""
     wants_map: bool
+    bit_depth: int | None = None
+    """That its values were read by, where they have more than 8 bits a channel."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

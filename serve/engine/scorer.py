@@ -132,7 +132,11 @@ class SurfaceScorer:
         resident = self._load_resident(domain, max(q.sequence for q in queries))
         scores = self._method.score(_stack_images(queries), resident.state.enrolled)
         threshold = derive_threshold(resident.state.calibration, resident.change.settings.false_alarm_rate)
-        return [self._make_outcome(query, scores, i, resident, threshold) for i, query in enumerate(queries)]
+        return [
+            _check_bit_depth(query, resident.change)
+            or self._make_outcome(query, scores, i, resident, threshold)
+            for i, query in enumerate(queries)
+        ]
 
     def _make_outcome(
         self, query: Query, scores: Scores, index: int, resident: _Resident, threshold: Threshold
@@ -228,6 +232,16 @@ def warm_scorer(
     )
     scorer.warm()
     return scorer
+
+
+def _check_bit_depth(query: Query, change: Change) -> ConflictError | None:
+    """Why a query was not read as the references are: the domain's settings may change meanwhile."""
+    stated = change.settings.bit_depth
+    if stated is None or query.bit_depth == stated:
+        return None
+    return ConflictError(
+        f"The bit depth of domain {query.domain!r} became {stated} meanwhile: send the photograph again."
+    )
 
 
 def _stack_images(queries: Sequence[Query]) -> ImageSet:

@@ -24,7 +24,9 @@ from dgad.references.enrolled import EnrolledStore, enrolled_key
 from dgad.references.store import ReferenceStore
 from serve.engine.backend import Threshold
 
-_STORED_LIMITS = DecodeLimits(max_bytes=2**62, max_pixels=2 * (Image.MAX_IMAGE_PIXELS or 2**27))
+_STORED_LIMITS = DecodeLimits(
+    max_bytes=2**62, max_pixels=2 * (Image.MAX_IMAGE_PIXELS or 2**27), may_have_pages=True
+)
 """What is in a store was within the limits when it came; lower ones since must not lock it out."""
 _MAX_KEPT_BYTES = 128 * 2**20
 _NUM_DECODERS = 8
@@ -48,7 +50,7 @@ class EnrolledStates:
         self._bundle_id = bundle_id
         self._store = store
         self._enrolled = EnrolledStore(store)
-        self._images: OrderedDict[str, ImageSet] = OrderedDict()
+        self._images: OrderedDict[tuple[str, int | None], ImageSet] = OrderedDict()
 
     def make_key(self, references: Sequence[Reference], settings: DomainSettings) -> str:
         """Hash what decides a state: bundle, references and settings."""
@@ -79,7 +81,7 @@ class EnrolledStates:
         at_hand = {hashlib.sha256(u.data).hexdigest(): u.data for u in uploads}
         enrolled, calibration = calibrate(
             self._method,
-            self._load(domain, references, at_hand),
+            self._load(domain, references, at_hand, settings.bit_depth),
             scheme=settings.calibration,
             coreset=settings.coreset,
         )
@@ -93,7 +95,13 @@ class EnrolledStates:
             key=key, enrolled=dataclasses.replace(enrolled, tensors=tensors), calibration=calibration
         )
 
-    def _load(self, domain: str, references: Sequence[Reference], at_hand: Mapping[str, bytes]) -> ImageSet:
+    def _load(
+        self,
+        domain: str,
+        references: Sequence[Reference],
+        at_hand: Mapping[str, bytes],
+        bit_depth: int | None,
+    ) -> ImageSet:
         """The references as `dgad score` decodes files; small images stay at hand for the next time."""
 
         def decode(reference: Reference) -> ImageSet:
@@ -101,17 +109,18 @@ class EnrolledStates:
             file = EncodedImage(
                 path=reference.name,
                 read=lambda: self._store.image(domain, reference.id) if data is None else data,
+                bit_depth=bit_depth,
             )
             return load_encoded([file], self._method.context.features.image_size_px, limits=_STORED_LIMITS)
 
-        missing = [r for r in references if r.id not in self._images]
+        missing = [r for r in references if (r.id, bit_depth) not in self._images]
         # Decoding is in Pillow's C code, which other threads need not wait for.
         with ThreadPoolExecutor(min(_NUM_DECODERS, os.cpu_count() or 1)) as decoders:
             fresh = dict(zip((r.id for r in missing), decoders.map(decode, missing), strict=True))
-        loaded = [fresh.get(r.id) or self._images[r.id] for r in references]
+        loaded = [fresh.get(r.id) or self._images[r.id, bit_depth] for r in references]
         for reference, image in zip(references, loaded, strict=True):
-            self._images[reference.id] = image
-            self._images.move_to_end(reference.id)
+            self._images[reference.id, bit_depth] = image
+            self._images.move_to_end((reference.id, bit_depth))
         while len(self._images) * loaded[0].images.nbytes > _MAX_KEPT_BYTES:  # all are of one size
             self._images.popitem(last=False)
         return ImageSet(

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dgad.domains.decoding import DecodeLimits, decode_image
-from dgad.domains.images import shrink
+from dgad.domains.decoding import DecodedImage, DecodeLimits, decode_with_range
+from dgad.domains.images import content_key, shrink
+from dgad.domains.wide_values import WideRange
 from dgad.references.domain import Upload
 from dgad.references.duplicates import fingerprint
 from serve.engine.backend import BusyError
@@ -44,6 +45,10 @@ class Photograph:
     height_px: int
     picture: NDArray[np.uint8] | None
     """RGB, shape (H, W, 3), in its own size up to 2048 px a side; only where a heatmap is drawn."""
+    bit_depth: int | None
+    """That its values were read by, where it has more than 8 bits a channel."""
+    wide: WideRange | None
+    """How much of more than 8 bits a channel it uses; None where it has no more."""
 
 
 class Workers:
@@ -76,36 +81,43 @@ class Workers:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def decode_query(file: RawFile, size_px: int, limits: Limits, *, wants_picture: bool) -> Photograph:
+def decode_query(
+    file: RawFile, size_px: int, limits: Limits, *, wants_picture: bool, bit_depth: int | None = None
+) -> Photograph:
     """`ImageError` where the file is no image, or not only one, or too large."""
-    image = _decode(file, limits)
+    decoded = _decode(file, limits, bit_depth)
+    image = decoded.image
     return Photograph(
         name=file.name,
-        key=f"{hashlib.sha256(file.data).hexdigest()}-{size_px}",
+        key=content_key(hashlib.sha256(file.data).hexdigest(), size_px, bit_depth),
         image=shrink(image, size_px),
         width_px=image.width,
         height_px=image.height,
         picture=_picture(image) if wants_picture else None,
+        bit_depth=bit_depth,
+        wide=decoded.wide,
     )
 
 
-def decode_upload(file: RawFile, limits: Limits) -> Upload:
+def decode_upload(file: RawFile, limits: Limits, *, bit_depth: int | None = None) -> Upload:
     """The same for a reference to be, whose bytes are kept as they came."""
-    image = _decode(file, limits)
+    decoded = _decode(file, limits, bit_depth)
+    image = decoded.image
     return Upload(
         name=file.name,
         data=file.data,
         width_px=image.width,
         height_px=image.height,
         fingerprint=fingerprint(image),
+        wide=decoded.wide,
     )
 
 
-def _decode(file: RawFile, limits: Limits) -> Image.Image:
+def _decode(file: RawFile, limits: Limits, bit_depth: int | None) -> DecodedImage:
     bounds = DecodeLimits(max_bytes=limits.max_image_bytes, max_pixels=limits.max_pixels)
-    image = decode_image(file.data, file.name, bounds)
+    decoded = decode_with_range(file.data, file.name, bounds, bit_depth=bit_depth)
     check_is_only_image(file.data, file.name)
-    return image
+    return decoded
 
 
 def _picture(image: Image.Image) -> NDArray[np.uint8]:

@@ -12,9 +12,9 @@ _QUALITY = 82
 _MAX_KEPT_BYTES = 32 * 2**20
 
 
-def thumbnail(data: bytes, side_px: int, *, limits: DecodeLimits) -> bytes:
+def thumbnail(data: bytes, side_px: int, *, limits: DecodeLimits, bit_depth: int | None) -> bytes:
     """JPEG of the image, upright, at most `side_px` wide and high; `ImageError` where it is none."""
-    image = decode_image(data, "the reference", limits)
+    image = decode_image(data, "the reference", limits, bit_depth=bit_depth)
     image.thumbnail((side_px, side_px), Image.Resampling.BILINEAR, reducing_gap=2.0)
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=_QUALITY)

@@ -1,8 +1,9 @@
 """What stores and scorers say, as the JSON that goes out."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from dgad.domains.wide_values import WideRange, find_narrow_range
 from dgad.references.domain import Change, Reference
 from serve.api import schemas
 from serve.engine.backend import Outcome, RecentScores, Threshold
@@ -71,9 +72,20 @@ def render_result(
     )
 
 
-def list_enrolment_warnings(added: Sequence[Reference], threshold: Threshold | None) -> list[str]:
+def list_range_warnings(ranges: Iterable[WideRange | None]) -> list[str]:
+    """What whoever sent photographs should know of their values, where all are read as too dark."""
+    narrow = find_narrow_range(ranges)
+    if narrow is None:
+        return []
+    found = narrow.describe(lambda depth: f"set the domain's bit depth to {depth}")
+    return [f"The request has {found}."]
+
+
+def list_enrolment_warnings(
+    added: Sequence[Reference], threshold: Threshold | None, ranges: Iterable[WideRange | None]
+) -> list[str]:
     """What whoever enrolled should know."""
-    warnings = []
+    warnings = list_range_warnings(ranges)
     alike = sum(reference.near_duplicate_of is not None for reference in added)
     if alike:
         warnings.append(

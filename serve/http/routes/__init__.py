@@ -2,8 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import Path, Response
+from fastapi import Path, Query, Response
 from pydantic import BaseModel
+
+from dgad.domains.wide_values import BIT_DEPTHS
+from dgad.errors import ConflictError
+from dgad.references.domain import DomainSettings
 
 DomainName = Annotated[
     str,
@@ -21,6 +25,27 @@ ReferenceId = Annotated[
         examples=["3f786850e387550fdab836ed7e6dc881de23001b3f786850e387550fdab836ed"],
     ),
 ]
+
+BitDepth = Annotated[
+    int | None,
+    Query(
+        ge=BIT_DEPTHS[0],
+        le=BIT_DEPTHS[1],
+        description="Of values in photographs of more than 8 bits a channel, where the domain's settings"
+        " state none: 12 for a camera that writes 12 bits into 16-bit files.",
+    ),
+]
+
+
+def choose_bit_depth(domain: str, settings: DomainSettings, asked: int | None) -> int | None:
+    """The domain's own or, where it states none, the request's; `ConflictError` where they differ."""
+    stated = settings.bit_depth
+    if stated is not None and asked not in (None, stated):
+        raise ConflictError(
+            f"Domain {domain!r} has a bit depth of {stated}, but the request says {asked}: leave it out, or"
+            " change the domain's settings."
+        )
+    return stated if stated is not None else asked
 
 
 def json_answer(answer: BaseModel, status: int = 200) -> Response:

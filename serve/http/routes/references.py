@@ -1,23 +1,25 @@
 """References: enrolled, listed, looked at, removed, purged."""
 
 import asyncio
+import dataclasses
 import time
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from dgad.domains.decoding import DecodeLimits
+from dgad.errors import ConflictError
 from dgad.references.domain import Enrolment, Upload
 from serve.api import schemas
 from serve.engine.backend import Threshold
-from serve.engine.writes import Enroll, RemoveReference
+from serve.engine.writes import CreateDomain, Enroll, RemoveReference
 from serve.http.dependencies import AppState, context_in, state_of
 from serve.http.images import decode_upload
 from serve.http.multipart import RawFile
 from serve.http.openapi import errors, image_bodies
 from serve.http.polyglots import image_type
 from serve.http.route_rules import RouteRules, declare
-from serve.http.routes import DomainName, ReferenceId, json_answer
+from serve.http.routes import BitDepth, DomainName, ReferenceId, choose_bit_depth, json_answer
 from serve.http.routes.domains import describe_domain
 from serve.http.thumbnails import thumbnail as made_thumbnail
 from serve.http.uploads import IMAGE_TYPES, idempotency_key, read_photographs
@@ -73,17 +75,30 @@ async def enroll(
     name: Annotated[
         str | None, Query(max_length=1000, description="File name of a raw body, for people only.")
     ] = None,
+    bit_depth: BitDepth = None,
 ) -> Response:
-    """Enrol photographs of normal parts, all of them or, where one is refused, none: one new version."""
+    """Enrol photographs of normal parts, all of them or, where one is refused, none: one new version.
+
+    A `bit_depth` becomes the domain's, where it states none and has no references yet.
+    """
     started = time.perf_counter()
     service, context = state_of(request), context_in(request)
     key = idempotency_key(request.headers)
-    await service.head(domain)
+    head = await service.head(domain)
+    depth = choose_bit_depth(domain, head.settings, bit_depth)
+    if depth != head.settings.bit_depth and head.references:
+        raise ConflictError(
+            f"Domain {domain!r} has references that are read without a bit depth: set it for all of them, in"
+            f" the domain's settings (PUT /v1/domains/{domain})."
+        )
     service.workers.check_is_free()
     files = await read_photographs(request, service.settings.limits)
     context.num_images = len(files)
-    uploads = await _decode(service, files)
+    uploads = await _decode(service, files, depth)
     async with service.change_deadline():
+        if depth != head.settings.bit_depth:
+            settings = dataclasses.replace(head.settings, bit_depth=depth)
+            await service.backend.write(CreateDomain(domain=domain, settings=settings, author=context.author))
         enrolment = await service.backend.write(
             Enroll(domain=domain, uploads=uploads, author=context.author, idempotency_key=key)
         )
@@ -96,7 +111,7 @@ async def enroll(
         already_there=enrolment.already_there,
         repeated=enrolment.is_repeated,
         threshold=render_threshold(threshold),
-        warnings=tuple(list_enrolment_warnings(enrolment.added, threshold)),
+        warnings=tuple(list_enrolment_warnings(enrolment.added, threshold, [u.wide for u in uploads])),
         milliseconds=round((time.perf_counter() - started) * 1e3, 3),
     )
     return json_answer(answer, 201 if _is_new(enrolment) else 200)
@@ -135,7 +150,8 @@ async def get_reference(
     kept = service.thumbnails.get(domain, head.sequence, reference_id, side_px)
     if kept is None:
         service.workers.check_is_free()
-        kept = await service.workers.run(_make_thumbnail, service, domain, reference_id, side_px)
+        depth = head.settings.bit_depth
+        kept = await service.workers.run(_make_thumbnail, service, domain, reference_id, side_px, depth)
         service.thumbnails.put(domain, head.sequence, reference_id, side_px, kept)
     return _image(kept, f"{reference_id}-{side_px}")
 
@@ -161,9 +177,9 @@ async def remove_reference(
     return json_answer(answer)
 
 
-async def _decode(service: AppState, files: list[RawFile]) -> list[Upload]:
+async def _decode(service: AppState, files: list[RawFile], bit_depth: int | None) -> list[Upload]:
     limits = service.settings.limits
-    tasks = [service.workers.run(decode_upload, file, limits) for file in files]
+    tasks = [service.workers.run(decode_upload, file, limits, bit_depth=bit_depth) for file in files]
     return await asyncio.gather(*tasks)
 
 
@@ -171,10 +187,13 @@ def _is_new(enrolment: Enrolment) -> bool:
     return bool(enrolment.added) and not enrolment.is_repeated
 
 
-def _make_thumbnail(service: AppState, domain: str, reference_id: str, side_px: int) -> bytes:
+def _make_thumbnail(
+    service: AppState, domain: str, reference_id: str, side_px: int, bit_depth: int | None
+) -> bytes:
     limits = service.settings.limits
-    bounds = DecodeLimits(max_bytes=limits.max_image_bytes, max_pixels=limits.max_pixels)
-    return made_thumbnail(service.store.image(domain, reference_id), side_px, limits=bounds)
+    bounds = DecodeLimits(max_bytes=limits.max_image_bytes, max_pixels=limits.max_pixels, may_have_pages=True)
+    data = service.store.image(domain, reference_id)
+    return made_thumbnail(data, side_px, limits=bounds, bit_depth=bit_depth)
 
 
 def _image(data: bytes, stem: str) -> Response:

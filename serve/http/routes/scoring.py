@@ -1,12 +1,12 @@
 """Scores, with regions and heatmaps."""
 
 import asyncio
+import functools
 import time
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from dgad.references.domain import Change
 from serve.api import schemas
 from serve.engine.backend import ImageSizeChangedError, Outcome
 from serve.engine.backend import Query as Asked
@@ -17,9 +17,9 @@ from serve.http.images import Photograph, decode_query
 from serve.http.multipart import RawFile
 from serve.http.openapi import errors, image_bodies
 from serve.http.route_rules import RouteRules, declare
-from serve.http.routes import DomainName, json_answer
+from serve.http.routes import BitDepth, DomainName, choose_bit_depth, json_answer
 from serve.http.uploads import read_photographs
-from serve.http.views import render_result, render_threshold
+from serve.http.views import list_range_warnings, render_result, render_threshold
 
 router = APIRouter(prefix="/v1/domains/{domain}/score", tags=["scoring"])
 _MAX_HEATMAPS = 16
@@ -52,6 +52,7 @@ async def score(
     name: Annotated[
         str | None, Query(max_length=1000, description="File name of a raw body, for people only.")
     ] = None,
+    bit_depth: BitDepth = None,
 ) -> Response:
     """Score photographs against the domain's references; nothing of them is kept."""
     started = time.perf_counter()
@@ -62,13 +63,13 @@ async def score(
     files = await read_photographs(request, service.settings.limits)
     context.num_images = len(files)
     _check_number(len(files), kind, wants_png)
+    ask = functools.partial(_score, service, domain, files, wants_map=kind != "none", bit_depth=bit_depth)
     async with service.answer_deadline():
         size_px = int((await service.backend.describe())["image_size_px"])
         try:
-            photographs, outcomes = await _score(service, domain, files, size_px, wants_map=kind != "none")
+            photographs, outcomes = await ask(size_px)
         except ImageSizeChangedError as changed:  # a new bundle took over in between
-            size_px = changed.image_size_px
-            photographs, outcomes = await _score(service, domain, files, size_px, wants_map=kind != "none")
+            photographs, outcomes = await ask(changed.image_size_px)
     if wants_png:
         picture = await service.workers.run(draw, photographs[0], outcomes[0], kind)
         return _png_answer(outcomes[0], picture)
@@ -77,9 +78,24 @@ async def score(
 
 
 async def _score(
-    service: AppState, domain: str, files: list[RawFile], size_px: int, *, wants_map: bool
+    service: AppState,
+    domain: str,
+    files: list[RawFile],
+    size_px: int,
+    *,
+    wants_map: bool,
+    bit_depth: int | None,
 ) -> tuple[list[Photograph], list[Outcome]]:
-    head, photographs = await _prepare_queries(service, domain, files, size_px, wants_picture=wants_map)
+    head = await service.head(domain)
+    if not head.references:
+        raise ApiError(
+            409,
+            "no_references",
+            f"The domain {domain!r} has no references yet; enrol photographs of normal parts with"
+            f" POST /v1/domains/{domain}/references first.",
+        )
+    depth = choose_bit_depth(domain, head.settings, bit_depth)
+    photographs = await _decode(service, files, size_px, wants_picture=wants_map, bit_depth=depth)
     queries = [
         Asked(
             domain=domain,
@@ -89,36 +105,31 @@ async def _score(
             width_px=photograph.width_px,
             height_px=photograph.height_px,
             wants_map=wants_map,
+            bit_depth=photograph.bit_depth,
         )
         for photograph in photographs
     ]
     return photographs, await service.backend.score(queries)
 
 
-async def _prepare_queries(
-    service: AppState, domain: str, files: list[RawFile], size_px: int, *, wants_picture: bool
-) -> tuple[Change, list[Photograph]]:
-    """The domain's newest change and the decoded photographs, found out at the same time."""
-    run, limits = service.workers.run, service.settings.limits
-    head = asyncio.ensure_future(service.head(domain))
+async def _decode(
+    service: AppState, files: list[RawFile], size_px: int, *, wants_picture: bool, bit_depth: int | None
+) -> list[Photograph]:
+    limits = service.settings.limits
     decoding = [
-        asyncio.ensure_future(run(decode_query, file, size_px, limits, wants_picture=wants_picture))
+        asyncio.ensure_future(
+            service.workers.run(
+                decode_query, file, size_px, limits, wants_picture=wants_picture, bit_depth=bit_depth
+            )
+        )
         for file in files
     ]
     try:
-        change = await head
-        if not change.references:
-            raise ApiError(
-                409,
-                "no_references",
-                f"The domain {domain!r} has no references yet; enrol photographs of normal parts with"
-                f" POST /v1/domains/{domain}/references first.",
-            )
-        return change, list(await asyncio.gather(*decoding))
+        return list(await asyncio.gather(*decoding))
     except BaseException:
-        for task in (head, *decoding):
+        for task in decoding:
             task.cancel()
-        await asyncio.gather(head, *decoding, return_exceptions=True)
+        await asyncio.gather(*decoding, return_exceptions=True)
         raise
 
 
@@ -159,6 +170,7 @@ def _answer(
         num_references=last.num_enrolled,
         milliseconds=milliseconds,
         results=results,
+        warnings=tuple(list_range_warnings(p.wide for p in photographs)),
     )
 
 

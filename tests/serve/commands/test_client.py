@@ -80,6 +80,10 @@ def test_enroll_leaves_settings_that_are_not_named(
     assert json.loads(misbehaving.heard[1].body) == {**settings, "coreset": 30}
     told = json.loads(done.stdout)
     assert (told["version"], told["created"], len(told["added"])) == (4, False, 1)
+    misbehaving.heard.clear()
+    misbehaving.script = [known, Say(value=DOMAIN), Say(status=201, value=ENROLMENT)]
+    done = run("enroll", "belt", photographs, "--bit-depth", "12", *options[2:], script="dgad-serve")
+    assert json.loads(misbehaving.heard[1].body) == {**settings, "bit_depth": 12}
     misbehaving.script = [known]
     done = run("enroll", "belt", photographs, "--coreset", "1", "--url", misbehaving.url, script="dgad-serve")
     assert done.returncode == 2
@@ -115,6 +119,24 @@ def test_score_writes_a_table_and_overlays(
     done = run("score", "belt", photographs, *options, script="dgad-serve")
     assert done.returncode == 2
     assert "gives no pixel maps" in done.stderr
+
+
+def test_score_sends_a_bit_depth_and_prints_what_makes_scores_worthless(
+    misbehaving: Misbehaving, run: Run, photographs: Path
+) -> None:
+    answer = {**scores(score("a.png"), score("b.png")), "warnings": ["The request has no value above 4095."]}
+    misbehaving.script = [Say(value=answer)]
+    options = ("--bit-depth", "12", "--url", misbehaving.url, "--json")
+    done = run("score", "belt", photographs, *options, script="dgad-serve")
+    assert done.returncode == 0
+    assert done.stderr == "Warning: Domain belt: The request has no value above 4095.\n"
+    assert len(json.loads(done.stdout)["results"]) == 2
+    assert "bit_depth=12" in misbehaving.heard[0].path
+    done = run(
+        "score", "belt", photographs, "--bit-depth", "40", "--url", misbehaving.url, script="dgad-serve"
+    )
+    assert done.returncode == 2
+    assert "`bit_depth` must be from 8 to 32" in done.stderr
 
 
 @pytest.mark.parametrize(
