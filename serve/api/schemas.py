@@ -281,6 +281,10 @@ class ResultAnswer(Answer):
     version: int
     bundle_id: str
     milliseconds: float
+    same_as_reference: str | None = Field(
+        default=None,
+        description="Name of the reference that is this very photograph: then the score says nothing.",
+    )
 
     def heatmap_png(self) -> bytes | None:
         """Bytes of the heatmap; None where none was asked for or the method does not localise."""

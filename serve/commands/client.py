@@ -206,6 +206,14 @@ def score_command(
                 _write_overlay(score, overlays[len(found)])
             found.append(score.model_copy(update={"heatmap": None}))
             progress("scoring", len(found), len(paths), float("nan"))
+    for path, score in zip(paths, found, strict=True):
+        if score.same_as_reference is not None:
+            own = make_printable(score.same_as_reference)
+            click.echo(
+                f"Warning: {make_printable(path)} is the reference {own}: compared with itself an image is as"
+                " normal as can be, so its score says nothing.",
+                err=True,
+            )
     rows = [
         {
             **_to_plain(score),

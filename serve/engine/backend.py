@@ -103,6 +103,8 @@ class Outcome:
     """Of the domain's references."""
     bundle_id: str
     num_enrolled: int
+    same_as_reference: str | None = None
+    """Name of the reference that is this very photograph: then the score says nothing."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

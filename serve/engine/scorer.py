@@ -41,6 +41,8 @@ _StateSource = Literal["hit", "loaded", "made"]
 class _Resident:
     change: Change
     state: State
+    names: Mapping[str, str]
+    """Of the references, by their ids."""
 
 
 class SurfaceScorer:
@@ -168,6 +170,7 @@ class SurfaceScorer:
             version=change.version,
             bundle_id=str(self.description["bundle_id"]),
             num_enrolled=len(change.references),
+            same_as_reference=resident.names.get(query.key.partition("-")[0]),
         )
 
     def _load_resident(self, domain: str, sequence: int) -> _Resident:
@@ -195,7 +198,8 @@ class SurfaceScorer:
             except MissingError:  # a photograph was purged since the log was read
                 if attempt == _TRIES:
                     raise
-        resident = _Resident(change=change, state=state)
+        names = {r.id: r.name for r in change.references}
+        resident = _Resident(change=change, state=state, names=names)
         self._residents[domain] = resident
         self._residents.move_to_end(domain)
         while len(self._residents) > self._max_resident_domains:

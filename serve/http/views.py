@@ -69,6 +69,7 @@ def render_result(
         version=outcome.version,
         bundle_id=outcome.bundle_id,
         milliseconds=milliseconds,
+        same_as_reference=outcome.same_as_reference,
     )
 
 

@@ -19,6 +19,7 @@ export function detailOf(result, context, place, again) {
       h("dl", { class: "verdict-numbers" }, number("Score", score(answer.score)),
         number("Threshold", score(answer.threshold.value)), number("p-value", pValue(answer.p_value)))),
     staleNote(result, context, again),
+    ownNote(result.answer),
     h("div", { class: "detail-columns" }, viewerOf(result, place), factsOf(answer)),
   ];
 }
@@ -33,6 +34,12 @@ function staleNote(result, context, again) {
   return h("p", { class: "banner" }, mark("warning"), h("span", {}, `Scored with version ${result.answer.version};`
     + ` version ${context.domain.version} is current now. `, h("button", { type: "button", class: "link",
     onclick: () => older() && again([result]) }, "Score again")));
+}
+
+function ownNote(answer) {
+  if (!answer.same_as_reference) return null;
+  return h("p", { class: "banner" }, mark("warning"), h("span", {}, `This is the reference ${answer.same_as_reference}:`
+    + " compared with itself a photograph is as normal as can be, so its score says nothing."));
 }
 
 function factsOf(answer) {

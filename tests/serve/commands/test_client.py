@@ -115,10 +115,14 @@ def test_score_writes_a_table_and_overlays(
     assert [r["verdict"] for r in told] == ["normal", "abnormal"]
     assert told[1]["image"].endswith("b.png")
     assert told[1]["heatmap"] == str(tmp_path / "out" / "b.png")
-    misbehaving.script = [Say(value=scores(score("a.png"), score("b.png")))]
+    own = {**score("b.png"), "same_as_reference": "good.png"}
+    misbehaving.script = [Say(value=scores(score("a.png"), own))]
     done = run("score", "belt", photographs, *options, script="dgad-serve")
     assert done.returncode == 2
     assert "gives no pixel maps" in done.stderr
+    done = run("score", "belt", photographs, *options[2:], script="dgad-serve")
+    assert f"Warning: {photographs / 'b.png'} is the reference good.png: compared with itself" in done.stderr
+    assert done.stderr.count("Warning") == 1
 
 
 def test_score_sends_a_bit_depth_and_prints_what_makes_scores_worthless(

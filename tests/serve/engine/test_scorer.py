@@ -16,6 +16,7 @@ from serve.engine import states as enrolled_states
 from serve.engine.backend import Outcome
 from serve.engine.scorer import SurfaceScorer
 from serve.engine.store_writer import StoreWriter
+from serve.http.views import render_result, render_threshold
 from serve.settings import Limits
 from tests.dgad.methods.surfaces import SIZE
 from tests.serve.support.surfaces import HEIGHT_PX, SERVABLE, WIDTH_PX, bundled, photographs, query, uploads
@@ -103,6 +104,16 @@ def test_a_batch_across_domains_runs_the_backbone_once_and_changes_no_answer(sco
     for one, answer in zip(alone, map(outcome, together), strict=True):
         assert answer.score == pytest.approx(one.score, rel=1e-4)
         assert answer.verdict == one.verdict
+
+
+def test_a_photograph_that_is_a_reference_is_told(scorer: SurfaceScorer) -> None:
+    own, other = photographs(NUM_REFERENCES)[2], photographs(1, seed=5)[0]
+    answers = [outcome(a) for a in scorer.score([query("carpet", own), query("carpet", other)])]
+    told = [
+        render_result("part.png", a, render_threshold(a.threshold), heatmap=None, milliseconds=1.0)
+        for a in answers
+    ]
+    assert [t.same_as_reference for t in told] == ["part 2.png", None]
 
 
 def test_what_cannot_be_answered_spoils_no_other_answer(scorer: SurfaceScorer) -> None:
