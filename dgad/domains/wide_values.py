@@ -155,7 +155,7 @@ def grey_to_8_bits(
     white = 1.0 if bits is None else float(2**bits - 1)
     grey = Image.new("L", image.size)
     high = 0.0
-    for top, block in _blocks(image):
+    for top, block in row_blocks(image):
         values = np.asarray(block)
         if of_type.is_unsigned_32:
             values = values.view(np.uint32)
@@ -196,7 +196,7 @@ def colour_to_8_bits(
         raise _fewer_bits(path, 16, bit_depth)
     white = float(2**bit_depth - 1)
     high = 0.0
-    for (top, upper), (_, lower) in zip(_blocks(high_bytes), _blocks(low_bytes), strict=True):
+    for (top, upper), (_, lower) in zip(row_blocks(high_bytes), row_blocks(low_bytes), strict=True):
         values = np.asarray(upper).astype(np.uint16) * np.uint16(256) + np.asarray(lower)
         high = max(high, float(values.max()))
         if high > white:
@@ -205,19 +205,19 @@ def colour_to_8_bits(
     return high_bytes, WideRange(bits=bit_depth, is_declared=True, high=high)
 
 
+def row_blocks(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """(top, rows) of pieces of about 1 Mipx: the whole in a wider type takes several times its memory."""
+    num_rows = max(1, _BLOCK_PIXELS // image.width)
+    for top in range(0, image.height, num_rows):
+        yield top, image.crop((0, top, image.width, min(top + num_rows, image.height)))
+
+
 def _bits_of_white(of_type: WideType, path: str, bit_depth: int | None) -> int | None:
     if bit_depth is None:
         return of_type.bits
     if of_type.bits is not None and bit_depth > of_type.bits:
         raise _fewer_bits(path, of_type.bits, bit_depth)
     return bit_depth
-
-
-def _blocks(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """(top, rows) of pieces of about 1 Mipx: the whole as float64 takes four times what it takes itself."""
-    num_rows = max(1, _BLOCK_PIXELS // image.width)
-    for top in range(0, image.height, num_rows):
-        yield top, image.crop((0, top, image.width, min(top + num_rows, image.height)))
 
 
 def _scale(values: npt.NDArray[Any], white: float) -> npt.NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from dgad.domains.decoding import decode_image
+from dgad.domains.wide_values import row_blocks
 from dgad.errors import ImageError
 
 _SIDE_PX = 64
@@ -36,14 +37,26 @@ _MIN_FOR_COMMON = 8
 
 def fingerprint(image: Image.Image) -> bytes:
     """Thumbnail of the fine structure, int8 (S, S) row by row; all zero for an image of one colour."""
-    grey = image.convert("L").convert("F")  # F: nothing is rounded from here on
-    small_SS = np.asarray(grey.resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BILINEAR), dtype=np.float64)
+    small_SS = np.asarray(_shrink_to_grey(image), dtype=np.float64)
     structure_SS = gaussian_filter(small_SS, _FINE_PX) - gaussian_filter(small_SS, _COARSE_PX)
     spread = float(structure_SS.std())
     if spread < _MIN_SPREAD:
         return bytes(NUM_BYTES)
     scaled_SS = np.rint((structure_SS - structure_SS.mean()) * (_LEVELS_PER_SPREAD / spread))
     return bytes(np.clip(scaled_SS, -127, 127).astype(np.int8).tobytes())
+
+
+def _shrink_to_grey(image: Image.Image) -> Image.Image:
+    """A small grey image of mode F, in which nothing is rounded.
+
+    First across, a few rows at a time, then down, as Pillow does it by itself: but of a whole photograph mode
+    F would take as much memory as the photograph again.
+    """
+    narrow = Image.new("F", (_SIDE_PX, image.height))
+    for top, rows in row_blocks(image):
+        grey = rows.convert("L").convert("F")
+        narrow.paste(grey.resize((_SIDE_PX, rows.height), Image.Resampling.BILINEAR), (0, top))
+    return narrow.resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BILINEAR)
 
 
 def fingerprint_of_file(data: bytes) -> bytes:

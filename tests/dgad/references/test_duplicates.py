@@ -4,12 +4,19 @@ import io
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
 from dgad.domains import open_dataset
 from dgad.domains.decoding import decode_image
-from dgad.references.duplicates import NUM_BYTES, fingerprint, fingerprint_of_file, near_duplicates
+from dgad.references.duplicates import (
+    NUM_BYTES,
+    _shrink_to_grey,
+    fingerprint,
+    fingerprint_of_file,
+    near_duplicates,
+)
 from tests.dgad.references.photographs import encoded, picture
 
 
@@ -76,3 +83,14 @@ def test_plain_and_unreadable_ones() -> None:
     assert near_duplicates([b"", b"", fingerprint(picture(1)), b""], 1, []) == [None, None, None]
     assert near_duplicates([b""], 1, []) == []
     assert len(fingerprint(Image.new("RGB", (1, 1)))) == NUM_BYTES
+
+
+@pytest.mark.parametrize("size", [(300, 5000), (5000, 300), (64, 64), (63, 2000), (1, 1)])
+def test_a_thumbnail_in_pieces_is_that_of_the_whole(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dgad.domains.wide_values._BLOCK_PIXELS", 10_000)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    whole = image.convert("L").convert("F").resize((64, 64), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(np.asarray(_shrink_to_grey(image)), np.asarray(whole), rtol=1e-6, atol=1e-3)
