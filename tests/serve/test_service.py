@@ -1,8 +1,10 @@
 """The whole service on a real Ray Serve: two ingresses, two scorers, one writer. One start for all tests."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -24,8 +26,9 @@ NORMAL, DEFECT = photographs(24), photographs(1, defect=True, seed=9)[0]
 @pytest.fixture(scope="module")
 def service(patch_knn_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
+    limits = ("--limit", "header_timeout_s=2", "--limit", "upload_grace_s=2")
     with running_service(
-        patch_knn_bundle, folder / "store", "--replicas", "2", log=folder / "log"
+        patch_knn_bundle, folder / "store", "--replicas", "2", *limits, log=folder / "log"
     ) as running:
         running.domain("carpet", NORMAL[:6])
         yield running
@@ -153,6 +156,51 @@ def test_a_killed_writer_carries_an_enrolment_out_once(service: Service) -> None
 def _ids(service: Service) -> list[str]:
     answer = service.ask("GET", "/v1/domains/carpet/references").json()
     return [reference["id"] for reference in answer["references"]]
+
+
+def test_unfinished_requests_keep_nobody_out(service: Service) -> None:
+    port = service.running.port
+    head = b"POST /v1/domains/carpet/score HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000000\r\n"
+    with contextlib.ExitStack() as stack:
+
+        def begin(data: bytes) -> socket.socket:
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            client.sendall(data)
+            return client
+
+        half = [begin(head) for _ in range(1200)]
+        bodies = [begin(head + b"\r\n" + b"x" * 1_000_000) for _ in range(8)]
+        assert [service.score("carpet", DEFECT).status_code for _ in range(4)] == [200] * 4
+        for client, code in ((half[-1], b"headers_timed_out"), *((b, b"upload_timed_out") for b in bodies)):
+            answer = _read_all(client)
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert code in answer
+    assert service.score("carpet", DEFECT).status_code == 200
+
+
+def _read_all(client: socket.socket) -> bytes:
+    data = b""
+    while piece := client.recv(65536):
+        data += piece
+    return data
+
+
+def test_keys_that_have_gone_open_nothing(service: Service, run: Run) -> None:
+    def statuses() -> set[int]:
+        asked = [("GET", "/v1/domains")] * 6 + [("PUT", "/v1/domains/new")] * 3  # of both ingresses
+        return {service.ask(method, path).status_code for method, path in asked}
+
+    store = Path(service.running.store)
+    assert run("keys", "create", "line", "--store", store, script="dgad-serve").returncode == 0
+    assert statuses() == {401}
+    (store / "keys.json").rename(store / "elsewhere")
+    assert statuses() == {503}
+    (store / "elsewhere").rename(store / "keys.json")
+    assert statuses() == {401}
+    assert run("keys", "revoke", "line", "--store", store, script="dgad-serve").returncode == 0
+    assert statuses() == {401}
+    assert run("keys", "open", "--store", store, script="dgad-serve").returncode == 0
+    assert service.ask("GET", "/v1/domains").status_code == 200
 
 
 def test_a_new_bundle_is_rolled_out_without_a_request_lost(
