@@ -85,19 +85,24 @@ class PackedFile:
             metadata = self._open().schema_arrow.metadata or {}
         if METADATA_KEY not in metadata:
             raise DataError(f"{self.path} is no packed domain; make one with `dgad domains pack SRC DST`.")
-        values = json.loads(metadata[METADATA_KEY])
-        if values["format_version"] > FORMAT_VERSION:
-            raise DataError(
-                f"{self.path} has format version {values['format_version']}, but this dgad reads up to"
-                f" {FORMAT_VERSION}; upgrade dgad, or pack the data again with this one."
+        try:
+            values = json.loads(metadata[METADATA_KEY])
+            if values["format_version"] > FORMAT_VERSION:
+                raise DataError(
+                    f"{self.path} has format version {values['format_version']}, but this dgad reads up to"
+                    f" {FORMAT_VERSION}; upgrade dgad, or pack the data again with this one."
+                )
+            return PackIndex(
+                format_version=values["format_version"],
+                domain=values["domain"],
+                pack=tuple(values["pack"]),
+                # Not by `from_dict`, which takes ten times as long, and there may be very many.
+                samples=tuple(SampleEntry(**entry) for entry in values["samples"]),
+                bit_depth=values.get("bit_depth"),
             )
-        return PackIndex(
-            format_version=values["format_version"],
-            domain=values["domain"],
-            pack=tuple(values["pack"]),
-            samples=tuple(SampleEntry(**entry) for entry in values["samples"]),
-            bit_depth=values.get("bit_depth"),
-        )
+        except (ValueError, LookupError, TypeError) as error:
+            reason = f"its index lacks {error}" if isinstance(error, LookupError) else f"its index: {error}"
+            raise DataError(f"{self.path} is damaged ({reason}); pack the data again.") from error
 
     def cell(self, row: int, column: str) -> bytes:
         """The bytes of one row of `image` or `mask`, read alone."""

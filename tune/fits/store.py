@@ -98,12 +98,12 @@ class FitStore:
         """What is known of a fit without its weights; None where it is not there, or damaged."""
         data = self._storage.read(f"{fit_id}/{FIT_FILE}")
         try:
-            about: dict[str, Any] | None = None if data is None else json.loads(data)
-        except ValueError:
+            about = None if data is None else json.loads(data)
+            if not isinstance(about, dict):
+                return None
+            version = int(about.get("format_version", 1))
+        except (ValueError, TypeError):
             return None
-        if about is None:
-            return None
-        version = int(about.get("format_version", 1))
         if version < FORMAT_VERSION:
             raise RecordError(
                 f"The fit {self._storage.path(fit_id)} was made by a development version of dgad: delete it,"

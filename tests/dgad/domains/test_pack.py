@@ -120,7 +120,15 @@ def test_newer_foreign_and_damaged_files_are_refused(tmp_path):
     rewrite(path, format_version=3)
     with pytest.raises(DataError, match=r"a\.parquet has format version 3.*reads up to 2; upgrade"):
         open_dataset(str(tmp_path / "dst"))
-    pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+    table = pq.read_table(path)
+    for index, told in (
+        (b"{", r"its index: Expecting"),
+        (b'{"format_version": 1}', "its index lacks 'domain'"),
+    ):
+        pq.write_table(table.replace_schema_metadata({METADATA_KEY: index}), path)
+        with pytest.raises(DataError, match=rf"a\.parquet is damaged \({told}.*\); pack the data again\.$"):
+            open_dataset(str(tmp_path / "dst"))
+    pq.write_table(table.replace_schema_metadata(None), path)
     with pytest.raises(DataError, match=r"a\.parquet is no packed domain"):
         open_dataset(str(tmp_path / "dst"))
     path.write_bytes(path.read_bytes()[:-20])

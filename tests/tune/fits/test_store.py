@@ -103,9 +103,18 @@ def test_a_failed_fit_is_not_tried_again_but_a_passing_error_is(tmp_path: Path) 
             store.get(KEY, compute)
 
 
-def test_damaged_weights_are_computed_afresh(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        (FIT_WEIGHTS_FILE, b"rubbish"),
+        (FIT_FILE, b"{"),
+        (FIT_FILE, b"[]"),
+        (FIT_FILE, b'{"format_version": null}'),
+    ],
+)
+def test_a_damaged_fit_is_computed_afresh(tmp_path: Path, name: str, data: bytes) -> None:
     store = FitStore(tmp_path)
     store.get(KEY, lambda: {"w": torch.ones(2)})
-    (tmp_path / KEY.id / FIT_WEIGHTS_FILE).write_bytes(b"rubbish")
+    (tmp_path / KEY.id / name).write_bytes(data)
     assert not store.get(KEY, lambda: {"w": torch.ones(2)}).was_stored
     assert store.get(KEY, _never).was_stored
