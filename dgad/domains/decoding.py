@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from dgad.domains.headers import check_structure
 from dgad.domains.stored_png import stored_png
 from dgad.domains.tiff_pages import count_pages
 from dgad.domains.wide_values import (
@@ -32,6 +33,8 @@ EXTENSIONS: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 """What counts as an image, in any case."""
 
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
+_MAX_SIDE_PX = 1_000_000
+"""Resizing a longer side takes a weight for each of its pixels, and those gigabytes."""
 # What Pillow's decoders raise on damaged files, gathered by flipping bytes in files of each format.
 _DECODER_ERRORS = (
     OSError,
@@ -194,6 +197,7 @@ def _open(data: bytes, path: str, limits: DecodeLimits, *, is_to_be_read: bool =
     if not data:
         raise ImageError(f"{path} is empty; copy it again or remove it.")
     if is_to_be_read:
+        check_structure(data, path)
         data = stored_png(data, limits.max_pixels)
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
@@ -207,6 +211,11 @@ def _open(data: bytes, path: str, limits: DecodeLimits, *, is_to_be_read: bool =
         raise ImageError(
             f"{path} has {image.width} x {image.height} pixels, more than the {limits.max_pixels:,} allowed;"
             " crop or shrink it."
+        )
+    if max(image.size) > _MAX_SIDE_PX:
+        raise ImageError(
+            f"{path} has {image.width} x {image.height} pixels, where a side may have {_MAX_SIDE_PX:,};"
+            " cut it into parts."
         )
     if image.width * image.height == 0:
         raise ImageError(f"{path} has no pixels; remove it.")
@@ -238,5 +247,7 @@ def _too_many_bytes(path: str, size: int, allowed: int) -> str:
 
 
 def _damaged(path: str, error: Exception) -> ImageError:
+    if isinstance(error, MemoryError):
+        return ImageError(f"{path} takes more memory to decode than there is; crop or shrink it.")
     reason = str(error) or type(error).__name__
     return ImageError(f"{path} is damaged ({reason}); copy it again or remove it.")

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
 from dgad.domains.base import EncodedImage, Sample
 from dgad.domains.decoding import (
@@ -23,6 +22,7 @@ from dgad.domains.decoding import (
 from dgad.domains.domain_file import declaring
 from dgad.domains.image_paths import expand_image_paths
 from dgad.domains.image_set import ImageSet
+from dgad.domains.shrinking import shrink
 from dgad.domains.wide_values import NarrowRangeWarning, WideRange, find_narrow_range
 
 __all__ = [
@@ -87,13 +87,6 @@ def _load(
         keys.append(content_key(hashlib.sha256(data).hexdigest(), image_size_px, file.bit_depth))
         ranges.append(decoded.wide)
     return ImageSet(images=torch.from_numpy(images), keys=tuple(keys)), ranges
-
-
-def shrink(image: Image.Image, image_size_px: int) -> npt.NDArray[np.uint8]:
-    """A decoded image as methods take it: uint8 RGB (3, S, S)."""
-    # Pillow's bilinear filter widens with the reduction, so nothing aliases.
-    small = image.resize((image_size_px, image_size_px), Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
 
 
 def load_masks(

@@ -16,11 +16,10 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from dgad.domains.decoding import decode_image
-from dgad.domains.wide_values import row_blocks
+from dgad.domains.shrinking import THUMBNAIL_PX, shrink_to_grey
 from dgad.errors import ImageError
 
-_SIDE_PX = 64
-NUM_BYTES = _SIDE_PX * _SIDE_PX
+NUM_BYTES = THUMBNAIL_PX * THUMBNAIL_PX
 NEAR = 0.97
 """Correlation from which on two are of one photograph.
 
@@ -37,26 +36,18 @@ _MIN_FOR_COMMON = 8
 
 def fingerprint(image: Image.Image) -> bytes:
     """Thumbnail of the fine structure, int8 (S, S) row by row; all zero for an image of one colour."""
-    small_SS = np.asarray(_shrink_to_grey(image), dtype=np.float64)
+    return fingerprint_of_thumbnail(shrink_to_grey(image))
+
+
+def fingerprint_of_thumbnail(grey_SS: NDArray[np.float32]) -> bytes:
+    """The same of an image's grey thumbnail."""
+    small_SS = grey_SS.astype(np.float64)
     structure_SS = gaussian_filter(small_SS, _FINE_PX) - gaussian_filter(small_SS, _COARSE_PX)
     spread = float(structure_SS.std())
     if spread < _MIN_SPREAD:
         return bytes(NUM_BYTES)
     scaled_SS = np.rint((structure_SS - structure_SS.mean()) * (_LEVELS_PER_SPREAD / spread))
     return bytes(np.clip(scaled_SS, -127, 127).astype(np.int8).tobytes())
-
-
-def _shrink_to_grey(image: Image.Image) -> Image.Image:
-    """A small grey image of mode F, in which nothing is rounded.
-
-    First across, a few rows at a time, then down, as Pillow does it by itself: but of a whole photograph mode
-    F would take as much memory as the photograph again.
-    """
-    narrow = Image.new("F", (_SIDE_PX, image.height))
-    for top, rows in row_blocks(image):
-        grey = rows.convert("L").convert("F")
-        narrow.paste(grey.resize((_SIDE_PX, rows.height), Image.Resampling.BILINEAR), (0, top))
-    return narrow.resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BILINEAR)
 
 
 def fingerprint_of_file(data: bytes) -> bytes:

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute, Mount, Route
 
 from dgad.references.reader import StoreReader
+from serve.decoding.pool import DecodePool
 from serve.engine.backend import Backend
 from serve.http.dependencies import AppState
 from serve.http.errors import add_error_handlers
@@ -35,13 +36,18 @@ def make_app(
         settings=settings,
         backend=backend,
         store=store or StoreReader(settings.store),
+        readers=Workers(max_waiting=settings.max_queued, name="dgad-store"),
+        workers=Workers(max_waiting=settings.max_queued, name="dgad-draw"),
         # What waits to be decoded then waits for a scorer, where the backend bounds it again.
-        workers=Workers(max_waiting=settings.max_queued),
+        decoders=DecodePool(settings.limits, max_waiting=settings.max_queued),
     )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.decoders.start()
         yield
+        await service.decoders.aclose()
+        service.readers.close()
         service.workers.close()
 
     app = FastAPI(

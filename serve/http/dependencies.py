@@ -3,15 +3,18 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import Request
 
 from dgad.references.domain import Change, check_domain_name
 from dgad.references.reader import StoreReader
+from serve.decoding.bounds import CpuAllowance
+from serve.decoding.pool import DecodePool
 from serve.engine.backend import Backend, TimedOutError
 from serve.http.images import Workers
+from serve.http.multipart import RawFile
 from serve.http.request_context import RequestContext, context_of
 from serve.http.thumbnails import Thumbnails
 from serve.settings import ServeSettings
@@ -24,7 +27,12 @@ class AppState:
     settings: ServeSettings
     backend: Backend
     store: StoreReader
+    readers: Workers
+    """Threads that read the store, which wait for nothing else."""
     workers: Workers
+    """Threads that draw, and make thumbnails of what is enrolled."""
+    decoders: DecodePool
+    """Processes that decode what is sent."""
     thumbnails: Thumbnails = dataclasses.field(default_factory=Thumbnails)
     bundle: dict[str, Any] = dataclasses.field(default_factory=dict)
     """What the bundle's folder says, read once it is asked for."""
@@ -32,7 +40,11 @@ class AppState:
     async def head(self, domain: str) -> Change:
         """Read the newest change of a domain; raises for a bad name or a domain that is not there."""
         check_domain_name(domain)
-        return await self.workers.run(self.store.head, domain)
+        return await self.readers.run(self.store.head, domain)
+
+    def make_allowance(self, files: Sequence[RawFile]) -> CpuAllowance:
+        """The CPU time that the photographs of one request may take to decode."""
+        return CpuAllowance([file.data for file in files], self.settings.limits.decode_cpu_s)
 
     async def describe_backend(self) -> Mapping[str, Any]:
         """Describe what scores, as `Backend.describe` says, before the request's deadline."""

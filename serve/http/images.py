@@ -1,4 +1,4 @@
-"""Uploads to arrays, off the event loop: a few threads decode, and only so much may wait for them."""
+"""Uploads to arrays, off the event loop: processes decode, and a few threads do the rest."""
 
 # S pixels a side of what methods take, H x W of a picture to draw on
 
@@ -7,26 +7,25 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from dgad.domains.decoding import DecodedImage, DecodeLimits, decode_with_range
-from dgad.domains.images import content_key, shrink
+from dgad.domains.images import content_key
 from dgad.domains.wide_values import WideRange
 from dgad.references.domain import Upload
-from dgad.references.duplicates import fingerprint
+from dgad.references.duplicates import fingerprint_of_thumbnail
+from serve.decoding.bounds import CpuAllowance
+from serve.decoding.pool import DecodePool
 from serve.engine.backend import BusyError
 from serve.http.multipart import RawFile
 from serve.http.polyglots import check_is_only_image
-from serve.settings import Limits
 
-_MAX_PICTURE_PX = 2048
-"""Longest side of a heatmap's picture."""
+_QUICKLY_HASHED_BYTES = 2**20
+"""In a millisecond or so."""
 _MAX_THREADS = 8
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,11 +51,11 @@ class Photograph:
 
 
 class Workers:
-    """Threads for decoding, drawing and reading the store; what is CPU work there lets go of the GIL."""
+    """Threads for one kind of work, which lets go of the GIL: reading the store, or drawing."""
 
-    def __init__(self, max_waiting: int) -> None:
+    def __init__(self, max_waiting: int, name: str) -> None:
         self._pool = ThreadPoolExecutor(
-            max(2, min(_MAX_THREADS, os.cpu_count() or 2)), thread_name_prefix="dgad-http"
+            max(2, min(_MAX_THREADS, os.cpu_count() or 2)), thread_name_prefix=name
         )
         self._max_waiting = max_waiting
         self._num_waiting = 0
@@ -64,7 +63,7 @@ class Workers:
     def check_is_free(self) -> None:
         """`BusyError` while as much waits as may; one request may then bring any number that is allowed."""
         if self._num_waiting >= self._max_waiting:
-            raise BusyError("More photographs wait to be decoded than can be answered in time; try again.")
+            raise BusyError("More pictures wait to be drawn than can be answered in time; try again.")
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of `work`, done in a thread."""
@@ -81,48 +80,63 @@ class Workers:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def decode_query(
-    file: RawFile, size_px: int, limits: Limits, *, wants_picture: bool, bit_depth: int | None = None
+async def decode_query(
+    pool: DecodePool,
+    file: RawFile,
+    allowance: CpuAllowance,
+    size_px: int,
+    *,
+    wants_picture: bool,
+    bit_depth: int | None = None,
 ) -> Photograph:
-    """`ImageError` where the file is no image, or not only one, or too large."""
-    decoded = _decode(file, limits, bit_depth)
-    image = decoded.image
+    """`ImageError` where the file is no image, or not only one, or too large, or too much work."""
+    pixels = await pool.decode(
+        file.data, file.name, allowance, size_px=size_px, wants_picture=wants_picture, bit_depth=bit_depth
+    )
+    check_is_only_image(file.data, file.name)
+    assert pixels.image is not None
     return Photograph(
         name=file.name,
-        key=content_key(hashlib.sha256(file.data).hexdigest(), size_px, bit_depth),
-        image=shrink(image, size_px),
-        width_px=image.width,
-        height_px=image.height,
-        picture=_picture(image) if wants_picture else None,
+        key=content_key(await _hash(file.data), size_px, bit_depth),
+        image=pixels.image,
+        width_px=pixels.width_px,
+        height_px=pixels.height_px,
+        picture=pixels.picture,
         bit_depth=bit_depth,
-        wide=decoded.wide,
+        wide=pixels.wide,
     )
 
 
-def decode_upload(file: RawFile, limits: Limits, *, bit_depth: int | None = None) -> Upload:
+async def decode_upload(
+    pool: DecodePool, file: RawFile, allowance: CpuAllowance, *, bit_depth: int | None = None
+) -> Upload:
     """The same for a reference to be, whose bytes are kept as they came."""
-    decoded = _decode(file, limits, bit_depth)
-    image = decoded.image
+    pixels = await pool.decode(file.data, file.name, allowance, wants_thumbnail=True, bit_depth=bit_depth)
+    check_is_only_image(file.data, file.name)
+    assert pixels.thumbnail is not None
     return Upload(
         name=file.name,
         data=file.data,
-        width_px=image.width,
-        height_px=image.height,
-        fingerprint=fingerprint(image),
-        wide=decoded.wide,
+        width_px=pixels.width_px,
+        height_px=pixels.height_px,
+        fingerprint=fingerprint_of_thumbnail(pixels.thumbnail),
+        wide=pixels.wide,
     )
 
 
-def _decode(file: RawFile, limits: Limits, bit_depth: int | None) -> DecodedImage:
-    bounds = DecodeLimits(max_bytes=limits.max_image_bytes, max_pixels=limits.max_pixels)
-    decoded = decode_with_range(file.data, file.name, bounds, bit_depth=bit_depth)
-    check_is_only_image(file.data, file.name)
-    return decoded
+async def decode_all(decoding: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What each gives, in order; where one fails, the others are given up first."""
+    tasks = [asyncio.ensure_future(one) for one in decoding]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
 
 
-def _picture(image: Image.Image) -> NDArray[np.uint8]:
-    longest = max(image.size)
-    if longest > _MAX_PICTURE_PX:
-        size = [max(1, round(side * _MAX_PICTURE_PX / longest)) for side in image.size]
-        image = image.resize((size[0], size[1]), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.asarray(image)
+async def _hash(data: bytes) -> str:
+    if len(data) < _QUICKLY_HASHED_BYTES:
+        return hashlib.sha256(data).hexdigest()
+    return (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()

@@ -1,5 +1,7 @@
 """Names, polyglots, thumbnails in memory, logs and heatmaps: what needs no server."""
 
+import asyncio
+import contextlib
 import io
 import json
 import logging
@@ -12,7 +14,9 @@ from PIL import Image
 
 from dgad.errors import ImageError
 from dgad.evaluation.heatmaps import heat_png
-from serve.http.images import decode_query
+from serve.decoding.bounds import CpuAllowance
+from serve.decoding.pool import DecodePool
+from serve.http.images import Photograph, decode_query
 from serve.http.multipart import RawFile, safe_name
 from serve.http.polyglots import check_is_only_image, image_type
 from serve.http.thumbnails import Thumbnails
@@ -116,7 +120,13 @@ def test_a_heatmap_alone_is_dark_where_it_is_cold() -> None:
 def test_large_photographs_have_pictures_of_a_bounded_size() -> None:
     data = io.BytesIO()
     Image.new("RGB", (5000, 50), "white").save(data, "PNG")
-    made = decode_query(RawFile(name="a", data=data.getvalue()), 64, Limits(), wants_picture=True)
+
+    async def decode() -> Photograph:
+        async with contextlib.aclosing(DecodePool(Limits(), max_waiting=1, num_processes=1)) as pool:
+            file = RawFile(name="a", data=data.getvalue())
+            return await decode_query(pool, file, CpuAllowance([], 5.0), 64, wants_picture=True)
+
+    made = asyncio.run(decode())
     assert made.picture is not None
     assert made.picture.shape == (20, 2048, 3)
     assert (made.width_px, made.height_px) == (5000, 50)

@@ -35,7 +35,7 @@ async def list_domains(request: Request) -> Response:
             found.append(render_domain(name, change, str(described["bundle_id"])))
         return tuple(found)
 
-    return json_answer(schemas.DomainsAnswer(domains=await service.workers.run(read)))
+    return json_answer(schemas.DomainsAnswer(domains=await service.readers.run(read)))
 
 
 @router.put(
@@ -92,8 +92,8 @@ async def list_versions(request: Request, domain: DomainName) -> Response:
     """Every version of the references, and the log of what was done to the domain."""
     service = state_of(request)
     head = await service.head(domain)
-    versions = await service.workers.run(service.store.versions, domain)
-    log = await service.workers.run(service.store.log, domain)
+    versions = await service.readers.run(service.store.versions, domain)
+    log = await service.readers.run(service.store.log, domain)
     return json_answer(
         schemas.VersionsAnswer(
             current=head.version,

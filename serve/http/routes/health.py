@@ -50,7 +50,7 @@ async def bundle(request: Request) -> Response:
     service = state_of(request)
     described = await service.describe_backend()
     if not service.bundle and "created_at" not in described:
-        service.bundle.update(await service.workers.run(_of_the_folder, service))
+        service.bundle.update(await service.readers.run(_of_the_folder, service))
     known = {**service.bundle, **described}
     return json_answer(
         schemas.BundleAnswer(

@@ -1,6 +1,5 @@
 """References: enrolled, listed, looked at, removed, purged."""
 
-import asyncio
 import dataclasses
 import time
 from typing import Annotated
@@ -14,7 +13,7 @@ from serve.api import schemas
 from serve.engine.backend import Threshold
 from serve.engine.writes import CreateDomain, Enroll, RemoveReference
 from serve.http.dependencies import AppState, context_in, state_of
-from serve.http.images import decode_upload
+from serve.http.images import decode_all, decode_upload
 from serve.http.multipart import RawFile
 from serve.http.openapi import errors, image_bodies
 from serve.http.polyglots import image_type
@@ -91,11 +90,11 @@ async def enroll(
             f"Domain {domain!r} has references that are read without a bit depth: set it for all of them, in"
             f" the domain's settings (PUT /v1/domains/{domain})."
         )
-    service.workers.check_is_free()
+    service.decoders.check_is_free()
     files = await read_photographs(request, service.settings.limits)
     context.num_images = len(files)
-    uploads = await _decode(service, files, depth)
     async with service.change_deadline():
+        uploads = await _decode(service, files, depth)
         if depth != head.settings.bit_depth:
             settings = dataclasses.replace(head.settings, bit_depth=depth)
             await service.backend.write(CreateDomain(domain=domain, settings=settings, author=context.author))
@@ -144,7 +143,7 @@ async def get_reference(
     service = state_of(request)
     head = await service.head(domain)
     if thumbnail is None:
-        data = await service.workers.run(service.store.image, domain, reference_id)
+        data = await service.readers.run(service.store.image, domain, reference_id)
         return _image(data, reference_id)
     side_px = thumbnail
     kept = service.thumbnails.get(domain, head.sequence, reference_id, side_px)
@@ -178,9 +177,10 @@ async def remove_reference(
 
 
 async def _decode(service: AppState, files: list[RawFile], bit_depth: int | None) -> list[Upload]:
-    limits = service.settings.limits
-    tasks = [service.workers.run(decode_upload, file, limits, bit_depth=bit_depth) for file in files]
-    return await asyncio.gather(*tasks)
+    allowance = service.make_allowance(files)
+    return await decode_all(
+        decode_upload(service.decoders, file, allowance, bit_depth=bit_depth) for file in files
+    )
 
 
 def _is_new(enrolment: Enrolment) -> bool:

@@ -13,7 +13,7 @@ from serve.engine.backend import Query as Asked
 from serve.http.dependencies import AppState, context_in, state_of
 from serve.http.errors import ApiError
 from serve.http.heatmap_png import HeatmapKind, draw, draw_uri
-from serve.http.images import Photograph, decode_query
+from serve.http.images import Photograph, decode_all, decode_query
 from serve.http.multipart import RawFile
 from serve.http.openapi import errors, image_bodies
 from serve.http.route_rules import RouteRules, declare
@@ -59,7 +59,7 @@ async def score(
     service, context = state_of(request), context_in(request)
     wants_png = _wants_png(request)
     kind: HeatmapKind = "overlay" if wants_png and heatmap == "none" else heatmap
-    service.workers.check_is_free()
+    service.decoders.check_is_free()
     files = await read_photographs(request, service.settings.limits)
     context.num_images = len(files)
     _check_number(len(files), kind, wants_png)
@@ -115,22 +115,13 @@ async def _score(
 async def _decode(
     service: AppState, files: list[RawFile], size_px: int, *, wants_picture: bool, bit_depth: int | None
 ) -> list[Photograph]:
-    limits = service.settings.limits
-    decoding = [
-        asyncio.ensure_future(
-            service.workers.run(
-                decode_query, file, size_px, limits, wants_picture=wants_picture, bit_depth=bit_depth
-            )
+    allowance = service.make_allowance(files)
+    return await decode_all(
+        decode_query(
+            service.decoders, file, allowance, size_px, wants_picture=wants_picture, bit_depth=bit_depth
         )
         for file in files
-    ]
-    try:
-        return list(await asyncio.gather(*decoding))
-    except BaseException:
-        for task in decoding:
-            task.cancel()
-        await asyncio.gather(*decoding, return_exceptions=True)
-        raise
+    )
 
 
 async def _draw_heatmaps(

@@ -1,0 +1,97 @@
+"""The process that decodes: `python -m serve.decoding.worker SOCKET FILE`, both open already.
+
+Started by `serve.decoding.process`. It ends when the other end of the socket closes, as it does when the
+service is killed, at the latest when the photograph it is at has had its time. It loads no torch and no Ray.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dgad.domains.decoding import DecodeLimits, decode_with_range
+from dgad.domains.shrinking import shrink, shrink_to_grey
+from dgad.errors import ImageError
+from serve.decoding.messages import Order, Pixels, read_order, write_pixels, write_refusal
+
+_MAX_PICTURE_PX = 2048
+"""Longest side of a heatmap's picture."""
+_PAGE_BYTES = resource.getpagesize()
+
+
+def main() -> None:
+    """Answer orders until the other end closes."""
+    channel, fd = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+    warnings.simplefilter("ignore")  # of damaged metadata: what came is answered with a sentence
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process, even inside of a decoder
+    with contextlib.suppress(OSError):  # should memory run out, it is not the service that goes
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    with contextlib.suppress(OSError), channel, channel.makefile("rb") as orders:
+        channel.sendall(b"{}\n")  # it is ready
+        for line in orders:
+            channel.sendall(_answer(read_order(line), fd))
+
+
+def _answer(order: Order, fd: int) -> bytes:
+    started = time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, order.max_cpu_s)
+    _bound_memory(order.max_memory)
+    try:
+        pixels = _decode(order, os.pread(fd, order.num_bytes, 0))
+        _bound_memory(None)
+        return write_pixels(pixels, fd, time.process_time() - started)
+    except ImageError as refusal:
+        _bound_memory(None)
+        return write_refusal(str(refusal), time.process_time() - started)
+    except MemoryError:
+        _bound_memory(None)
+        sentence = f"{order.name} takes more memory to decode than is allowed; crop or shrink it."
+        return write_refusal(sentence, time.process_time() - started)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _decode(order: Order, data: bytes) -> Pixels:
+    limits = DecodeLimits(max_bytes=order.max_bytes, max_pixels=order.max_pixels)
+    decoded = decode_with_range(data, order.name, limits, bit_depth=order.bit_depth)
+    image = decoded.image
+    return Pixels(
+        width_px=image.width,
+        height_px=image.height,
+        image=shrink(image, order.size_px) if order.size_px else None,
+        picture=_fit(image) if order.wants_picture else None,
+        thumbnail=shrink_to_grey(image) if order.wants_thumbnail else None,
+        wide=decoded.wide,
+    )
+
+
+def _fit(image: Image.Image) -> NDArray[np.uint8]:
+    longest = max(image.size)
+    if longest > _MAX_PICTURE_PX:
+        size = [max(1, round(side * _MAX_PICTURE_PX / longest)) for side in image.size]
+        image = image.resize((size[0], size[1]), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(image)
+
+
+def _bound_memory(num_bytes: int | None) -> None:
+    """Allow so much more memory than the process has now; None: without bound. Linux alone keeps to it."""
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    bound = most
+    if num_bytes is not None:
+        with contextlib.suppress(OSError), open("/proc/self/statm", encoding="ascii") as file:
+            bound = int(file.read().split()[5]) * _PAGE_BYTES + num_bytes
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (bound, most))
+
+
+if __name__ == "__main__":
+    main()
