@@ -56,7 +56,7 @@ class DecodeProcess:
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Number of the process."""
         return self._popen.pid
 
     async def decode(self, order: Order, data: bytes) -> tuple[Pixels, float]:

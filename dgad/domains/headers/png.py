@@ -34,5 +34,7 @@ def estimate_bytes(data: bytes) -> int:
     width, height, bits, colour, _, _, is_interlaced = struct.unpack(">IIBBBBB", data[16:29])
     num_stored = height * (1 + (width * _CHANNELS.get(colour, 4) * bits + 7) // 8)
     held = num_stored if num_stored <= _STORED_BYTES and not is_interlaced else 0
-    # RGB is 4 bytes a pixel; all but RGB is there before and after, and a palette's in between.
-    return int(max(2 * held, held + 9 * width * height))
+    # RGB is 4 bytes a pixel; all but RGB is there before and after, a palette's in between, and colour of 16
+    # bits may be decoded twice (`dgad.domains.wide_values`).
+    per_pixel = 18 if bits == 16 and colour in (2, 6) else 9
+    return int(max(2 * held, held + per_pixel * width * height))

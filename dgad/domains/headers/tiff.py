@@ -72,7 +72,10 @@ def estimate_bytes(data: bytes) -> int:
         part = width * min(directory.get(_ROWS_PER_STRIP, height), height)
     sample_bytes = max(1, directory.get(_BITS, 8) // 8)
     part_bytes = part * sample_bytes * directory.get(_SAMPLES, 1)
-    per_pixel = 16 if sample_bytes > 2 or directory.get(_SAMPLE_FORMAT, 1) == 3 else 9
+    # Colour of 16 bits may be decoded twice (`dgad.domains.wide_values`).
+    is_wide_colour = sample_bytes == 2 and directory.get(_SAMPLES, 1) > 2
+    is_float = sample_bytes > 2 or directory.get(_SAMPLE_FORMAT, 1) == 3
+    per_pixel = 18 if is_wide_colour or is_float else 9
     return part_bytes + per_pixel * width * height
 
 
