@@ -10,9 +10,9 @@ from PIL import Image, ImageEnhance
 
 from dgad.domains import open_dataset
 from dgad.domains.decoding import decode_image
+from dgad.domains.shrinking import shrink_to_grey
 from dgad.references.duplicates import (
     NUM_BYTES,
-    _shrink_to_grey,
     fingerprint,
     fingerprint_of_file,
     near_duplicates,
@@ -93,4 +93,4 @@ def test_a_thumbnail_in_pieces_is_that_of_the_whole(
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     image = Image.fromarray(pixels)
     whole = image.convert("L").convert("F").resize((64, 64), Image.Resampling.BILINEAR)
-    np.testing.assert_allclose(np.asarray(_shrink_to_grey(image)), np.asarray(whole), rtol=1e-6, atol=1e-3)
+    np.testing.assert_allclose(np.asarray(shrink_to_grey(image)), np.asarray(whole), rtol=1e-6, atol=1e-3)
