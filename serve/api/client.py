@@ -15,7 +15,7 @@ import mimetypes
 import os
 import uuid
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -28,7 +28,7 @@ from dgad.references.domain import DomainSettings, check_domain_name
 from dgad.settings import require, to_dict
 from serve.api import schemas
 from serve.api.answer_reader import read_answer
-from serve.api.transport import NotFoundError, Transport
+from serve.api.transport import ClientError, NotFoundError, Transport
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _KEY_VARIABLE = "DGAD_API_KEY"
@@ -57,11 +57,13 @@ class Client:
         enrolment_timeout_s: float = 900.0,
         attempt_timeout_s: float = 40.0,
         retries: int = 8,
+        on_retry: Callable[[ClientError, float], None] = lambda trouble, pause_s: None,
     ) -> None:
         """`key` is DGAD_API_KEY where it is not given.
 
         `timeout_s` is for one call with all its tries, `attempt_timeout_s` for one try of it; an enrolment
-        has one time for both, since it may rightly take minutes.
+        has one time for both, since it may rightly take minutes. `on_retry` hears of every try that failed
+        and is repeated, and of the pause before the next.
         """
         self._timeout_s = timeout_s
         self._enrolment_timeout_s = enrolment_timeout_s
@@ -70,6 +72,7 @@ class Client:
             key if key is not None else os.environ.get(_KEY_VARIABLE) or None,
             retries=retries,
             attempt_timeout_s=attempt_timeout_s,
+            on_retry=on_retry,
         )
 
     @property

@@ -97,8 +97,12 @@ class Transport:
         retries: int,
         attempt_timeout_s: float,
         sleep: Callable[[float], None] = time.sleep,
+        on_retry: Callable[[ClientError, float], None] = lambda trouble, pause_s: None,
     ) -> None:
-        """Raises `SettingsError` for what is no address, or a key with characters that no key has."""
+        """`on_retry` hears why a request is sent again, and after how long a pause.
+
+        Raises `SettingsError` for what is no address, or a key with characters that no key has.
+        """
         parts = urlsplit(url)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
         require(is_url, "url", "http(s)://HOST[:PORT] without a password", _without_password(url))
@@ -110,6 +114,7 @@ class Transport:
         self._retries = retries
         self._attempt_timeout_s = attempt_timeout_s
         self._sleep = sleep
+        self._on_retry = on_retry
         self._session = requests.Session()
         self._is_loopback = parts.hostname in _LOOPBACK
         self._has_answered = False
@@ -164,6 +169,8 @@ class Transport:
             retries = self._retries if self._has_answered else min(self._retries, _FIRST_RETRIES)
             if self.num_retried >= retries or time.monotonic() + pause_s >= deadline:
                 raise trouble
+            if self._has_answered:  # else it is told a moment later, as the end of it
+                self._on_retry(trouble, pause_s)
             self._sleep(pause_s)
             self.num_retried += 1
 

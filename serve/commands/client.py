@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from serve.api.client import Client, Heatmap
     from serve.api.schemas import DomainAnswer, ResultAnswer, ThresholdAnswer
+    from serve.api.transport import ClientError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -63,7 +64,12 @@ def _service_options(command: F) -> F:
 def _client(url: str) -> "Client":
     from serve.api.client import Client  # requests takes a moment to import, and --help needs none of it
 
-    return Client(url)
+    return Client(url, on_retry=_tell_retry)
+
+
+def _tell_retry(trouble: "ClientError", pause_s: float) -> None:
+    """One line on standard error, so that nobody wonders what takes so long."""
+    click.echo(f"{make_printable(trouble.message)} Trying again in {pause_s:.1f} s.", err=True)
 
 
 @click.command("domains", epilog=_DOMAINS_EXAMPLE)

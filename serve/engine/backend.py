@@ -39,6 +39,10 @@ class ImageSizeChangedError(UnavailableError):
         self.image_size_px = image_size_px
 
 
+class TooLargeError(DgadError):
+    """More at once than the parts of a service can send each other: 413."""
+
+
 class TimedOutError(DgadError):
     """The answer did not come in time: 504."""
 

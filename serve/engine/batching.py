@@ -38,10 +38,14 @@ class Batcher(Generic[_Q, _A]):
         max_size: int,
         max_running: int = 1,
         wait_s: float = 0.0,
+        weigh: Callable[[_Q], int] = lambda question: 0,
+        max_weight: int = 0,
         is_lost: Callable[[Exception], bool] = lambda error: False,
         max_losses: int = 0,
     ) -> None:
         """Run batches of at most `max_size`; an incomplete one waits `wait_s` seconds for more.
+
+        With `weigh`, what a batch weighs is at most `max_weight`, or it has one question.
 
         A batch that fails with what `is_lost` holds of goes back to the front of the queue, until a question
         has lost `max_losses` times.
@@ -50,6 +54,8 @@ class Batcher(Generic[_Q, _A]):
         self._max_size = max_size
         self._max_running = max_running
         self._wait_s = wait_s
+        self._weigh = weigh
+        self._max_weight = max_weight
         self._is_lost = is_lost
         self._max_losses = max_losses
         self._queue: collections.deque[_Waiting[_Q, _A]] = collections.deque()
@@ -99,12 +105,16 @@ class Batcher(Generic[_Q, _A]):
 
     def _take_batch(self) -> list[_Waiting[_Q, _A]]:
         batch: list[_Waiting[_Q, _A]] = []
+        weight = 0
         while self._queue and len(batch) < self._max_size:
             goes_alone = self._queue[0].num_losses >= _ALONE_AFTER
-            if goes_alone and batch:
+            weight += self._weigh(self._queue[0].question)
+            if batch and (goes_alone or weight > self._max_weight):
                 break
             waiting = self._queue.popleft()
-            if not waiting.answer.done():
+            if waiting.answer.done():
+                weight -= self._weigh(waiting.question)
+            else:
                 batch.append(waiting)
                 if goes_alone:
                     break

@@ -23,7 +23,7 @@ from dgad.errors import (
     StoreError,
     UserError,
 )
-from serve.engine.backend import BusyError, TimedOutError, UnavailableError
+from serve.engine.backend import BusyError, TimedOutError, TooLargeError, UnavailableError
 from serve.http.request_context import context_of
 
 _LOG = logging.getLogger("dgad.serve")
@@ -34,6 +34,7 @@ _STATUSES: tuple[tuple[type[DgadError], int, str, str | None], ...] = (
     (MissingError, 404, "not_found", None),
     (ConflictError, 409, "conflict", None),
     (ImageError, 422, "image_unreadable", None),
+    (TooLargeError, 413, "too_large", None),
     (BusyError, 429, "busy", None),
     (UnavailableError, 503, "unavailable", None),
     (TimedOutError, 504, "timed_out", None),

@@ -31,16 +31,17 @@ from serve.engine.backend import (
 from serve.engine.batching import Batcher
 from serve.engine.drift import ScoreRecord, make_records
 from serve.engine.writes import DomainWrite, Enroll, Write, pack_write
+from serve.replicas.losses import MAX_LOSSES, ParcelLostError, ask_again, explain, is_loss
 from serve.replicas.metrics import ServiceMetrics
+from serve.replicas.parcels import PIECE_BYTES, LostParcel, Parcel, cut
 from serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_MAX_LOSSES = 6
-"""Deaths of whoever had it after which a request is given up: it may be what kills them."""
+_MAX_BATCH_BYTES = 64 * 2**20
+"""Of one call to a scorer and its answer: 16 images of 1024 px have 48 MiB, and their heatmaps 64 MiB."""
 _RECENT_TIMEOUT_S = 5.0
-_RETRY_PAUSE_S = 0.5
 _REPORT_AFTER_S = 0.5
 _MAX_REPORTED = 10_000
 
@@ -81,8 +82,10 @@ class RayBackend:
             max_size=settings.batch_size,
             # Two calls for every scorer that there may be: one that it works on, one that it finds then.
             max_running=2 * settings.max_replicas,
-            is_lost=_is_loss,
-            max_losses=_MAX_LOSSES,
+            weigh=_count_bytes,
+            max_weight=_MAX_BATCH_BYTES,
+            is_lost=is_loss,
+            max_losses=MAX_LOSSES,
         )
 
     async def score(self, queries: Sequence[Query]) -> list[Outcome]:
@@ -176,27 +179,38 @@ class RayBackend:
         return await _call(self._scorer, "score", list(queries))  # type: ignore[no-any-return]
 
     async def _ask_scorer(self, method: str, *arguments: Any) -> Any:
-        return _raise_mistake(await _await_answer(self._ask_until_alive(self._scorer, method, *arguments)))
+        asked = ask_again(lambda is_retry: _call(self._scorer, method, *arguments))
+        return _raise_mistake(await _await_answer(asked))
 
     async def _write(self, change: Write) -> Any:
         # Not cancelled with the request: what was begun is carried out, and asking again is safe.
-        writing = asyncio.ensure_future(self._ask_until_alive(self._writer, "write", *pack_write(change)))
+        writing = asyncio.ensure_future(ask_again(lambda is_retry: self._send(change, is_retry)))
         writing.add_done_callback(lambda done: done.cancelled() or done.exception())
         return _raise_mistake(await _await_answer(asyncio.shield(writing)))
 
-    async def _ask_until_alive(self, handle: Handle, method: str, *arguments: Any) -> Any:
-        options: dict[str, Any] = {}
-        for num_losses in range(_MAX_LOSSES + 1):
-            try:
-                return await _call(handle, method, *arguments, **options)
-            except Exception as error:
-                if not _is_loss(error) or num_losses == _MAX_LOSSES:
-                    raise
-                logger.warning("asked again after a loss: %s", type(error).__name__)
-            if method == "write":
-                options = {"is_retry": True}
-            await asyncio.sleep(_RETRY_PAUSE_S)
-        raise AssertionError
+    async def _send(self, change: Write, is_retry: bool) -> Any:
+        options: dict[str, Any] = {"is_retry": True} if is_retry else {}
+        if isinstance(change, Enroll) and sum(len(u.data) for u in change.uploads) > PIECE_BYTES:
+            options["parcel"] = await self._send_parcel([u.data for u in change.uploads])
+            emptied = [dataclasses.replace(u, data=b"") for u in change.uploads]
+            change = dataclasses.replace(change, uploads=emptied)
+        answer = await _call(self._writer, "write", *pack_write(change), **options)
+        if isinstance(answer, LostParcel):
+            raise ParcelLostError
+        return answer
+
+    async def _send_parcel(self, blobs: Sequence[bytes]) -> Parcel:
+        key, num_pieces = secrets.token_hex(16), 0
+        for piece in cut(blobs):
+            await _call(self._writer, "receive", key, num_pieces, piece)
+            num_pieces += 1
+        return Parcel(key=key, num_blobs=len(blobs), num_pieces=num_pieces)
+
+
+def _count_bytes(query: Query) -> int:
+    """What a query weighs, or its answer if that is more."""
+    num_pixels = query.image.shape[-1] ** 2
+    return max(query.image.nbytes, 4 * num_pixels if query.wants_map else 0)
 
 
 async def _await_answer(work: Awaitable[T]) -> T:
@@ -209,15 +223,7 @@ async def _await_answer(work: Awaitable[T]) -> T:
             f"A replica failed at it ({type(error.cause).__name__}); its log says how."
         ) from None
     except (RayError, RayServeException, grpc.RpcError) as error:
-        logger.warning("no replica answers: %s", error)
-        raise UnavailableError("No replica answers, not even at another try: try again later.") from None
-
-
-def _is_loss(error: BaseException) -> bool:
-    """Whether nobody answered, so that another may be asked; False for what a replica itself raised."""
-    if isinstance(error, RayTaskError | DgadError):
-        return False
-    return isinstance(error, RayError | RayServeException | grpc.RpcError)
+        raise explain(error) from None
 
 
 def _raise_mistake(answer: Any) -> Any:

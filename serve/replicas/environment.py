@@ -14,10 +14,16 @@ from collections.abc import Mapping
 
 from cluster.embedded import prepare_environment
 
+MAX_MESSAGE_BYTES = 512 * 2**20
+"""Of one call between deployments, or its answer. Serve's default, 4 MiB, is less than one batch of larger
+images, or than the heatmaps of 16 images of 256 px. Calls stay far below: `serve.replicas.backend` bounds a
+batch, `serve.replicas.parcels` cuts enrolments. What exceeds it all the same is refused with a 413."""
+
 SERVE_ENVIRONMENT: Mapping[str, str] = {
     "RAY_SERVE_ENABLE_HA_PROXY": "0",
     "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     # Every line would be written twice, to Serve's own files and to the worker's.

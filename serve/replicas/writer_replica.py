@@ -1,6 +1,7 @@
 """What runs in the writer's process: the one writer of the stores, and the drift detector."""
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from serve.engine.drift import DriftDetector, ScoreRecord
 from serve.engine.writes import CreateDomain, DeleteDomain, Enroll, Rollback, Write, unpack_write
 from serve.logs import log_to_worker
 from serve.replicas.metrics import ServiceMetrics
+from serve.replicas.parcels import LostParcel, Parcel, ParcelShelf, Piece
 from serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
@@ -31,19 +33,39 @@ class WriterReplica:
         self._writer = StoreWriter(bundle, settings.store, device=settings.device, limits=settings.limits)
         self._store = ReferenceStore(settings.store)
         self._drift = DriftDetector()
+        self._shelf = ParcelShelf()
         self._metrics = ServiceMetrics(replica="keeper")
         self._num_references = {d: len(self._store.head(d).references) for d in self._store.domains()}
         self._count()
         # One thread: writes of one domain must follow each other, and each uses the whole machine.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write", initializer=_use_all_cores)
 
-    async def write(self, action: str, arguments: Mapping[str, Any], *, is_retry: bool = False) -> Any:
+    async def receive(self, key: str, number: int, piece: Piece) -> None:
+        """Keep a piece of the photographs of the enrolment that follows."""
+        self._shelf.put(key, number, piece)
+
+    async def write(
+        self,
+        action: str,
+        arguments: Mapping[str, Any],
+        *,
+        is_retry: bool = False,
+        parcel: Parcel | None = None,
+    ) -> Any:
         """Carry out what `serve.engine.writes.pack_write` packed: the change made, or the user's mistake.
+
+        `parcel`: the photographs of the enrolment, which came before; `LostParcel` where some did not.
 
         `is_retry`: a writer died with the same write, which it may have carried out already. An enrolment
         is known by its idempotency key; the others by what the log says last.
         """
         change = unpack_write(action, arguments)
+        if parcel is not None and isinstance(change, Enroll):
+            blobs = self._shelf.take(parcel)
+            if blobs is None:
+                return LostParcel()
+            change = _fill(change, blobs)
+            del blobs
         try:
             if is_retry and (done := self._find_done(change)) is not None:
                 return done
@@ -99,6 +121,11 @@ class WriterReplica:
         is_there = any(r.id == change.reference_id for r in last.references)
         # A purge may take what no current version holds; then doing it again is refused as missing.
         return last if last.action == wanted and not is_there and (was_there or wanted == "purge") else None
+
+
+def _fill(change: Enroll, blobs: Sequence[bytes]) -> Enroll:
+    uploads = [dataclasses.replace(u, data=data) for u, data in zip(change.uploads, blobs, strict=True)]
+    return dataclasses.replace(change, uploads=uploads)
 
 
 def _use_all_cores() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import Run
 from tests.serve.support.service import Service, load, running_service, wait_for
-from tests.serve.support.surfaces import bundled, photographs
+from tests.serve.support.surfaces import bundled, large_bitmap, photographs
 
 pytestmark = pytest.mark.ray
 
@@ -203,18 +203,32 @@ def test_keys_that_have_gone_open_nothing(service: Service, run: Run) -> None:
     assert service.ask("GET", "/v1/domains").status_code == 200
 
 
+def test_an_enrolment_may_be_as_large_as_is_documented(service: Service) -> None:
+    """64 MiB a photograph, 256 MiB a request; what is larger is refused at once, with the bound."""
+    bitmaps = [large_bitmap(4600, seed) for seed in range(4)]
+    assert 60 * 2**20 < len(bitmaps[0]) < 64 * 2**20
+    service.domain("large", bitmaps)
+    described = service.ask("GET", "/v1/domains/large/references").json()
+    assert [r["num_bytes"] for r in described["references"]] == [len(b) for b in bitmaps]
+    repeated = service.enroll("large", bitmaps[:1])
+    assert (repeated.status_code, len(repeated.json()["already_there"])) == (200, 1)
+    refused = service.enroll("large", [large_bitmap(4800)])
+    assert refused.status_code == 413
+    assert "67,108,864" in refused.json()["error"]["message"]
+    assert service.ask("DELETE", "/v1/domains/large").status_code == 204
+
+
 def test_a_new_bundle_is_rolled_out_without_a_request_lost(
     service: Service, run: Run, tmp_path: Path
 ) -> None:
-    new = bundled(tmp_path / "new", neighbourhood=3)
+    # Of other images, and larger ones: a batch has 48 MiB from here on, its heatmaps 64 MiB.
+    new = bundled(tmp_path / "new", "trivial", image_size_px=1024)
     damaged = bundled(tmp_path / "damaged", neighbourhood=3)
     weights = damaged / "weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\0\1"[:1])
+    last = weights.read_bytes()[-1]
+    weights.write_bytes(weights.read_bytes()[:-1] + bytes([last ^ 1]))
     port = str(service.running.port)
     refused = run("rollout", "--bundle", damaged, "--port", port, script="dgad-serve")
-    if weights.read_bytes() == (new / "weights.safetensors").read_bytes():  # its last byte was that one
-        weights.write_bytes(weights.read_bytes()[:-1])
-        refused = run("rollout", "--bundle", damaged, "--port", port, script="dgad-serve")
     assert refused.returncode == 2
     assert "differs from what was written" in refused.stderr
     with load(lambda: service.score("carpet", DEFECT), clients=2, pause_s=0.05) as made:
@@ -229,6 +243,14 @@ def test_a_new_bundle_is_rolled_out_without_a_request_lost(
     told = run("status", "--port", port, "--json", script="dgad-serve")
     assert json.loads(told.stdout)["bundle_id"] == json.loads(done.stdout)["bundle_id"]
     assert json.loads(told.stdout)["status"] == "RUNNING"
+
+
+def test_batches_of_large_images_are_scored_with_their_heatmaps(service: Service) -> None:
+    assert service.ask("GET", "/v1/bundle").json()["image_size_px"] == 1024
+    form = [("files", (f"{i}.png", data, "image/png")) for i, data in enumerate(NORMAL[:16])]
+    scored = service.ask("POST", "/v1/domains/carpet/score?heatmap=png", files=form)
+    assert scored.status_code == 200, scored.text
+    assert len([r for r in scored.json()["results"] if r["heatmap"]]) == 16
 
 
 def test_at_its_end_it_finishes_what_was_begun(service: Service, run: Run) -> None:

@@ -12,8 +12,8 @@ from dgad.training.episodes import SourceDomain
 SIZE = 64
 
 
-def context(weights: str = "none", backbone: str = "resnet18") -> Context:
-    features = FeatureSettings(backbone=backbone, weights=weights, image_size_px=SIZE)
+def context(weights: str = "none", backbone: str = "resnet18", image_size_px: int = SIZE) -> Context:
+    features = FeatureSettings(backbone=backbone, weights=weights, image_size_px=image_size_px)
     return Context(features=features, device=torch.device("cpu"), cache=FeatureCache())
 
 

@@ -186,3 +186,13 @@ def test_a_service_that_is_not_there(run: Run) -> None:
     done = run("domains", "--url", "http://127.0.0.1:1", script="dgad-serve")
     assert done.returncode == 2
     assert done.stderr.startswith("Error: No dgad service answers at http://127.0.0.1:1 (connection refused)")
+
+
+def test_a_request_that_is_repeated_says_why(misbehaving: Misbehaving, run: Run, photographs: Path) -> None:
+    busy = error(503, "unavailable", "No replica answers.", Retry_After="0.1")
+    misbehaving.script = [busy, Say(value={"domains": []})]
+    done = run("domains", "--url", misbehaving.url, script="dgad-serve")
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert "No replica answers. (request " in line
+    assert "Trying again in " in line

@@ -5,21 +5,25 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import grpc
+import numpy as np
 import pytest
 from ray.exceptions import ActorUnavailableError
 
 from dgad.errors import MissingError
-from dgad.references.domain import Enrolment
+from dgad.references.domain import Enrolment, Upload
 from serve.engine.backend import (
     BusyError,
     ImageSizeChangedError,
     Outcome,
     Query,
     Threshold,
+    TooLargeError,
     UnavailableError,
 )
 from serve.engine.writes import Enroll
 from serve.replicas.backend import RayBackend, WrongSize
+from serve.replicas.parcels import PIECE_BYTES, LostParcel, Parcel, ParcelShelf
 from serve.settings import ServeSettings
 from tests.serve.support.surfaces import photographs, query
 
@@ -77,12 +81,15 @@ class Method:
 
     def remote(self, *arguments: Any, **options: Any) -> "Response":
         self.handle.calls.append((self.name, arguments, options))
-        return Response(self.handle, self.name, arguments)
+        return Response(self.handle, self.name, arguments, options)
 
 
 class Response:
-    def __init__(self, handle: Handle, name: str, arguments: tuple[Any, ...]) -> None:
+    def __init__(
+        self, handle: Handle, name: str, arguments: tuple[Any, ...], options: dict[str, Any]
+    ) -> None:
         self.handle, self.name, self.arguments = handle, name, arguments
+        self.options = {k: v for k, v in options.items() if k != "is_retry"}
 
     def __await__(self) -> Any:
         return self._answer().__await__()
@@ -91,7 +98,7 @@ class Response:
         await asyncio.sleep(0)
         if self.handle.troubles:
             raise self.handle.troubles.pop(0)
-        answer = self.handle.methods[self.name](*self.arguments)
+        answer = self.handle.methods[self.name](*self.arguments, **self.options)
         return await answer if asyncio.iscoroutine(answer) else answer
 
     def cancel(self) -> None:
@@ -111,6 +118,106 @@ def test_a_lost_scorer_is_not_seen_and_a_mistake_of_the_user_is() -> None:
         scorer.methods["score"] = lambda queries: [MissingError("no such domain")] * len(queries)
         with pytest.raises(MissingError, match="no such domain"):
             await backend.score(asked)
+
+    asyncio.run(run())
+
+
+def enrolment_of(uploads: list[Upload]) -> Enroll:
+    return Enroll(domain="carpet", uploads=uploads, author="local", idempotency_key=None)
+
+
+class Refused(grpc.RpcError):
+    """What gRPC raises, of one code."""
+
+    def __init__(self, code: grpc.StatusCode, details: str = "") -> None:
+        self._code, self._details = code, details
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return self._details
+
+
+@pytest.mark.parametrize(
+    ("trouble", "raised", "told"),
+    [
+        (
+            Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER: Received message larger than max (5 vs. 4)"),
+            TooLargeError,
+            "more than the 536,870,912 bytes",
+        ),
+        (Refused(grpc.StatusCode.INVALID_ARGUMENT), UnavailableError, r"refuses .*INVALID_ARGUMENT"),
+        (Refused(grpc.StatusCode.UNAUTHENTICATED), UnavailableError, r"refuses .*UNAUTHENTICATED"),
+    ],
+)
+def test_what_a_living_replica_refuses_is_no_loss(
+    trouble: Exception, raised: type[Exception], told: str
+) -> None:
+    scorer, writer = Handle(), Handle()
+
+    async def run() -> None:
+        backend = RayBackend(SETTINGS, scorer, writer)
+        scorer.troubles, writer.troubles = [trouble], [trouble]
+        with pytest.raises(raised, match=told):
+            await backend.score([query("carpet", photographs(1)[0])])
+        with pytest.raises(raised, match=told):
+            await backend.write(enrolment_of([]))
+        assert len(scorer.calls) == len(writer.calls) == 1, "asked once"
+
+    asyncio.run(run())
+
+
+def test_what_grpc_says_of_a_dead_replica_is_a_loss() -> None:
+    scorer = Handle(score=lambda queries: [outcome_of(q) for q in queries])
+
+    async def run() -> None:
+        backend = RayBackend(SETTINGS, scorer, Handle(record_scores=lambda scores: None))
+        scorer.troubles = [Refused(grpc.StatusCode.UNAVAILABLE), Refused(grpc.StatusCode.CANCELLED)]
+        assert len(await backend.score([query("carpet", photographs(1)[0])])) == 1
+
+    asyncio.run(run())
+
+
+def test_a_large_enrolment_goes_in_pieces_and_again_where_the_writer_died() -> None:
+    done = Enrolment(version=1, sequence=2, added=(), already_there=())
+    shelf, came = ParcelShelf(), []
+    files = [bytes([i]) * size for i, size in enumerate((10, 5 * PIECE_BYTES // 2, 0, PIECE_BYTES))]
+    uploads = [Upload(name=f"{i}", data=data, width_px=1, height_px=1) for i, data in enumerate(files)]
+
+    async def write(action: str, arguments: dict[str, Any], parcel: Parcel | None = None) -> Any:
+        assert not any(u.data for u in arguments["uploads"])
+        came.append(parcel and shelf.take(parcel))
+        return LostParcel() if came[-1] is None else done
+
+    writer = Handle(write=write, receive=shelf.put)
+
+    async def run() -> None:
+        backend = RayBackend(SETTINGS, Handle(), writer)
+        writer.troubles = [loss()]  # the first piece is lost with who took it
+        assert await backend.write(enrolment_of(uploads)) == done
+        assert came == [files]
+        pieces = [arguments[2] for name, arguments, _ in writer.calls if name == "receive"]
+        assert max(sum(len(part) for _, part in piece) for piece in pieces) == PIECE_BYTES
+        shelf.take = lambda parcel, take=shelf.take: (take(parcel) and len(came) > 1 and files) or None  # type: ignore[method-assign]
+        assert await backend.write(enrolment_of(uploads)) == done
+        assert came[1:] == [None, files], "a new writer lacks the pieces, and gets them again"
+
+    asyncio.run(run())
+
+
+def test_a_batch_is_bounded_by_its_bytes_too() -> None:
+    scorer = Handle(score=lambda queries: [outcome_of(q) for q in queries])
+    settings = dataclasses.replace(SETTINGS, batch_size=100, max_queued=100)
+    large = dataclasses.replace(
+        query("carpet", photographs(1)[0]), image=np.zeros((3, 2048, 2048), np.uint8), wants_map=True
+    )
+
+    async def run() -> None:
+        backend = RayBackend(settings, scorer, Handle(record_scores=lambda scores: None))
+        assert len(await backend.score([large] * 9)) == 9
+        sizes = [len(arguments[0]) for _, arguments, _ in scorer.calls]
+        assert sizes == [4, 4, 1], "16 MiB of heatmap each"
 
     asyncio.run(run())
 

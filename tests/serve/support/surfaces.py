@@ -23,17 +23,17 @@ WIDTH_PX, HEIGHT_PX = 2 * SIZE, SIZE
 """Of a photograph: its pixels are not those that are compared."""
 
 
-def fitted(name: str) -> Method:
+def fitted(name: str, image_size_px: int = SIZE) -> Method:
     """With drawn weights, and without training."""
     _, _, settings = parse_method(LABELS.get(name, name))
-    method = METHODS[name](settings, context())
+    method = METHODS[name](settings, context(image_size_px=image_size_px))
     method.fit([], seed=0)
     return method
 
 
-def bundled(folder: Path, name: str = "patch_knn", **settings: Any) -> Path:
+def bundled(folder: Path, name: str = "patch_knn", *, image_size_px: int = SIZE, **settings: Any) -> Path:
     """A bundle of the method; with other settings it is another bundle."""
-    method = fitted(name)
+    method = fitted(name, image_size_px)
     if settings:
         method = METHODS[name](type(method.settings)(**settings), context())
         method.fit([], seed=0)
@@ -50,6 +50,17 @@ def photographs(count: int, period: int = 12, *, defect: bool = False, seed: int
         Image.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
         files.append(buffer.getvalue())
     return files
+
+
+def large_bitmap(side_px: int, seed: int = 0) -> bytes:
+    """A BMP file of grey noise: 3 bytes a pixel, made at once, and no two seeds alike."""
+    rng = np.random.default_rng(seed)
+    pixels = np.broadcast_to(
+        rng.integers(100, 156, (side_px, side_px, 1), dtype=np.uint8), (side_px, side_px, 3)
+    )
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="BMP")
+    return buffer.getvalue()
 
 
 def uploads(files: list[bytes]) -> list[Upload]:
