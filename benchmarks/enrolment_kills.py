@@ -178,7 +178,8 @@ class Figures:
     wrong_states: int = 0
     """Openings that found neither the state before nor the one after."""
     left_behind: int = 0
-    """Files of purged photographs or deleted domains, or unfinished ones that a reader lists."""
+    """Files of purged photographs or deleted domains or that name them, or unfinished ones that a reader
+    lists."""
     seconds: float = 0.0
     notes: list[str] = dataclasses.field(default_factory=list)
 
@@ -235,6 +236,9 @@ class Model:
                 is_of_purged = path.name in purged or (
                     path.suffix == ".safetensors" and purged & set(_ids_in(path))
                 )
+                if path.parent.name == "changes" and path.is_file():
+                    said = path.read_text(encoding="utf-8")
+                    is_of_purged = any(reference_id in said for reference_id in purged)
                 if is_of_purged or (
                     path.parent != folder and path.name.startswith(".") and ".tmp-" not in path.name
                 ):

@@ -85,8 +85,9 @@ class Change:
     """Of the current version, in the order of enrolment."""
     is_deleted: bool = False
     details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """What the action has beside them: ids added, removed or purged, the version left by a rollback, the
-    request's idempotency key (hashed) and the hash of its body."""
+    """What the action has beside them: ids added, removed or, until the log is rid of them, purged, from how
+    many references of which versions they were purged, the version left by a rollback, the request's
+    idempotency key (hashed) and the hash of its body."""
 
     @property
     def created_at(self) -> str:

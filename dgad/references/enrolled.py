@@ -21,7 +21,7 @@ from dgad.provenance import digest_deciding_code
 from dgad.references.domain import DomainSettings, Reference, check_domain_name
 from dgad.references.enrolled_encoding import FORMAT_VERSION, decode_enrolled, encode_enrolled
 from dgad.references.enrolled_files import drop_made_with, drop_oldest, file_name, metadata_of
-from dgad.references.log import is_reference_id
+from dgad.references.log_file import is_reference_id
 from dgad.references.photographs import Photographs
 from dgad.references.store import ReferenceStore
 

@@ -2,10 +2,13 @@
 
 import dataclasses
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from dgad.references.domain import Action, Change, DomainSettings, Reference, Version
+
+PURGED_OF = "purged_of_versions"
+"""Among the details of a purge: how many references it took from each version, by number."""
 
 
 def replay_versions(changes: Sequence[Change]) -> tuple[Version, ...]:
@@ -18,8 +21,11 @@ def replay_versions(changes: Sequence[Change]) -> tuple[Version, ...]:
         if change.is_deleted:
             found.clear()
             continue
+        counts = change.details.get(PURGED_OF)
         if purged := frozenset(change.details.get("purged", ())):
-            found = {n: _without(v, purged) for n, v in found.items()}
+            found = {n: _without(v, purged, is_counted=counts is None) for n, v in found.items()}
+        for number, count in (counts or {}).items():
+            found[int(number)] = _count(found[int(number)], count)
         if change.version > 0 and change.version not in found:
             found[change.version] = Version(
                 number=change.version,
@@ -48,10 +54,29 @@ def purged_ids(changes: Sequence[Change]) -> frozenset[str]:
     return frozenset(gone - live_references(changes).keys())
 
 
-def _without(version: Version, purged: frozenset[str]) -> Version:
+def count_purged(changes: Sequence[Change], ids: Collection[str]) -> dict[str, int]:
+    """How many references each version loses by a purge, by its number: the log tells it when the ids go."""
+    counts = {v.number: sum(r.id in ids for r in v.references) for v in replay_versions(changes)}
+    return {str(number): count for number, count in counts.items() if count}
+
+
+def count_earlier_purges(changes: Sequence[Change]) -> dict[int, dict[str, Any]]:
+    """What the details of purges lack that an earlier version of dgad made, by sequence."""
+    return {
+        change.sequence: {PURGED_OF: count_purged(changes[:i], change.details["purged"])}
+        for i, change in enumerate(changes)
+        if "purged" in change.details and PURGED_OF not in change.details
+    }
+
+
+def _without(version: Version, purged: frozenset[str], *, is_counted: bool) -> Version:
     kept = tuple(r for r in version.references if r.id not in purged)
-    num_purged = version.num_purged + len(version.references) - len(kept)
-    return dataclasses.replace(version, references=kept, num_purged=num_purged)
+    count = len(version.references) - len(kept)
+    return _count(dataclasses.replace(version, references=kept), count if is_counted else 0)
+
+
+def _count(version: Version, count: int) -> Version:
+    return dataclasses.replace(version, num_purged=version.num_purged + count)
 
 
 def next_change(

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dgad.errors import StoreError
 from dgad.references import duplicates
 from dgad.references.domain import Upload
-from dgad.references.log import is_reference_id
+from dgad.references.log_file import is_reference_id
 from dgad.storage import Storage
 
 _NUM_WRITERS = 8

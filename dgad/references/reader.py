@@ -7,7 +7,8 @@ from pathlib import Path
 from dgad.errors import MissingError, SettingsError, StoreError
 from dgad.references.domain import FORMAT_VERSION, Change, Version, check_domain_name
 from dgad.references.history import live_references, replay_versions
-from dgad.references.log import Log, check_format, is_reference_id
+from dgad.references.log import Log
+from dgad.references.log_file import check_format, is_reference_id
 from dgad.references.photographs import Photographs
 from dgad.storage import REFERENCES, Storage
 
@@ -91,7 +92,7 @@ class StoreReader:
             raise StoreError(
                 f"{path} is damaged: put {store_file().decode().strip()} in its place, or name another store."
             ) from None
-        check_format(format_version, path)
+        check_format(format_version, path, FORMAT_VERSION)
         return True
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dgad.errors import ConflictError, MissingError, StoreError
 from dgad.references import enrolment
-from dgad.references.cleaning import delete_photographs, finish_domain
+from dgad.references.cleaning import finish_domain, finish_removal, mark_removal
 from dgad.references.domain import (
     Change,
     DomainSettings,
@@ -16,7 +16,15 @@ from dgad.references.domain import (
     check_domain_name,
 )
 from dgad.references.domain_locks import DomainLocks
-from dgad.references.history import highest_version, live_references, next_change, purged_ids, replay_versions
+from dgad.references.history import (
+    PURGED_OF,
+    count_purged,
+    highest_version,
+    live_references,
+    next_change,
+    purged_ids,
+    replay_versions,
+)
 from dgad.references.photographs import id_of
 from dgad.references.plan import Plan
 from dgad.references.reader import StoreReader, is_domain_name, no_reference_error, store_file
@@ -155,20 +163,22 @@ class ReferenceStore(StoreReader):
         return self._change(domain, make)
 
     def purge(self, domain: str, reference_id: str, *, author: str) -> Change:
-        """Remove one reference from every version, its photograph and all that was made with it, for good."""
+        """Remove one reference from every version, its photograph and all that was made with it, for good.
+
+        The log keeps that one was purged, when and by whom: neither its name nor its digest.
+        """
 
         def make(last: Change | None) -> Change | None:
             head = _existing(domain, last)
             changes = self._log.all(domain)
             if reference_id not in live_references(changes):
-                if reference_id in purged_ids(changes) & self._photographs.ids(domain):
-                    delete_photographs(
-                        self.storage, domain, [reference_id]
-                    )  # the disk kept an earlier purge from its end
+                if reference_id in purged_ids(changes):  # the disk kept an earlier purge from its end
+                    self._finish_removal(domain, [reference_id])
                     return None
                 raise no_reference_error(domain, reference_id)
+            mark_removal(self.storage, domain)
             left = self._without(domain, head, reference_id)
-            details = {"purged": [reference_id]}
+            details = {"purged": [reference_id], PURGED_OF: count_purged(changes, [reference_id])}
             if left is None:
                 return next_change(head, "purge", author, details=details)
             return next_change(
@@ -176,9 +186,8 @@ class ReferenceStore(StoreReader):
             )
 
         self.head(domain)
-        return self._change(
-            domain, make, after=lambda: delete_photographs(self.storage, domain, [reference_id])
-        )
+        self._change(domain, make, after=lambda: self._finish_removal(domain, [reference_id]))
+        return self.head(domain)  # as the log has it now
 
     def rollback(self, domain: str, version: int, *, author: str) -> Change:
         """Make an older version current, less what was purged since; nothing is written if it is current."""
@@ -208,10 +217,16 @@ class ReferenceStore(StoreReader):
 
         def make(last: Change | None) -> Change:
             head = _existing(domain, last)
+            mark_removal(self.storage, domain)
             return next_change(head, "delete", author, version=0, references=(), is_deleted=True)
 
         self.head(domain)
-        return self._change(domain, make, after=lambda: delete_photographs(self.storage, domain, None))
+        return self._change(domain, make, after=lambda: self._finish_removal(domain, None))
+
+    def _finish_removal(self, domain: str, reference_ids: Sequence[str] | None) -> None:
+        finish_removal(self.storage, self._log, domain, reference_ids)
+        self._keys.forget(domain)
+        self._live.pop(domain, None)
 
     def finish_interrupted(self) -> None:
         """Finish the purges and deletions that a crash broke off, and remove what killed writers left.

@@ -3,7 +3,8 @@
 import asyncio
 import functools
 import time
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -24,6 +25,8 @@ from serve.http.views import list_range_warnings, render_result, render_threshol
 router = APIRouter(prefix="/v1/domains/{domain}/score", tags=["scoring"])
 _MAX_HEATMAPS = 16
 """In one request: each may be a picture of 2048 px a side."""
+_MAX_SIZE_CHANGES = 20
+T = TypeVar("T")
 
 
 @router.post(
@@ -66,15 +69,22 @@ async def score(
     ask = functools.partial(_score, service, domain, files, wants_map=kind != "none", bit_depth=bit_depth)
     async with service.answer_deadline():
         size_px = int((await service.backend.describe())["image_size_px"])
-        try:
-            photographs, outcomes = await ask(size_px)
-        except ImageSizeChangedError as changed:  # a new bundle took over in between
-            photographs, outcomes = await ask(changed.image_size_px)
+        photographs, outcomes = await _ask_either_size(ask, size_px)
     if wants_png:
         picture = await service.workers.run(draw, photographs[0], outcomes[0], kind)
         return _png_answer(outcomes[0], picture)
     heatmaps = await _draw_heatmaps(service, photographs, outcomes, kind)
     return json_answer(_answer(domain, photographs, outcomes, heatmaps, started))
+
+
+async def _ask_either_size(ask: Callable[[int], Awaitable[T]], size_px: int) -> T:
+    """Decode anew for whichever scorer answers: in a roll-out there are those of two bundles for a while."""
+    for _ in range(_MAX_SIZE_CHANGES):
+        try:
+            return await ask(size_px)
+        except ImageSizeChangedError as changed:
+            size_px = changed.image_size_px
+    return await ask(size_px)
 
 
 async def _score(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dgad.errors import MissingError
-from dgad.references import photographs, store
+from dgad.references import cleaning, photographs
 from dgad.references.cleaning import delete_photographs
 from dgad.references.domain import DomainSettings
 from dgad.references.plan import Plan
@@ -48,7 +48,7 @@ def _killed(*arguments: object) -> None:
 
 def test_a_purge_broken_off_is_finished(opened: ReferenceStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(store, "delete_photographs", _killed)
+        patched.setattr(cleaning, "delete_photographs", _killed)
         with pytest.raises(KeyboardInterrupt):
             opened.purge("oak", id_number(1), author="anna")
     assert "images/1" in files(opened)
@@ -63,13 +63,38 @@ def test_a_purge_that_the_disk_kept_from_its_end_can_be_asked_again(
     opened: ReferenceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(store, "delete_photographs", _killed)
+        patched.setattr(cleaning, "delete_photographs", _killed)
         with pytest.raises(KeyboardInterrupt):
             opened.purge("oak", id_number(1), author="anna")
     assert opened.purge("oak", id_number(1), author="anna").sequence == 4
     assert "images/1" not in files(opened)
     with pytest.raises(MissingError):
         opened.purge("oak", id_number(1), author="anna")
+
+
+@pytest.mark.parametrize("num_written", range(4))
+def test_killed_while_the_log_is_rid_of_a_photograph_it_is_finished(
+    opened: ReferenceStore, monkeypatch: pytest.MonkeyPatch, num_written: int
+) -> None:
+    write, left = Storage.write, [num_written]
+
+    def write_until_killed(storage: Storage, name: str, data: bytes) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        write(storage, name, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Storage, "write", write_until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            opened.purge("oak", id_number(1), author="bert")
+    fresh = ReferenceStore(opened.location)
+    fresh.finish_interrupted()
+    folder = Path(opened.location) / "domains/oak/changes"
+    is_done = num_written > 0  # before that it had not begun
+    assert any(id_number(1) in p.read_text() for p in folder.iterdir()) is not is_done
+    assert [v.num_purged for v in fresh.versions("oak")] == ([1, 1, 0] if is_done else [0, 0])
+    assert sorted(p.suffix for p in folder.iterdir()) == [".json"] * (4 if is_done else 3), "no mark is left"
 
 
 def test_a_removal_broken_off_at_any_file_is_finished(

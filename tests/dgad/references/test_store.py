@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from dgad.errors import ConflictError, MissingError, SettingsError, StoreError
+from dgad.references import history
 from dgad.references.domain import Change, DomainSettings, Enrolment, Upload
+from dgad.references.photographs import id_of
 from dgad.references.plan import Plan
 from dgad.references.store import ReferenceStore
 from tests.dgad.references.photographs import id_number, picture, upload, upload_of
@@ -122,6 +124,67 @@ def test_purged_is_gone_from_every_version_and_from_the_disk(store: ReferenceSto
     enrol(store, [1])
     assert store.image("oak", id_number(1)) == upload(1).data
     assert [len(v.references) for v in store.versions("oak")] == [1, 1, 1, 2]
+
+
+def written_of(store: ReferenceStore, domain: str = "oak") -> str:
+    """All that the domain's log says, as it lies there."""
+    names = store.storage.sizes(f"domains/{domain}/changes")
+    return "\n".join((store.storage.read(n) or b"").decode() for n in names)
+
+
+def test_the_log_keeps_neither_name_nor_digest_of_what_was_purged(store: ReferenceStore) -> None:
+    store.create("oak", SETTINGS, author="anna")
+    first, second = uploads = [upload(1), upload_of(picture(1), "secret.png", "JPEG", quality=95)]
+    plan = store.plan_enrolment("oak", uploads, author="anna", idempotency_key="k")
+    assert isinstance(plan, Plan)
+    store.commit(plan)
+    enrol(store, [3])
+    gone = id_of(first.data)
+    assert store.head("oak").references[1].near_duplicate_of == gone
+    assert gone in written_of(store)
+    store.remove("oak", gone, author="anna")
+    change = store.purge("oak", gone, author="bert")
+    assert gone not in written_of(store)
+    assert first.name not in written_of(store)
+    assert "secret.png" in written_of(store)
+    assert gone not in str(store.__dict__) + str(vars(store._log)), "nor is it kept in memory"
+    assert change == store.head("oak") == store.log("oak")[-1]
+    assert (change.action, change.author, bool(change.made_at)) == ("purge", "bert", True)
+    found = [(v.number, len(v.references), v.num_purged) for v in store.versions("oak")]
+    assert found == [(1, 1, 1), (2, 2, 1), (3, 2, 0)]
+    assert ReferenceStore(store.location).versions("oak") == store.versions("oak")
+    again = store.plan_enrolment("oak", uploads, author="anna", idempotency_key="k")
+    assert isinstance(again, Enrolment)
+    assert again.is_repeated, "what was purged does not come back by a request that is repeated"
+    store.purge("oak", id_of(second.data), author="anna")
+    assert "secret.png" not in written_of(store)
+    assert [v.num_purged for v in store.versions("oak")] == [2, 2, 1, 0]
+
+
+def test_the_log_of_a_deleted_domain_names_no_photograph(store: ReferenceStore) -> None:
+    store.create("oak", SETTINGS, author="anna")
+    enrol(store, [1, 2])
+    store.delete("oak", author="bert")
+    assert not any(id_number(n) in written_of(store) or upload(n).name in written_of(store) for n in (1, 2))
+    store.create("oak", SETTINGS, author="anna")
+    assert [(c.action, c.author) for c in store.log("oak")][2] == ("delete", "bert")
+
+
+def test_what_an_earlier_version_purged_goes_from_the_log_with_the_next(local: ReferenceStore) -> None:
+    enrol(local, [1, 2, 3])
+    purged = history.next_change(
+        local.head("oak"),
+        "purge",
+        "anna",
+        version=2,
+        references=local.head("oak").references[1:],
+        details={"purged": [id_number(1)]},
+    )
+    assert local._log.append("oak", purged)
+    assert [v.num_purged for v in local.versions("oak")] == [1, 0]
+    local.purge("oak", id_number(2), author="bert")
+    assert not any(id_number(n) in written_of(local) for n in (1, 2))
+    assert [v.num_purged for v in ReferenceStore(local.location).versions("oak")] == [2, 1, 0]
 
 
 def test_a_deleted_domain_is_gone_and_its_numbers_go_on(store: ReferenceStore) -> None:
@@ -385,8 +448,8 @@ def test_a_damaged_photograph_is_named_and_mended_by_enrolling_it_again(local: R
 
 def test_a_newer_format_is_refused(local: ReferenceStore) -> None:
     path = change_file(local, 1)
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), "format_version": 2, "sha256": "?"}))
-    with pytest.raises(StoreError, match="format version 2, newer than 1"):
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "format_version": 3, "sha256": "?"}))
+    with pytest.raises(StoreError, match="format version 3, newer than 2"):
         ReferenceStore(local.location).head("oak")
     (Path(local.location) / "store.json").write_text('{"format_version": 7}')
     with pytest.raises(StoreError, match="format version 7, newer than 1"):
