@@ -15,8 +15,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dgad.domains.headers import check_structure
+from dgad.domains.headers.tiff_pages import count_pages
 from dgad.domains.stored_png import stored_png
-from dgad.domains.tiff_pages import count_pages
 from dgad.domains.wide_values import (
     WideRange,
     WideType,
