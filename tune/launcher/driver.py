@@ -10,8 +10,6 @@ from rich.console import Console
 
 from cluster.connect import ClusterRay
 from cluster.embedded import LocalRay
-from dgad.domains.base import check_usable
-from dgad.domains.checks import check_dataset, warn_of
 from dgad.provenance import utc_now
 from dgad.report.page import write_report
 from dgad.report.summary import StudySummary, TrialSummary
@@ -21,7 +19,7 @@ from tune.fits.executor import FitExecutor
 from tune.fits.run import Run
 from tune.launcher.inputs import check_finished, check_unchanged, describe_inputs, read_finished
 from tune.launcher.node_check import check_nodes
-from tune.launcher.preflight import plan_matrix
+from tune.launcher.preflight import check_images, plan_matrix
 from tune.launcher.ray_runtime import RayTarget, prepare_ray
 from tune.launcher.request import Request, resolve_study
 from tune.monitoring.launch_log import LogProgress
@@ -54,9 +52,9 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
         found = open_data(study, data, request.disk_cache)
         matrix = plan_matrix(study, found.dataset, found.extra_targets)
         if not is_begun and study.data is not None:
-            _check_images(here, study.layout, study.domains)
+            check_images(here, study.layout, study.domains)
         if not is_begun and study.extra_targets is not None:
-            _check_images(make_local_copy(study.extra_targets, request.disk_cache), None, ())
+            check_images(make_local_copy(study.extra_targets, request.disk_cache), None, ())
         info = describe_inputs(study, found, request.command)
         if is_begun and (before := read_info(folder)) is not None:
             check_unchanged(before, info, study, data)
@@ -136,16 +134,6 @@ def _search_and_score(
             run, cells, target, ray_running, progress, mark, request.trackers, retry_failed=again
         )
     return run, rows, errors
-
-
-def _check_images(place: str, layout: str | None, names: Sequence[str]) -> None:
-    """Raise `DataError` for data that `dgad domains check` calls fatal, hours before a fit would meet it.
-
-    Of the named domains, or of all where none is named. What it only warns of is warned of here too.
-    """
-    problems = [p for p in check_dataset(place, layout=layout).problems if not names or p.domain in names]
-    check_usable(problems, place)
-    warn_of(problems, place)
 
 
 def _see_through(folder: Path, name: str) -> None:

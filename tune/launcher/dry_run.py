@@ -11,6 +11,7 @@ from rich.table import Table
 
 from cluster.embedded import Machine, inspect_machine
 from dgad.device import resolve_device
+from dgad.domains.checks import check_listing
 from tune.launcher.cluster_estimate import ClusterPlan, describe_cluster_plan
 from tune.launcher.estimate import START_S, Cost, FitCount, count_fits, estimate_seconds, measure_cost
 from tune.launcher.inputs import check_data, check_unchanged, describe_inputs, read_finished
@@ -60,6 +61,7 @@ def plan_study(request: Request) -> DryRun:
     workers = plan_workers(offered, device.type, request.demand)
     with provide_data(study, folder, quick=True) as place:
         found = open_data(study, place)
+        check_listing(found.dataset, found.domains)
         if is_begun and (study.data is not None or (folder / DATA_FOLDER).is_dir()):
             _check_goes_on(study, folder, found, place, is_finished=is_finished)
         matrix = plan_matrix(study, found.dataset, found.extra_targets)

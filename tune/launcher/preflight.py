@@ -7,6 +7,8 @@ from typing import Any
 import torch
 
 from dgad.domains import Dataset, Domain
+from dgad.domains.base import check_usable
+from dgad.domains.checks import check_dataset, warn_of
 from dgad.errors import DataError, SettingsError, UserError
 from dgad.evaluation.scoring import check_queries, count_references, parse_num_references
 from dgad.features.cache import FeatureCache
@@ -68,6 +70,16 @@ def plan_matrix(study: Study, dataset: Dataset, extra_targets: Sequence[str] = (
         raise next(iter(reasons.values()))
     _build_each(study, left)
     return Matrix(cells=left, not_applicable={label: str(error) for label, error in reasons.items()})
+
+
+def check_images(place: str, layout: str | None, names: Sequence[str]) -> None:
+    """Raise `DataError` for data that `dgad domains check` calls fatal, hours before a fit would meet it.
+
+    Of the named domains, or of all where none is named. What it only warns of is warned of here too.
+    """
+    problems = [p for p in check_dataset(place, layout=layout).problems if not names or p.domain in names]
+    check_usable(problems, place)
+    warn_of(problems, place)
 
 
 def _check_references(

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from dgad.domains import Dataset, Domain, open_dataset
-from dgad.errors import DataError, SettingsError, UserError, WeightsError
+from dgad.errors import DataError, DataWarning, SettingsError, UserError, WeightsError
 from dgad.features.builtin import Builtin
-from tune.launcher.preflight import plan_matrix
+from tests.dgad.domains.trees import mvtec_domain
+from tune.launcher.preflight import check_images, plan_matrix
 from tune.study.cell_id import DEPLOY
 from tune.study.cells import select_shown_beside
+from tune.study.data import open_data
 from tune.study.settings import Study
 
 STUDY = Study(name="x", num_references="3", image_size_px=64)
@@ -113,3 +115,21 @@ def test_on_patch_tokens_the_methods_that_need_levels_do_not_apply(surfaces: Pat
     assert {c.label for c in matrix.cells} == {"patch_knn:anomalydino"}
     assert "feature maps of one stride only" in matrix.not_applicable["comparer"]
     assert select_shown_beside(study) == ("trivial",)
+
+
+def test_only_domains_that_are_used_are_looked_at_and_doubts_are_told(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        mvtec_domain(tmp_path, name)
+    (tmp_path / "b" / "sources.json").write_text('{"train/good/000.png": "IMG_1.jpg"}')
+    (tmp_path / "a" / "sources.json").write_text(
+        '[{"file": "train/good/000.png", "source": "p"},\n{"file": "train/good/000.tif", "source": "p"}]'
+    )
+    with pytest.warns(DataWarning, match=r"a/sources.json names in line 2 .*did you mean train/good/000.png"):
+        check_images(str(tmp_path), None, ("a",))
+    for names in (("a", "b"), ()):
+        with pytest.raises(DataError, match=r"b/sources.json must hold a list of objects such as"):
+            check_images(str(tmp_path), None, names)
+    study = dataclasses.replace(STUDY, data=str(tmp_path), domains=("a",))
+    assert open_data(study, str(tmp_path)).domains == ("a",)
+    with pytest.raises(DataError, match=r"b/sources.json must hold a list of objects such as"):
+        open_data(dataclasses.replace(study, domains=()), str(tmp_path))
