@@ -8,6 +8,7 @@ from dgad.domains.decoding import read_file
 from dgad.domains.problems import Problem
 from dgad.domains.wide_values import check_bit_depth
 from dgad.errors import ImageError, SettingsError
+from dgad.files import broken_link
 from dgad.settings import from_dict
 
 DOMAIN_FILE = "domain.json"
@@ -33,9 +34,11 @@ def declaring(bit_depth: int) -> str:
 def read_domain_file(folder: str) -> tuple[DomainFacts, tuple[Problem, ...]]:
     """What the file in a domain's folder states, the defaults without one, and what is wrong with it."""
     path = os.path.join(folder, DOMAIN_FILE)
-    if not os.path.isfile(path):
+    if not os.path.lexists(path):
         return DomainFacts(), ()
     try:
+        if (broken := broken_link(path)) is not None:
+            raise ImageError(f"{path} {broken}.")
         return from_dict(DomainFacts, json.loads(read_file(path))), ()
     except ImageError as error:
         reason = str(error).removeprefix(f"{path} ").rstrip(".")
