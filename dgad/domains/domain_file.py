@@ -44,7 +44,7 @@ def read_domain_file(folder: str) -> tuple[DomainFacts, tuple[Problem, ...]]:
         reason = str(error).removeprefix(f"{path} ").rstrip(".")
     except SettingsError as error:
         reason = f'must hold an object such as {{"bit_depth": 12}}: {str(error).rstrip(".")}'
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         reason = f"is not JSON ({error}); mend or remove it"
     wrong = Problem(
         severity="fatal", code="wrong_domain_file", domain=os.path.basename(folder), path=path, message=reason

@@ -122,7 +122,9 @@ def _normal_folders(folder: str, relative: str, variant: TreeVariant) -> list[st
     parent, last = os.path.split(os.path.join(folder, relative))
     found = [f for f in subfolders(parent) if variant.is_normal(os.path.basename(f))]
     own = os.path.join(parent, last)
-    return found if own in found or not os.path.isdir(own) else [own, *found]
+    # On a disk that ignores case the folder is there by its own name too, whatever it is listed as.
+    is_listed = any(os.path.samefile(own, f) for f in found) if os.path.isdir(own) else True
+    return found if is_listed else [own, *found]
 
 
 def _test_folders(folder: str, variant: TreeVariant) -> dict[str, list[str]]:

@@ -36,7 +36,7 @@ def read_sources(folder: str, files: Collection[str]) -> tuple[dict[str, str], t
         entries = list(_entries(text))
     except ImageError as error:
         return {}, (_fatal(name, path, str(error).removeprefix(f"{path} ").rstrip(".")),)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return {}, (_fatal(name, path, f"is not JSON ({error}); write {_EXPECTED}, or remove it"),)
     except TypeError as error:
         return {}, (_fatal(name, path, f"must hold {_EXPECTED}, but holds {error}"),)

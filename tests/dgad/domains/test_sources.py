@@ -104,7 +104,7 @@ def test_two_photographs_of_one_image_are_a_contradiction(tmp_path: Path) -> Non
     assert 'two photographs, "p" in line 2 and "q" in line 3; leave one' in message
 
 
-@pytest.mark.parametrize("text", ["{", '{"train/good/000.png": "p"}', '"x"', "", "[1,]"])
+@pytest.mark.parametrize("text", ["{", '{"train/good/000.png": "p"}', '"x"', "", "[1,]", "[" * 9999])
 def test_one_domain_of_another_shape_blocks_only_itself(tmp_path: Path, text: str) -> None:
     path = mvtec_domain(tmp_path, "a") / "sources.json"
     path.write_text(text)
