@@ -6,10 +6,17 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import psutil
+
+from cluster.private_folder import MAX_SOCKET_PATH_BYTES, hold_private_folder, kill_processes_of
+from cluster.tokens import find_token_file, keep_token_private
+from dgad.errors import DgadError
 
 _OBJECT_STORE_BYTES = 128 * 1024**2
 """Size of Ray's object store: settings and scores travel through it, images never do."""
@@ -20,6 +27,13 @@ _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+_INNER_BYTES = len("/r/session_2026-01-01_00-00-00_000000_1234567/sockets/dash_MetricsHead")
+"""Of a socket's path below the private folder, the longest there is (Ray 2.60)."""
+_FORKSERVER_BYTES = len("/pymp-12345678/listener-12345678")
+"""Of the path of a socket that Python's multiprocessing, in Ray's dashboard, makes below TMPDIR."""
+_CORE = frozenset({"gcs_server", "raylet"})
+"""Without either of these processes Ray does nothing any more, and nobody starts them again."""
+_END_S = 3.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +58,26 @@ class LocalRay:
     """Folder that every process of it logs to; None where Ray ran already."""
     num_cpus: int
     num_gpus: int
+    core: Mapping[str, psutil.Process] = dataclasses.field(default_factory=dict)
+    """Ray's own processes without which nothing works, by name; none where Ray ran already."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether what was started here still works; Ray itself never tells."""
+        return all(map(_is_alive, self.core.values()))
+
+    def check_alive(self) -> None:
+        """Raise `LostRayError` where Ray has died under this process."""
+        for name, process in self.core.items():
+            if not _is_alive(process):
+                raise LostRayError(
+                    f"Ray's {name} (process {process.pid}) has ended, killed or out of memory, and without"
+                    f" it nothing is answered: start again. What Ray said is in {self.logs_folder}."
+                )
+
+
+class LostRayError(DgadError):
+    """An embedded Ray has died, by a kill or for want of memory: only another start helps."""
 
 
 def inspect_machine() -> Machine:
@@ -58,18 +92,15 @@ def prepare_environment() -> None:
 
 @contextlib.contextmanager
 def start_embedded_ray(
-    *,
-    num_cpus: int,
-    num_gpus: int = 0,
-    dashboard: bool = True,
-    temporary_folder: Path | None = None,
-    is_batch_work: bool = True,
+    *, num_cpus: int, num_gpus: int = 0, dashboard: bool = True, is_batch_work: bool = True
 ) -> Iterator[LocalRay]:
     """Start Ray in this process and end it on the way out; a Ray that already runs here is used and left.
 
-    The dashboard listens on loopback only and asks for the token in `token_file`. Workers run at nice +15,
-    Ray's default, or where the work is no batch work, at 0: beside two processes that compute in the same
-    terminal or container a service on 2 cores scored 8 images a second at +15 and 83 at 0 (docs/lab/log.md).
+    Its sockets and logs lie in a folder that no other user may enter. The dashboard listens on loopback only
+    and asks for the token in `token_file`. Workers run at nice +15, Ray's default, or where the work is no
+    batch work, at 0: beside two processes that compute in the same terminal or container a service on 2 cores
+    scored 8 images a second at +15 and 83 at 0 (docs/lab/log.md). Where it is no batch work, Ray's processes
+    also leave SIGTERM to this one: a supervisor sends it to all, and what was begun is to be finished.
     """
     if "ray" in sys.modules and any(os.environ.get(k) != v for k, v in _ENVIRONMENT.items()):
         raise RuntimeError("`cluster.embedded.prepare_environment` must be called before Ray is imported.")
@@ -79,26 +110,74 @@ def start_embedded_ray(
     if ray.is_initialized():
         yield _describe(None, num_gpus)
         return
-    on_terminate = signal.getsignal(signal.SIGTERM)
-    context: Any = ray.init(
-        address="local",  # never a cluster that an environment variable happens to name
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        include_dashboard=dashboard,
-        dashboard_host="127.0.0.1",
-        object_store_memory=_OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _temp_dir=str(temporary_folder) if temporary_folder else None,
-        _system_config=None if is_batch_work else {"worker_niceness": 0},
-    )
-    # Ray puts its own handler there, which exits at once: who has set one before wants theirs.
-    if callable(on_terminate) and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_terminate)
+    with hold_private_folder(_INNER_BYTES) as folder:
+        keep_token_private()
+        on_terminate = signal.getsignal(signal.SIGTERM)
+        with _block_sigterm(not is_batch_work), _short_temporary_folder(folder):
+            context: Any = ray.init(
+                address="local",  # never a cluster that an environment variable happens to name
+                num_cpus=num_cpus,
+                num_gpus=num_gpus,
+                include_dashboard=dashboard,
+                dashboard_host="127.0.0.1",
+                object_store_memory=_OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=str(folder / "r"),  # which Ray itself opens to everyone
+                _system_config=None if is_batch_work else {"worker_niceness": 0},
+            )
+        # Ray puts its own handler there, which exits at once: who has set one before wants theirs.
+        if callable(on_terminate) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_terminate)
+        running = _describe(context.dashboard_url, num_gpus, context.address_info["session_dir"])
+        try:
+            yield running
+        finally:
+            if running.is_alive:
+                ray.shutdown()
+            else:
+                _end_lost_ray(folder)
+
+
+def _end_lost_ray(folder: Path) -> None:
+    """End what is left of a Ray whose core has died: Ray itself would leave some, and wait for the dead."""
+    import ray
+
+    kill_processes_of(folder)
+    ending = threading.Thread(target=ray.shutdown, daemon=True)
+    ending.start()
+    ending.join(_END_S)
+
+
+@contextlib.contextmanager
+def _block_sigterm(is_blocked: bool) -> Iterator[None]:
+    """What is started meanwhile never sees SIGTERM; this process sees afterwards what came."""
+    if not is_blocked:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
-        yield _describe(context.dashboard_url, num_gpus, context.address_info["session_dir"])
+        yield
     finally:
-        ray.shutdown()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _short_temporary_folder(folder: Path) -> Iterator[None]:
+    """What is started meanwhile has a TMPDIR that is short enough for sockets in it."""
+    before = os.environ.get("TMPDIR")
+    if len(os.fsencode(tempfile.gettempdir())) + _FORKSERVER_BYTES <= MAX_SOCKET_PATH_BYTES:
+        yield
+        return
+    inner = folder / "t"
+    inner.mkdir(mode=0o700)
+    os.environ["TMPDIR"] = str(inner)
+    try:
+        yield
+    finally:
+        del os.environ["TMPDIR"]
+        if before is not None:
+            os.environ["TMPDIR"] = before
 
 
 def _describe(dashboard_address: str | None, num_gpus: int, session: str | None = None) -> LocalRay:
@@ -107,11 +186,24 @@ def _describe(dashboard_address: str | None, num_gpus: int, session: str | None 
     resources: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return LocalRay(
         dashboard_url=f"http://{dashboard_address}" if dashboard_address else None,
-        token_file=os.environ.get("RAY_AUTH_TOKEN_PATH", str(Path.home() / ".ray" / "auth_token")),
+        token_file=str(find_token_file()),
         logs_folder=str(Path(session) / "logs") if session else None,
         num_cpus=int(resources.get("CPU", 0)),
         num_gpus=num_gpus,
+        core=_find_core() if session else {},
     )
+
+
+def _find_core() -> Mapping[str, psutil.Process]:
+    children = psutil.Process().children()
+    return {child.name(): child for child in children if child.name() in _CORE}
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _usable_cpus() -> int:

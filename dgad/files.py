@@ -23,17 +23,19 @@ _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 
 
-def write_atomic(path: Path | str, data: bytes, *, flushed: bool = True) -> None:
+def write_atomic(path: Path | str, data: bytes, *, flushed: bool = True, private: bool = False) -> None:
     """Write `data` beside `path`, flush it to disk, then rename; the parent folder is made if missing.
 
     Not `flushed` it is quicker, and survives a kill but not a power cut: then the file may be torn.
+    `private`: nobody else may read it, not even for a moment.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(target)
     with name_in_errors(target):
         try:
-            with open(temporary, "xb") as file:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
+            with open(descriptor, "wb") as file:
                 file.write(data)
                 if flushed:
                     file.flush()

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import os
 import secrets
+import stat
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -125,11 +126,27 @@ class Storage:
             raise self._trouble("read", name, error) from None
         return data
 
-    def write(self, name: str, data: bytes) -> None:
-        """Keep it under the name, whole or not at all, in place of what was there."""
+    def make_folder(self) -> None:
+        """Make the local folder, which nobody else may enter; one that is there stays as it is."""
+        if self.is_local and not os.path.isdir(self.location):
+            with self.report_disk_errors("written", ""):
+                Path(self.location).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @property
+    def is_open_to_others(self) -> bool:
+        """Whether other users of this machine may look into the local folder."""
+        if not self.is_local or not os.path.isdir(self.location):
+            return False
+        return bool(os.stat(self.location).st_mode & stat.S_IRWXO)
+
+    def write(self, name: str, data: bytes, *, private: bool = False) -> None:
+        """Keep it under the name, whole or not at all, in place of what was there.
+
+        `private`: on a local disk nobody else may read it.
+        """
         if self.is_local:
             with self.report_disk_errors("written", name):
-                write_atomic(self.path(name), data)
+                write_atomic(self.path(name), data, private=private)
             return
         try:
             try:

@@ -1,10 +1,13 @@
 """Folders of the user who runs dgad: what is kept between runs and belongs to no study, store or bundle."""
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
 import platformdirs
+
+from dgad.errors import SettingsError
 
 _APPLICATION = "dgad"
 
@@ -32,5 +35,17 @@ def user_state_folder() -> Path | None:
 
 
 def temporary_user_folder() -> Path:
-    """Give what stands in for a user without a home: `dgad-UID` in the temporary folder; not made."""
-    return Path(tempfile.gettempdir()) / f"{_APPLICATION}-{os.getuid()}"
+    """Give what stands in for a user without a home: `dgad-UID` in the temporary folder, nobody else's.
+
+    Its name can be known before it is made, so one that another user made, or may write into, is refused
+    (`SettingsError`).
+    """
+    folder = Path(tempfile.gettempdir()) / f"{_APPLICATION}-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise SettingsError(
+            f"{folder} must be a folder of yours that nobody else may write into, but another made it:"
+            " set HOME, XDG_CACHE_HOME or TMPDIR to a folder of yours."
+        )
+    return folder

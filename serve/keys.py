@@ -231,7 +231,7 @@ class KeyRing:
             self._write_rule("closed")  # first: between the two writes the store is closed, never open
             entries = [dataclasses.asdict(key) for key in keys]
             text = json.dumps({"format_version": FORMAT_VERSION, "keys": entries}, indent=1)
-            self._storage.write(_KEYS_FILE, text.encode())
+            self._storage.write(_KEYS_FILE, text.encode(), private=True)
         self._read_anew()
 
     @contextlib.contextmanager
@@ -239,9 +239,8 @@ class KeyRing:
         if not self._storage.is_local:
             yield
             return
-        folder = Path(self._storage.location)
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".keys.lock"):
+        self._storage.make_folder()
+        with FileLock(Path(self._storage.location) / ".keys.lock"):
             yield
 
 

@@ -6,13 +6,14 @@ An open dashboard or Jobs port is remote code execution, so nothing here rests o
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cluster.checks.findings import Finding
 from cluster.file.config_file import ClusterFile, Role
 from cluster.file.start_commands import StartCommand
 from cluster.loopback import is_loopback
 
+_SHARED_FOLDERS = frozenset(map(PurePosixPath, ("/tmp", "/var/tmp", "/dev/shm")))
 _WHY_TOKEN = "whoever reaches its ports could run code on it"
 _PAIR = "`~/.ray/auth_token: ~/.ray/auth_token`"
 
@@ -30,6 +31,7 @@ def check_security(file: ClusterFile) -> Iterator[Finding]:
     yield from _check_token_mount(file, roles)
     for command in file.start_commands("head"):
         yield from _check_head(file, command)
+        yield from _check_temporary_folder(file, command)
 
 
 def _check_ssh(file: ClusterFile) -> Iterator[Finding]:
@@ -120,6 +122,27 @@ def _check_token_mount(file: ClusterFile, roles: tuple[Role, ...]) -> Iterator[F
         elif _is_open_to_others(local):
             message = f"The token {local} is open to others on this machine: chmod 600 {local}"
             yield Finding(severity="warning", message=message, line=line)
+
+
+def _check_temporary_folder(file: ClusterFile, command: StartCommand) -> Iterator[Finding]:
+    """Find where other users of a host reach Ray's sockets; a cloud's machines and containers have none."""
+    if file.provider != "local" or file.get("docker"):
+        return
+    named = command.options.get("temp-dir")
+    if named and PurePosixPath(named).parent in _SHARED_FOLDERS:
+        message = (
+            f"Ray opens --temp-dir {named} to every user of a host, who may replace its sockets there and run"
+            " code as yours: name a folder below one of mode 0700."
+        )
+        yield Finding(severity="warning", message=message, line=command.line)
+    elif not named:
+        message = (
+            "That nobody else logs in to the hosts: Ray's sockets and logs lie in /tmp/ray there, open to"
+            " every user, who may replace them and run code as yours. Else make a folder of mode 0700 on"
+            " every host first, and add --temp-dir with a folder below it (of at most 39 bytes, on no shared"
+            " disk) to the head's `ray start`."
+        )
+        yield Finding(severity="unverified", message=message, line=command.line)
 
 
 def _check_head(file: ClusterFile, command: StartCommand) -> Iterator[Finding]:

@@ -267,6 +267,7 @@ class ReferenceStore(StoreReader):
 
     def _begin(self) -> None:
         if not self._has_begun:
+            self.storage.make_folder()
             self.storage.create("store.json", store_file())
             self._has_begun = True
 

@@ -335,6 +335,8 @@ class ReadyAnswer(Answer):
 
     ready: bool
     bundle_id: str | None = None
+    can_enroll: bool | None = None
+    """Whether changes are made too; null from a service of an earlier version."""
 
 
 class ErrorDetail(BaseModel):

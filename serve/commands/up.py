@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import json
-import signal
+import os
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -38,6 +38,7 @@ def up_command(settings: ServeSettings, as_json: bool) -> None:
 
 
 def _serve(settings: ServeSettings, listener: "Listener", stdout: TextIO, as_json: bool) -> None:
+    from cluster.embedded import LostRayError
     from serve.engine.bundle import check_bundle
     from serve.operate.first_key import make_first_key
     from serve.operate.local import Stopped, raise_on_signals, run_local_service
@@ -46,13 +47,15 @@ def _serve(settings: ServeSettings, listener: "Listener", stdout: TextIO, as_jso
         click.echo(text, err=True)
 
     info = check_bundle(settings.bundle)
+    os.umask(0o077)  # what the service and its Ray write is nobody else's to read
     key = make_first_key(settings)
     settings = dataclasses.replace(settings, keys=key.rule)
     try:
         with (
             raise_on_signals(),
-            run_local_service(settings, listener, bundle_id=info.bundle_id, report=report) as service,
+            run_local_service(settings, listener, bundle_id=info.bundle_id, report=report) as running,
         ):
+            service = running.registered
             if as_json:
                 told = {"url": service.url, "dashboard_url": service.dashboard_url, "key": key.value}
                 told |= {"logs_folder": service.logs_folder, "bundle_id": info.bundle_id}
@@ -68,7 +71,11 @@ def _serve(settings: ServeSettings, listener: "Listener", stdout: TextIO, as_jso
                     f"Key        {key.sentence}",
                     file=stdout,
                 )
-            while True:
-                signal.pause()
+            stdout.flush()
+            running.watch()
     except Stopped:
         report("Stopped.")
+    except LostRayError as error:
+        report(f"Failed: {error}")
+        stdout.flush()
+        os._exit(1)  # at once: what Ray does at the end of a process would wait for the dead

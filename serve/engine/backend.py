@@ -121,6 +121,16 @@ class RecentScores:
     """One sentence; empty where nothing is amiss."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Readiness:
+    """What a service does at this moment."""
+
+    bundle_id: str | None
+    """Of what scores; None: nothing does."""
+    can_enroll: bool
+    """Whether changes of the stores are made."""
+
+
 class Backend(Protocol):
     """Scores queries and changes reference stores on behalf of the HTTP layer.
 
@@ -148,3 +158,6 @@ class Backend(Protocol):
 
     async def describe(self) -> Mapping[str, Any]:
         """Describe what scores: `bundle_id`, `method`, `title`, `image_size_px`, `device`."""
+
+    async def check_ready(self) -> Readiness:
+        """Ask those who would do it whether queries are scored and changes made, now."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 from dgad.errors import UserError
 from dgad.references.domain import Change, Enrolment
-from serve.engine.backend import Backend, BusyError, Outcome, Query, RecentScores, Threshold
+from serve.engine.backend import Backend, BusyError, Outcome, Query, Readiness, RecentScores, Threshold
 from serve.engine.batching import Batcher
 from serve.engine.drift import DriftDetector, make_records
 from serve.engine.scorer import warm_scorer
@@ -97,6 +97,10 @@ class InProcessBackend(Backend):
     async def describe(self) -> Mapping[str, Any]:
         """Carry out `Backend.describe` in this process."""
         return self._scorer.description
+
+    async def check_ready(self) -> Readiness:
+        """Carry out `Backend.check_ready` in this process, in which all of it lives."""
+        return Readiness(bundle_id=str(self._scorer.description["bundle_id"]), can_enroll=True)
 
     async def _score_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | UserError]:
         return await self._in_score_thread(lambda: self._scorer.score(queries))

@@ -43,6 +43,7 @@ class StoreWriter:
         """
         info = read_bundle(bundle)
         method = load_method(bundle, resolve_device(device), FeatureCache(_CACHE_BYTES))
+        self.bundle_id = info.bundle_id
         self._limits = limits
         self._store = ReferenceStore(store)
         self._states = EnrolledStates(method, info.bundle_id, self._store)

@@ -4,20 +4,22 @@ import contextlib
 import dataclasses
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from cluster.embedded import LocalRay, inspect_machine, start_embedded_ray
 from cluster.tokens import Token
-from dgad.errors import ClusterError
+from dgad.storage import Storage
 from serve.operate.registry import RegisteredService, find_birth, register, unregister
-from serve.replicas.config import APPLICATION, make_service_config
+from serve.replicas.config import make_service_config
 from serve.replicas.environment import prepare_serve_environment
 from serve.replicas.listener import Listener
 from serve.settings import ServeSettings
 
 _START_TIMEOUT_S, _DRAIN_TIMEOUT_S = 300.0, 900.0
+_WATCH_S = 0.5
 Report = Callable[[str], None]
 
 
@@ -43,25 +45,52 @@ def raise_on_signals() -> Iterator[None]:
             signal.signal(name, handler)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class LocalService:
+    """A service that runs under this process."""
+
+    registered: RegisteredService
+    ray: LocalRay
+
+    def watch(self) -> NoReturn:
+        """Wait for a signal, or raise `LostRayError` once there is nothing left that could answer."""
+        while True:
+            self.ray.check_alive()
+            time.sleep(_WATCH_S)
+
+
 @contextlib.contextmanager
 def run_local_service(
     settings: ServeSettings, listener: Listener, *, bundle_id: str, report: Report
-) -> Iterator[RegisteredService]:
-    """The service on an embedded Ray, up when it is given, drained on the way out."""
+) -> Iterator[LocalService]:
+    """The service on an embedded Ray, up when it is given, drained on the way out.
+
+    The gates of the ingresses are closed first, so that who still comes is told; then the port is let go of.
+    After that there is nothing to finish, and Ray is ended with all that it runs.
+    """
     settings = dataclasses.replace(settings, port=listener.port, listener=listener.path)
     prepare_serve_environment()
     here = inspect_machine()
     # What Ray counts, not what it may use: during a roll-out both kinds of scorers find room.
     num_cpus = max(here.num_cpus, 2 * settings.max_replicas + 1)
+    if Storage(settings.store).is_open_to_others:
+        report(
+            f"Other users of this machine may look into the store {settings.store}, where photographs lie:"
+            " `chmod 700` keeps them out."
+        )
     report("Starting Ray and the service (some 20 s) ...")
     with start_embedded_ray(num_cpus=num_cpus, num_gpus=here.num_gpus, is_batch_work=False) as ray:
         service = _deploy(settings, bundle_id, ray)
         register(service)
         try:
-            yield service
+            yield LocalService(registered=service, ray=ray)
         finally:
-            report("Draining: what was begun is finished, nothing new is taken. Once more ends it at once.")
-            _drain(service, listener)
+            if ray.is_alive:
+                report(
+                    "Draining: what was begun is finished, nothing new is taken. Once more ends it at once."
+                )
+                listener.drain(_DRAIN_TIMEOUT_S)
+            listener.close()
             unregister(settings.port)
 
 
@@ -93,18 +122,3 @@ def _deploy(settings: ServeSettings, bundle_id: str, ray: LocalRay) -> Registere
         bundle=settings.bundle,
         store=settings.store,
     )
-
-
-def _drain(service: RegisteredService, listener: Listener) -> None:
-    """The gate first, so that who still comes is told; then the port is let go of, and then all the rest."""
-    import ray.serve as ray_serve
-
-    from serve.operate.serve_api import ServeApi
-
-    token = Token(value=Path(service.token_file).read_text(encoding="utf-8").strip(), source="")
-    # A service that is broken cannot be drained, but it can be ended.
-    with contextlib.suppress(ClusterError):
-        ServeApi(service.dashboard_url, token).drain(_DRAIN_TIMEOUT_S)
-    listener.close()
-    ray_serve.delete(APPLICATION)
-    ray_serve.shutdown()  # type: ignore[no-untyped-call]

@@ -24,6 +24,7 @@ from serve.engine.backend import (
     ImageSizeChangedError,
     Outcome,
     Query,
+    Readiness,
     RecentScores,
     Threshold,
     UnavailableError,
@@ -34,6 +35,7 @@ from serve.engine.writes import DomainWrite, Enroll, Write, pack_write
 from serve.replicas.losses import MAX_LOSSES, ParcelLostError, ask_again, explain, is_loss
 from serve.replicas.metrics import ServiceMetrics
 from serve.replicas.parcels import PIECE_BYTES, LostParcel, Parcel, cut
+from serve.replicas.readiness import ReadinessProbe
 from serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
@@ -77,6 +79,9 @@ class RayBackend:
         self._description: Mapping[str, Any] | None = None
         self._scored: list[ScoreRecord] = []
         self._reporting: asyncio.Task[None] | None = None
+        self._readiness = ReadinessProbe(
+            lambda: _call(self._scorer, "probe"), lambda: _call(self._writer, "probe")
+        )
         self._batches = Batcher[Query, Outcome | WrongSize | UserError](
             self._score_batch,
             max_size=settings.batch_size,
@@ -148,6 +153,10 @@ class RayBackend:
         if self._description is None:
             self._description = await self._ask_scorer("about")
         return self._description
+
+    async def check_ready(self) -> Readiness:
+        """Ask a scorer and the writer, or give what they said within the last second."""
+        return await self._readiness.ask()
 
     async def recent(self, domain: str) -> RecentScores:
         """See `Backend`; nothing is known while the store writer is away."""

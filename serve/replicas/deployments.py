@@ -3,6 +3,7 @@
 `build` is what a Serve config imports; its arguments are `ServeSettings` as plain values.
 """
 
+import asyncio
 import dataclasses
 import inspect
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,9 @@ _MAX_ONGOING = 10_000
 _COMMON: dict[str, Any] = {
     "max_ongoing_requests": _MAX_ONGOING,
     "graceful_shutdown_wait_loop_s": 0.5,
-    "health_check_period_s": 5.0,
-    "health_check_timeout_s": 30.0,
+    # Serve replaces a replica that has not answered three times, so one that hangs after some 20 s.
+    "health_check_period_s": 2.0,
+    "health_check_timeout_s": 6.0,
     "logging_config": LOGGING,
 }
 
@@ -102,14 +104,24 @@ class ListeningIngress(IngressReplica):
 
     def __init__(self, settings: ServeSettings, scorer: Any, writer: Any) -> None:
         super().__init__(settings, scorer, writer)
-        self._server = HttpServer(
-            make_ingress_app(settings), receive_socket(settings.listener), settings.limits
-        )
+        self._handed = receive_socket(settings.listener)
+        self._server = HttpServer(make_ingress_app(settings), self._handed.listening, settings.limits)
+        self._draining: asyncio.Task[None] | None = None
 
     async def reconfigure(self, config: dict[str, Any]) -> None:
         """The first one, before Serve calls it running, makes it listen."""
         await self._server.start()
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain_when_told())
         await super().reconfigure(config)
+
+    async def _drain_when_told(self) -> None:
+        """By the process that listens, which needs neither Ray's dashboard nor Serve's controller for it."""
+        if await self._handed.wait_for_drain():
+            await GATE.close(self._settings.enrolment_timeout_s + 10)
+            self._handed.confirm_drained()
+            await self._server.stop()
+            self._handed.door.close()
 
     async def check_health(self) -> None:
         """Raises where Serve should replace this replica."""

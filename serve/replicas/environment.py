@@ -26,6 +26,9 @@ SERVE_ENVIRONMENT: Mapping[str, str] = {
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+    # One that hangs would never answer to be ended; it would have its whole time for that, and a writer that
+    # wakes up again would write beside its successor.
+    "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
     # Every line would be written twice, to Serve's own files and to the worker's.
     "RAY_SERVE_LOG_TO_STDERR": "0",
     # Ten times a second, as they come, both would take a twentieth of a core with nothing to do.

@@ -1,19 +1,18 @@
 """What runs in a scorer's process: one resident model, behind a queue of its own."""
 
-import asyncio
 import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dgad.errors import UserError
-from serve.engine.backend import Outcome, Query, Threshold
+from serve.engine.backend import Outcome, Query, Threshold, UnavailableError
 from serve.engine.batching import Batcher
 from serve.logs import log_to_worker
 from serve.replicas.backend import WrongSize
 from serve.replicas.metrics import ServiceMetrics
+from serve.replicas.watched_thread import WatchedThread
 from serve.settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 _UNHEALTHY_AFTER = 3
 """Batches that failed one after the other by an error of ours, such as a CUDA context that is gone."""
+_HUNG_AFTER_S = 60.0
+"""At least: a machine that is slow is not made faster by a new process."""
 
 
 class ScorerReplica:
@@ -32,8 +33,9 @@ class ScorerReplica:
         log_to_worker()
         self._metrics = ServiceMetrics()
         # One thread, since one batch at a time uses all that the machine has.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="score")
-        self._scorer = self._thread.submit(self._load, settings).result()
+        self._thread = WatchedThread("score")
+        self._settings = settings
+        self._scorer = self._thread.run_and_wait(self._load, settings)
         self._size_px = int(self._scorer.description["image_size_px"])
         self._batches = Batcher[Query, Outcome | UserError](
             self._score, max_size=settings.batch_size, wait_s=settings.batch_wait_ms / 1000
@@ -46,7 +48,12 @@ class ScorerReplica:
         from serve.engine.scorer import warm_scorer
 
         torch.set_num_threads(_num_threads(settings))
-        return warm_scorer(settings, self._metrics.count_state)
+        return warm_scorer(settings, self._note_state)
+
+    def _note_state(self, source: Literal["hit", "loaded", "made"]) -> None:
+        self._metrics.count_state(source)
+        if source == "made":  # of all references of a domain: what an enrolment may take
+            self._thread.allow(self._settings.enrolment_timeout_s)
 
     async def score(self, queries: Sequence[Query]) -> list[Outcome | WrongSize | UserError]:
         """One answer per query, of any domains; in one batch with what other callers have waiting."""
@@ -59,7 +66,7 @@ class ScorerReplica:
     async def threshold(self, domain: str, sequence: int) -> Threshold | UserError | None:
         """Return the threshold that decides the verdicts of a domain."""
         try:
-            return await self._in_thread(self._scorer.threshold, domain, sequence)  # type: ignore[no-any-return]
+            return await self._thread.run(self._scorer.threshold, domain, sequence)
         except UserError as error:
             return error
 
@@ -71,21 +78,27 @@ class ScorerReplica:
         """Raises where Serve should replace this replica."""
         if self._num_failures >= _UNHEALTHY_AFTER:
             raise RuntimeError(f"The last {self._num_failures} batches failed.")
+        if self._thread.is_stuck(max(_HUNG_AFTER_S, 2 * self._settings.request_timeout_s)):
+            raise RuntimeError("The scoring thread hangs: its batch does not come to an end.")
+
+    async def probe(self) -> str:
+        """Give the id of the bundle; raises where no request would be scored in its time."""
+        await self.check_health()
+        if self._thread.is_stuck(self._settings.request_timeout_s):
+            raise UnavailableError("The batch at hand takes longer than any request waits.")
+        return str(self._scorer.description["bundle_id"])
 
     async def _score(self, queries: Sequence[Query]) -> Sequence[Outcome | UserError]:
         began = time.perf_counter()
         try:
-            answers = await self._in_thread(self._scorer.score, queries)
+            answers = await self._thread.run(self._scorer.score, queries)
         except Exception:
             self._num_failures += 1
             logger.exception("a batch failed")
             raise
         self._num_failures = 0
         self._metrics.observe_batch(len(queries), time.perf_counter() - began)
-        return answers  # type: ignore[no-any-return]
-
-    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+        return answers
 
 
 def _num_threads(settings: ServeSettings) -> int:

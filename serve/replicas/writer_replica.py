@@ -4,22 +4,24 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from dgad.errors import MissingError, UserError
 from dgad.references.domain import Change
 from dgad.references.store import ReferenceStore
-from serve.engine.backend import RecentScores
+from serve.engine.backend import RecentScores, UnavailableError
 from serve.engine.bundle import fetch_bundle
 from serve.engine.drift import DriftDetector, ScoreRecord
 from serve.engine.writes import CreateDomain, DeleteDomain, Enroll, Rollback, Write, unpack_write
 from serve.logs import log_to_worker
 from serve.replicas.metrics import ServiceMetrics
 from serve.replicas.parcels import LostParcel, Parcel, ParcelShelf, Piece
+from serve.replicas.watched_thread import WatchedThread
 from serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
+
+_GRACE_S = 30.0
 
 
 class WriterReplica:
@@ -38,7 +40,8 @@ class WriterReplica:
         self._num_references = {d: len(self._store.head(d).references) for d in self._store.domains()}
         self._count()
         # One thread: writes of one domain must follow each other, and each uses the whole machine.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write", initializer=_use_all_cores)
+        self._thread = WatchedThread("write", initializer=_use_all_cores)
+        self._timeout_s = settings.enrolment_timeout_s
 
     async def receive(self, key: str, number: int, piece: Piece) -> None:
         """Keep a piece of the photographs of the enrolment that follows."""
@@ -69,8 +72,7 @@ class WriterReplica:
         try:
             if is_retry and (done := self._find_done(change)) is not None:
                 return done
-            loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(self._thread, self._writer.carry_out, change)
+            answer: Any = await self._thread.run(self._writer.carry_out, change)
         except UserError as error:
             return error
         if isinstance(change, DeleteDomain):
@@ -82,6 +84,17 @@ class WriterReplica:
             )
         self._count()
         return answer
+
+    async def check_health(self) -> None:
+        """Raises where Serve should replace this replica."""
+        if self._thread.is_stuck(self._timeout_s + _GRACE_S):
+            raise RuntimeError("The writing thread hangs: its change does not come to an end.")
+
+    async def probe(self) -> str:
+        """Give the id of the bundle it enrols with; raises where no change would be made in its time."""
+        if self._thread.is_stuck(self._timeout_s):
+            raise UnavailableError("The change at hand takes longer than any request waits.")
+        return self._writer.bundle_id
 
     async def recent(self, domain: str) -> RecentScores:
         """How the domain's last scores lie in its calibration, since this replica began."""

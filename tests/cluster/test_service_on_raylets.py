@@ -76,7 +76,8 @@ def test_a_service_on_a_cluster_and_an_object_store(tmp_path: Path, s3: S3Server
         desk("status", "--address", nodes.url, expect=2)
 
         told = json.loads(desk("deploy", "--bundle", first, *service, *where, "--json"))
-        assert desk.ask("GET", "/readyz").json() == {"ready": True, "bundle_id": told["bundle_id"]}
+        ready = {"ready": True, "bundle_id": told["bundle_id"], "can_enroll": True}
+        assert desk.ask("GET", "/readyz").json() == ready
         form = [("files", (f"{i}.png", data, "image/png")) for i, data in enumerate(NORMAL)]
         assert desk.ask("PUT", "/v1/domains/belt").status_code == 201
         assert desk.ask("POST", "/v1/domains/belt/references", files=form).status_code == 201

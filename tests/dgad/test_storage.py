@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import stat
 import time
 from pathlib import Path
 
@@ -151,3 +152,16 @@ def test_a_file_uri_is_the_folder_itself(tmp_path: Path) -> None:
     assert storage.location == Storage(tmp_path / "shelf").location
     assert storage.create("a", b"1")
     assert pickle.loads(pickle.dumps(storage)).sizes() == {"a": 1}
+
+
+def test_a_folder_that_it_makes_is_nobody_elses_and_one_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    made, given = Storage(tmp_path / "a" / "made"), Storage(tmp_path / "given")
+    (tmp_path / "given").mkdir(mode=0o755)
+    (tmp_path / "given").chmod(0o755)
+    for storage in (made, given):
+        storage.make_folder()
+        storage.write("keys.json", b"{}", private=True)
+        storage.write("keys.json", b"[]", private=True)
+        assert stat.S_IMODE(os.stat(storage.path("keys.json")).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(made.location).st_mode) == 0o700
+    assert (made.is_open_to_others, given.is_open_to_others) == (False, True)

@@ -1,4 +1,5 @@
 import pwd
+import stat
 import sys
 import tempfile
 from collections.abc import Callable
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dgad.errors import SettingsError
 from dgad.user_dirs import temporary_user_folder, user_cache_folder, user_state_folder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems keep such folders elsewhere")
@@ -58,4 +60,20 @@ def test_a_user_without_a_home_has_none(
     monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     assert folder() is None
-    assert temporary_user_folder().parent == Path(tempfile.gettempdir())
+
+
+def test_what_stands_in_for_a_home_is_refused_where_another_made_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = temporary_user_folder()
+    assert folder.parent == tmp_path
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert temporary_user_folder() == folder
+    folder.chmod(0o777)
+    with pytest.raises(SettingsError, match="must be a folder of yours that nobody else may write into"):
+        temporary_user_folder()
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(SettingsError, match="set HOME, XDG_CACHE_HOME or TMPDIR"):
+        temporary_user_folder()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,9 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+import requests
 
 from tests.conftest import Run
+from tests.other_user import REFUSED, TRY, needs_another_user, run_as_other
 from tests.serve.support.service import Service, load, running_service, wait_for
 from tests.serve.support.surfaces import bundled, large_bitmap, photographs
 
@@ -36,7 +40,8 @@ def service(patch_knn_bundle: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_what_was_acknowledged_is_in_every_next_answer(service: Service) -> None:
     assert service.told["key"] is None, "on loopback none is needed"
-    assert service.ask("GET", "/readyz").json() == {"ready": True, "bundle_id": service.told["bundle_id"]}
+    ready = {"ready": True, "bundle_id": service.told["bundle_id"], "can_enroll": True}
+    assert service.ask("GET", "/readyz").json() == ready
     for i in range(6, 12):
         enrolled = service.enroll("carpet", [NORMAL[i]])
         assert enrolled.status_code == 201
@@ -218,6 +223,44 @@ def test_an_enrolment_may_be_as_large_as_is_documented(service: Service) -> None
     assert service.ask("DELETE", "/v1/domains/large").status_code == 204
 
 
+@needs_another_user
+def test_another_user_of_the_machine_reads_and_replaces_nothing(service: Service) -> None:
+    check_is_closed_to_others(service)
+
+
+def check_is_closed_to_others(service: Service) -> None:
+    """Of sockets, logs, references and keys."""
+    logs, store = Path(service.told["logs_folder"]), Path(service.running.store)
+    sockets = [path for path in (logs.parent / "sockets").iterdir() if path.is_socket()]
+    assert {"raylet", "plasma_store"} <= {path.name for path in sockets}
+    of_store = [path for path in store.rglob("*") if path.is_file()]
+    assert of_store
+    closed = [*sockets, logs / "raylet.out", Path(service.running.token_file), *of_store]
+    assert set(run_as_other(TRY, *closed).splitlines()) == {REFUSED}
+
+
+def test_it_is_ready_while_it_scores_and_who_hangs_or_dies_is_replaced(service: Service) -> None:
+    scorers, writers = service.replicas("Scorer"), service.replicas("Keeper")
+    for pid in scorers:
+        os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: readiness(service) == (503, False, True), 10.0)
+    assert service.ask("GET", "/healthz").status_code == 200
+    os.kill(scorers[0], signal.SIGKILL)
+    os.kill(writers[0], signal.SIGKILL)
+    wait_for(lambda: readiness(service)[2] is False, 10.0)
+    # The other is found to hang, and killed, by Serve; a process that is stopped ends by no other signal.
+    wait_for(lambda: not Path(f"/proc/{scorers[1]}").exists(), 60.0)
+    wait_for(lambda: readiness(service) == (200, True, True), 60.0)
+    assert service.score("carpet", DEFECT).status_code == 200
+    wait_for(lambda: len(set(service.replicas("Scorer")) - set(scorers)) == 2, 60.0)
+
+
+def readiness(service: Service) -> tuple[int, bool, bool]:
+    """Status, and whether it scores and enrols."""
+    answer = service.ask("GET", "/readyz")
+    return answer.status_code, answer.json()["ready"], answer.json()["can_enroll"]
+
+
 def test_a_new_bundle_is_rolled_out_without_a_request_lost(
     service: Service, run: Run, tmp_path: Path
 ) -> None:
@@ -253,8 +296,7 @@ def test_batches_of_large_images_are_scored_with_their_heatmaps(service: Service
     assert len([r for r in scored.json()["results"] if r["heatmap"]]) == 16
 
 
-def test_at_its_end_it_finishes_what_was_begun(service: Service, run: Run) -> None:
-    port = service.running.port
+def test_a_signal_to_all_its_processes_ends_it_in_seconds_with_what_was_begun(service: Service) -> None:
     answers: list[int] = []
     form = [("files", (f"{i}.png", DEFECT, "image/png")) for i in range(40)]
     scoring = threading.Thread(
@@ -262,9 +304,30 @@ def test_at_its_end_it_finishes_what_was_begun(service: Service, run: Run) -> No
     )
     scoring.start()
     time.sleep(0.3)
-    ended = run("down", "--port", port, script="dgad-serve")
+    os.killpg(service.process.pid, signal.SIGTERM)  # as `timeout` and systemd do
     scoring.join(60)
     assert answers == [200]
-    assert ended.returncode == 0, ended.stderr
-    assert service.process.wait(60) == 0
-    assert run("status", "--port", port, script="dgad-serve").returncode == 2
+    assert service.process.wait(20) == 0
+    assert not Path(service.told["logs_folder"]).exists()
+    with pytest.raises(requests.ConnectionError):
+        service.ask("GET", "/healthz")
+
+
+def test_when_its_ray_is_gone_it_says_so_and_ends(patch_knn_bundle: Path, tmp_path: Path) -> None:
+    long = tmp_path / ("job-" + "7" * 90)  # as schedulers name temporary folders: too long for a socket
+    long.mkdir()
+    environment = {"TMPDIR": str(long)}
+    with running_service(
+        patch_knn_bundle, tmp_path / "store", log=tmp_path / "log", environment=environment
+    ) as running:
+        ours = [psutil.Process(int(pid)) for pid in _children(running.process.pid)]
+        (raylet,) = (one for one in ours if one.name() == "raylet")
+        raylet.kill()
+        assert running.process.wait(15) == 1
+        told = [line for line in (tmp_path / "log").read_text().splitlines() if "Failed" in line]
+        assert len(told) == 1
+        assert "Ray's raylet" in told[0]
+        assert psutil.wait_procs(ours, timeout=5)[1] == [], "a successor needs the port"
+        logs = Path(running.told["logs_folder"])
+        assert (logs / "raylet.out").is_file(), "what it says is where to look"
+        shutil.rmtree(logs.parents[2])

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from dgad.bundle import read_bundle
 from dgad.errors import DgadError
 from serve.api import schemas
+from serve.engine.backend import Readiness
 from serve.http.dependencies import AppState, state_of
 from serve.http.openapi import errors
 from serve.http.route_rules import RouteRules, declare
@@ -30,17 +31,19 @@ async def healthz() -> Response:
     "/readyz",
     tags=["health"],
     response_model=schemas.ReadyAnswer,
-    responses={503: {"model": schemas.ReadyAnswer, "description": "Not ready: the bundle is not warm yet."}},
+    responses={503: {"model": schemas.ReadyAnswer, "description": "Not ready: no scorer answers."}},
 )
 @declare(RouteRules(scope="open", any_host=True))
 async def readyz(request: Request) -> Response:
-    """Scores are answered: the bundle is loaded and warm."""
+    """Scores are answered: a scorer has just said so. `can_enroll`: whether changes are made too."""
     try:
         async with asyncio.timeout(_READY_WITHIN_S):
-            described = await state_of(request).backend.describe()
+            now = await state_of(request).backend.check_ready()
     except (DgadError, TimeoutError):
-        return json_answer(schemas.ReadyAnswer(ready=False, bundle_id=None), 503)
-    return json_answer(schemas.ReadyAnswer(ready=True, bundle_id=str(described["bundle_id"])))
+        now = Readiness(bundle_id=None, can_enroll=False)
+    is_ready = now.bundle_id is not None
+    answer = schemas.ReadyAnswer(ready=is_ready, bundle_id=now.bundle_id, can_enroll=now.can_enroll)
+    return json_answer(answer, 200 if is_ready else 503)
 
 
 @router.get("/v1/bundle", tags=["bundle"], response_model=schemas.BundleAnswer, responses=errors(504))

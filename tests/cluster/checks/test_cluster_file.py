@@ -170,6 +170,18 @@ docker:
     assert [f.line for f in errors] == [_line_of(text + other, "image:")]
 
 
+def test_where_other_users_of_a_host_reach_its_sockets(tmp_path: Path, home: Path) -> None:
+    def told(text: str) -> list[str]:
+        return [f.severity for f in _check(tmp_path, text) if "sockets" in f.message]
+
+    assert told(LOCAL) == ["unverified"]
+    shared = LOCAL.replace("ray start --head", "ray start --head --temp-dir=/tmp/mine")
+    assert told(shared) == ["warning"]
+    own = LOCAL.replace("ray start --head", "ray start --head --temp-dir=/tmp/mine/r")
+    assert told(own) == []
+    assert told(CLOUD_FILE) == []
+
+
 def test_keys_and_tokens_that_others_can_read(tmp_path: Path, home: Path) -> None:
     (home / ".ssh/key").chmod(0o644)
     (home / ".ray/auth_token").chmod(0o644)

@@ -181,3 +181,32 @@ def test_a_process_that_has_ended_is_gone_though_nobody_asked_how() -> None:
 def test_what_an_earlier_version_noted_of_a_process_is_still_that_process() -> None:
     ticks = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
     assert find_birth(os.getpid()) == ticks
+
+
+def test_down_ends_the_process_and_waits_for_it(run: Run, user_cache: Path) -> None:
+    code = "import signal, time; signal.signal(15, lambda *_: (time.sleep(0.5), exit())); print()"
+    code += "; time.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        register(
+            RegisteredService(
+                url="http://127.0.0.1:1",
+                port=1,
+                pid=process.pid,
+                began=str(find_birth(process.pid)),
+                dashboard_url="http://127.0.0.1:2",
+                token_file="t",
+                logs_folder="l",
+                bundle="b",
+                store="s",
+            )
+        )
+        ended = run("down", "--port", "1", script="dgad-serve")
+        assert (ended.returncode, process.wait(1)) == (0, 0)
+        assert ended.stdout == "The service at http://127.0.0.1:1 has ended.\n"
+        assert run("down", "--port", "1", script="dgad-serve").returncode == 2
+    finally:
+        process.kill()
+        process.wait()

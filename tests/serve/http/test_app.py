@@ -233,7 +233,8 @@ def test_nothing_can_be_scored_before_anything_is_enrolled(service: Served) -> N
 def test_health_readiness_and_what_scores(service: Served) -> None:
     assert service.ask("GET", "/healthz").json() == {"status": "ok"}
     assert service.ask("HEAD", "/healthz").status_code == 200
-    assert service.ask("GET", "/readyz").json() == {"ready": True, "bundle_id": BUNDLE_ID}
+    ready = {"ready": True, "bundle_id": BUNDLE_ID, "can_enroll": True}
+    assert service.ask("GET", "/readyz").json() == ready
     told = service.ask("GET", "/v1/bundle").json()
     assert (told["bundle_id"], told["method"], told["image_size_px"]) == (BUNDLE_ID, "patch_knn", 64)
     assert told["training_domains"] == ["grid", "wood"]

@@ -15,7 +15,7 @@ from dgad.errors import (
     SettingsError,
     StoreError,
 )
-from serve.engine.backend import BusyError, ImageSizeChangedError, TimedOutError, UnavailableError
+from serve.engine.backend import BusyError, ImageSizeChangedError, Readiness, TimedOutError, UnavailableError
 from tests.serve.support.http import Served, code_of, served
 from tests.serve.support.malformed_images import valid
 
@@ -143,12 +143,23 @@ def test_a_new_bundle_of_another_size_costs_no_answer(
 
 
 def test_not_ready_while_no_scorer_answers(service: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def away() -> object:
+    async def stay_away() -> object:
         raise UnavailableError("No scorer answers.")
 
-    monkeypatch.setattr(service.backend, "describe", away)
+    dead = {"ready": False, "bundle_id": None, "can_enroll": True}
+    service.backend.readiness = Readiness(bundle_id=None, can_enroll=True)
     answer = service.ask("GET", "/readyz")
-    assert (answer.status_code, answer.json()) == (503, {"ready": False, "bundle_id": None})
+    assert (answer.status_code, answer.json()) == (503, dead)
+    service.backend.readiness = Readiness(bundle_id="b", can_enroll=False)
+    answer = service.ask("GET", "/readyz")
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"ready": True, "bundle_id": "b", "can_enroll": False},
+    )
+    monkeypatch.setattr(service.backend, "check_ready", stay_away)
+    answer = service.ask("GET", "/readyz")
+    assert (answer.status_code, answer.json()) == (503, {**dead, "can_enroll": False})
+    monkeypatch.setattr(service.backend, "describe", stay_away)
     assert service.ask("GET", "/healthz").status_code == 200
     assert code_of(service.ask("GET", "/v1/domains")) == "unavailable"
 

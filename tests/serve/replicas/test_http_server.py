@@ -30,7 +30,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 @asynccontextmanager
 async def serving() -> AsyncIterator[tuple[HttpServer, int, str]]:
     with closing(Listener("127.0.0.1", 0)) as listener:
-        server = HttpServer(app, receive_socket(listener.path))
+        server = HttpServer(app, receive_socket(listener.path).listening)
         await server.start()
         try:
             yield server, listener.port, listener.path
@@ -84,7 +84,7 @@ def test_a_request_that_is_under_way_is_finished_and_the_next_goes_to_another() 
         async with serving() as (first, port, path):
             slow = asyncio.create_task(asked(port, "/slow"))
             await asyncio.sleep(0.2)
-            second = HttpServer(app, receive_socket(path))
+            second = HttpServer(app, receive_socket(path).listening)
             await second.start()
             await asyncio.gather(first.stop(), slow)
             assert slow.result() == (200, b"000000")
@@ -115,7 +115,7 @@ def test_clients_that_keep_their_connections_lose_nothing_while_servers_come_and
             for thread in threads:
                 thread.start()
             for _ in range(5):
-                new = HttpServer(app, receive_socket(path))
+                new = HttpServer(app, receive_socket(path).listening)
                 await new.start()
                 await server.stop()
                 server = new

@@ -19,6 +19,6 @@ def test_the_writing_thread_has_all_cores_whatever_the_process_was_given(
     torch.set_num_threads(1)
     try:
         writer = WriterReplica(ServeSettings(bundle=str(bundled(tmp_path / "b")), store=str(tmp_path / "s")))
-        assert writer._thread.submit(torch.get_num_threads).result() == inspect_machine().num_cpus
+        assert writer._thread.run_and_wait(torch.get_num_threads) == inspect_machine().num_cpus
     finally:
         torch.set_num_threads(before)

@@ -10,7 +10,7 @@ import numpy as np
 from dgad.errors import ConflictError, MissingError
 from dgad.provenance import utc_now
 from dgad.references.domain import Change, DomainSettings, Enrolment, Reference, Upload, Version
-from serve.engine.backend import Outcome, Query, RecentScores, Region, Threshold
+from serve.engine.backend import Outcome, Query, Readiness, RecentScores, Region, Threshold
 from serve.engine.writes import pack_write
 
 IMAGE_SIZE_PX = 64
@@ -67,6 +67,7 @@ class FakeBackend:
         self.error: Exception | None = None
         """Raised by every score, to see what HTTP makes of it."""
         self.has_maps = True
+        self.readiness = Readiness(bundle_id=BUNDLE_ID, can_enroll=True)
         self.queries: list[Query] = []
 
     async def score(self, queries: Sequence[Query]) -> list[Outcome]:
@@ -183,6 +184,9 @@ class FakeBackend:
             "training_domains": ["grid", "wood"],
             "metrics": {"image_auroc": 0.9},
         }
+
+    async def check_ready(self) -> Readiness:
+        return self.readiness
 
     async def _outcome(self, query: Query) -> Outcome:
         head = self.store.head(query.domain)

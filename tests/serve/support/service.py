@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import requests
@@ -82,7 +83,9 @@ def running_replicas(details: dict[str, Any], deployment: str) -> list[int]:
 
 
 @contextlib.contextmanager
-def running_service(bundle: Path, store: Path, *options: str, log: Path) -> Iterator[Service]:
+def running_service(
+    bundle: Path, store: Path, *options: str, log: Path, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Service]:
     """`dgad-serve up` on a free port; ended on leaving, if it has not ended before."""
     command = [sys.executable, "-m", "serve.cli", "up", "--bundle", str(bundle), "--store", str(store)]
     with open(log, "w", encoding="utf-8") as file:
@@ -92,6 +95,7 @@ def running_service(bundle: Path, store: Path, *options: str, log: Path) -> Iter
             stderr=file,
             text=True,
             start_new_session=True,
+            env={**os.environ, **environment},
         )
     try:
         yield Service(process=process, told=json.loads(_first_line(process, log)))
