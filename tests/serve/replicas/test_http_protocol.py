@@ -37,7 +37,7 @@ def asked(limits: Limits, ask: Callable[[int], None]) -> None:
 
     async def run() -> None:
         with closing(Listener("127.0.0.1", 0)) as listener:
-            server = HttpServer(app, receive_socket(listener.path), limits)
+            server = HttpServer(app, receive_socket(listener.path).listening, limits)
             await server.start()
             try:
                 await asyncio.to_thread(ask, listener.port)
