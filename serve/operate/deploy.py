@@ -56,6 +56,7 @@ def deploy(
                 f"A service runs there with --store {before.settings.store} --host {before.settings.host}"
                 f" --port {before.settings.port}: end it first (`dgad-serve down`), or name the same."
             )
+        _check_is_held_to(settings, before.settings)
         roll_out(connected, settings.bundle, report=report)
         return Deployed(
             bundle_id=info.bundle_id, host=there.host, port=there.port, key=None, key_sentence="as before"
@@ -72,6 +73,22 @@ def deploy(
     return Deployed(
         bundle_id=info.bundle_id, host=there.host, port=there.port, key=key.value, key_sentence=key.sentence
     )
+
+
+def _check_is_held_to(asked: ServeSettings, running: ServeSettings) -> None:
+    """Refuse what a roll-out would not change, where who asked for it would take it for so."""
+    options = []
+    if asked.keys == "required" and running.keys != "required":
+        options.append("--require-keys")
+    if asked.has_domain_labels != running.has_domain_labels:
+        options.append("--domain-labels")
+    if asked.limits != running.limits:
+        options.append("--limit")
+    if options:
+        raise SettingsError(
+            f"The service that runs there was started with another {', '.join(options)}: end it first"
+            " (`dgad-serve down`), or name the same."
+        )
 
 
 def _key(settings: ServeSettings) -> FirstKey:

@@ -37,7 +37,9 @@ def make_service_config(
             "host": settings.host,
             "port": settings.port,
             # The application's own limits come first; this one is for what they miss.
-            "request_timeout_s": max(settings.request_timeout_s, settings.enrolment_timeout_s) + 30,
+            "request_timeout_s": settings.limits.upload_timeout_s
+            + max(settings.request_timeout_s, settings.enrolment_timeout_s)
+            + 30,
         },
         "grpc_options": {"grpc_servicer_functions": []},  # none: then Serve opens no gRPC port
         "logging_config": dict(LOGGING),

@@ -22,7 +22,9 @@ class Connections:
         self._most_of_one = limits.max_connections_per_client
         # Each is a file to the system; without one left, a server could not even refuse.
         num_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._most = min(limits.max_connections, max(num_files - _OTHER_FILES, 1))
+        self._most = limits.max_connections
+        if num_files != resource.RLIM_INFINITY:
+            self._most = min(self._most, max(num_files - _OTHER_FILES, 1))
         self._address_of: dict[_Closable, str] = {}
         self._by_address: collections.Counter[str] = collections.Counter()
         self._waiting: dict[_Closable, None] = {}

@@ -63,6 +63,7 @@ def keys(served: Served) -> Iterator[KeyRing]:
     yield ring
     for key in ring.list():
         ring.revoke(key.name)
+    ring.open_to_all()
 
 
 def good(count: int, seed: int = 0) -> list[tuple[str, bytes]]:

@@ -6,19 +6,24 @@ import os
 import socket
 import subprocess
 import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from dgad.errors import BundleError, SettingsError
+from serve.cli import cli
 from serve.engine.bundle import check_bundle, fetch_bundle
 from serve.keys import KeyRing
+from serve.operate.deploy import deploy
 from serve.operate.first_key import make_first_key
 from serve.operate.local import make_url
 from serve.operate.registry import RegisteredService, find_birth, find_service, list_services, register
 from serve.operate.rollout import SHIPPED_BUNDLE, pack_service
-from serve.settings import ServeSettings
+from serve.settings import Limits, ServeSettings
 from tests.conftest import Run
 from tests.serve.support.surfaces import bundled
 
@@ -56,6 +61,41 @@ def test_a_config_is_one_that_serve_takes(bundle: Path, run: Run) -> None:
     args = application.args
     assert (args["store"], args["replicas"], args["max_replicas"]) == ("s3://bucket/references", 2, 4)
     assert Path(args["bundle"]).is_absolute()
+    assert (args["keys"], args["has_domain_labels"]) == ("store", False)
+
+
+def test_limits_are_given_by_name(bundle: Path) -> None:
+    def config(*options: str) -> Any:
+        command = ["config", "--bundle", str(bundle), *options]
+        return CliRunner().invoke(cli, command, standalone_mode=False)
+
+    given = ("--limit", "upload_timeout_s=1200", "--limit", "header_timeout_s=2.5", "--require-keys")
+    args = yaml.safe_load(config(*given).stdout)["applications"][0]["args"]
+    limits = args["limits"]
+    assert (limits["upload_timeout_s"], limits["header_timeout_s"], args["keys"]) == (1200, 2.5, "required")
+    for text, told in (
+        ("upload_timeout=3", "Did you mean `upload_timeout_s`"),
+        ("upload_timeout_s=0", "above 0"),
+        ("min_upload_rate=1.5", "a whole number"),
+        ("min_upload_rate=fast", "must be a number"),
+        ("min_upload_rate", "NAME=VALUE"),
+    ):
+        refused = config("--limit", text)
+        assert isinstance(refused.exception, SettingsError)
+        assert told in str(refused.exception)
+
+
+def test_a_roll_out_does_not_pass_over_what_it_would_not_change(bundle: Path) -> None:
+    settings = ServeSettings(bundle=str(bundle), store="s3://bucket/references")
+    state = types.SimpleNamespace(status="RUNNING", settings=settings)
+    connected: Any = types.SimpleNamespace(api=types.SimpleNamespace(state=lambda: state))
+    for asked, told in (
+        (dataclasses.replace(settings, keys="required"), "--require-keys"),
+        (dataclasses.replace(settings, has_domain_labels=True), "--domain-labels"),
+        (dataclasses.replace(settings, limits=Limits(max_files=3)), "--limit"),
+    ):
+        with pytest.raises(SettingsError, match=told):
+            deploy(connected, asked, report=print)
 
 
 @pytest.mark.parametrize("command", ["up", "config", "embed", "rollout", "check"])

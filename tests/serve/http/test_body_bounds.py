@@ -69,6 +69,11 @@ def test_a_body_that_stops_or_trickles_is_ended_with_its_connection(tmp_path: Pa
                     burst.sendall(b"x")
                     time.sleep(0.05)
             assert time.monotonic() - began < 4
+        port = int(running.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:  # JSON is a body too
+            client.sendall(b"PUT /v1/domains/e HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n")
+            client.sendall(b"Content-Type: application/json\r\n\r\n{")
+            assert answer_of(client) == (408, "upload_timed_out", True)
         assert scored(running) == 200
 
 

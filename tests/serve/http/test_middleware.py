@@ -167,6 +167,22 @@ def test_without_keys_only_this_machine_is_answered_wherever_it_listens(tmp_path
     assert statuses == [200, 200, 200, 403, 403, 200]
 
 
+def test_nothing_is_reached_by_a_protocol_that_no_route_speaks(tmp_path: Path) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    store = FakeStore()
+    app = make_app(ServeSettings(bundle="b", store=str(tmp_path)), FakeBackend(store), store=store)
+    scope = {"type": "websocket", "path": "/static/app.js", "query_string": b"", "headers": []}
+    asyncio.run(app(scope, receive, send))
+    assert [message["type"] for message in sent] == ["websocket.close"]
+
+
 def test_two_lengths_are_refused_and_end_the_connection(service: Served) -> None:
     head = b"Host: localhost\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     hidden = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
