@@ -24,6 +24,7 @@ from urllib.parse import quote
 from dgad.domains.decoding import read_file
 from dgad.domains.wide_values import check_bit_depth
 from dgad.errors import DataWarning, SettingsError
+from dgad.names import check_utf8
 from dgad.references.domain import DomainSettings, check_domain_name
 from dgad.settings import require, to_dict
 from serve.api import schemas
@@ -264,7 +265,9 @@ def _files(photographs: Sequence[Photograph]) -> list[tuple[str, tuple[str, byte
             name, data = f"image-{index}", photograph
         elif isinstance(photograph, tuple):
             name, data = photograph
+            check_utf8([name])
         else:
+            check_utf8([photograph])
             name, data = Path(photograph).name, read_file(str(photograph))
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         parts.append(("files", (name, data, kind)))

@@ -1,8 +1,9 @@
 """`dgad-serve domains|enroll|score`: what a line engineer asks of a running service."""
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,8 +12,9 @@ from rich.table import Table
 
 from dgad.command_line import PlainConsole, show_progress_bars
 from dgad.commands.options import bit_depth_option
+from dgad.domains.decoding import image_size, read_file
 from dgad.domains.image_paths import expand_image_paths, overlay_paths
-from dgad.errors import DataError, MissingError
+from dgad.errors import DataError, DgadError, MissingError
 from dgad.files import write_atomic
 from dgad.names import make_printable
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from serve.api.client import Client, Heatmap
-    from serve.api.schemas import DomainAnswer, ResultAnswer, ThresholdAnswer
+    from serve.api.schemas import DomainAnswer, EnrolmentAnswer, ResultAnswer, ThresholdAnswer
     from serve.api.transport import ClientError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -127,11 +129,13 @@ def enroll_command(
     from serve.api.client import MAX_ENROLLED_FILES, batches
 
     paths = expand_image_paths(images)
-    answers = []
+    for path in paths:  # before anything is made at the service: a mistake leaves no empty domain
+        image_size(read_file(path), path)
+    answers: list[EnrolmentAnswer] = []
     with _client(url) as client:
         settled = _ensure_domain(client, domain, {k: v for k, v in settings.items() if v is not None}, create)
         pieces = list(batches(paths, max_files=MAX_ENROLLED_FILES))
-        with show_progress_bars() as progress:
+        with _tell_of_empty_domain(domain, answers, created=settled), show_progress_bars() as progress:
             num_sent = 0
             for piece in pieces:
                 progress("enrolling", num_sent, len(paths), float("nan"))
@@ -160,6 +164,17 @@ def enroll_command(
     for warning in warnings:
         click.echo(f"Warning: {make_printable(warning)}")
     click.echo(make_printable(last.threshold.sentence))
+
+
+@contextlib.contextmanager
+def _tell_of_empty_domain(domain: str, answers: list["EnrolmentAnswer"], *, created: bool) -> Iterator[None]:
+    """Say so where the service made the domain and then took no photograph into it."""
+    try:
+        yield
+    except DgadError:
+        if created and not answers:
+            click.echo(f"The domain {domain} was made, and has no references yet.", err=True)
+        raise
 
 
 def _ensure_domain(client: "Client", name: str, given: dict[str, Any], create: bool) -> bool:

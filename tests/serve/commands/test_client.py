@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,33 @@ def test_enroll_makes_the_domain_where_asked_to(
         "note": "",
     }
     assert misbehaving.heard[2].body.count(b'filename="') == 2
+
+
+def test_enroll_makes_no_domain_for_what_cannot_be_sent(
+    misbehaving: Misbehaving, run: Run, photographs: Path
+) -> None:
+    options = ("--create", "--url", misbehaving.url)
+    named, damaged = photographs / os.fsdecode(b"n\xff.png"), photographs / "c.png"
+    shutil.copy(photographs / "a.png", named)
+    done = run("enroll", "belt", photographs, *options, script="dgad-serve")
+    assert done.returncode == 2
+    assert rf"but `{photographs}/n\xff.png` is not: rename it." in done.stderr
+    named.unlink()
+    damaged.write_bytes(b"no image")
+    done = run("enroll", "belt", photographs, *options, script="dgad-serve")
+    assert done.returncode == 2
+    assert f"{damaged} is not a JPEG, PNG," in done.stderr
+    assert misbehaving.heard == []
+
+
+def test_enroll_says_so_where_the_service_took_nothing_into_a_new_domain(
+    misbehaving: Misbehaving, run: Run, photographs: Path
+) -> None:
+    refused = Say(status=422, value={"error": {"code": "image_unreadable", "message": "a.png is damaged."}})
+    misbehaving.script = [MISSING, Say(status=201, value=DOMAIN), refused]
+    done = run("enroll", "belt", photographs, "--create", "--url", misbehaving.url, script="dgad-serve")
+    assert done.returncode == 2
+    assert done.stderr == ("The domain belt was made, and has no references yet.\nError: a.png is damaged.\n")
 
 
 def test_enroll_leaves_settings_that_are_not_named(
