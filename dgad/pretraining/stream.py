@@ -5,6 +5,8 @@
 import dataclasses
 from collections.abc import Iterator
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -51,15 +53,28 @@ def draw_episodes(settings: PretrainSettings, step: int, device: torch.device) -
     return Episodes(images=torch.stack(images), masks=torch.stack(masks), labels=labels)
 
 
-class _Steps(Dataset[Episodes]):
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Arrays:
+    """Episodes on their way from a worker, as arrays, which go through its pipe.
+
+    A tensor would be handed over by a Unix socket below TMPDIR, whose path may be too long for one.
+    """
+
+    images: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.bool_]
+    labels: npt.NDArray[np.int64]
+
+
+class _Steps(Dataset[_Arrays]):
     def __init__(self, settings: PretrainSettings, first: int, last: int) -> None:
         self.settings, self.first, self.last = settings, first, last
 
     def __len__(self) -> int:
         return self.last - self.first
 
-    def __getitem__(self, index: int) -> Episodes:
-        return draw_episodes(self.settings, self.first + index, torch.device("cpu"))
+    def __getitem__(self, index: int) -> _Arrays:
+        drawn = draw_episodes(self.settings, self.first + index, torch.device("cpu"))
+        return _Arrays(images=drawn.images.numpy(), masks=drawn.masks.numpy(), labels=drawn.labels.numpy())
 
 
 def stream_episodes(
@@ -83,5 +98,7 @@ def stream_episodes(
     )
     for drawn in loader:
         yield Episodes(
-            images=drawn.images.to(device), masks=drawn.masks.to(device), labels=drawn.labels.to(device)
+            images=torch.from_numpy(drawn.images).to(device),
+            masks=torch.from_numpy(drawn.masks).to(device),
+            labels=torch.from_numpy(drawn.labels).to(device),
         )

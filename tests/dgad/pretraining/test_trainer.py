@@ -50,7 +50,12 @@ def test_a_checkpoint_of_another_recipe_or_a_damaged_one_is_refused(tmp_path: Pa
         Trainer(TINY, CPU).load(path)
 
 
-def test_worker_processes_draw_what_the_trainer_itself_would() -> None:
+def test_worker_processes_draw_what_the_trainer_itself_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 110)  # longer than a Unix socket's path may be, as schedulers set it
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
     for step, drawn in enumerate(stream_episodes(TINY, first=3, last=6, device=CPU, workers=1), start=3):
         own = draw_episodes(TINY, step, CPU)
         assert torch.equal(drawn.images, own.images)
