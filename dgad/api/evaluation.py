@@ -178,7 +178,7 @@ def evaluate(
     dataset.domain(target)
     others = tuple(name for name in dataset.domains if name != target)
     fold = Fold(target=target, sources=others if sources is None else tuple(sources))
-    check_listing(dataset, None if sources is None else (target, *fold.sources))
+    check_listing(dataset, None if sources is None else (target, *fold.sources), with_masks=True)
     evaluation = Evaluation(
         fold=fold,
         labels=_labels(methods, found),

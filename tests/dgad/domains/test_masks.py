@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from dgad.domains import open_dataset
-from dgad.domains.checks import check_dataset
+from dgad.domains.checks import check_dataset, check_listing
+from dgad.errors import DataWarning
 
 from .trees import mask, mvtec_domain, noise, save
 
@@ -90,3 +91,12 @@ def test_a_mask_of_another_kind_than_the_others_is_told(tmp_path: Path) -> None:
     assert told.message == (
         "is in colour, where 2 of the domain's 3 masks are in black and white, named `..._mask`"
     )
+
+
+def test_an_evaluation_tells_of_masks_that_do_not_look_like_masks(tmp_path: Path) -> None:
+    folder = mvtec_domain(tmp_path, "a") / "ground_truth/scratch"
+    save(folder / "000_mask.png", 255 - mask())
+    (folder / "001_mask.png").write_bytes(b"no image")
+    with pytest.warns(DataWarning, match=r"000_mask.png is a mask that marks 97%") as told:
+        check_listing(open_dataset(tmp_path), with_masks=True)
+    assert len(told) == 1

@@ -1,6 +1,6 @@
 """Masks that do not look like masks: inverted, noisy, a photograph, or of another kind than the others."""
 
-# H x W pixels of the file
+# H x W pixels of the file, N different values in it
 
 import dataclasses
 from collections import Counter
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from dgad.domains.decoding import MaskValues
+from dgad.domains.problems import Problem
 
 _MOST = 0.5
 """Share of an image from which on a mask is taken for an inverted one; defects of benchmarks stay below."""
@@ -35,18 +36,33 @@ class MaskLook:
 def look_at(mask: MaskValues) -> MaskLook:
     """What a decoded mask looks like."""
     pixels_HWC = mask.pixels.reshape(*mask.pixels.shape[:2], -1)
-    values_HW = pixels_HWC.max(axis=2).astype(np.float32)
-    part_HW = values_HW / max(float(values_HW.max()), 1e-6)
+    values_HW = pixels_HWC.max(axis=2)
+    if values_HW.dtype == np.uint8:
+        counts_256 = np.bincount(values_HW.ravel(), minlength=256)
+        values_N = np.flatnonzero(counts_256)
+        counts_N = counts_256[values_N]
+    else:
+        values_N, counts_N = np.unique(values_HW.astype(np.float64), return_counts=True)
+    part_N = values_N / max(float(values_N.max()), 1e-6)
     return MaskLook(
         share=float(mask.marked.mean()),
-        num_greys=len(np.unique(values_HW)),
-        middle_share=float(((part_HW > 0.25) & (part_HW < 0.75)).mean()),
+        num_greys=len(values_N),
+        middle_share=float(counts_N[(part_N > 0.25) & (part_N < 0.75)].sum() / counts_N.sum()),
         is_jpeg=mask.is_jpeg,
         is_colour=bool((pixels_HWC != pixels_HWC[:, :, :1]).any()),
     )
 
 
-def doubts(look: MaskLook) -> Iterator[tuple[str, str]]:
+def list_mask_problems(domain: str, looks: Mapping[str, MaskLook]) -> Iterator[Problem]:
+    """Warnings of a domain's masks, by path, that mark something and do not look like masks."""
+    marking = {path: look for path, look in looks.items() if look.share > 0}
+    told = [(path, *doubt) for path, look in marking.items() for doubt in _doubts(look)]
+    told += [(path, "odd_mask", message) for path, message in _odd_ones(marking)]
+    for path, code, message in told:
+        yield Problem(severity="warning", code=code, domain=domain, path=path, message=message)
+
+
+def _doubts(look: MaskLook) -> Iterator[tuple[str, str]]:
     """(code, message) of what makes one mask look wrong."""
     is_noisy = look.middle_share > _MIDDLE_OF_JPEG if look.is_jpeg else look.num_greys > _MANY_GREYS
     if is_noisy:
@@ -63,7 +79,7 @@ def doubts(look: MaskLook) -> Iterator[tuple[str, str]]:
         )
 
 
-def odd_ones(looks: Mapping[str, MaskLook]) -> Iterator[tuple[str, str]]:
+def _odd_ones(looks: Mapping[str, MaskLook]) -> Iterator[tuple[str, str]]:
     """(path, message) of masks of another kind than most of their domain's, by path."""
     kinds = {path: _kind(path, look) for path, look in looks.items()}
     if not kinds:

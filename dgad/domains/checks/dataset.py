@@ -3,24 +3,20 @@
 import dataclasses
 import hashlib
 import os
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from dgad.domains.base import Dataset, Domain, Sample
+from dgad.domains.checks.listing import describe_domain, list_domain_problems
+from dgad.domains.checks.masks import MaskLook, list_mask_problems, look_at
 from dgad.domains.decoding import decode_mask_values, decode_with_range
 from dgad.domains.domain_file import declaring
 from dgad.domains.layouts import LAYOUTS, open_dataset
-from dgad.domains.mask_checks import MaskLook, doubts, look_at, odd_ones
-from dgad.domains.normal_names import NORMAL_NAMES, suggests_normal
 from dgad.domains.problems import SEVERITIES, Problem, Severity
 from dgad.domains.wide_values import WideRange, find_narrow_range
-from dgad.errors import DataWarning, ImageError
-
-_MAX_TOLD = 3
-"""Problems that a warning tells; all of them are for `dgad domains check`."""
+from dgad.errors import ImageError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,10 +74,7 @@ def check_dataset(
         problems += _check_same(same)
     for domain in dataset.domains.values():
         problems += [*_check_domain(domain, dataset), *_check_ranges(domain, dataset, ranges[domain.name])]
-        for path, message in odd_ones(looks.get(domain.name, {})):
-            problems.append(
-                Problem(severity="warning", code="odd_mask", domain=domain.name, path=path, message=message)
-            )
+        problems += list_mask_problems(domain.name, looks.get(domain.name, {}))
     problems.sort(key=lambda p: (SEVERITIES.index(p.severity), p.domain, p.code, p.path))
     return CheckResult(
         location=location, layout=dataset.layout, domains=_counts(dataset), problems=tuple(problems)
@@ -136,7 +129,6 @@ def _check_sample(
         problems.append(_problem("warning", "empty_mask", sample, path, message))
         return problems, content, wide
     looks[path] = look_at(values)
-    problems += [_problem("warning", code, sample, path, message) for code, message in doubts(looks[path])]
     return problems, content, wide
 
 
@@ -165,7 +157,7 @@ def _check_domain(domain: Domain, dataset: Dataset) -> Iterator[Problem]:
     yield from list_domain_problems(domain, dataset)
 
     def problem(severity: Severity, code: str, message: str) -> Problem:
-        return _of_domain(severity, code, domain, dataset, message)
+        return describe_domain(severity, code, domain, dataset, message)
 
     if not domain.train_normals:
         yield problem("fatal", "no_train_normals", "has no normal training image, so no reference either")
@@ -187,59 +179,11 @@ def _check_domain(domain: Domain, dataset: Dataset) -> Iterator[Problem]:
         yield problem("warning", "photograph_in_train_and_test", message)
 
 
-def check_listing(dataset: Dataset, names: Sequence[str] | None = None) -> None:
-    """Raise `DataError` where one of the named domains cannot be used; warn of what else listing finds wrong.
-
-    Without names it is of all domains, and of folders that were left out because they are none.
-    """
-    used = tuple(dataset.domains if names is None else names)
-    problems = list(LAYOUTS[dataset.layout].strays(dataset.location)) if dataset.layout else []
-    problems = [
-        p for p in problems if p.domain in used or (names is None and p.domain not in dataset.domains)
-    ]
-    for name in used:
-        problems += list_domain_problems(dataset.domain(name), dataset)
-    warn_of(problems, dataset.location)
-
-
-def warn_of(problems: Sequence[Problem], location: str) -> None:
-    """Issue a `DataWarning` that tells the first three of the problems that are more than notes."""
-    told = [f"{p.path} {p.message}" for p in problems if p.severity != "note"]
-    if told:
-        more = f"; and {len(told) - _MAX_TOLD} more" if len(told) > _MAX_TOLD else ""
-        warnings.warn(
-            f"{'; '.join(told[:_MAX_TOLD])}{more}: `dgad domains check {location}` lists every problem.",
-            DataWarning,
-            stacklevel=3,
-        )
-
-
-def list_domain_problems(domain: Domain, dataset: Dataset) -> Iterator[Problem]:
-    """What listing alone finds wrong with a domain: names and sidecars, before any image is decoded."""
-    yield from domain.problems
-    looked_for = f"looked for folders called {', '.join(NORMAL_NAMES)}, in any case"
-    if domain.tests and not any(s.label == 0 for s in domain.tests):
-        message = f"has no normal test image, so every figure that needs one is missing; {looked_for}"
-        yield _of_domain("warning", "no_test_normals", domain, dataset, message)
-    counts = Counter(s.kind for s in domain.samples if s.label)
-    for kind in sorted(filter(suggests_normal, counts)):
-        message = (
-            f"counts the {counts[kind]} images of `{kind}` as defects, though that name says otherwise; where"
-            f" they are normal, call their folder {NORMAL_NAMES[0]}"
-        )
-        yield _of_domain("warning", "kind_called_normal", domain, dataset, message)
-
-
-def _of_domain(severity: Severity, code: str, domain: Domain, dataset: Dataset, message: str) -> Problem:
-    path = f"{dataset.location.rstrip('/')}/{domain.name}"
-    return Problem(severity=severity, code=code, domain=domain.name, path=path, message=message)
-
-
 def _check_ranges(domain: Domain, dataset: Dataset, ranges: Sequence[WideRange | None]) -> Iterator[Problem]:
     narrow = find_narrow_range(ranges)
     if narrow is not None:
         message = f"has {narrow.describe(declaring)}"
-        yield _of_domain("warning", "narrow_value_range", domain, dataset, message)
+        yield describe_domain("warning", "narrow_value_range", domain, dataset, message)
 
 
 def _problem(severity: Severity, code: str, sample: Sample, path: str, message: str) -> Problem:
