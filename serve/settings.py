@@ -24,7 +24,7 @@ class Limits:
     """Encoded, of one photograph."""
     max_pixels: int = 64 * MIB
     decode_cpu_s: float = 1.25
-    """To decode the photographs of one request, beside .25 s for each MiB and 5 ms for each photograph."""
+    """To decode the photographs of one request, beside .25 s for each MiB and 2 ms for each photograph."""
     max_files: int = 256
     """In one request."""
     max_references: int = 1000

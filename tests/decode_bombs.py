@@ -217,10 +217,12 @@ def _in_tiff(jpeg: bytes, side: int) -> bytes:
 BOMBS: dict[str, Callable[[], bytes]] = {
     "JPEG, progressive, 2,000 scans": lambda: progressive_jpeg(num_scans=2000),
     "JPEG, progressive, 24 scans": lambda: progressive_jpeg(num_scans=24),
+    "JPEG, progressive, 24 scans of 40 MP": lambda: progressive_jpeg(num_scans=24, side=6300),
     "JPEG, progressive, CMYK": lambda: progressive_jpeg(num_scans=15, mode="CMYK"),
     "JPEG, progressive, 100 scans of 10 MP": lambda: progressive_jpeg(num_scans=100, side=3200),
     "JPEG, sequential, 1,500 scans": lambda: sequential_jpeg(num_scans=1500),
     "JPEG, sequential, 24 scans": lambda: sequential_jpeg(num_scans=24),
+    "JPEG, sequential, 24 scans of 40 MP": lambda: sequential_jpeg(num_scans=24, side=6300),
     "JPEG, Exif in 80,000 pieces": lambda: exif_in_pieces(80_000),
     "JPEG, 240,000 segments": lambda: jpeg_with_segments(240_000),
     "JPEG, 1 MB before its first scan": lambda: (

@@ -88,6 +88,14 @@ def read_file(path: str, max_bytes: int = DEFAULT_LIMITS.max_bytes) -> bytes:
         raise ImageError(f"{path} cannot be read ({reason}); check that it exists and is readable.") from None
 
 
+class DamagedImageError(ImageError):
+    """A file that its decoder gives up; it does so, too, where memory has run out and it cannot say so."""
+
+
+class OutOfMemoryError(ImageError):
+    """A file that takes more memory to decode than there is."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class DecodedImage:
     """An upright image of 8-bit RGB, with what its file held where that was wider."""
@@ -248,6 +256,6 @@ def _too_many_bytes(path: str, size: int, allowed: int) -> str:
 
 def _damaged(path: str, error: Exception) -> ImageError:
     if isinstance(error, MemoryError):
-        return ImageError(f"{path} takes more memory to decode than there is; crop or shrink it.")
+        return OutOfMemoryError(f"{path} takes more memory to decode than there is; crop or shrink it.")
     reason = str(error) or type(error).__name__
-    return ImageError(f"{path} is damaged ({reason}); copy it again or remove it.")
+    return DamagedImageError(f"{path} is damaged ({reason}); copy it again or remove it.")

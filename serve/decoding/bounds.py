@@ -8,7 +8,7 @@ from dgad.domains.headers import estimate_decoding_bytes
 _MIB = 2**20
 _CPU_S_PER_MIB = 0.25
 """A photograph takes up to 0.04 s a MiB on a core of 2020; the rest is for slower machines."""
-_CPU_S_EACH = 0.005
+_CPU_S_EACH = 0.002
 MOST_BYTES = 448 * _MIB
 """Memory for one photograph, beside 8 bytes for each of its own."""
 _SLACK_BYTES = 16 * _MIB

@@ -144,9 +144,10 @@ class DecodePool:
             raise ImageError(str(refused)) from None
         except ProcessEndedError as ended:
             is_usable = False
-            _LOG.warning("a decoding process ended at a photograph of %d bytes", len(data))
             if not ended.has_run_out_of_time:
+                _LOG.warning("a decoding process ended at a photograph of %d bytes", len(data))
                 raise
+            _LOG.warning("a photograph of %d bytes took all of its request's time to decode", len(data))
             allowance.spend(order.max_cpu_s)
             raise _refuse_work(order.name, allowance) from None
         except BaseException:  # nobody waits for it any more

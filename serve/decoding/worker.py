@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dgad.domains.decoding import DecodeLimits, decode_with_range
+from dgad.domains.decoding import DamagedImageError, DecodeLimits, OutOfMemoryError, decode_with_range
+from dgad.domains.headers import estimate_decoding_bytes
 from dgad.domains.shrinking import shrink, shrink_to_grey
 from dgad.errors import ImageError
 from serve.decoding.messages import Order, Pixels, read_order, write_pixels, write_refusal
@@ -44,20 +45,27 @@ def main() -> None:
 def _answer(order: Order, fd: int) -> bytes:
     started = time.process_time()
     signal.setitimer(signal.ITIMER_PROF, order.max_cpu_s)
+    data = os.pread(fd, order.num_bytes, 0)
+    estimate = estimate_decoding_bytes(data)
     _bound_memory(order.max_memory)
     try:
-        pixels = _decode(order, os.pread(fd, order.num_bytes, 0))
+        pixels = _decode(order, data)
         _bound_memory(None)
         return write_pixels(pixels, fd, time.process_time() - started)
-    except ImageError as refusal:
+    except (ImageError, MemoryError) as refusal:
         _bound_memory(None)
-        return write_refusal(str(refusal), time.process_time() - started)
-    except MemoryError:
-        _bound_memory(None)
-        sentence = f"{order.name} takes more memory to decode than is allowed; crop or shrink it."
-        return write_refusal(sentence, time.process_time() - started)
+        return write_refusal(_say_why(refusal, order, estimate), time.process_time() - started)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _say_why(refusal: Exception, order: Order, estimate: int) -> str:
+    """The refusal's own words, unless it is memory that has run out."""
+    is_memory = isinstance(refusal, MemoryError | OutOfMemoryError)
+    if is_memory or (isinstance(refusal, DamagedImageError) and estimate > order.max_memory):
+        mib = order.max_memory // 2**20
+        return f"{order.name} takes more than {mib} MiB of memory to decode; crop or shrink it."
+    return str(refusal)
 
 
 def _decode(order: Order, data: bytes) -> Pixels:
