@@ -63,6 +63,19 @@ class StoreError(UserError):
     """A reference store cannot be read, written or used as asked."""
 
 
+class UnwritableStoreError(StoreError):
+    """A reference store does not take what is written to it, as on a full disk."""
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        """The system's own words, without a path; empty where it has none."""
+
+
+class GoneStoreError(StoreError):
+    """A reference store was removed, replaced or unmounted while it is in use."""
+
+
 class MissingError(StoreError):
     """There is no such domain, version or reference."""
 

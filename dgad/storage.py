@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from pyarrow import fs
 
-from dgad.errors import DataError, RecordError, StoreError, UserError
+from dgad.errors import DataError, RecordError, StoreError, UnwritableStoreError, UserError
 from dgad.files import (
     is_temporary,
     name_in_errors,
@@ -265,15 +265,20 @@ class Storage:
             if self._wording.disk is None:
                 raise
             reason = error.strerror or str(error)
-            raise self._wording.error(
-                self._wording.disk.format(path=self.path(name), verb=verb, reason=reason)
-            ) from None
+            told = self._wording.disk.format(path=self.path(name), verb=verb, reason=reason)
+            raise self._make_error(verb, told, reason) from None
 
     def _trouble(self, verb: str, name: str, error: Exception) -> UserError:
-        return self._wording.error(
+        told = (
             f"{self.path(name)} cannot be {verb} ({_brief(error)}): check that the place exists, that it can"
             " be reached from this host, and that this host's credentials may use it."
         )
+        return self._make_error(verb, told)
+
+    def _make_error(self, verb: str, told: str, reason: str = "") -> UserError:
+        if verb == "written" and issubclass(self._wording.error, StoreError):
+            return UnwritableStoreError(told, reason=reason)
+        return self._wording.error(told)
 
 
 def probe(storage: Storage) -> None:

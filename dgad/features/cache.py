@@ -59,6 +59,12 @@ class FeatureCache:
             # A slice of a batch would keep the whole batch alive.
             self._keep(key, feature_Chw.clone())
 
+    def clear(self) -> None:
+        """Keep none any more; what is on the disk stays there."""
+        self._maps.clear()
+        self._mapped.clear()
+        self.used_bytes = 0
+
     def _keep(self, key: FeatureKey, feature_Chw: Tensor) -> bool:
         if not self._fits(feature_Chw):
             return False

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from dgad.errors import StoreError
+from dgad.errors import GoneStoreError, StoreError
 from dgad.references.domain import Change
 from dgad.references.log_file import Entry, damaged_error, decode, encode, encode_difference, redact
 from dgad.storage import Storage
@@ -51,6 +51,11 @@ class Log:
         self._remember(domain, change)
         return change
 
+    def forget(self) -> None:
+        """Read every domain's newest change anew next time."""
+        with self._lock:
+            self._newest.clear()
+
     def read(self, domain: str, sequence: int) -> Change:
         """One change; `StoreError` where it is missing or damaged."""
         (entry,) = self._read_entries(domain, [sequence])
@@ -69,7 +74,12 @@ class Log:
         return _replay(entries, before.references if before else ())
 
     def append(self, domain: str, change: Change) -> bool:
-        """Acknowledge the change; False where another writer has taken its sequence."""
+        """Acknowledge the change; False where another writer has taken its sequence.
+
+        `GoneStoreError` where the change before it has gone, and with it the log.
+        """
+        if change.sequence > 1 and not self._storage.exists(_name(domain, change.sequence - 1)):
+            raise gone_store_error(self._storage.location)
         if not self._storage.create(_name(domain, change.sequence), encode(change)):
             return False
         self._remember(domain, change)
@@ -144,6 +154,14 @@ class Log:
             known = self._newest.get(domain)
             if known is None or known.sequence <= change.sequence:
                 self._newest[domain] = change
+
+
+def gone_store_error(location: str) -> GoneStoreError:
+    """What is raised where nothing of a store is left that was open."""
+    return GoneStoreError(
+        f"The store {location} has been removed, replaced or unmounted while it is in use: put it back, or"
+        " end what uses it and start that again on the store there is now. Nothing was written."
+    )
 
 
 def _replay(entries: Sequence[Entry], references: Sequence[Any]) -> tuple[Change, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from dgad.errors import MissingError, SettingsError, StoreError
 from dgad.references.domain import FORMAT_VERSION, Change, Version, check_domain_name
 from dgad.references.history import live_references, replay_versions
-from dgad.references.log import Log
+from dgad.references.log import Log, gone_store_error
 from dgad.references.log_file import check_format, is_reference_id
 from dgad.references.photographs import Photographs
 from dgad.storage import REFERENCES, Storage
@@ -29,7 +29,10 @@ class StoreReader:
 
     def domains(self) -> tuple[str, ...]:
         """Names of the domains there are, those that cannot be read left out: see `damaged`."""
-        return tuple(n for n, state in self._states() if isinstance(state, Change) and not state.is_deleted)
+        found = self._states()
+        if not found:
+            self._check_is_there()
+        return tuple(n for n, state in found if isinstance(state, Change) and not state.is_deleted)
 
     def damaged(self) -> Mapping[str, str]:
         """By name of a domain that cannot be read: why, and what to do."""
@@ -39,6 +42,10 @@ class StoreReader:
         """The newest change; `MissingError` where there is no such domain. About the cost of one `stat`."""
         check_domain_name(domain)
         change = self._log.newest(domain)
+        if change is None:
+            self._check_is_there()
+        else:
+            self._has_begun = True
         if change is None or change.is_deleted:
             raise MissingError(f"There is no domain {domain!r}: create it first.")
         return change
@@ -59,7 +66,13 @@ class StoreReader:
             data = self._photographs.read(domain, reference_id)
             if data is not None:
                 return data
+            self._check_is_there()
         raise no_reference_error(domain, reference_id)
+
+    def forget(self) -> None:
+        """Keep nothing in memory of what was read: photographs may have been purged since."""
+        self._log.forget()
+        self._live.clear()
 
     def _states(self) -> list[tuple[str, Change | StoreError]]:
         def state(name: str) -> Change | StoreError | None:
@@ -80,6 +93,11 @@ class StoreReader:
             kept = (head.sequence, frozenset(live_references(self._log.all(domain))))
             self._live[domain] = kept
         return reference_id in kept[1]
+
+    def _check_is_there(self) -> None:
+        """Raise `GoneStoreError` where the store was there before."""
+        if self._has_begun and not self.storage.exists("store.json"):
+            raise gone_store_error(self.location)
 
     def _is_begun(self) -> bool:
         data = self.storage.read("store.json")

@@ -104,6 +104,7 @@ class ReferenceStore(StoreReader):
         Where another writer was faster it is planned anew, on top of what that one did: then `head` has more
         references than the plan.
         """
+        self._begin()
         with self.locks.hold(plan.domain):
             try:
                 return self._commit(plan)
@@ -266,6 +267,7 @@ class ReferenceStore(StoreReader):
         raise _too_busy(domain)
 
     def _begin(self) -> None:
+        self._check_is_there()
         if not self._has_begun:
             self.storage.make_folder()
             self.storage.create("store.json", store_file())

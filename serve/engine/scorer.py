@@ -121,6 +121,27 @@ class SurfaceScorer:
                 return None
             return derive_threshold(resident.state.calibration, resident.change.settings.false_alarm_rate)
 
+    def forget_purged(self) -> None:
+        """Drop what is in memory of references that a domain no longer has, also where nobody asks for it.
+
+        For any thread; scoring does not wait for the store meanwhile.
+        """
+        self._store.forget()
+        for domain, resident in list(self._residents.items()):
+            try:
+                has_lost = _lost(resident.change, self._store.head(domain))
+            except MissingError:
+                has_lost = True
+            except StoreError:  # out of reach for the moment
+                continue
+            if has_lost:
+                with self._lock:
+                    self._drop(domain)
+
+    def _drop(self, domain: str) -> None:
+        if self._residents.pop(domain, None) is not None:
+            self._states.forget()
+
     def _check_query(self, query: Query) -> UserError | None:
         size = self.description["image_size_px"]
         if query.image.shape == (3, size, size) and query.image.dtype == np.uint8:
@@ -184,7 +205,11 @@ class SurfaceScorer:
             self._on_state("hit")
             return resident
         for attempt in range(1, _TRIES + 1):
-            change = self._store.head(domain)
+            try:
+                change = self._store.head(domain)
+            except MissingError:
+                self._drop(domain)
+                raise
             if change.sequence < sequence:
                 raise StoreError(
                     f"Change {sequence} of domain {domain!r} has been seen elsewhere, but here the last one"
@@ -217,6 +242,11 @@ class SurfaceScorer:
             return state
         self._on_state("made")
         return self._states.fetch_or_make(domain, change.references, change.settings)
+
+
+def _lost(before: Change, after: Change) -> bool:
+    """Whether a reference has gone."""
+    return not {r.id for r in before.references} <= {r.id for r in after.references}
 
 
 def warm_scorer(

@@ -88,6 +88,11 @@ class EnrolledStates:
         self._enrolled.save(domain, key, enrolled, calibration, [r.id for r in references])
         return self._make_state(key, enrolled, calibration)
 
+    def forget(self) -> None:
+        """Keep no image and no features: after a purge nobody can tell which are of what was purged."""
+        self._images.clear()
+        self._method.context.cache.clear()
+
     def _make_state(self, key: str, enrolled: Enrolled, calibration: Calibration) -> State:
         device = self._method.context.device
         tensors = {name: tensor.to(device) for name, tensor in enrolled.tensors.items()}

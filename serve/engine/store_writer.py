@@ -112,8 +112,11 @@ class StoreWriter:
             )
         if len(left) < len(head.references):
             self._warm(domain, left, head.settings)
-        change = self._store.purge if purge else self._store.remove
-        return change(domain, reference_id, author=author)
+        if not purge:
+            return self._store.remove(domain, reference_id, author=author)
+        change = self._store.purge(domain, reference_id, author=author)
+        self._states.forget()
+        return change
 
     def rollback(self, domain: str, version: int, *, author: str) -> Change:
         """Make an older version current."""
@@ -130,7 +133,9 @@ class StoreWriter:
 
     def delete(self, domain: str, *, author: str) -> Change:
         """Remove the domain with all its images; its log stays."""
-        return self._store.delete(domain, author=author)
+        change = self._store.delete(domain, author=author)
+        self._states.forget()
+        return change
 
     def embed_all(self, progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> int:
         """Make every state that this bundle lacks, before it takes over from another; returns how many.

@@ -1,5 +1,6 @@
 """The HTTP application: thin, without Ray; whatever scores stands behind `serve.engine.backend.Backend`."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.routing import BaseRoute, Mount, Route
 
+from dgad.errors import DgadError, MissingError
 from dgad.references.reader import StoreReader
 from serve.decoding.pool import DecodePool
 from serve.engine.backend import Backend
@@ -20,6 +22,7 @@ from serve.http.routes import docs, domains, health, page, references, scoring
 from serve.keys import KeyRing
 from serve.settings import ServeSettings
 
+_FORGET_EVERY_S = 60.0
 _PAGE_FOLDER = Path(__file__).parents[1] / "page"
 
 
@@ -45,7 +48,9 @@ def make_app(
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.decoders.start()
+        forgetting = asyncio.create_task(_forget_purged(service))
         yield
+        forgetting.cancel()
         await service.decoders.aclose()
         service.readers.close()
         service.workers.close()
@@ -69,6 +74,22 @@ def make_app(
         metrics=metrics,
     )
     return app
+
+
+async def _forget_purged(service: AppState) -> None:
+    """What was purged goes from memory, also where nobody asks for its domain again."""
+    while True:
+        await asyncio.sleep(_FORGET_EVERY_S)
+        service.store.forget()
+        for domain, sequence in service.thumbnails.list_domains().items():
+            try:
+                is_current = (await service.head(domain)).sequence == sequence
+            except MissingError:
+                is_current = False
+            except DgadError:  # out of reach, or busy: another time
+                continue
+            if not is_current:
+                service.thumbnails.forget(domain)
 
 
 def _own_routes(app: FastAPI) -> list[BaseRoute]:

@@ -17,10 +17,12 @@ from dgad.errors import (
     BundleError,
     ConflictError,
     DgadError,
+    GoneStoreError,
     ImageError,
     MissingError,
     RecordError,
     StoreError,
+    UnwritableStoreError,
     UserError,
 )
 from serve.engine.backend import BusyError, TimedOutError, TooLargeError, UnavailableError
@@ -44,6 +46,19 @@ _STATUSES: tuple[tuple[type[DgadError], int, str, str | None], ...] = (
         503,
         "unavailable",
         "The bundle cannot be used at the moment; ask whoever runs this service.",
+    ),
+    (
+        GoneStoreError,
+        503,
+        "storage_unavailable",
+        "The store of this service is gone: it was removed, replaced or unmounted while the service runs."
+        " Nothing was written; ask whoever runs it.",
+    ),
+    (
+        UnwritableStoreError,
+        503,
+        "storage_unavailable",
+        "The change could not be written to the store{reason}; try again when it can.",
     ),
     (
         StoreError,
@@ -101,6 +116,8 @@ def response_to_error(request_id: str, error: Exception) -> Response:
         if isinstance(error, kind):
             if instead is not None:
                 _LOG.error("%s", error, extra={"fields": {"request_id": request_id}})
+                reason = error.reason if isinstance(error, UnwritableStoreError) else ""
+                instead = instead.format(reason=f" ({reason})" if reason else "")
             return _error_response(request_id, status, code, instead or str(error))
     _LOG.error(
         "an unexpected error ended a request", exc_info=error, extra={"fields": {"request_id": request_id}}

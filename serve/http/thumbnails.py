@@ -57,6 +57,16 @@ class Thumbnails:
                 _, oldest = self._kept.popitem(last=False)
                 self._num_bytes -= len(oldest)
 
+    def list_domains(self) -> dict[str, int]:
+        """The domains that any is kept of, with the change of each that they are as of."""
+        with self._lock:
+            return dict(self._sequences)
+
+    def forget(self, domain: str) -> None:
+        """Keep none of the domain."""
+        with self._lock:
+            self._forget(domain)
+
     def _forget(self, domain: str) -> None:
         for key in [k for k in self._kept if k[0] == domain]:
             self._num_bytes -= len(self._kept.pop(key))

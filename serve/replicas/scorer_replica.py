@@ -1,5 +1,6 @@
 """What runs in a scorer's process: one resident model, behind a queue of its own."""
 
+import asyncio
 import logging
 import math
 import time
@@ -24,6 +25,7 @@ _UNHEALTHY_AFTER = 3
 """Batches that failed one after the other by an error of ours, such as a CUDA context that is gone."""
 _HUNG_AFTER_S = 60.0
 """At least: a machine that is slow is not made faster by a new process."""
+_FORGET_EVERY_S = 60.0
 
 
 class ScorerReplica:
@@ -41,6 +43,8 @@ class ScorerReplica:
             self._score, max_size=settings.batch_size, wait_s=settings.batch_wait_ms / 1000
         )
         self._num_failures = 0
+        self._forgets_at = time.monotonic() + _FORGET_EVERY_S
+        self._forgetting: asyncio.Future[None] | None = None
 
     def _load(self, settings: ServeSettings) -> "SurfaceScorer":
         import torch
@@ -80,6 +84,9 @@ class ScorerReplica:
             raise RuntimeError(f"The last {self._num_failures} batches failed.")
         if self._thread.is_stuck(max(_HUNG_AFTER_S, 2 * self._settings.request_timeout_s)):
             raise RuntimeError("The scoring thread hangs: its batch does not come to an end.")
+        if time.monotonic() >= self._forgets_at:  # asked every few seconds, so no timer of our own is needed
+            self._forgets_at = time.monotonic() + _FORGET_EVERY_S
+            self._forgetting = asyncio.ensure_future(asyncio.to_thread(self._scorer.forget_purged))
 
     async def probe(self) -> str:
         """Give the id of the bundle; raises where no request would be scored in its time."""

@@ -7,15 +7,18 @@ import json
 import logging
 import zipfile
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dgad.errors import ImageError
+from dgad.errors import ImageError, MissingError, StoreError
 from dgad.evaluation.heatmaps import heat_png
 from serve.decoding.bounds import CpuAllowance
 from serve.decoding.pool import DecodePool
+from serve.http import app
 from serve.http.images import Photograph, decode_query
 from serve.http.multipart import RawFile, safe_name
 from serve.http.polyglots import check_is_only_image, image_type
@@ -63,6 +66,32 @@ def test_an_archive_is_found_with_a_comment_or_more_behind_it() -> None:
         with pytest.raises(ImageError, match="zip archive"):
             check_is_only_image(data, "a.png")
     check_is_only_image(valid("PNG") + b"PK\x05\x06" + b"\xff" * 100, "a.png")  # points nowhere
+
+
+def test_an_ingress_keeps_nothing_of_what_was_purged_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_FORGET_EVERY_S", 0.0)
+    kept, forgotten = Thumbnails(), []
+    for domain in ("changed", "deleted", "unchanged", "out-of-reach"):
+        kept.put(domain, 3, "id", 32, b"jpeg")
+
+    async def head(domain: str) -> SimpleNamespace:
+        if domain == "deleted":
+            raise MissingError("There is no such domain.")
+        if domain == "out-of-reach":
+            raise StoreError("It cannot be reached.")
+        return SimpleNamespace(sequence=4 if domain == "changed" else 3)
+
+    store = SimpleNamespace(forget=lambda: forgotten.append(True))
+    service: Any = SimpleNamespace(store=store, thumbnails=kept, head=head)
+
+    async def run() -> None:
+        task = asyncio.create_task(app._forget_purged(service))
+        while len(forgotten) < 2:
+            await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(run())
+    assert kept.list_domains() == {"unchanged": 3, "out-of-reach": 3}
 
 
 def test_thumbnails_are_kept_for_the_newest_state_and_bounded() -> None:

@@ -2,14 +2,24 @@
 
 import contextlib
 import dataclasses
+import errno
 import json
 import multiprocessing
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from dgad.errors import ConflictError, MissingError, SettingsError, StoreError
+from dgad.errors import (
+    ConflictError,
+    GoneStoreError,
+    MissingError,
+    SettingsError,
+    StoreError,
+    UnwritableStoreError,
+)
 from dgad.references import history
 from dgad.references.domain import Change, DomainSettings, Enrolment, Upload
 from dgad.references.photographs import id_of
@@ -457,6 +467,44 @@ def test_a_newer_format_is_refused(local: ReferenceStore) -> None:
     (Path(local.location) / "store.json").write_text("{")
     with pytest.raises(StoreError, match=r"store.json is damaged: put .* in its place"):
         ReferenceStore(local.location)
+
+
+@pytest.mark.parametrize("gone", ["", "domains/oak"], ids=["the whole store", "the domain's folder"])
+def test_what_is_removed_while_it_is_in_use_is_not_written_to(local: ReferenceStore, gone: str) -> None:
+    enrol(local, [1])
+    folder = Path(local.location) / gone
+    shutil.rmtree(folder)
+    for write in (
+        lambda: enrol(local, [2]),
+        lambda: local.create("oak", dataclasses.replace(SETTINGS, note="new"), author="anna"),
+        lambda: local.delete("oak", author="anna"),
+    ):
+        with pytest.raises(GoneStoreError, match=r"removed, replaced or unmounted .* put it back"):
+            write()
+    assert not [p for p in folder.rglob("*.json") if p.is_file()]
+    if not gone:
+        assert not folder.exists(), "nothing is made where a disk may be mounted again"
+        local.forget()
+        for read in (lambda: local.head("oak"), local.domains, lambda: local.versions("oak")):
+            with pytest.raises(GoneStoreError):
+                read()
+
+
+def test_a_full_disk_is_told_as_what_could_not_be_written(
+    local: ReferenceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    enrol(local, [1])
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fill)
+        with pytest.raises(
+            UnwritableStoreError, match=r"cannot be written \(No space left on device\)"
+        ) as told:
+            enrol(local, [2])
+    assert told.value.reason == "No space left on device"
+    assert numbers_of(ReferenceStore(local.location)) == [1]
 
 
 def test_reading_makes_nothing_and_places_that_cannot_be_are_refused(tmp_path: Path) -> None:

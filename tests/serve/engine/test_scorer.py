@@ -12,6 +12,7 @@ from dgad.calibration.calibrate import calibrate
 from dgad.domains.images import load_image_files
 from dgad.errors import ConflictError, DataError, MissingError, StoreError
 from dgad.references.domain import DomainSettings
+from dgad.references.store import ReferenceStore
 from serve.engine import states as enrolled_states
 from serve.engine.backend import Outcome
 from serve.engine.scorer import SurfaceScorer
@@ -242,3 +243,28 @@ def test_one_reference_scores_without_a_verdict(bundle: Path, tmp_path: Path) ->
     assert answer.threshold.lowest_rate is None
     assert answer.heat is not None
     assert np.isfinite([answer.heat_low, answer.heat_high]).all()
+
+
+def test_what_was_purged_goes_from_memory_where_nobody_asks_again(bundle: Path, tmp_path: Path) -> None:
+    location = str(tmp_path / "store")
+    writer = StoreWriter(bundle, location, device="cpu", limits=Limits())
+    for name in ("oak", "elm"):
+        writer.create(name, DomainSettings(), author="test")
+        writer.enroll(name, uploads(photographs(3)), author="test", idempotency_key=None)
+    scorer = SurfaceScorer(bundle, location, device="cpu")
+    scorer._states._enrolled.load = lambda domain, key: None  # type: ignore[method-assign]  # it makes its own
+    for name in ("oak", "elm"):
+        outcome(scorer.score([query(name, photographs(1)[0])])[0])
+    first = ReferenceStore(location).head("oak").references[0].id
+    assert first in str(scorer._states._images.keys())
+    assert first in str(scorer._residents["oak"].change)
+    writer.remove("oak", first, purge=True, author="test")
+    assert (len(writer._states._images), writer._states._method.context.cache.used_bytes) == (0, 0)
+    scorer.forget_purged()
+    assert "oak" not in scorer._residents
+    assert "elm" in scorer._residents
+    assert (len(scorer._states._images), scorer._states._method.context.cache.used_bytes) == (0, 0)
+    writer.delete("elm", author="test")
+    scorer.forget_purged()
+    assert not scorer._residents
+    assert outcome(scorer.score([query("oak", photographs(1)[0])])[0]).num_enrolled == 2

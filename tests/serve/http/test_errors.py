@@ -1,6 +1,7 @@
 """Errors: each has its status and code, one shape, and nothing of our insides."""
 
 import logging
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,13 +10,22 @@ import pytest
 from dgad.errors import (
     ConflictError,
     DgadError,
+    GoneStoreError,
     ImageError,
     MissingError,
     RecordError,
     SettingsError,
     StoreError,
+    UnwritableStoreError,
 )
-from serve.engine.backend import BusyError, ImageSizeChangedError, Readiness, TimedOutError, UnavailableError
+from serve.engine.backend import (
+    BusyError,
+    ImageSizeChangedError,
+    Readiness,
+    TimedOutError,
+    TooLargeError,
+    UnavailableError,
+)
 from tests.serve.support.http import Served, code_of, served
 from tests.serve.support.malformed_images import valid
 
@@ -36,6 +46,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         (SettingsError("`x` must be 1."), 422, "invalid_value"),
         (BusyError("Wait."), 429, "busy"),
         (UnavailableError("No scorer."), 503, "unavailable"),
+        (TooLargeError("More than 5 bytes."), 413, "too_large"),
         (TimedOutError("Too late."), 504, "timed_out"),
     ],
 )
@@ -68,6 +79,27 @@ def test_trouble_of_ours_goes_to_the_log_and_not_into_the_answer(
     told = [record for record in caplog.records if record.name == "dgad.serve"]
     assert "secret" in caplog.text
     assert told[0].fields["request_id"] == answer.headers["x-request-id"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            UnwritableStoreError("/secret/place cannot be written", reason="No space left on device"),
+            "could not be written to the store (No space left on device); try again when it can.",
+        ),
+        (UnwritableStoreError("/secret/place cannot be written"), "could not be written to the store; try"),
+        (GoneStoreError("/secret/place has been removed"), "The store of this service is gone"),
+    ],
+)
+def test_a_store_that_takes_nothing_says_why_and_that_it_is_about_writing(
+    service: Served, error: StoreError, told: str
+) -> None:
+    service.backend.error = pickle.loads(pickle.dumps(error))  # as it comes from the writer's replica
+    answer = service.ask("POST", "/v1/domains/d/score", data=valid("PNG"))
+    assert (answer.status_code, code_of(answer)) == (503, "storage_unavailable")
+    assert told in answer.json()["error"]["message"]
+    assert "secret" not in answer.text
 
 
 def test_a_scorer_that_hangs_is_a_504(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,9 @@ class FakeStore:
     def domains(self) -> tuple[str, ...]:
         return tuple(sorted(name for name, log in self.changes.items() if not log[-1].is_deleted))
 
+    def forget(self) -> None:
+        pass
+
     def head(self, domain: str) -> Change:
         if domain not in self.domains():
             raise MissingError(f"There is no domain {domain!r}; PUT /v1/domains/{domain} makes it.")
