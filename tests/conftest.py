@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 import pytest
 
+from cluster.embedded import prepare_environment
 from tests.cluster.support.cluster_files import furnish_home
 from tests.markers import group_of, install_guard, mark_by_fixtures, refuse_skip_in_ci, run_guarded
 from tests.s3_server import KEYS, S3Server, missing, s3_server
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # torch takes seconds, which whoever only hands out or lists 
 
 def pytest_configure() -> None:
     install_guard()
+    prepare_environment()  # modules of tests import Ray, which takes its guards from what it finds then
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects

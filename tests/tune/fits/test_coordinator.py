@@ -1,4 +1,4 @@
-"""the coordinator of a running study: one order of entries, one holder a fit, whoever is killed."""
+"""The coordinator of a running study: one order of entries, one holder a fit, whoever is killed."""
 
 import dataclasses
 import os
