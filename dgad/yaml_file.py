@@ -29,13 +29,18 @@ def load_yaml(path: Path | str) -> tuple[dict[str, Any], Mapping[KeyPath, int]]:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
         raise SettingsError(f"{path}{place}: not valid YAML: {getattr(error, 'problem', error)}.") from error
+    except RecursionError:
+        raise SettingsError(f"{path} nests its lists and mappings too deeply; write it flatter.") from None
     if values is None:
         values = {}
     if not isinstance(values, dict):
         raise SettingsError(f"{path} must hold a mapping of settings, but holds a {type(values).__name__}.")
     lines: dict[KeyPath, int] = {}
-    if root is not None:
-        _collect(root, (), lines, str(path))
+    try:
+        if root is not None:
+            _collect(root, (), lines, str(path))
+    except RecursionError:
+        raise SettingsError(f"{path} has an alias that stands inside itself; write it out.") from None
     return values, lines
 
 

@@ -13,6 +13,10 @@ _PRAISES_ALONE = frozenset(
 )
 _DENIALS = frozenset({"no", "non", "not", "n", "without", "zero", "never"})
 _FAULTS = ("defect", "fault", "flaw", "anomal", "damage", "error")
+# Not whatever begins or ends so: `notch_defect`, `uneven_damage` and `free_form_fault` are defects indeed.
+_DENIED_FAULT = re.compile(
+    rf"^(?:no|non|without|un)(?:{'|'.join(_FAULTS)})|(?:{'|'.join(_FAULTS)})(?:s|y|ies)?(?:free|less)"
+)
 
 
 def is_normal_name(name: str) -> bool:
@@ -24,10 +28,8 @@ def suggests_normal(name: str) -> bool:
     """Whether a kind of defect is called what one would call no defect: `okay`, `Good_2`, `no_defect`."""
     words = re.findall(r"[^\W\d_]+", name.casefold())
     joined = "".join(words)
-    speaks_of_faults = any(fault in joined for fault in _FAULTS)
-    if speaks_of_faults:
-        is_denied = bool(_DENIALS & set(words)) or joined.startswith(("no", "without", "un"))
-        return is_denied or joined.endswith(("free", "less")) or "free" in words
+    if any(fault in joined for fault in _FAULTS):
+        return bool(_DENIALS & set(words)) or _DENIED_FAULT.search(joined) is not None
     if _DENIALS & set(words):
         return False
     return bool(_PRAISES & set(words)) or joined in _PRAISES_ALONE or words[-1:] == ["free"]

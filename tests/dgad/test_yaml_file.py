@@ -44,3 +44,11 @@ def test_a_key_that_stands_twice_in_a_list_item(tmp_path: Path) -> None:
     path.write_text("steps:\n  - a: 1\n    a: 2\n")
     with pytest.raises(SettingsError, match=r"line 3: `a` stands here twice \(first in line 2\)"):
         load_yaml(path)
+
+
+@pytest.mark.parametrize(("text", "told"), [("a: " + "[" * 9999, "deeply"), ("a: &b [*b]", "inside itself")])
+def test_what_has_no_end_is_told(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=f"{path} .*{told}"):
+        load_yaml(path)

@@ -10,6 +10,7 @@ from dgad.domains.decoding import read_file
 from dgad.domains.problems import Problem
 from dgad.errors import ImageError
 from dgad.files import broken_link
+from dgad.names import is_utf8
 
 SOURCES_FILE = "sources.json"
 """Optional, in a domain's folder: a list of objects with `file` and `source`, the photograph."""
@@ -81,6 +82,7 @@ class _Spellings:
     def __init__(self, domain: str, files: Collection[str]) -> None:
         self._domain = domain.casefold()
         self._files = frozenset(files)
+        self._example = min(files, default="")
         self._by_case: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] = {}
         for file in sorted(files):
@@ -108,7 +110,7 @@ class _Spellings:
             alike = self._by_stem.get(posixpath.splitext(way.casefold())[0], [])
             if alike:
                 return f"; did you mean {alike[0]}?"
-        return f"; paths are relative to the domain's folder, such as {min(self._files, default='')}"
+        return f"; paths are relative to the domain's folder, such as {self._example}"
 
     def _ways(self, written: str) -> Iterator[str]:
         plain = posixpath.normpath(written.strip().replace("\\", "/"))
@@ -147,7 +149,7 @@ def _pair(entry: Any) -> tuple[str, str] | None:
         source = str(source)
     if not (isinstance(file, str) and isinstance(source, str) and file and source):
         return None
-    return file, source
+    return (file, source) if is_utf8(source) else None  # JSON can write half a character; nobody can keep it
 
 
 def _shown(value: Any) -> str:

@@ -6,9 +6,13 @@ from collections.abc import Iterator
 
 from dgad.domains.base import Domain
 from dgad.domains.decoding import EXTENSIONS, is_image_name
+from dgad.domains.domain_file import DOMAIN_FILE
 from dgad.domains.problems import Problem, Severity
 from dgad.domains.trees.folder import TreeVariant, is_domain, read_domain, subfolders
+from dgad.domains.trees.sources import SOURCES_FILE
 from dgad.files import broken_link
+
+_SIDECARS = (SOURCES_FILE, DOMAIN_FILE)
 
 
 def find_strays(location: str, variant: TreeVariant) -> tuple[Problem, ...]:
@@ -18,6 +22,9 @@ def find_strays(location: str, variant: TreeVariant) -> tuple[Problem, ...]:
         path = os.path.join(location, name)
         if not name.startswith(".") and (message := broken_link(path)) is not None:
             problems.append(_of(name, "fatal", "broken_link", path, message))
+        elif name.casefold() in _SIDECARS and os.path.isfile(path):
+            message = "is not read, because it describes one domain; put it in that domain's folder"
+            problems.append(_of(name, "warning", "unread_sidecar", path, message))
     for folder in subfolders(location):
         if is_domain(folder, variant):
             problems += _strays_of(folder, read_domain(folder, variant), variant)
@@ -58,7 +65,11 @@ def _strays_of(folder: str, domain: Domain, variant: TreeVariant) -> Iterator[Pr
             if (broken := broken_link(path)) is not None:
                 yield _of(domain.name, "warning", "broken_link", path, broken)
             elif not is_image_name(name):
-                if parent != folder:  # licences, notes and sources.json lie in the domain's own folder
+                sidecar = os.path.join(folder, name.casefold())  # which a disk that ignores case has as well
+                if parent == folder and name.casefold() in _SIDECARS and not os.path.exists(sidecar):
+                    message = f"is not read; call it {name.casefold()}"
+                    yield _of(domain.name, "warning", "unread_sidecar", path, message)
+                elif parent != folder:  # licences, notes and sources.json lie in the domain's own folder
                     message = f"is ignored; images end in {', '.join(EXTENSIONS)}"
                     yield _of(domain.name, "note", "ignored_file", path, message)
             elif path.startswith(mask_roots):

@@ -36,6 +36,9 @@ CALLED_NORMAL = (
     "flawless",
     "non-defective",
     "Negative",
+    "undamaged",
+    "anomaly-free",
+    "defect_free_2",
 )
 DEFECTS = (
     "scratch",
@@ -48,6 +51,12 @@ DEFECTS = (
     "defect",
     "free_form_crack",
     "hole",
+    "uneven_defect",
+    "unknown anomaly",
+    "notch_damage",
+    "noise_error",
+    "free_form_defect",
+    "defect_harmless",
     "000",
 )
 

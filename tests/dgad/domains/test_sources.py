@@ -63,6 +63,7 @@ def test_a_photograph_may_be_a_number(tmp_path: Path) -> None:
         ({"file": "train/good/009.png", "source": "p"}, "is no image of this domain"),
         ({"path": "train/good/000.png", "photo": "p"}, '{"path": "train/good/000.png", "photo": "p"}'),
         ({"file": "train/good/000.png", "source": None}, "which protects nothing; expected"),
+        ({"file": "train/good/000.png", "source": "\ud800"}, "which protects nothing; expected"),
         ({"file": 3, "source": "p"}, "which protects nothing; expected"),
         ({"file": "train/good/000.png", "source": True}, "which protects nothing; expected"),
         (["train/good/000.png", "p"], "which protects nothing; expected"),
@@ -130,3 +131,15 @@ def test_a_byte_order_mark_and_windows_lines_are_read(tmp_path: Path) -> None:
     (folder / "sources.json").write_bytes(b"\xef\xbb\xbf" + text.encode())
     assert open_dataset(tmp_path).domain("a").samples[0].photograph == "p"
     assert "in line 4 " in problems(tmp_path)[0][2]
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [("a/Sources.json", "call it sources.json"), ("sources.json", "put it in that domain's folder")],
+)
+def test_a_sidecar_of_another_case_or_place_is_told(tmp_path: Path, place: str, told: str) -> None:
+    mvtec_domain(tmp_path, "a")
+    (tmp_path / place).write_text('[{"file": "a/train/good/000.png", "source": "p"}]')
+    ((severity, code, message),) = problems(tmp_path)
+    assert (severity, code) == ("warning", "unread_sidecar")
+    assert message.endswith(told)
