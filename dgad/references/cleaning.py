@@ -80,7 +80,7 @@ def finish_domain(storage: Storage, locks: DomainLocks, log: Log, domain: str) -
         with locks.hold(domain):
             changes = log.all(domain)
             orphans = present - live_references(changes).keys()
-            # Young ones may be another writer's, about to be committed: a roll-out has one beside the keeper.
+            # Young ones may be another writer's, about to be committed: a roll-out has one beside the writer.
             orphans &= purged_ids(changes) | photographs.ids_before(domain, time.time() - _OLD_S)
             if orphans:
                 delete_photographs(storage, domain, orphans)
