@@ -1,11 +1,9 @@
 """Names and places that a command cannot use: one sentence and an exit code, and nothing left behind."""
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,17 +14,6 @@ from dgad.command_line import run_group
 from tests.conftest import Run
 
 NOT_UTF8 = os.fsdecode(b"n\xff.png")
-
-
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file of this process may grow beyond 2,000 bytes: what a full disk does, for any user anywhere."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture

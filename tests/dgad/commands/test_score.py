@@ -54,6 +54,28 @@ def test_one_reference_is_enough(run: Run, bundle: Path, demo_data: Path) -> Non
     assert "unknown" in done.stdout
 
 
+def test_names_are_printed_as_they_are(run: Run, bundle: Path, demo_data: Path, tmp_path: Path) -> None:
+    good = demo_data / "wood" / "test" / "good"
+    names = ("part[x].png", "part[y].png", "[bold]:heart:\x1b[2J.png")
+    for name in names:
+        shutil.copy(good / "000.png", tmp_path / name)
+    done = run("score", "--bundle", bundle, "--references", good, *names)
+    assert done.returncode == 0, done.stderr
+    for shown in ("part[x].png", "part[y].png", r"[bold]:heart:\x1b[2J.png"):
+        assert shown in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_overlays_on_a_full_disk_are_one_sentence(
+    run: Run, bundle: Path, demo_data: Path, tmp_path: Path, full_disk: None
+) -> None:
+    good, image = demo_data / "wood" / "train" / "good", demo_data / "wood" / "test" / "good" / "000.png"
+    done = run("score", "--bundle", bundle, "--references", good, image, "--heatmaps", "out")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: out/000.png cannot be read or written: File too large; ")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_copies_among_references_and_references_among_images_are_told(
     run: Run, bundle: Path, demo_data: Path, tmp_path: Path
 ) -> None:
