@@ -62,6 +62,11 @@ def name_in_errors(path: Path | str) -> Iterator[None]:
         raise
 
 
+def is_disk_trouble(error: BaseException | None) -> bool:
+    """Whether a place takes no more: full, over its quota, read-only or broken. Nothing else is to blame."""
+    return isinstance(error, OSError) and error.errno in _OF_A_WRITE
+
+
 def _is_temporary_path(filename: object) -> bool:
     return isinstance(filename, str | os.PathLike) and is_temporary(os.path.basename(os.fspath(filename)))
 

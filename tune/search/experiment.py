@@ -1,5 +1,6 @@
 """The search itself: one Ray Tune experiment over the whole matrix."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from ray import tune as ray_tune
 from ray.tune import Callback
 
 from dgad.errors import TrainingError
+from dgad.files import is_disk_trouble, name_in_errors
 from tune.fits.run import Run
 from tune.monitoring.progress import FitEnd, Progress, TrialEnd
 from tune.monitoring.trackers import Trackers, Tracking, make_loggers
@@ -29,6 +31,8 @@ _MIN_AHEAD = 4
 """Trials that wait for a node at least. With one, Ray Tune's default, a freed worker takes it before a new
 node's worker has started, and nodes that join stay idle (Ray 2.60)."""
 
+_LONGEST_REASON = 300
+"""Characters."""
 _ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers find files by the paths they are given
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the command's, which then says how to go on
@@ -60,6 +64,7 @@ def search(
     tracking = Tracking(
         make_loggers(trackers, run.folder, run.study.name), run.folder, report=progress.begin_phase
     )
+    told = _ProgressCallback(progress, cells)
     trainable = ray_tune.with_parameters(CellTrial, run=run, cells=tuple(cells))
     tuner = ray_tune.Tuner(
         ray_tune.with_resources(trainable, ray_tune.PlacementGroupFactory([workers.ray_resources])),
@@ -77,13 +82,18 @@ def search(
             name="search",
             storage_path=str(scratch),
             failure_config=ray_tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
-            callbacks=[_ProgressCallback(progress, cells), TrackerCallback(tracking)],
+            callbacks=[told, TrackerCallback(tracking)],
             verbose=0,
         ),
     )
     try:
         tuner.fit()
-    except ray_tune.TuneError as error:
+    except (ray_tune.TuneError, TrainingError, OSError) as error:
+        if told.disk_trouble is not None:
+            raise told.disk_trouble from None
+        if isinstance(error, OSError):  # of Ray Tune's own files, which lie in the run folder
+            with name_in_errors(scratch):
+                raise
         raise TrainingError(f"Ray Tune broke off: {error}") from error
     finally:
         tracking.close()
@@ -95,11 +105,14 @@ class _ProgressCallback(Callback):
 
     def __init__(self, progress: Progress | None, cells: Sequence[Cell]) -> None:
         self._progress = progress
+        self.disk_trouble: BaseException | None = None
+        """Why the search was broken off."""
         self._num_folds = {cell.name: len(cell.folds) for cell in cells}
 
     def __getstate__(self) -> dict[str, Any]:
         return {
             "_progress": None,
+            "disk_trouble": None,
             "_num_folds": self._num_folds,
         }  # Ray Tune stores callbacks with the experiment; a terminal cannot be
 
@@ -124,6 +137,7 @@ class _ProgressCallback(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's worker died, and the trial is begun again; its finished folds are read."""
+        self._stop_on_full_disk(trial)
         if self._progress:
             cell, number = trial.config["cell"], trial.config["number"]
             self._progress.begin_phase(f"The worker of {cell} trial {number} died; the trial is begun again.")
@@ -134,7 +148,20 @@ class _ProgressCallback(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's worker broke off too often."""
-        self._end(trial, "its worker broke off")
+        self._stop_on_full_disk(trial)
+        lines = str(_read_cause(trial) or "").strip().splitlines()
+        why = f": {lines[-1].strip()[:_LONGEST_REASON]}" if lines else ""
+        self._end(trial, f"its worker broke off{why}")
+
+    def _stop_on_full_disk(self, trial: Any) -> None:
+        """Break the search off where results can be kept no longer: it says nothing about a trial.
+
+        As long as a trial may be begun again the journals have no outcome of it, so the next launch has it.
+        """
+        cause = _read_cause(trial)
+        if is_disk_trouble(cause):
+            self.disk_trouble = cause
+            raise TrainingError(str(cause))  # which ends Ray Tune, whatever it makes of it
 
     def _end(self, trial: Any, error: str) -> None:
         if self._progress is None:
@@ -156,6 +183,16 @@ def _fit_end(result: dict[str, Any]) -> FitEnd:
     if result.get(ERROR_KEY):
         return FitEnd(outcome="failed")
     return FitEnd(outcome="computed" if result.get(FITS_COMPUTED) else "shared", fit_s=result.get(FIT_S))
+
+
+def _read_cause(trial: Any) -> BaseException | None:
+    """What broke the trial's worker off, where it is known."""
+    # Somebody else's pickle of whatever was raised: it may be missing, or not to be read here.
+    with contextlib.suppress(Exception):
+        raised = trial.get_pickled_error()
+        cause = getattr(raised, "cause", None) or raised
+        return cause if isinstance(cause, BaseException) else None
+    return None
 
 
 def _trial_name(trial: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 
-from dgad.errors import TrainingError
+from dgad.errors import DgadError, TrainingError
 from dgad.records import FitKey
 from dgad.report.examples import write_examples
 from tune.fits.coordinator import open_ledger
@@ -64,6 +64,8 @@ def run_refits(
             progress.end_fit(result.fit)
             progress.end_job(len(results), len(jobs), _describe(result))
     except ray.exceptions.RayError as error:
+        if isinstance(cause := getattr(error, "cause", None), OSError | DgadError):
+            raise cause from None  # a full disk, say, told as it is where no worker stands between
         raise TrainingError(f"A worker broke off {MAX_WORKER_DEATHS + 1} times: {error}") from error
     finally:
         for actor in busy.values():
