@@ -17,6 +17,8 @@ import psutil
 from cluster.private_folder import MAX_SOCKET_PATH_BYTES, hold_private_folder, kill_processes_of
 from cluster.tokens import find_token_file, keep_token_private
 from dgad.errors import DgadError
+from dgad.files import temporary_beside
+from dgad.user_dirs import user_cache_folder
 
 _OBJECT_STORE_BYTES = 128 * 1024**2
 """Size of Ray's object store: settings and scores travel through it, images never do."""
@@ -31,6 +33,7 @@ _INNER_BYTES = len("/r/session_2026-01-01_00-00-00_000000_1234567/sockets/dash_M
 """Of a socket's path below the private folder, the longest there is (Ray 2.60)."""
 _FORKSERVER_BYTES = len("/pymp-12345678/listener-12345678")
 """Of the path of a socket that Python's multiprocessing, in Ray's dashboard, makes below TMPDIR."""
+_METRICS_FILE = "prom_metrics_service_discovery.json"
 _CORE = frozenset({"gcs_server", "raylet"})
 """Without either of these processes Ray does nothing any more, and nobody starts them again."""
 _END_S = 3.0
@@ -131,7 +134,8 @@ def start_embedded_ray(
             signal.signal(signal.SIGTERM, on_terminate)
         running = _describe(context.dashboard_url, num_gpus, context.address_info["session_dir"])
         try:
-            yield running
+            with _show_metrics(folder / "r" / _METRICS_FILE):
+                yield running
         finally:
             if running.is_alive:
                 ray.shutdown()
@@ -147,6 +151,27 @@ def _end_lost_ray(folder: Path) -> None:
     ending = threading.Thread(target=ray.shutdown, daemon=True)
     ending.start()
     ending.join(_END_S)
+
+
+@contextlib.contextmanager
+def _show_metrics(file: Path) -> Iterator[None]:
+    """Keep a link to the file that tells Prometheus where to ask, at a place that stays the same."""
+    cache = user_cache_folder()
+    if cache is None:
+        yield
+        return
+    link = cache / _METRICS_FILE
+    with contextlib.suppress(OSError):  # a home that cannot be written keeps nobody from their work
+        cache.mkdir(parents=True, exist_ok=True)
+        made = temporary_beside(link)
+        made.symlink_to(file)
+        made.replace(link)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if link.readlink() == file:  # and not that of one that was started later
+                link.unlink()
 
 
 @contextlib.contextmanager

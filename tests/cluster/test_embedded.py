@@ -15,6 +15,7 @@ from cluster.embedded import inspect_machine
 DRIVER = """
 import os, time
 from cluster.embedded import start_embedded_ray
+from dgad.user_dirs import user_cache_folder
 with start_embedded_ray(num_cpus=2) as running:
     import ray
 
@@ -32,6 +33,7 @@ with start_embedded_ray(num_cpus=2) as running:
     for w in workers:
         w.work.remote()
     print(running.dashboard_url, *pids, flush=True)
+    assert (user_cache_folder() / "prom_metrics_service_discovery.json").is_symlink()
     WAIT
 print("ended", flush=True)
 """
