@@ -304,7 +304,9 @@ def test_a_signal_to_all_its_processes_ends_it_in_seconds_with_what_was_begun(se
     )
     scoring.start()
     time.sleep(0.3)
-    os.killpg(service.process.pid, signal.SIGTERM)  # as `timeout` and systemd do
+    for pid in [*map(int, _children(service.process.pid)), service.process.pid]:  # as systemd does
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
     scoring.join(60)
     assert answers == [200]
     assert service.process.wait(20) == 0
