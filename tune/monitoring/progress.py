@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from dgad.names import make_printable
 from dgad.report.summary import TrialSummary
 
 if TYPE_CHECKING:  # torch comes with it, and takes longer to import than `dgad-tune status` to answer
@@ -215,7 +216,7 @@ class LiveProgress:
 
     def __rich__(self) -> Group:
         """The table as it stands; asked for by rich at every refresh."""
-        return Group(_make_board_table(self.board), Text(self._footer(), style="dim"))
+        return Group(_make_board_table(self.board), Text(make_printable(self._footer()), style="dim"))
 
     def _footer(self) -> str:
         remaining = self.board.remaining_s

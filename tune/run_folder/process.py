@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from dgad.errors import RecordError, SettingsError
 from dgad.files import name_in_errors, write_atomic
+from dgad.names import make_printable
 from dgad.processes import read_birth, send_signal
 from dgad.provenance import utc_now
 from dgad.settings import from_dict, to_dict
@@ -63,12 +64,12 @@ class LaunchLog:
         self._path = folder / LOG_FILE
 
     def line(self, text: str) -> None:
-        """`TIME TEXT`; a text of several lines becomes one."""
+        """`TIME TEXT`; a text of several lines becomes one, what a terminal would obey an escape."""
         with (
             name_in_errors(self._path),
-            open(self._path, "a", encoding="utf-8", errors="backslashreplace") as file,
+            open(self._path, "a", encoding="utf-8") as file,
         ):
-            file.write(f"{utc_now()} {' '.join(text.split())}\n")
+            file.write(f"{utc_now()} {make_printable(' '.join(text.split()))}\n")
 
 
 class RunMark:

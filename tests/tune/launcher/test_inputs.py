@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -117,6 +118,14 @@ def test_where_the_data_is_gone_the_result_is_shown_and_that_is_said(data: Path,
     told = _again(tmp_path / "runs")
     assert f"Whether its data has changed since cannot be told: There is no folder {data}" in told
     assert "Image AUROC on surfaces held out" in told
+
+
+def test_a_file_whose_name_is_not_utf8_is_refused_before_anything_is_made(data: Path, tmp_path: Path) -> None:
+    good = data / "grid" / "train" / "good"
+    next(good.iterdir()).rename(good / os.fsdecode(b"n\xff.png"))
+    with pytest.raises(DataError, match=r"grid/train/good/n\\xff.png` is not: rename it"):
+        invoke(["launch", "--data", str(data), "--runs", str(tmp_path / "runs"), "--name", "y"])
+    assert not (tmp_path / "runs").exists()
 
 
 def test_one_that_other_code_has_made_is_shown_and_that_is_said(data: Path, tmp_path: Path) -> None:
