@@ -59,9 +59,9 @@ def run_group(group: click.Group) -> None:
     except DgadError as error:
         _leave(f"Failed: {error}", 1)
     except BrokenPipeError:
-        # The reader has gone (`| head`); nothing more can be told, and Python must not try at exit.
+        # The reader has gone (`| head`): nothing more can be told, and Python must not try at exit.
         _drop_stdout()
-        sys.exit(0)
+        sys.exit(1)  # as click and rich leave then
     except OSError as error:  # a path of the user's that is not there, not theirs, or on a full disk
         _leave(_explain(error), 2)
     except UnicodeEncodeError as error:

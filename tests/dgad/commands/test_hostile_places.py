@@ -66,6 +66,8 @@ def test_a_standard_output_that_takes_nothing_is_one_sentence(
     if output.startswith("/"):
         assert done.stderr == "Error: The standard output cannot be written: No space left on device.\n"
         assert done.returncode == 2
+    else:
+        assert (done.stderr, done.returncode) == ("", 1)
 
 
 def test_names_are_printed_as_they_are(run: Run, data: Path) -> None:
