@@ -1,7 +1,10 @@
 """Files and folders stay whole when their writer is really killed."""
 
+import errno
 import os
+import pickle
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -14,11 +17,13 @@ from dgad import files
 from dgad.errors import DataError
 from dgad.files import (
     check_can_write,
+    is_disk_trouble,
     is_temporary,
     remove_stale_temporaries,
     replace_folder_atomic,
     write_atomic,
 )
+from dgad.storage import Storage
 
 WRITE_FOREVER = """
 import sys
@@ -160,3 +165,27 @@ def test_stale_temporaries_go_and_young_ones_stay(tmp_path):
     assert is_temporary(young.name)
     assert not is_temporary(other.name)
     assert remove_stale_temporaries(Path(tmp_path / "none")) == 0
+
+
+def test_what_the_system_refuses_to_write_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    """A full disk is told without a name; here no file may grow beyond ten bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        for write in (write_atomic, lambda path, data: Storage(path.parent).create(path.name, data)):
+            with pytest.raises(OSError, match="File too large") as refused:
+                write(tmp_path / "file", b"more than ten bytes")
+            assert refused.value.filename == str(tmp_path / "file")
+            assert is_disk_trouble(refused.value)
+            told = pickle.loads(pickle.dumps(refused.value))  # as between processes
+            assert (told.errno, told.filename) == (errno.EFBIG, str(tmp_path / "file"))
+        with (
+            pytest.raises(OSError, match="File too large") as refused,
+            replace_folder_atomic(tmp_path / "folder") as temporary,
+        ):
+            (temporary / "file").write_bytes(b"more than ten bytes")
+        assert refused.value.filename == str(tmp_path / "folder")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+    assert not is_disk_trouble(FileNotFoundError(errno.ENOENT, "", "a"))
