@@ -250,11 +250,11 @@ class Storage:
             if self.exists(name):
                 raise self._trouble("removed", name, error) from None
 
-    def remove_leftovers(self, folder: str) -> None:
+    def remove_leftovers(self, folder: str, *, older_than_s: float = _STALE_S) -> None:
         """Remove the unfinished files that killed writers left in a folder of a local disk."""
         if self.is_local:
             with self.report_disk_errors("cleaned", folder):
-                remove_stale_temporaries(self.path(folder), older_than_s=_STALE_S)
+                remove_stale_temporaries(self.path(folder), older_than_s=older_than_s)
 
     @contextlib.contextmanager
     def report_disk_errors(self, verb: str, name: str) -> Iterator[None]:

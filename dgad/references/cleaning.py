@@ -40,6 +40,9 @@ def _redact_log(storage: Storage, log: Log, domain: str) -> None:
         if counts := count_earlier_purges(changes):
             log.redact(domain, (), counts)
         log.redact(domain, gone, {})
+    # Whoever writes to the log holds the lock that the caller holds: what lies there unfinished, and may name
+    # what was purged, is of the dead.
+    storage.remove_leftovers(f"domains/{domain}/changes", older_than_s=0.0)
     storage.delete(_mark(domain))
 
 

@@ -14,7 +14,7 @@ from tests.cluster.support.commands import output_of
 from tests.cluster.support.ray_nodes import RayNodes, ray_nodes
 from tests.s3_server import S3Server
 from tests.serve.support.service import load, running_replicas, serve_details, wait_for
-from tests.serve.support.surfaces import bundled, photographs
+from tests.serve.support.surfaces import bundled, large_bitmap, photographs
 
 pytestmark = pytest.mark.cluster
 
@@ -82,6 +82,12 @@ def test_a_service_on_a_cluster_and_an_object_store(tmp_path: Path, s3: S3Server
         assert desk.ask("PUT", "/v1/domains/belt").status_code == 201
         assert desk.ask("POST", "/v1/domains/belt/references", files=form).status_code == 201
         assert desk.score().json()["num_references"] == len(NORMAL)
+        # Larger than a message between replicas may be where Serve's own bound holds.
+        large = [("files", (f"{i}.bmp", large_bitmap(1060, i), "image/bmp")) for i in range(2)]
+        assert desk.ask("PUT", "/v1/domains/plate").status_code == 201
+        enrolled = desk.ask("POST", "/v1/domains/plate/references", files=large)
+        assert (enrolled.status_code, enrolled.json()["version"]) == (201, 1)
+        assert desk.ask("DELETE", "/v1/domains/plate").status_code == 204
 
         assert desk.num_scorers() == 1
         with load(desk.score_many, clients=3) as made:

@@ -97,6 +97,13 @@ def test_killed_while_the_log_is_rid_of_a_photograph_it_is_finished(
     assert sorted(p.suffix for p in folder.iterdir()) == [".json"] * (4 if is_done else 3), "no mark is left"
 
 
+def test_a_purge_takes_what_a_killed_writer_left_of_the_log(opened: ReferenceStore) -> None:
+    folder = Path(opened.location) / "domains/oak/changes"
+    (folder / ".00000004.json.tmp-1234-abcd1234").write_text(id_number(1))
+    opened.purge("oak", id_number(1), author="anna")
+    assert sorted(p.name for p in folder.iterdir()) == [f"0000000{n}.json" for n in (1, 2, 3, 4)]
+
+
 def test_a_removal_broken_off_at_any_file_is_finished(
     opened: ReferenceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
