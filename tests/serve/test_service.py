@@ -17,6 +17,7 @@ import psutil
 import pytest
 import requests
 
+from tests import decode_bombs
 from tests.conftest import Run
 from tests.other_user import REFUSED, TRY, needs_another_user, run_as_other
 from tests.serve.support.service import Service, load, running_service, wait_for
@@ -121,10 +122,47 @@ def test_a_killed_scorer_is_not_seen_by_any_client(service: Service) -> None:
 
 
 def test_a_killed_ingress_closes_the_port_to_nobody(service: Service) -> None:
+    victim = service.replicas("Ingress")[0]
+    decoders = decoders_of(victim)
+    assert len(decoders) >= 2
     # What it had in its hands is lost, for the client's library to ask again; nobody is refused.
     failed = failed_while_killed(service, "Ingress")
     assert len(failed) <= 4
     assert not any("refused" in failure for failure in failed)
+    wait_for(lambda: not any(decoder.is_running() for decoder in decoders))
+
+
+def decoders_of(ingress: int) -> list[psutil.Process]:
+    """The processes that decode what is sent to it."""
+    children = psutil.Process(ingress).children()
+    return [child for child in children if "serve.decoding.worker" in child.cmdline()]
+
+
+BOMBS = {
+    "scans": (lambda: [decode_bombs.progressive_jpeg(side=2000, num_scans=2000)] * 2, "more than 100 scans"),
+    "tile": (lambda: [decode_bombs.tiff_tile()], "in tiles of 32768 x 32000"),
+    "work": (lambda: [decode_bombs.flat_tiff("group4", "1")] * 32, "s to decode, with what was sent"),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_photograph_that_is_too_much_work_leaves_the_service_to_others(service: Service, kind: str) -> None:
+    make, reason = BOMBS[kind]
+    files = make()
+    ingresses = service.replicas("Ingress")
+    with load(lambda: service.ask("GET", "/v1/domains/carpet"), clients=1) as others:
+        for path in ("score", "references") if kind != "work" else ("score",):
+            form = [("files", (f"{i}.x", data)) for i, data in enumerate(files)]
+            answer = service.ask("POST", f"/v1/domains/carpet/{path}", files=form)
+            assert answer.status_code == 422
+            error = answer.json()["error"]
+            assert error["code"] == "image_unreadable"
+            assert error["message"].split()[0] in {name for _, (name, _) in form}
+            assert reason in error["message"]
+            assert kind != "work" or len(others.answers) > 1, "who reads does not wait for it"
+    assert others.failed == []
+    assert service.score("carpet", DEFECT).status_code == 200
+    assert service.replicas("Ingress") == ingresses
 
 
 def failed_while_killed(service: Service, deployment: str) -> list[str]:
