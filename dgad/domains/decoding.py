@@ -59,8 +59,8 @@ class DecodeLimits:
     """Encoded size, 1 or more."""
     max_pixels: int = 64 * 2**20
     """Width times height; at most what Pillow itself still opens (178 million)."""
-    may_have_pages: bool = False
-    """Whether a file of several pages gives its first; only for what was accepted so before."""
+    was_accepted_before: bool = False
+    """If an earlier version took the file: its structure passes, and of several pages it gives the first."""
 
     def __post_init__(self) -> None:
         require(self.max_bytes >= 1, "max_bytes", "1 or more", self.max_bytes)
@@ -205,7 +205,8 @@ def _open(data: bytes, path: str, limits: DecodeLimits, *, is_to_be_read: bool =
     if not data:
         raise ImageError(f"{path} is empty; copy it again or remove it.")
     if is_to_be_read:
-        check_structure(data, path)
+        if not limits.was_accepted_before:
+            check_structure(data, path)
         data = stored_png(data, limits.max_pixels)
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
@@ -220,14 +221,14 @@ def _open(data: bytes, path: str, limits: DecodeLimits, *, is_to_be_read: bool =
             f"{path} has {image.width} x {image.height} pixels, more than the {limits.max_pixels:,} allowed;"
             " crop or shrink it."
         )
-    if max(image.size) > _MAX_SIDE_PX:
+    if max(image.size) > _MAX_SIDE_PX and not limits.was_accepted_before:
         raise ImageError(
             f"{path} has {image.width} x {image.height} pixels, where a side may have {_MAX_SIDE_PX:,};"
             " cut it into parts."
         )
     if image.width * image.height == 0:
         raise ImageError(f"{path} has no pixels; remove it.")
-    if not limits.may_have_pages:
+    if not limits.was_accepted_before:
         _check_is_one_page(image, data, path)
     return image
 

@@ -25,7 +25,7 @@ from dgad.references.store import ReferenceStore
 from serve.engine.backend import Threshold
 
 _STORED_LIMITS = DecodeLimits(
-    max_bytes=2**62, max_pixels=2 * (Image.MAX_IMAGE_PIXELS or 2**27), may_have_pages=True
+    max_bytes=2**62, max_pixels=2 * (Image.MAX_IMAGE_PIXELS or 2**27), was_accepted_before=True
 )
 """What is in a store was within the limits when it came; lower ones since must not lock it out."""
 _MAX_KEPT_BYTES = 128 * 2**20

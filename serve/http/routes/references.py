@@ -191,7 +191,9 @@ def _make_thumbnail(
     service: AppState, domain: str, reference_id: str, side_px: int, bit_depth: int | None
 ) -> bytes:
     limits = service.settings.limits
-    bounds = DecodeLimits(max_bytes=limits.max_image_bytes, max_pixels=limits.max_pixels, may_have_pages=True)
+    bounds = DecodeLimits(
+        max_bytes=limits.max_image_bytes, max_pixels=limits.max_pixels, was_accepted_before=True
+    )
     data = service.store.image(domain, reference_id)
     return made_thumbnail(data, side_px, limits=bounds, bit_depth=bit_depth)
 

@@ -6,7 +6,7 @@ import struct
 import pytest
 from PIL import Image
 
-from dgad.domains.decoding import decode_image
+from dgad.domains.decoding import DecodeLimits, decode_image
 from dgad.domains.headers import check_structure, estimate_decoding_bytes
 from dgad.errors import ImageError
 from tests import decode_bombs as bombs
@@ -43,6 +43,13 @@ def test_a_file_out_of_proportion_is_refused_with_what_it_is(kind: str) -> None:
     assert len(data) <= bombs.MOST_BYTES
     with pytest.raises(ImageError, match=rf"^photo\.x .*{reason}"):
         decode_image(data, "photo.x")
+
+
+def test_what_an_earlier_version_accepted_is_still_read() -> None:
+    data = bombs.sequential_jpeg(side=64, num_scans=120)
+    with pytest.raises(ImageError, match="scans"):
+        decode_image(data, "x")
+    assert decode_image(data, "x", DecodeLimits(was_accepted_before=True)).size == (64, 64)
 
 
 def test_what_encoders_write_is_let_through() -> None:
