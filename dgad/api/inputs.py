@@ -56,14 +56,17 @@ class DecodedImages:
     ranges: tuple[WideRange | None, ...]
     """How much each uses of more than 8 bits; None for one that has no more."""
 
-    def describe_narrow_range(self, how: Callable[[int], str]) -> str | None:
+    def describe_narrow_range(self, how: Callable[[int], str], *, are_queries: bool = False) -> str | None:
         """What these images have, where all are read as too dark, as `NarrowRange.describe` tells it."""
-        narrow = find_narrow_range(self.ranges)
+        narrow = find_narrow_range(self.ranges, are_queries=are_queries)
         return None if narrow is None else narrow.describe(how)
 
-    def warn_of_narrow_range(self, what: str) -> None:
+    def warn_of_narrow_range(self, what: str, *, are_queries: bool = False) -> None:
         """Issue a `NarrowRangeWarning` where they are; `what` the images are called."""
-        if found := self.describe_narrow_range(lambda depth: f"enrol with `bit_depth={depth}`"):
+        found = self.describe_narrow_range(
+            lambda depth: f"enrol with `bit_depth={depth}`", are_queries=are_queries
+        )
+        if found:
             warnings.warn(f"The {what} have {found}.", NarrowRangeWarning, stacklevel=3)
 
 

@@ -173,7 +173,7 @@ class Surface:
         if not inputs:
             return []
         decoded = decode_inputs(inputs, self.comparer.image_size_px)
-        decoded.warn_of_narrow_range("images")
+        decoded.warn_of_narrow_range("images", are_queries=True)
         own = find_scored_references([i.name for i in inputs], decoded.ids, self.references)
         scores = self.comparer.method.score(decoded.images, self.enrolled)
         return [

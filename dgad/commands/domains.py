@@ -23,6 +23,8 @@ from dgad.names import make_printable
 _STYLE = {"fatal": "bold red", "warning": "yellow", "note": "dim"}
 _MAX_ALIKE = 20
 """Problems of one kind and domain that are printed, so that no other is lost among them."""
+_WHOLE_NAME = 30
+"""Columns that a domain's name may take before it is broken over lines."""
 _DEFAULTS = SynthesisSettings()
 _LAYOUT = click.option(
     "--layout", metavar="NAME", help=f"One of {', '.join(LAYOUTS)}; found by itself unless given."
@@ -169,11 +171,13 @@ def _print_check(result: CheckResult) -> None:
     table = Table(title=f"{result.location} ({result.layout})", title_justify="left")
     for heading in ("domain", "train normals", "test normals", "defects", "masks", "kinds"):
         is_text = heading in ("domain", "kinds")
-        table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading == "domain")
+        # A long name takes several lines: on one, the figures beside it would be lost.
+        is_whole = heading == "domain" and all(len(row.domain) <= _WHOLE_NAME for row in result.domains)
+        table.add_column(heading, justify="left" if is_text else "right", overflow="fold", no_wrap=is_whole)
     for row in result.domains:
         kinds = ", ".join(f"{kind} {count}" for kind, count in row.defects.items())
         counts = (row.train_normals, row.test_normals, sum(row.defects.values()), row.masks)
-        table.add_row(row.domain, *map(str, counts), kinds)
+        table.add_row(make_printable(row.domain), *map(str, counts), make_printable(kinds))
     console.print(table)
     num_alike = Counter((p.domain, p.code) for p in result.problems)
     shown: Counter[tuple[str, str]] = Counter()

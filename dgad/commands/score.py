@@ -16,6 +16,7 @@ from dgad.domains.wide_values import check_bit_depth
 from dgad.errors import DataError
 from dgad.evaluation.heatmaps import overlay_png
 from dgad.files import write_atomic
+from dgad.names import make_printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +76,10 @@ def score_command(
     overlays = overlay_paths(paths, heatmap_folder) if heatmap_folder else ()
     decoded["images"] = decode_inputs(list_inputs(paths, "images", bit_depth=bit_depth), size)
     for what, each in decoded.items():
-        if narrow := each.describe_narrow_range(lambda depth: f"declare that with --bit-depth {depth}"):
+        narrow = each.describe_narrow_range(
+            lambda depth: f"declare that with --bit-depth {depth}", are_queries=what == "images"
+        )
+        if narrow:
             click.echo(f"Warning: The {what} have {narrow}.", err=True)
     own = find_scored_references(paths, decoded["images"].ids, enrolled)
     queries = decoded["images"].images
@@ -106,7 +110,7 @@ def score_command(
     for row in rows:
         beyond = row["beyond_normal"]
         table.add_row(
-            str(row["image"]),
+            make_printable(str(row["image"])),
             f"{row['score']:.3f}",
             "unknown" if beyond is None else "yes" if beyond else "no",
         )

@@ -14,8 +14,10 @@ from dgad.domains.checks import check_listing
 from dgad.domains.layouts import open_dataset
 from dgad.domains.parquet import FORMAT_VERSION, METADATA_KEY, SCHEMA, PackIndex, SampleEntry
 from dgad.errors import DataError
-from dgad.files import replace_folder_atomic
+from dgad.files import MAX_NAME_BYTES, replace_folder_atomic
 from dgad.storage import DATA, Storage
+
+_ENDING = ".parquet"
 
 
 def pack(
@@ -35,9 +37,14 @@ def pack(
     check_listing(dataset, domains)
     chosen = [dataset.domain(name) for name in domains or dataset.domains]
     names = tuple(sorted(d.name for d in chosen))
+    for name in names:
+        if len(f"{name}{_ENDING}".encode()) > MAX_NAME_BYTES:
+            raise DataError(
+                f"The name of domain `{name}` is too long to pack it in a file; rename its folder."
+            )
     with _empty_folder(destination) as (filesystem, folder):
         for domain in chosen:
-            _write_domain(domain, names, filesystem, f"{folder}/{domain.name}.parquet")
+            _write_domain(domain, names, filesystem, f"{folder}/{domain.name}{_ENDING}")
             progress(domain.name)
     return open_dataset(destination, layout="parquet")
 

@@ -101,17 +101,23 @@ class NarrowRange:
         return f"{has}, read as too dark: these look like values of {likely} bits; {how(likely)}"
 
 
-def find_narrow_range(ranges: Iterable[WideRange | None]) -> NarrowRange | None:
-    """The type whose images all stay far below white, that of the most images; None where there is none."""
+def find_narrow_range(ranges: Iterable[WideRange | None], *, are_queries: bool = False) -> NarrowRange | None:
+    """The type whose images all stay far below white, that of the most images; None where there is none.
+
+    Queries come after references, which were doubted and whose depth they share: a dark part among bright
+    ones is no reason to declare another, so only what is nearly black is doubted.
+    """
     groups: dict[tuple[int | None, bool], list[float]] = {}
     for found in ranges:
         if found is not None:
             groups.setdefault((found.bits, found.is_declared), []).append(found.high)
-    narrow = [_judge(bits, is_declared, highs) for (bits, is_declared), highs in groups.items()]
+    narrow = [
+        _judge(bits, is_declared or are_queries, highs) for (bits, is_declared), highs in groups.items()
+    ]
     return max((n for n in narrow if n is not None), key=lambda n: n.num_images, default=None)
 
 
-def _judge(bits: int | None, is_declared: bool, highs: Sequence[float]) -> NarrowRange | None:
+def _judge(bits: int | None, is_settled: bool, highs: Sequence[float]) -> NarrowRange | None:
     high = max(highs)
     likely = None
     if bits is None:
@@ -119,7 +125,7 @@ def _judge(bits: int | None, is_declared: bool, highs: Sequence[float]) -> Narro
     else:
         needed = max(int(high), 0).bit_length()
         likely = next((depth for depth in _USUAL_BIT_DEPTHS if depth >= needed), needed)
-        is_narrow = high < (2**bits - 1) * _NEARLY_BLACK if is_declared else likely < bits
+        is_narrow = high < (2**bits - 1) * _NEARLY_BLACK if is_settled else likely < bits
     if not is_narrow:
         return None
     return NarrowRange(num_images=len(highs), bits=bits, high=high, likely_bit_depth=likely)

@@ -73,9 +73,9 @@ def render_result(
     )
 
 
-def list_range_warnings(ranges: Iterable[WideRange | None]) -> list[str]:
+def list_range_warnings(ranges: Iterable[WideRange | None], *, are_queries: bool = False) -> list[str]:
     """What whoever sent photographs should know of their values, where all are read as too dark."""
-    narrow = find_narrow_range(ranges)
+    narrow = find_narrow_range(ranges, are_queries=are_queries)
     if narrow is None:
         return []
     found = narrow.describe(lambda depth: f"set the domain's bit depth to {depth}")

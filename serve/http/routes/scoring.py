@@ -171,7 +171,7 @@ def _answer(
         num_references=last.num_enrolled,
         milliseconds=milliseconds,
         results=results,
-        warnings=tuple(list_range_warnings(p.wide for p in photographs)),
+        warnings=tuple(list_range_warnings((p.wide for p in photographs), are_queries=True)),
     )
 
 

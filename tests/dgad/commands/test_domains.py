@@ -37,6 +37,16 @@ def test_check_exits_2_on_a_fatal_problem_and_prints_its_whole_path(tmp_path):
     assert f"fatal: {path} is not a JPEG" in result.output
 
 
+def test_no_name_is_so_long_or_of_so_many_lines_that_it_hides_the_counts(tmp_path):
+    mvtec_domain(tmp_path, "x" * 200)
+    mvtec_domain(tmp_path, "new\nline")
+    rows = [line.split("│") for line in run("check", tmp_path).output.splitlines()]
+    rows = [[cell.strip() for cell in row] for row in rows if len(row) > 3]
+    assert [row[2:] for row in rows if row[2]] == 2 * [["2", "1", "2", "2", "scratch 2", ""]]
+    assert rows[0][1] == r"new\nline"
+    assert "".join(row[1] for row in rows[1:]) == "x" * 200
+
+
 def test_check_exits_0_on_warnings(tmp_path):
     os.remove(mvtec_domain(tmp_path, "a") / "ground_truth/scratch/000_mask.png")
     result = run("check", tmp_path)

@@ -201,6 +201,9 @@ def test_the_destination_must_be_new(tmp_path):
         pack(tree, str(tmp_path / "dst/x"))
     with pytest.raises(DataError, match="No domain `b`"):
         pack(tree, str(tmp_path / "new"), domains=["b"])
+    long = "a" * 250
+    with pytest.raises(DataError, match=f"domain `{long}` is too long"):
+        pack(str(mvtec_tree(tmp_path / "long", long)), str(tmp_path / "new"))
     assert not (tmp_path / "new").exists()
 
 

@@ -156,6 +156,14 @@ def test_a_declared_depth_is_doubted_only_where_all_is_nearly_black():
     assert find_narrow_range([decode_with_range(eight_bits, "x", bit_depth=13).wide]).likely_bit_depth == 8
 
 
+def test_a_dark_part_beside_references_is_no_reason_for_another_depth():
+    dark = decode_with_range(encode(Image.fromarray(TWELVE_BITS * 3)), "x").wide
+    assert find_narrow_range([dark]).likely_bit_depth == 14
+    assert find_narrow_range([dark], are_queries=True) is None
+    nearly_black = decode_with_range(FILES["16-bit png"][0], "x").wide
+    assert find_narrow_range([nearly_black], are_queries=True).likely_bit_depth == 12
+
+
 def twelve_bit_tree(root):
     """Two domains; the images of `a` hold 12 bits in 16."""
     mvtec_tree(root, "a", "b")
