@@ -21,6 +21,11 @@ def make_lines_printable(text: str) -> str:
     return "".join(c if c in _KEPT or c.isprintable() else _escape(c) for c in text)
 
 
+def make_ascii(text: str) -> str:
+    r"""Write all but ASCII by its escape, such as `ü` as `\xfc`, where nothing else is taken."""
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
 def check_utf8(paths: Iterable[str | os.PathLike[str]]) -> None:
     """Raise `DataError` for a path that is not UTF-8, and so fits no JSON, table, report or request."""
     for path in paths:

@@ -5,6 +5,7 @@ They are kept in the driver: what a trial's own process counts may never be aske
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
+from dgad.names import make_ascii
 from tune.monitoring.progress import Board, FitEnd, TrialEnd
 
 _CELL_BEST = "dgad_cell_best_inner_score"
@@ -54,11 +55,11 @@ class StudyMetrics:
             self._refits_done,
             self._refits_planned,
         ):
-            metric.set_default_tags({"study": study})
+            metric.set_default_tags({"study": make_ascii(study)})
         for cell, progress in board.cells.items():
             complete = progress.done - progress.stopped - progress.failed
-            self._planned.set(progress.planned, {"cell": cell})
-            self._best.set(progress.best, {"cell": cell})
+            self._planned.set(progress.planned, _tags(cell))
+            self._best.set(progress.best, _tags(cell))
             self._count(cell, "complete", complete)
             self._count(cell, "stopped", progress.stopped)
             self._count(cell, "failed", progress.failed)
@@ -72,7 +73,7 @@ class StudyMetrics:
     def end_trial(self, cell: str, number: int, end: TrialEnd) -> None:
         """Count one more trial, and export the cell's best."""
         self._count(cell, end.status, 1)
-        self._best.set(self.board.cells[cell].best, {"cell": cell})
+        self._best.set(self.board.cells[cell].best, _tags(cell))
 
     def end_fit(self, fit: FitEnd) -> None:
         """Count one more fit, and what it took where it was computed."""
@@ -87,4 +88,9 @@ class StudyMetrics:
 
     def _count(self, cell: str, status: str, number: int) -> None:
         if number > 0:  # Ray's counters refuse to stay where they are
-            self._trials.inc(number, {"cell": cell, "status": status})
+            self._trials.inc(number, {**_tags(cell), "status": status})
+
+
+def _tags(cell: str) -> dict[str, str]:
+    """A cell is called by its target, a folder that may have any name; Ray takes values in ASCII alone."""
+    return {"cell": make_ascii(cell)}

@@ -17,7 +17,7 @@ from tune.monitoring.tee import Tee
 from tune.study.cells import make_cells
 from tune.study.settings import Study
 
-CELLS = make_cells(Study(name="x", trials=3), ("a", "b", "c"), searched=["comparer"])
+CELLS = make_cells(Study(name="x", trials=3), ("a", "b", "grün"), searched=["comparer"])
 
 
 def _dashboard() -> Any:
