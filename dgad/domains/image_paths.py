@@ -1,13 +1,33 @@
 """Image files as users name them, and the pictures written of each. No torch: commands must start at once."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from dgad.domains.decoding import EXTENSIONS, is_image_name
-from dgad.errors import DataError
+from dgad.errors import DataError, DataWarning
 from dgad.files import MAX_NAME_BYTES, broken_link, check_can_write, shorten_name
 from dgad.names import check_utf8
+
+_OTHER_PICTURES = frozenset(
+    {
+        ".heic",
+        ".heif",
+        ".webp",
+        ".avif",
+        ".gif",
+        ".jp2",
+        ".jxl",
+        ".jfif",
+        ".jpe",
+        ".dng",
+        ".cr2",
+        ".nef",
+        ".arw",
+    }
+)
+"""Endings of what phones, cameras and browsers write, and dgad does not read."""
 
 
 def expand_image_paths(paths: Sequence[str]) -> tuple[str, ...]:
@@ -19,6 +39,7 @@ def expand_image_paths(paths: Sequence[str]) -> tuple[str, ...]:
             for each in listed:
                 _check_link(each)
             inside = [p for p in listed if os.path.isfile(p)]
+            _tell_of_other_pictures(path)
             if not inside:
                 raise DataError(
                     f"The folder {path} holds no image; expected files ending in {', '.join(EXTENSIONS)}."
@@ -52,6 +73,19 @@ def overlay_paths(paths: tuple[str, ...], folder: str) -> tuple[Path, ...]:
         if overlay.is_dir():
             raise DataError(f"The overlay {overlay} cannot be written, because a folder has its name.")
     return overlays
+
+
+def _tell_of_other_pictures(folder: str) -> None:
+    """Warn of photographs in formats that are not read: who named the folder meant them too."""
+    others = [n for n in sorted(os.listdir(folder)) if os.path.splitext(n)[1].casefold() in _OTHER_PICTURES]
+    others = [n for n in others if not n.startswith(".")]
+    if others:
+        warnings.warn(
+            f"{len(others)} of the files in {folder} are passed over, such as {others[0]}: convert them to"
+            f" one of {', '.join(EXTENSIONS)}.",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def _check_link(path: str) -> None:

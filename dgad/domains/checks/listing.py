@@ -1,6 +1,7 @@
 """What can be told wrong with a data set before its images are decoded, and warnings where it is used."""
 
 import contextlib
+import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from dgad.domains.decoding import decode_mask_values
 from dgad.domains.layouts import LAYOUTS
 from dgad.domains.normal_names import NORMAL_NAMES, suggests_normal
 from dgad.domains.problems import Problem, Severity
+from dgad.domains.trees.masks import is_marked, stem_of_mask
 from dgad.errors import DataWarning, ImageError
 
 _MAX_TOLD = 3
@@ -70,6 +72,25 @@ def list_domain_problems(domain: Domain, dataset: Dataset) -> Iterator[Problem]:
             f" they are normal, call their folder {NORMAL_NAMES[0]}"
         )
         yield describe_domain("warning", "kind_called_normal", domain, dataset, message)
+    for kind, names in _masks_among(domain).items():
+        message = (
+            f"counts {len(names)} files of `{kind}` as photographs that are called masks, such as {names[0]};"
+            f" where they are, move them to ground_truth/{kind}"
+        )
+        yield describe_domain("warning", "mask_beside_image", domain, dataset, message)
+
+
+def _masks_among(domain: Domain) -> dict[str, list[str]]:
+    """Names by kind of test images that are called like the mask of another: `000_mask.png`, `000.png`."""
+    by_kind: dict[str, list[str]] = {}
+    for sample in domain.tests:
+        by_kind.setdefault(sample.kind, []).append(os.path.basename(sample.image.path))
+    found = {}
+    for kind, names in sorted(by_kind.items()):
+        stems = {os.path.splitext(n)[0] for n in names} | set(names)
+        if masks := [n for n in names if is_marked(n) and stem_of_mask(n) in stems]:
+            found[kind] = masks
+    return found
 
 
 def describe_domain(severity: Severity, code: str, domain: Domain, dataset: Dataset, message: str) -> Problem:

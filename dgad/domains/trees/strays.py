@@ -38,7 +38,7 @@ def _near_domain(folder: str, variant: TreeVariant) -> Iterator[Problem]:
     name = os.path.basename(folder)
     parts = {os.path.basename(p).casefold() for p in subfolders(folder)}
     if {variant.test.casefold(), "train"} & parts:
-        message = f"is left out, because a domain needs {variant.expects}"
+        message = f"is left out, because a domain needs {variant.expects}{_misspelt(folder, variant)}"
         yield _of(name, "fatal", "incomplete_domain", folder, message)
     else:
         num_images = sum(is_image_name(n) for _, _, names in os.walk(folder) for n in names)
@@ -49,6 +49,13 @@ def _near_domain(folder: str, variant: TreeVariant) -> Iterator[Problem]:
         for path in (os.path.join(parent, n) for n in sorted(names)):
             if (broken := broken_link(path)) is not None:
                 yield _of(name, "fatal", "broken_link", path, broken)
+
+
+def _misspelt(folder: str, variant: TreeVariant) -> str:
+    """Which folders have the right name in another case, as the end of a message."""
+    found = [os.path.basename(p) for p in subfolders(folder)]
+    pairs = [(n, w) for n in found for w in ("train", variant.test) if n != w and n.casefold() == w]
+    return "".join(f"; rename `{name}` to `{wanted}`" for name, wanted in pairs)
 
 
 def _strays_of(folder: str, domain: Domain, variant: TreeVariant) -> Iterator[Problem]:

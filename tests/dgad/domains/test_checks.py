@@ -120,6 +120,16 @@ def test_an_incomplete_domain_is_not_left_out_silently(tmp_path):
     assert found(tmp_path, "incomplete_domain") == [("fatal", "b")]
 
 
+def test_a_domain_with_its_folders_in_another_case_is_told_what_to_rename(tmp_path):
+    mvtec_domain(tmp_path, "a")
+    folder = mvtec_domain(tmp_path, "b")
+    for name in ("train", "test"):
+        (folder / name).rename(folder / f"old_{name}")
+        (folder / f"old_{name}").rename(folder / name.title())
+    (told,) = [p.message for p in check_dataset(tmp_path).problems if p.domain == "b"]
+    assert told.endswith("; rename `Test` to `test`; rename `Train` to `train`")
+
+
 def test_what_is_ignored_is_said(tmp_path):
     folder = mvtec_domain(tmp_path, "a")
     (folder / "test/good/001.gif").write_bytes(b"GIF89a")

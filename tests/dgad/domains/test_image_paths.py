@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dgad.domains.image_paths import expand_image_paths, overlay_paths
-from dgad.errors import DataError
+from dgad.errors import DataError, DataWarning
 from dgad.files import write_atomic
 
 from .trees import noise, save
@@ -18,6 +18,14 @@ def test_a_link_that_leads_nowhere_is_called_one(tmp_path: Path, given: str) -> 
     os.symlink("gone.png", tmp_path / "parts/b.png")
     with pytest.raises(DataError, match=r"parts/b.png is a link to gone.png, which is not there"):
         expand_image_paths([str(tmp_path / given)])
+
+
+def test_photographs_in_a_format_that_is_not_read_are_told_of(tmp_path: Path) -> None:
+    inside = save(tmp_path / "parts/a.png", noise("a"))
+    for name in ("IMG_1.HEIC", "web.webp", "notes.txt"):
+        (tmp_path / "parts" / name).write_bytes(b"x")
+    with pytest.warns(DataWarning, match=r"2 of the files in .*parts are passed over, such as IMG_1.HEIC"):
+        assert expand_image_paths([str(tmp_path / "parts")]) == (str(inside),)
 
 
 @pytest.mark.parametrize("letter", ["x", "ß"])

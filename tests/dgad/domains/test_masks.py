@@ -30,6 +30,14 @@ def test_a_photograph_beside_its_mask_is_not_the_mask(tmp_path: Path, ending: st
     assert codes(tmp_path) == [("note", "mask_set_aside", f"000{ending}")]
 
 
+def test_masks_beside_the_photographs_do_not_pass_for_photographs_without_a_word(tmp_path: Path) -> None:
+    folder = mvtec_domain(tmp_path, "a")
+    (folder / "ground_truth/scratch/000_mask.png").rename(folder / "test/scratch/000_mask.png")
+    (told,) = [p.message for p in check_dataset(tmp_path).problems if p.code == "mask_beside_image"]
+    assert "counts 1 files of `scratch` as photographs that are called masks, such as 000_mask.png" in told
+    assert "move them to ground_truth/scratch" in told
+
+
 def test_two_masks_of_one_image_are_none(tmp_path: Path) -> None:
     folder = mvtec_domain(tmp_path, "a") / "ground_truth/scratch"
     save(folder / "000_mask.bmp", mask())
