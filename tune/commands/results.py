@@ -58,6 +58,8 @@ def print_results(folder: Path, summary: StudySummary, console: Console) -> None
             f"Bundle: {folder / summary.bundle.path}: {summary.bundle.method} {_made(summary)};"
             f" expected image AUROC on a new one {figure}."
         )
+    elif not any(label.partition(":")[0] == "comparer" for label in summary.methods):
+        lines.append("No bundle: it is made of the first comparer among the methods, and there was none.")
     lines.append(f"Report: {folder / REPORT_FILE}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
