@@ -3,8 +3,9 @@
 import dataclasses
 import functools
 import os
+import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from dgad.domains.base import Dataset, Domain, EncodedImage, Sample, declare_bit_depth
 from dgad.domains.decoding import is_image_name, read_file
@@ -114,7 +115,9 @@ def read_domain(folder: str, variant: TreeVariant) -> Domain:
 def subfolders(folder: str) -> list[str]:
     """Paths of the folders in `folder`, by name, hidden ones left out."""
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    return [p for n in names if not n.startswith(".") and os.path.isdir(p := os.path.join(folder, n))]
+    return [
+        p for n in names if not n.startswith(".") and _has_mode(p := os.path.join(folder, n), stat.S_ISDIR)
+    ]
 
 
 def _normal_folders(folder: str, relative: str, variant: TreeVariant) -> list[str]:
@@ -203,9 +206,19 @@ def _image_names(directory: str, domain: str, problems: list[Problem]) -> list[s
         path = os.path.join(directory, name)
         if (message := broken_link(path)) is not None:
             problems.append(_fatal("broken_link", domain, path, message))
-        elif os.path.isfile(path):
+        elif _has_mode(path, stat.S_ISREG):
             found.append(name)
     return found
+
+
+def _has_mode(path: str, is_of_kind: Callable[[int], bool]) -> bool:
+    """Whether a listed path is a file, or a folder; `os.path` says no too where it is not allowed to look."""
+    try:
+        return is_of_kind(os.stat(path).st_mode)
+    except PermissionError:
+        raise
+    except OSError:
+        return False
 
 
 def _encoded_file(path: str) -> EncodedImage:

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from pathlib import Path
@@ -222,3 +223,17 @@ def test_two_normal_folders_with_equal_names_are_refused(tmp_path):
     save(folder / "train/good/000.png", np.zeros((4, 4), np.uint8))
     with pytest.raises(DataError, match=r"has the name of .* rename one"):
         open_dataset(str(tmp_path)).domain("a")
+
+
+def test_a_folder_that_may_be_listed_but_not_searched_is_told(tmp_path, monkeypatch):
+    hidden = mvtec_domain(tmp_path, "a") / "test/scratch"
+    usual = os.stat
+
+    def stat(path, *args, **options):  # as `chmod 644` of a folder has it, for all but root
+        if os.path.dirname(str(path)) == str(hidden):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return usual(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    with pytest.raises(PermissionError, match="test/scratch/000"):
+        open_dataset(tmp_path)
