@@ -25,9 +25,10 @@ class Need:
 
 
 class CpuAllowance:
-    """CPU time that is left to the photographs of one request; they share it."""
+    """CPU time that is left to the photographs of one request of a client; they share it."""
 
-    def __init__(self, files: Collection[bytes], base_s: float) -> None:
+    def __init__(self, files: Collection[bytes], base_s: float, client: str = "") -> None:
+        self.client = client
         num_mib = sum(len(data) for data in files) / _MIB
         self.total_s = base_s + _CPU_S_PER_MIB * num_mib + _CPU_S_EACH * len(files)
         self.left_s = self.total_s

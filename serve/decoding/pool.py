@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from dgad.errors import ImageError
 from serve.decoding.bounds import MOST_BYTES, CpuAllowance, find_need
-from serve.decoding.memory_gate import MemoryGate
 from serve.decoding.messages import Order, Pixels, RefusedError
 from serve.decoding.process import DecodeProcess, ProcessEndedError
+from serve.decoding.turns import Turn, Turns
 from serve.engine.backend import BusyError
 from serve.settings import Limits
 
@@ -33,14 +33,12 @@ class DecodePool:
         self._max_waiting = max_waiting
         self._num_processes = num_processes or max(2, min(_MAX_PROCESSES, os.cpu_count() or 2))
         # One process is always left to small photographs.
-        self._memory = MemoryGate(
+        self._turns = Turns[DecodeProcess](
             MOST_BYTES, free_below=_SMALL_BYTES, most_at_once=max(1, self._num_processes - 1)
         )
-        self._idle: asyncio.LifoQueue[DecodeProcess] = asyncio.LifoQueue()  # the last one used is warm
         self._all: set[DecodeProcess] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._started: asyncio.Task[None] | None = None
-        self._num_waiting = 0
         self._is_closed = False
 
     async def start(self) -> None:
@@ -54,10 +52,12 @@ class DecodePool:
         """Numbers of its processes."""
         return sorted(process.pid for process in self._all)
 
-    def check_is_free(self) -> None:
-        """`BusyError` while as much waits as may; one request may then bring any number that is allowed."""
-        if self._num_waiting >= self._max_waiting:
-            raise BusyError("More photographs wait to be decoded than can be answered in time; try again.")
+    def check_is_free(self, client: str = "") -> None:
+        """`BusyError` while as much of a client waits as may; one request may then bring what is allowed."""
+        if self._turns.count(client) >= self._max_waiting:
+            raise BusyError(
+                "More of your photographs wait to be decoded than can be answered in time; try again."
+            )
 
     async def decode(
         self,
@@ -87,7 +87,6 @@ class DecodePool:
             max_memory=need.max_bytes,
             max_cpu_s=0.0,
         )
-        self._num_waiting += 1
         try:
             await self.start()
             try:
@@ -98,8 +97,6 @@ class DecodePool:
             raise ImageError(
                 f"{name} ended the process that decoded it; save it again as a plain JPEG or PNG."
             ) from None
-        finally:
-            self._num_waiting -= 1
 
     async def aclose(self) -> None:
         """End the processes, whatever they are at."""
@@ -114,13 +111,8 @@ class DecodePool:
     async def _decode_once(
         self, data: bytes, order: Order, allowance: CpuAllowance, num_bytes: int
     ) -> Pixels:
-        taken = await self._memory.take(num_bytes)
-        try:
-            process = await self._idle.get()
-        except BaseException:
-            self._memory.give_back(taken)
-            raise
-        work = self._begin(self._ask(process, data, order, allowance, taken))
+        turn, process = await self._turns.take(allowance.client, allowance, num_bytes)
+        work = self._begin(self._ask(process, data, order, allowance, turn))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -128,7 +120,12 @@ class DecodePool:
             raise
 
     async def _ask(
-        self, process: DecodeProcess, data: bytes, order: Order, allowance: CpuAllowance, taken: int
+        self,
+        process: DecodeProcess,
+        data: bytes,
+        order: Order,
+        allowance: CpuAllowance,
+        turn: Turn[DecodeProcess],
     ) -> Pixels:
         """The answer of a process that is this photograph's alone; gives it and the memory back."""
         is_usable = True
@@ -154,9 +151,9 @@ class DecodePool:
             is_usable = order.max_cpu_s == 0
             raise
         finally:
-            self._memory.give_back(taken)
+            self._turns.give_back(turn)
             if is_usable:
-                self._idle.put_nowait(process)
+                self._turns.add(process)
             else:
                 self._all.discard(process)
                 self._begin(self._replace(process))
@@ -169,7 +166,7 @@ class DecodePool:
     async def _add(self) -> None:
         process = await DecodeProcess.start()
         self._all.add(process)
-        self._idle.put_nowait(process)
+        self._turns.add(process)
 
     async def _replace(self, process: DecodeProcess) -> None:
         await asyncio.to_thread(process.kill)  # giving its memory back may take a while

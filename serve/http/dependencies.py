@@ -42,9 +42,9 @@ class AppState:
         check_domain_name(domain)
         return await self.readers.run(self.store.head, domain)
 
-    def make_allowance(self, files: Sequence[RawFile]) -> CpuAllowance:
+    def make_allowance(self, files: Sequence[RawFile], client: str) -> CpuAllowance:
         """The CPU time that the photographs of one request may take to decode."""
-        return CpuAllowance([file.data for file in files], self.settings.limits.decode_cpu_s)
+        return CpuAllowance([file.data for file in files], self.settings.limits.decode_cpu_s, client)
 
     async def describe_backend(self) -> Mapping[str, Any]:
         """Describe what scores, as `Backend.describe` says, before the request's deadline."""

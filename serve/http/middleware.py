@@ -96,7 +96,8 @@ class AccessMiddleware:
             await self._check(scope, headers, rules, context)
             limit = self._limits.max_body_bytes if rules.body == "images" else _MAX_SMALL_BODY_BYTES
             _check_length(headers, limit)
-            body = self._bodies.begin(_client(scope, context), limit)
+            context.client = _client(scope, context)
+            body = self._bodies.begin(context.client, limit)
             await self._app(scope, functools.partial(body.receive, receive), answered)
         except ClientDisconnect:
             context.status = context.status or 499

@@ -18,6 +18,8 @@ class RequestContext:
     author: str = "local"
     """Name of the API key; `local` where none is needed."""
     key_name: str | None = None
+    client: str = "unknown"
+    """Who shares bounds: a key, else an address."""
     status: int | None = None
     """Of the answer, once it has begun; 499 where the client left before."""
     num_images: int = 0

@@ -90,11 +90,11 @@ async def enroll(
             f"Domain {domain!r} has references that are read without a bit depth: set it for all of them, in"
             f" the domain's settings (PUT /v1/domains/{domain})."
         )
-    service.decoders.check_is_free()
+    service.decoders.check_is_free(context.client)
     files = await read_photographs(request, service.settings.limits)
     context.num_images = len(files)
     async with service.change_deadline():
-        uploads = await _decode(service, files, depth)
+        uploads = await _decode(service, files, context.client, depth)
         if depth != head.settings.bit_depth:
             settings = dataclasses.replace(head.settings, bit_depth=depth)
             await service.backend.write(CreateDomain(domain=domain, settings=settings, author=context.author))
@@ -176,8 +176,10 @@ async def remove_reference(
     return json_answer(answer)
 
 
-async def _decode(service: AppState, files: list[RawFile], bit_depth: int | None) -> list[Upload]:
-    allowance = service.make_allowance(files)
+async def _decode(
+    service: AppState, files: list[RawFile], client: str, bit_depth: int | None
+) -> list[Upload]:
+    allowance = service.make_allowance(files, client)
     return await decode_all(
         decode_upload(service.decoders, file, allowance, bit_depth=bit_depth) for file in files
     )

@@ -62,11 +62,13 @@ async def score(
     service, context = state_of(request), context_in(request)
     wants_png = _wants_png(request)
     kind: HeatmapKind = "overlay" if wants_png and heatmap == "none" else heatmap
-    service.decoders.check_is_free()
+    service.decoders.check_is_free(context.client)
     files = await read_photographs(request, service.settings.limits)
     context.num_images = len(files)
     _check_number(len(files), kind, wants_png)
-    ask = functools.partial(_score, service, domain, files, wants_map=kind != "none", bit_depth=bit_depth)
+    ask = functools.partial(
+        _score, service, domain, files, context.client, wants_map=kind != "none", bit_depth=bit_depth
+    )
     async with service.answer_deadline():
         size_px = int((await service.backend.describe())["image_size_px"])
         photographs, outcomes = await _ask_either_size(ask, size_px)
@@ -91,6 +93,7 @@ async def _score(
     service: AppState,
     domain: str,
     files: list[RawFile],
+    client: str,
     size_px: int,
     *,
     wants_map: bool,
@@ -105,7 +108,7 @@ async def _score(
             f" POST /v1/domains/{domain}/references first.",
         )
     depth = choose_bit_depth(domain, head.settings, bit_depth)
-    photographs = await _decode(service, files, size_px, wants_picture=wants_map, bit_depth=depth)
+    photographs = await _decode(service, files, client, size_px, wants_picture=wants_map, bit_depth=depth)
     queries = [
         Asked(
             domain=domain,
@@ -123,9 +126,15 @@ async def _score(
 
 
 async def _decode(
-    service: AppState, files: list[RawFile], size_px: int, *, wants_picture: bool, bit_depth: int | None
+    service: AppState,
+    files: list[RawFile],
+    client: str,
+    size_px: int,
+    *,
+    wants_picture: bool,
+    bit_depth: int | None,
 ) -> list[Photograph]:
-    allowance = service.make_allowance(files)
+    allowance = service.make_allowance(files, client)
     return await decode_all(
         decode_query(
             service.decoders, file, allowance, size_px, wants_picture=wants_picture, bit_depth=bit_depth

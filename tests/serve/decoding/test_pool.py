@@ -149,11 +149,14 @@ def test_a_photograph_nobody_waits_for_leaves_its_process_to_the_next() -> None:
 
 def test_only_so_many_wait() -> None:
     async def work(pool: DecodePool) -> None:
+        await pool.start()
         pool.check_is_free()
         tasks = [asyncio.ensure_future(pool.decode(valid("PNG"), "a", allow())) for _ in range(8)]
-        await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
         with pytest.raises(BusyError):
             pool.check_is_free()
+        pool.check_is_free("somebody else")
         await asyncio.gather(*tasks)
         pool.check_is_free()
 
