@@ -78,7 +78,9 @@ def list_range_warnings(ranges: Iterable[WideRange | None], *, are_queries: bool
     narrow = find_narrow_range(ranges, are_queries=are_queries)
     if narrow is None:
         return []
-    found = narrow.describe(lambda depth: f"set the domain's bit depth to {depth}")
+    found = narrow.describe(
+        lambda depth: f"set the bit depth to {depth} in a new domain, for one with references keeps its own"
+    )
     return [f"The request has {found}."]
 
 
