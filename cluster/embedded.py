@@ -37,6 +37,7 @@ _METRICS_FILE = "prom_metrics_service_discovery.json"
 _CORE = frozenset({"gcs_server", "raylet"})
 """Without either of these processes Ray does nothing any more, and nobody starts them again."""
 _END_S = 3.0
+_WATCH_S, _REPEAT_S = 1.0, 5.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,6 +152,44 @@ def _end_lost_ray(folder: Path) -> None:
     ending = threading.Thread(target=ray.shutdown, daemon=True)
     ending.start()
     ending.join(_END_S)
+
+
+@contextlib.contextmanager
+def raise_when_lost(running: LocalRay) -> Iterator[None]:
+    """Raise `LostRayError` in the main thread soon after this Ray has died, whatever it is waiting for.
+
+    Ray itself lets who asks it wait, and ends the process some ten seconds later without a word. Entered from
+    another thread it does nothing: signals reach only the main one. The signal is SIGUSR2 (Ray Tune takes
+    SIGUSR1 for itself), again every few seconds: what waits may take the error for its own.
+    """
+    if threading.current_thread() is not threading.main_thread() or not running.core:
+        yield
+        return
+    main = threading.main_thread().ident
+    left = threading.Event()
+
+    def interrupt(number: int, frame: object) -> None:
+        del number, frame
+        running.check_alive()
+
+    def watch() -> None:
+        while not left.wait(_WATCH_S):
+            if not running.is_alive and main is not None:
+                signal.pthread_kill(main, signal.SIGUSR2)
+                left.wait(_REPEAT_S)
+
+    before = signal.signal(signal.SIGUSR2, interrupt)
+    watching = threading.Thread(target=watch, name="dgad-watch-ray", daemon=True)
+    watching.start()
+    try:
+        yield
+    except Exception:
+        running.check_alive()  # Ray wraps what is raised under its waits, or fails at what it asks for
+        raise
+    finally:
+        left.set()
+        watching.join()
+        signal.signal(signal.SIGUSR2, before)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -182,9 +183,9 @@ def _print_dry_run(
 
 
 def _launch_here(context: click.Context, request: "Request", console: Console, *, as_json: bool) -> None:
+    from cluster.embedded import LostRayError
     from tune.commands.results import print_results, results_as_plain
     from tune.launcher import driver
-    from tune.launcher.request import resolve_study
 
     signal.signal(signal.SIGTERM, _interrupt)
     # In the background of a script it may have been ignored, and `dgad-tune stop` sends it.
@@ -193,15 +194,24 @@ def _launch_here(context: click.Context, request: "Request", console: Console, *
         with reserve_stdout():
             folder, summary = driver.launch(request, console)
     except KeyboardInterrupt:
-        name, runs = resolve_study(request)[0].name, request.runs.location
-        again = f"dgad-tune launch --name {name}"
-        again += "" if runs == DEFAULT else f" --runs {runs}"
-        click.echo(f"Stopped; everything finished is kept in {runs}/{name}. To go on: {again}", err=True)
+        click.echo(f"Stopped; everything {_describe_what_is_kept(request)}", err=True)
         context.exit(130)
+    except LostRayError as error:
+        click.echo(f"Failed: {error} Everything {_describe_what_is_kept(request)}", err=True)
+        sys.stderr.flush()
+        os._exit(1)  # at once: what Ray does at the end of a process would wait for the dead
     if as_json:
         click.echo(json.dumps(results_as_plain(folder, summary), indent=2, allow_nan=False))
     else:
         print_results(folder, summary, console)
+
+
+def _describe_what_is_kept(request: "Request") -> str:
+    from tune.launcher.request import resolve_study
+
+    name, runs = resolve_study(request)[0].name, request.runs.location
+    again = f"dgad-tune launch --name {name}" + ("" if runs == DEFAULT else f" --runs {runs}")
+    return f"finished is kept in {runs}/{name}. To go on: {again}"
 
 
 def _check_remote_options(

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from cluster.connect import ClusterRay, connect_to_ray
-from cluster.embedded import LocalRay, Machine, inspect_machine, start_embedded_ray
+from cluster.embedded import LocalRay, Machine, inspect_machine, raise_when_lost, start_embedded_ray
 from dgad.device import resolve_device
 from tune.launcher.request import Request
 from tune.search.workers import Workers, plan_cluster_workers, plan_workers
@@ -26,14 +26,19 @@ class RayTarget:
 
     @contextlib.contextmanager
     def start(self) -> Iterator[LocalRay | ClusterRay]:
-        """Start Ray in this process, unless it is a cluster's; ended on leaving."""
+        """Start Ray in this process, unless it is a cluster's; ended on leaving.
+
+        Raises `LostRayError` in whoever waits for a Ray of this process that has died.
+        """
         if self.cluster is not None:
             yield self.cluster
             return
         num_gpus = self.num_gpus if self.workers.gpus_each else 0
-        with start_embedded_ray(
-            num_cpus=self.workers.count * self.workers.cpus_each, num_gpus=num_gpus
-        ) as ray_here:
+        num_cpus = self.workers.count * self.workers.cpus_each
+        with (
+            start_embedded_ray(num_cpus=num_cpus, num_gpus=num_gpus) as ray_here,
+            raise_when_lost(ray_here),
+        ):
             yield ray_here
 
 

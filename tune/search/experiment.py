@@ -52,7 +52,7 @@ def search(
 ) -> None:
     """Run every trial that the searcher has left; their outcome is in the Optuna journals and the records.
 
-    Raises `TrainingError` when Ray Tune itself breaks off.
+    Raises `TrainingError` when Ray Tune itself breaks off or ends before all trials have.
     """
     os.environ.update(_ENVIRONMENT)
     if workers.is_elastic:
@@ -95,6 +95,13 @@ def search(
             with name_in_errors(scratch):
                 raise
         raise TrainingError(f"Ray Tune broke off: {error}") from error
+    else:
+        # Ray Tune ends in peace on SIGUSR1 as if all were done; a choice among some would be sealed for good.
+        if searcher.num_unfinished:
+            raise TrainingError(
+                f"Ray Tune ended with {searcher.num_unfinished} trials unfinished (SIGUSR1 does that):"
+                " nothing was chosen, and the same name goes on."
+            )
     finally:
         tracking.close()
         shutil.rmtree(scratch, ignore_errors=True)

@@ -105,6 +105,11 @@ class MatrixSearcher(Searcher):
         """Trials still to be dealt."""
         return sum(max(0, c.num_trials - self._dealt[c.name]) for c in self._cells.values())
 
+    @property
+    def num_unfinished(self) -> int:
+        """Trials still to be dealt or to end."""
+        return self.num_left + len(self._running)
+
     def trials(self) -> dict[str, tuple[TrialSummary, ...]]:
         """The finished trials of every searched cell; its journals are not read again for them."""
         return {name: summarise_trials(study) for name, study in self._studies.items()}

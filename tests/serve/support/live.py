@@ -4,6 +4,7 @@ import contextlib
 import functools
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import uvicorn
@@ -38,3 +39,14 @@ def serving(app: ASGIApp) -> Iterator[str]:
         server.should_exit = True
         thread.join(timeout=10)
         listening.close()
+
+
+def trickle(client: socket.socket, piece: bytes, *, pause_s: float) -> int:
+    """Send a piece at a time until the other side ends the connection; how many went, at most 100."""
+    for num_sent in range(100):
+        try:
+            client.sendall(piece)
+        except OSError:
+            return num_sent
+        time.sleep(pause_s)
+    return 100

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cluster.embedded import LocalRay
@@ -53,6 +54,26 @@ def test_killed_and_stopped_in_every_way_no_finished_fit_is_repeated(
     killed = stamps(runs / "x")
     assert {k: killed[k] for k in stopped} == stopped
     assert not (runs / "x" / "summary.json").exists()
+
+    # Ray Tune takes SIGUSR1 for the end of the search: nothing may be chosen among what there is by then.
+    process = _start(["launch", "--name", "x", "--runs", str(runs)])
+    _wait_for_fits(process, runs / "x", len(fits(runs / "x")) + 1)
+    process.send_signal(signal.SIGUSR1)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 1, told
+    assert "trials unfinished (SIGUSR1 does that): nothing was chosen" in told
+    assert [e for e in Ledger(runs / "x" / "ledger").entries() if e.purpose == "seal"] == []
+
+    # Ray is killed under the driver, which waits for it.
+    process = _start(["launch", "--name", "x", "--runs", str(runs)])
+    _wait_for_fits(process, runs / "x", len(fits(runs / "x")) + 1)
+    (raylet,) = (p for p in psutil.Process(process.pid).children(recursive=True) if p.name() == "raylet")
+    raylet.kill()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1, told
+    assert f"Failed: Ray's raylet (process {raylet.pid}) has ended" in told
+    assert f"To go on: dgad-tune launch --name x --runs {runs}" in told
+    assert "Traceback" not in told
 
     assert invoke(arguments).exit_code == 0
     after = stamps(runs / "x")
