@@ -112,6 +112,11 @@ class DecodePool:
         self, data: bytes, order: Order, allowance: CpuAllowance, num_bytes: int
     ) -> Pixels:
         turn, process = await self._turns.take(allowance.client, allowance, num_bytes)
+        while process.has_ended:  # while it was idle, so not by this photograph
+            self._turns.give_back(turn)
+            self._all.discard(process)
+            self._begin(self._replace(process))
+            turn, process = await self._turns.take(allowance.client, allowance, num_bytes)
         work = self._begin(self._ask(process, data, order, allowance, turn))
         try:
             return await asyncio.shield(work)

@@ -59,6 +59,11 @@ class DecodeProcess:
         """Number of the process."""
         return self._popen.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended already, killed by the system, say."""
+        return self._popen.poll() is not None
+
     async def decode(self, order: Order, data: bytes) -> tuple[Pixels, float]:
         """The photograph, and the CPU seconds that it took.
 

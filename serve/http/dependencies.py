@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from dgad.references.domain import Change, check_domain_name
 from dgad.references.reader import StoreReader
@@ -18,6 +19,8 @@ from serve.http.multipart import RawFile
 from serve.http.request_context import RequestContext, context_of
 from serve.http.thumbnails import Thumbnails
 from serve.settings import ServeSettings
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +84,25 @@ class AppState:
                 f"The change was not acknowledged within {seconds:g} s, but may still be carried out; look at"
                 " the domain, or send it again with the same Idempotency-Key."
             ) from None
+
+
+async def work_while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of work for a request whose body has been read; ended where its client leaves before."""
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_wait_for_leaving(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _wait_for_leaving(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def state_of(request: Request) -> AppState:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from serve.api import schemas
 from serve.engine.backend import ImageSizeChangedError, Outcome
 from serve.engine.backend import Query as Asked
-from serve.http.dependencies import AppState, context_in, state_of
+from serve.http.dependencies import AppState, context_in, state_of, work_while_connected
 from serve.http.errors import ApiError
 from serve.http.heatmap_png import HeatmapKind, draw, draw_uri
 from serve.http.images import Photograph, decode_all, decode_query
@@ -71,7 +71,7 @@ async def score(
     )
     async with service.answer_deadline():
         size_px = int((await service.backend.describe())["image_size_px"])
-        photographs, outcomes = await _ask_either_size(ask, size_px)
+        photographs, outcomes = await work_while_connected(request, _ask_either_size(ask, size_px))
     if wants_png:
         picture = await service.workers.run(draw, photographs[0], outcomes[0], kind)
         return _png_answer(outcomes[0], picture)

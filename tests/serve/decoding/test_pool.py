@@ -129,6 +129,20 @@ def test_a_process_that_was_killed_is_replaced_and_its_photograph_decoded() -> N
     in_pool(work)
 
 
+def test_processes_that_were_killed_while_idle_are_no_photographs_fault() -> None:
+    async def work(pool: DecodePool) -> None:
+        await pool.start()
+        killed = pool.pids
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        for pid in killed:
+            psutil.Process(pid).wait()
+        assert (await pool.decode(valid("PNG"), "a", allow())).width_px == 64
+        assert not set(killed) & set(pool.pids)
+
+    in_pool(work, num_processes=3)
+
+
 def test_a_photograph_nobody_waits_for_leaves_its_process_to_the_next() -> None:
     slow = decode_bombs.png(interlaced=True)
 

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -282,6 +283,32 @@ def test_a_client_that_leaves_is_no_error_of_ours(
                 break
     assert any(told["status"] == 499 for told in watch.seen)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_what_a_client_asked_for_that_leaves_is_not_worked_on(
+    service: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_begun, has_ended = threading.Event(), threading.Event()
+
+    async def never_answer(queries: Any) -> None:
+        del queries
+        has_begun.set()
+        try:
+            await asyncio.sleep(600)
+        finally:
+            has_ended.set()
+
+    monkeypatch.setattr(service.backend, "score", never_answer)
+    port = int(service.url.rpartition(":")[2])
+    body = valid("PNG")
+    head = (
+        f"POST /v1/domains/d/score HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(head.encode() + body)
+        assert has_begun.wait(60)
+        assert not has_ended.is_set()
+    assert has_ended.wait(20)  # sooner than the answer's own deadline
 
 
 def test_requests_are_logged_and_counted_by_route_and_domain(
