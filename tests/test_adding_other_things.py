@@ -27,7 +27,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     objectives = folder / "tune/study/objectives.py"
     text = objectives.read_text()
     assert text.count('Literal["image_auroc"') == 1
-    objectives.write_text(text.replace('Literal["image_auroc"', 'Literal["f1_max", "image_auroc"'))
+    objectives.write_text(text.replace('Literal["image_auroc"', 'Literal["image_auroc_low", "image_auroc"'))
     add_line(objectives, '    "ms_per_image":', python_blocks("objective")[0])
 
     settings = folder / "tune/study/settings.py"
@@ -70,10 +70,10 @@ def test_an_objective_and_a_sampler_are_options_of_a_launch_by_themselves(copy: 
 from dgad.evaluation.metrics import Metrics
 from tune.search.samplers import make_sampler
 from tune.study.objectives import check_objectives, parse_constraint
-check_objectives(["f1_max"])
-print(parse_constraint("f1_max >= 0.9"), type(make_sampler("qmc", seed=3)).__name__)
+check_objectives(["image_auroc_low"])
+print(parse_constraint("image_auroc_low >= 0.9"), type(make_sampler("qmc", seed=3)).__name__)
 """
-    assert run_in(copy, "-c", program).split() == ["f1_max", ">=", "0.9", "QMCSampler"]
+    assert run_in(copy, "-c", program).split() == ["image_auroc_low", ">=", "0.9", "QMCSampler"]
 
 
 def test_a_layout_is_recognised(copy: Path, tmp_path: Path) -> None:
