@@ -10,7 +10,7 @@ from dgad.errors import DataError, DataWarning
 from dgad.files import MAX_NAME_BYTES, broken_link, check_can_write, shorten_name
 from dgad.names import check_utf8
 
-_OTHER_PICTURES = frozenset(
+OTHER_PICTURES = frozenset(
     {
         ".heic",
         ".heif",
@@ -77,7 +77,7 @@ def overlay_paths(paths: tuple[str, ...], folder: str) -> tuple[Path, ...]:
 
 def _tell_of_other_pictures(folder: str) -> None:
     """Warn of photographs in formats that are not read: who named the folder meant them too."""
-    others = [n for n in sorted(os.listdir(folder)) if os.path.splitext(n)[1].casefold() in _OTHER_PICTURES]
+    others = [n for n in sorted(os.listdir(folder)) if os.path.splitext(n)[1].casefold() in OTHER_PICTURES]
     others = [n for n in others if not n.startswith(".")]
     if others:
         warnings.warn(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dgad.domains.base import Domain
 from dgad.domains.decoding import EXTENSIONS, is_image_name
 from dgad.domains.domain_file import DOMAIN_FILE
+from dgad.domains.image_paths import OTHER_PICTURES
 from dgad.domains.problems import Problem, Severity
 from dgad.domains.trees.folder import TreeVariant, is_domain, read_domain, subfolders
 from dgad.domains.trees.sources import SOURCES_FILE
@@ -76,6 +77,9 @@ def _strays_of(folder: str, domain: Domain, variant: TreeVariant) -> Iterator[Pr
                 if parent == folder and name.casefold() in _SIDECARS and not os.path.exists(sidecar):
                     message = f"is not read; call it {name.casefold()}"
                     yield _of(domain.name, "warning", "unread_sidecar", path, message)
+                elif os.path.splitext(name)[1].lower() in OTHER_PICTURES:
+                    message = "is a photograph of a kind that is not read; save it as PNG or JPEG"
+                    yield _of(domain.name, "warning", "unread_photograph", path, message)
                 elif parent != folder:  # licences, notes and sources.json lie in the domain's own folder
                     message = f"is ignored; images end in {', '.join(EXTENSIONS)}"
                     yield _of(domain.name, "note", "ignored_file", path, message)

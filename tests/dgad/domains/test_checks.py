@@ -132,10 +132,12 @@ def test_a_domain_with_its_folders_in_another_case_is_told_what_to_rename(tmp_pa
 
 def test_what_is_ignored_is_said(tmp_path):
     folder = mvtec_domain(tmp_path, "a")
-    (folder / "test/good/001.gif").write_bytes(b"GIF89a")
+    (folder / "test/good/001.txt").write_text("which shift took it")
+    (folder / "test/good/001.HEIC").write_bytes(b"a phone's photograph")
     (folder / "license.txt").write_text("in the domain's own folder anything may lie")
     save(folder / "train/bad/000.png", noise("x"))
-    assert found(tmp_path, "ignored_file") == [("note", "a/test/good/001.gif")]
+    assert found(tmp_path, "ignored_file") == [("note", "a/test/good/001.txt")]
+    assert found(tmp_path, "unread_photograph") == [("warning", "a/test/good/001.HEIC")]
     assert found(tmp_path, "images_left_out") == [("warning", "a/train/bad")]
 
 
@@ -168,11 +170,12 @@ def test_packed_domains_are_checked_alike(tmp_path):
 
 def test_the_gravest_come_first(tmp_path):
     folder = mvtec_domain(tmp_path, "a")
-    (folder / "test/good/001.gif").write_bytes(b"GIF89a")
+    (folder / "test/good/001.txt").write_text("which shift took it")
+    (folder / "test/good/001.HEIC").write_bytes(b"a phone's photograph")
     save(folder / "ground_truth/scratch/000_mask.png", np.zeros((24, 20), np.uint8))
     (folder / "train/good/000.png").write_bytes(b"")
     severities = [p.severity for p in check_dataset(str(tmp_path)).problems]
-    assert severities == ["fatal", "warning", "note"]
+    assert severities == ["fatal", "warning", "warning", "note"]
 
 
 @pytest.mark.parametrize(
