@@ -1,6 +1,7 @@
 """The load of the benchmark of serving: new bytes every time, the same pixels, and every answer counted."""
 
 import asyncio
+import contextlib
 import io
 import itertools
 
@@ -10,7 +11,9 @@ import serving
 import serving_load
 from PIL import Image
 
-from serve.http.images import decode_query
+from serve.decoding.bounds import CpuAllowance
+from serve.decoding.pool import DecodePool
+from serve.http.images import Photograph, decode_query
 from serve.http.multipart import RawFile
 from serve.settings import Limits
 from tests.serve.support.misbehaving import Say, error, misbehaving_server
@@ -26,9 +29,16 @@ def _png() -> bytes:
 def test_no_two_bodies_are_equal_and_all_are_the_picture() -> None:
     bodies = list(itertools.islice(serving_load.unique_bodies([_png()]), 3))
     assert len(set(bodies)) == 3
-    decoded = [
-        decode_query(RawFile(name="x", data=body), 32, Limits(), wants_picture=False) for body in bodies
-    ]
+
+    async def decode() -> list[Photograph]:
+        async with contextlib.aclosing(DecodePool(Limits(), max_waiting=3, num_processes=1)) as pool:
+            files = [RawFile(name="x", data=body) for body in bodies]
+            return [
+                await decode_query(pool, file, CpuAllowance([], 5.0), 32, wants_picture=False)
+                for file in files
+            ]
+
+    decoded = asyncio.run(decode())
     assert len({photograph.key for photograph in decoded}) == 3
     assert all(np.array_equal(photograph.image, decoded[0].image) for photograph in decoded)
 
