@@ -93,7 +93,7 @@ def connect_to_ray(address: str) -> Iterator[ClusterRay]:
         ray.shutdown()
 
 
-def _list_live_nodes() -> tuple[Node, ...]:
+def list_live_nodes() -> tuple[Node, ...]:
     """List the nodes that are alive now, the head first."""
     return tuple(node for node in _nodes() if node.is_alive)
 
@@ -113,7 +113,7 @@ def call_on_every_node(
         node: remote.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False)
         ).remote(*args)
-        for node in _list_live_nodes()
+        for node in list_live_nodes()
     }
     deadline = time.monotonic() + timeout_s
     results: dict[Node, NodeResult[_T]] = {}
