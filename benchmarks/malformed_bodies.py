@@ -94,7 +94,7 @@ class Felt:
     cpu_s: float
     """Of this process's children."""
     mib: float
-    """Peaks of this process and its children over what they had before, together."""
+    """The most that this process and its children had at one moment, over what they had before."""
     message: str
 
 
@@ -127,7 +127,7 @@ def send_bombs(url: str, count: int, *, is_ours: bool) -> int:
 def send_bomb(url: str, name: str, files: list[bytes], *, is_ours: bool) -> Felt:
     """Score photographs of one body."""
     time.sleep(0.5)  # processes that were ended are started again
-    with watching(is_ours) as peaks:
+    with watching(is_ours) as used:
         form = [("files", (f"{i}.x", data)) for i, data in enumerate(files)]
         started = time.perf_counter()
         answer = requests.post(f"{url}/v1/domains/{DOMAIN}/score", files=form, timeout=600)
@@ -136,8 +136,8 @@ def send_bomb(url: str, name: str, files: list[bytes], *, is_ours: bool) -> Felt
         name=name,
         status=answer.status_code,
         seconds=seconds,
-        cpu_s=sum(peak.cpu_s for peak in peaks.values()),
-        mib=sum(peak.mib for peak in peaks.values()),
+        cpu_s=sum(peak.cpu_s for peak in used.peaks.values()),
+        mib=max(used.together_mib, *(peak.mib for peak in used.peaks.values())) if used.peaks else 0.0,
         message="" if answer.ok else str(answer.json()["error"]["message"])[:100],
     )
 
@@ -152,14 +152,25 @@ class Peak:
     cpu_s: float = 0.0
 
 
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Used:
+    """What this process and its children used."""
+
+    peaks: dict[int, Peak] = dataclasses.field(default_factory=dict)
+    """By number of the process; their peaks need not be of one moment."""
+    together_mib: float = 0.0
+    """The most at one moment, of a hundred a second."""
+
+
 @contextlib.contextmanager
-def watching(is_ours: bool) -> Iterator[dict[int, Peak]]:
-    """What this process and its children used meanwhile, by their numbers."""
-    peaks: dict[int, Peak] = {}
+def watching(is_ours: bool) -> Iterator[Used]:
+    """What this process and its children use meanwhile."""
+    used = Used()
     stop = threading.Event()
 
     def look() -> None:
         ours = psutil.Process()
+        together_mib = 0.0
         for process in (ours, *ours.children(recursive=True)):
             with contextlib.suppress(OSError, psutil.Error, KeyError):  # it has ended, or is about to
                 lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
@@ -168,9 +179,11 @@ def watching(is_ours: bool) -> Iterator[dict[int, Peak]]:
                 times = process.cpu_times()
                 cpu_s = times.user + times.system
                 new = Peak(first_mib=sizes["VmRSS"], first_cpu_s=cpu_s)
-                peak = peaks.setdefault(process.pid, new)
+                peak = used.peaks.setdefault(process.pid, new)
+                together_mib += max(0.0, sizes["VmRSS"] - peak.first_mib)
                 peak.mib = max(peak.mib, sizes["VmHWM"] - peak.first_mib)
                 peak.cpu_s = cpu_s - peak.first_cpu_s if process.pid != ours.pid else 0.0
+        used.together_mib = max(used.together_mib, together_mib)
 
     def go_on() -> None:
         while not stop.wait(0.01):
@@ -184,7 +197,7 @@ def watching(is_ours: bool) -> Iterator[dict[int, Peak]]:
         watcher = threading.Thread(target=go_on)
         watcher.start()
     try:
-        yield peaks
+        yield used
     finally:
         stop.set()
         if is_ours:

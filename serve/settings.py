@@ -23,7 +23,7 @@ class Limits:
     max_image_bytes: int = 64 * MIB
     """Encoded, of one photograph."""
     max_pixels: int = 64 * MIB
-    decode_cpu_s: float = 1.25
+    decode_cpu_s: float = 1.2
     """To decode the photographs of one request, beside .25 s for each MiB and 2 ms for each photograph."""
     max_files: int = 256
     """In one request."""
