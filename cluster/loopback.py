@@ -6,6 +6,8 @@ import ipaddress
 def is_loopback(host: str) -> bool:
     """Whether the name or address, without port and brackets, is this machine's own loopback."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host.lower() == "localhost"
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

@@ -1,9 +1,9 @@
 """How a service is run: one frozen settings class, validated once, carried to every replica."""
 
 import dataclasses
-import ipaddress
 from typing import Literal
 
+from cluster.loopback import is_loopback
 from dgad.settings import require
 
 MIB = 2**20
@@ -109,9 +109,4 @@ class ServeSettings:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)

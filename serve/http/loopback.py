@@ -1,12 +1,12 @@
 """Without keys only this machine's own pages may ask: no rebound name, no other site's script."""
 
-import ipaddress
 import urllib.parse
 from collections.abc import Sequence
 from typing import Any
 
 from starlette.datastructures import Headers
 
+from cluster.loopback import is_loopback
 from serve.http.errors import ApiError
 
 
@@ -15,7 +15,7 @@ def check_peer(client: Sequence[Any] | None) -> None:
 
     A Serve that ran before with another host goes on listening there, and any header can be forged.
     """
-    if client is not None and not _is_loopback(str(client[0])):
+    if client is not None and not is_loopback(str(client[0])):
         raise ApiError(
             403,
             "peer_refused",
@@ -27,7 +27,7 @@ def check_peer(client: Sequence[Any] | None) -> None:
 def check_host(headers: Headers) -> None:
     """Refuse any other name than a loopback one: a web site may give its own name our address."""
     hosts = headers.getlist("host")
-    if len(hosts) != 1 or not _is_loopback(_without_port(hosts[0])):
+    if len(hosts) != 1 or not is_loopback(_without_port(hosts[0])):
         raise ApiError(
             403,
             "host_refused",
@@ -64,14 +64,3 @@ def _without_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0]
-
-
-def _is_loopback(name: str) -> bool:
-    if name.lower() == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
