@@ -29,3 +29,7 @@ def cli() -> None:
 def main() -> None:
     """Entry point of the script `dgad`."""
     run_group(cli)
+
+
+if __name__ == "__main__":
+    main()

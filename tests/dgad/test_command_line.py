@@ -1,5 +1,8 @@
 """Exit codes: whose mistake it was."""
 
+import subprocess
+import sys
+
 import click
 import pytest
 
@@ -57,3 +60,9 @@ def test_what_others_print_goes_to_stderr_and_afterwards_to_stdout_again(
         click.echo("ours", file=stdout)
     print("later")
     assert capsys.readouterr() == ("ours\nlater\n", "a library's words\n")
+
+
+@pytest.mark.parametrize("module", ["dgad.cli", "tune.cli", "serve.cli"])
+def test_a_program_runs_as_a_module_too(module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "nonsense"], capture_output=True, text=True)
+    assert (done.returncode, "No such command 'nonsense'" in done.stderr) == (2, True)
