@@ -378,7 +378,7 @@ def main() -> None:
             num_train=4 if few else 12,
             num_good=3 if few else 12,
             num_defective=3 if few else 12,
-            image_size_px=64 if few else given.image_size,
+            size_px=64 if few else given.image_size,
         )
         if given.what == "components":
             arms = [arm for arm in ARMS if arm.name in given.arms.split(",")]

@@ -129,7 +129,7 @@ def write_photographs(folder: Path, options: argparse.Namespace) -> Photographs:
         num_train=options.num_references,
         num_good=16,
         num_defective=16,
-        image_size_px=options.photograph_size,
+        size_px=options.photograph_size,
     )
     found: dict[str, tuple[Path, ...]] = {}
     for name, parts in (("references", ("train",)), ("queries", ("test",))):

@@ -96,7 +96,7 @@ def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_train=12,
         num_good=4,
         num_defective=4,
-        image_size_px=64,
+        size_px=64,
     )
     return folder
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from dgad.command_line import PlainConsole
 from dgad.domains.checks import CheckResult, check_dataset
-from dgad.domains.demo import SURFACES, SynthesisSettings, synthesize
+from dgad.domains.demo import SURFACES, SynthesisSettings, parse_defect_px, parse_size, synthesize
 from dgad.domains.layouts import LAYOUTS
 from dgad.domains.pack import pack
 from dgad.names import make_printable
@@ -26,6 +26,7 @@ _MAX_ALIKE = 20
 _WHOLE_NAME = 30
 """Columns that a domain's name may take before it is broken over lines."""
 _DEFAULTS = SynthesisSettings()
+_LOOK = _DEFAULTS.look
 _LAYOUT = click.option(
     "--layout", metavar="NAME", help=f"One of {', '.join(LAYOUTS)}; found by itself unless given."
 )
@@ -81,11 +82,36 @@ def check_command(directory: str, layout: str | None, as_json: bool) -> None:
     show_default=True,
     help="Defective test images.",
 )
-@click.option("--image-size", type=int, default=_DEFAULTS.image_size_px, show_default=True, help="Pixels.")
+@click.option(
+    "--size",
+    metavar="N|WxH",
+    default="128",
+    show_default=True,
+    help="Pixels a side, or width and height. A larger image shows more of the material, not larger threads.",
+)
+@click.option(
+    "--defect-px",
+    metavar="LEAST-GREATEST",
+    help="Extents of defects in pixels, drawn log-uniformly. Unless given, each kind has its usual size, some"
+    " 10 to 100 px on 128.",
+)
+@click.option(
+    "--contrast",
+    type=float,
+    default=_LOOK.contrast,
+    show_default=True,
+    help="How much of a defect shows, 0.1 to 1; below 1 it is fainter.",
+)
+@click.option(
+    "--variation",
+    type=float,
+    help="How much flawless images differ: sessions of the camera, seams, smudges, dust; 0 to 3."
+    "  [default: 1 with --defect-px, otherwise 0]",
+)
 @click.option(
     "--photometric",
     type=float,
-    default=_DEFAULTS.photometric,
+    default=_LOOK.photometric,
     show_default=True,
     help="How much light differs between images; 0 keeps it constant.",
 )
@@ -96,14 +122,20 @@ def synthesize_command(
     num_train: int,
     num_good: int,
     num_defective: int,
-    image_size: int,
+    size: str,
+    defect_px: str | None,
+    contrast: float,
+    variation: float | None,
     photometric: float,
 ) -> None:
     """Write procedural textures with defects and exact masks into the new folder DIR.
 
+    The size of each defect is in DIR/DOMAIN/defects.json.
+
     \b
     Example:
       dgad domains synthesize textures/ --domains woven,grid,leather,tile
+      dgad domains synthesize large/ --size 1600x1200 --defect-px 8-40
     """
     with _progress("writing") as progress:
         synthesize(
@@ -113,7 +145,10 @@ def synthesize_command(
             num_train=num_train,
             num_good=num_good,
             num_defective=num_defective,
-            image_size_px=image_size,
+            size_px=parse_size(size),
+            defect_px=None if defect_px is None else parse_defect_px(defect_px),
+            contrast=contrast,
+            variation=variation,
             photometric=photometric,
             progress=progress,
         )

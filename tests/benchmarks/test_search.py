@@ -13,7 +13,7 @@ from dgad.domains.demo import synthesize
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three small surfaces."""
     place = tmp_path_factory.mktemp("data") / "surfaces"
-    synthesize(place, domains=search.DOMAINS[:3], num_train=8, num_good=6, num_defective=6, image_size_px=64)
+    synthesize(place, domains=search.DOMAINS[:3], num_train=8, num_good=6, num_defective=6, size_px=64)
     return place
 
 

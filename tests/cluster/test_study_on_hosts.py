@@ -100,7 +100,7 @@ def test_a_study_goes_to_the_cluster_survives_a_worker_and_comes_home(
     with three_hosts(tmp_path_factory.mktemp("hosts")) as hosts:
         laptop = Laptop(hosts)
         counts = {"num_train": 8, "num_good": 6, "num_defective": 6}
-        synthesize(laptop.data, seed=0, domains=("woven", "grid", "leather"), image_size_px=64, **counts)
+        synthesize(laptop.data, seed=0, domains=("woven", "grid", "leather"), size_px=64, **counts)
         cluster = ("--cluster", str(hosts.cluster_file))
         (hosts.laptop_home / "study.yaml").write_text(STUDY)
         where = ("--data", str(laptop.data), "--runs", str(laptop.runs), "--name", "far")

@@ -65,7 +65,7 @@ def test_a_study_on_an_object_store_survives_a_node_a_driver_and_goes_on_by_name
     tmp_path: Path, s3: S3Server
 ) -> None:
     counts = {"num_train": 8, "num_good": 6, "num_defective": 6}
-    synthesize(tmp_path / "data", seed=0, domains=("woven", "grid", "leather"), image_size_px=64, **counts)
+    synthesize(tmp_path / "data", seed=0, domains=("woven", "grid", "leather"), size_px=64, **counts)
     place = f"shelf/{tmp_path.name}"
     pack(str(tmp_path / "data"), s3.uri(f"{place}/data"))
     runs = s3.uri(f"{place}/runs")

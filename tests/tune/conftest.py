@@ -16,7 +16,7 @@ NUM_NORMALS = 6
 def surfaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three synthetic domains of 64 px with 6 normals and 4 + 4 test images each."""
     place = tmp_path_factory.mktemp("data") / "surfaces"
-    synthesize(place, domains=DOMAINS, num_train=NUM_NORMALS, num_good=4, num_defective=4, image_size_px=64)
+    synthesize(place, domains=DOMAINS, num_train=NUM_NORMALS, num_good=4, num_defective=4, size_px=64)
     return place
 
 

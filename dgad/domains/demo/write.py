@@ -1,27 +1,24 @@
 """Writing synthetic domains as an MVTec tree, whole or not at all."""
 
-# S pixels a side
-
 import dataclasses
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from dgad.domains.demo.camera import draw_shot
-from dgad.domains.demo.defects import DEFECTS, KINDS
+from dgad.domains.demo.defects import KINDS
+from dgad.domains.demo.look import Look, make_look
+from dgad.domains.demo.photograph import Mask, Pixels, measure_extent, render
 from dgad.domains.demo.surfaces import SURFACES
 from dgad.errors import DataError
 from dgad.files import replace_folder_atomic
 from dgad.seeds import seed_for
 from dgad.settings import did_you_mean, require
 
-VISIBLE_STEP = 8
-"""A pixel is marked when a channel changed by at least this many of 255 grey levels."""
-_MIN_DEFECT_AREA = 24 / 128**2
-"""Part of the image that a defect covers at least."""
+DEFECTS_FILE = "defects.json"
+"""In a domain's folder: the size of the defect in each photograph."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,9 +32,7 @@ class SynthesisSettings:
     """Normal test images a domain."""
     num_defective: int = 18
     """Abnormal test images a domain, dealt over its kinds of defect."""
-    image_size_px: int = 128
-    photometric: float = 1.0
-    """How much light and colour differ between images; 0 keeps them constant."""
+    look: Look = dataclasses.field(default_factory=Look)
 
     def __post_init__(self) -> None:
         require(len(self.domains) > 0, "domains", "at least one surface", self.domains)
@@ -48,8 +43,6 @@ class SynthesisSettings:
         require(self.num_train >= 1, "num_train", "1 or more", self.num_train)
         require(self.num_good >= 0, "num_good", "0 or more", self.num_good)
         require(self.num_defective >= 0, "num_defective", "0 or more", self.num_defective)
-        require(32 <= self.image_size_px <= 1024, "image_size_px", "32 to 1024", self.image_size_px)
-        require(0 <= self.photometric <= 3, "photometric", "0 to 3", self.photometric)
 
 
 def synthesize(
@@ -60,21 +53,32 @@ def synthesize(
     num_train: int = 24,
     num_good: int = 18,
     num_defective: int = 18,
-    image_size_px: int = 128,
+    size_px: int | tuple[int, int] = 128,
+    defect_px: tuple[int, int] | None = None,
+    contrast: float = 1.0,
+    variation: float | None = None,
     photometric: float = 1.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Write synthetic domains into the new or empty folder `destination`; `progress` gets (done, total).
 
-    Image number i of a kind is the same whatever the counts. On any failure nothing is left behind.
+    `size_px` is a side or (width, height); `defect_px`, `contrast`, `variation` and `photometric` are as
+    in `Look`, but that `variation` is 1 by default where `defect_px` is given. The size of every defect is
+    in `defects.json` in the domain's folder. Image number i of a kind is the same whatever the counts. On
+    any failure nothing is left behind.
     """
     settings = SynthesisSettings(
         domains=tuple(domains) if domains is not None else tuple(SURFACES),
         num_train=num_train,
         num_good=num_good,
         num_defective=num_defective,
-        image_size_px=image_size_px,
-        photometric=photometric,
+        look=make_look(
+            size_px=size_px,
+            defect_px=defect_px,
+            contrast=contrast,
+            variation=variation,
+            photometric=photometric,
+        ),
     )
     folder = Path(destination)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -84,10 +88,17 @@ def synthesize(
     try:
         with replace_folder_atomic(folder) as unfinished:
             for domain in settings.domains:
+                sizes = {}
                 for split, kind, index in _plan(domain, settings):
-                    _write_image(unfinished / domain, seed, domain, split, kind, index, settings)
+                    name = f"{split}/{kind}/{index:03d}.png"
+                    mask = _write_image(unfinished / domain, seed, domain, split, kind, index, settings.look)
+                    if mask is not None:
+                        sizes[name] = {"extent_px": measure_extent(mask), "area_px": int(mask.sum())}
                     done += 1
                     progress(done, total)
+                if sizes:
+                    text = json.dumps(sizes, indent=1)
+                    (unfinished / domain / DEFECTS_FILE).write_text(text + "\n", encoding="utf-8")
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise DataError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from None
 
@@ -101,47 +112,21 @@ def _plan(domain: str, settings: SynthesisSettings) -> list[tuple[str, str, int]
 
 
 def _write_image(
-    folder: Path, seed: int, domain: str, split: str, kind: str, index: int, settings: SynthesisSettings
-) -> None:
+    folder: Path, seed: int, domain: str, split: str, kind: str, index: int, look: Look
+) -> Mask | None:
     photograph, mask = render(
         domain,
         kind,
         style_seed=seed_for(seed, "synthetic", domain, "style"),
         image_seed=seed_for(seed, "synthetic", domain, split, kind, str(index)),
-        image_size_px=settings.image_size_px,
-        photometric=settings.photometric,
+        look=look,
     )
     _save(photograph, folder / split / kind / f"{index:03d}.png")
     if mask is not None:
         _save(mask.astype(np.uint8) * 255, folder / "ground_truth" / kind / f"{index:03d}_mask.png")
+    return mask
 
 
-def render(
-    surface_name: str,
-    kind: str,
-    *,
-    style_seed: int,
-    image_seed: int,
-    image_size_px: int = 128,
-    photometric: float = 1.0,
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_] | None]:
-    """One photograph, uint8 RGB (S, S, 3), and for a defect the pixels it changed visibly, bool (S, S)."""
-    rng = np.random.default_rng(image_seed)
-    surface = SURFACES[surface_name](np.random.default_rng(style_seed), rng, image_size_px)
-    shot = draw_shot(rng, image_size_px, photometric)
-    flawless = shot.take(surface.pixels)
-    if kind == "good":
-        return flawless, None
-    strength = float(rng.uniform(0.3, 1.0))
-    while True:  # a defect may fall where it cannot be seen: draw again, stronger
-        photograph = shot.take(DEFECTS[kind](surface, rng, strength))
-        change = np.abs(photograph.astype(np.int16) - flawless.astype(np.int16)).max(axis=2)
-        mask = change >= VISIBLE_STEP
-        if mask.mean() >= _MIN_DEFECT_AREA:
-            return photograph, mask
-        strength = min(1.0, strength + 0.1)
-
-
-def _save(pixels: npt.NDArray[np.uint8], path: Path) -> None:
+def _save(pixels: Pixels, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, compress_level=4)

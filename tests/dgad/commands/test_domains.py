@@ -73,7 +73,7 @@ def test_check_json_is_one_object(tmp_path):
 def test_synthesize_then_pack_then_check(tmp_path):
     made = run(
         "synthesize", tmp_path / "made", "--domains", "tile, wood", "--num-train", 1, "--num-good", 1,
-        "--num-defective", 2, "--image-size", 32,
+        "--num-defective", 2, "--size", "48x32",
     )  # fmt: skip
     assert made.exit_code == 0, made.exception
     packed = run("pack", tmp_path / "made", tmp_path / "packed")

@@ -30,7 +30,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("domains", "synthesize", "new", "--domains", "wood", "--image-size", "64"),
+        ("domains", "synthesize", "new", "--domains", "wood", "--size", "64"),
         ("domains", "pack", "data", "new"),
         ("domains", "pack", "data", "deep/new"),
     ],

@@ -27,7 +27,7 @@ def btad(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def btad_like(place: Path) -> Path:
     """`01` and `02` with 5 train normals and 3 + 3 test images each."""
     synthesize(
-        place / "made", domains=("marble", "wood"), num_train=5, num_good=3, num_defective=3, image_size_px=64
+        place / "made", domains=("marble", "wood"), num_train=5, num_good=3, num_defective=3, size_px=64
     )
     for number, made in enumerate(sorted((place / "made").iterdir()), start=1):
         own = place / "btad" / f"{number:02d}"
