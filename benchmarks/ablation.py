@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from dgad.domains import Dataset
+from dgad.domains.geometry import Geometry
 from dgad.domains.image_set import ImageSet
 from dgad.errors import RecordError, SettingsError, TrainingError
 from dgad.evaluation.experiment import Evaluation, evaluate_one
@@ -68,21 +69,21 @@ class Job:
 class DecodedData:
     """Every domain decoded once, when it is first asked for."""
 
-    def __init__(self, dataset: Dataset, image_size_px: int) -> None:
+    def __init__(self, dataset: Dataset, geometry: Geometry) -> None:
         self.dataset = dataset
-        self.image_size_px = image_size_px
+        self.geometry = geometry
         self._targets: dict[str, TargetDomain] = {}
 
     def target(self, name: str) -> TargetDomain:
         """The domain as one to be scored."""
         if name not in self._targets:
-            self._targets[name] = load_target(self.dataset.domain(name), self.image_size_px)
+            self._targets[name] = load_target(self.dataset.domain(name), self.geometry)
         return self._targets[name]
 
     def source(self, name: str) -> SourceDomain:
         """The domain as one to learn from."""
         target = self.target(name)
-        images = torch.cat((target.normals.images, target.queries.images))
+        images = [*target.normals.images, *target.queries.images]
         keys = (*target.normals.keys, *target.queries.keys)
         return source_from(self.dataset.domain(name), ImageSet(images=images, keys=keys))
 
@@ -95,7 +96,7 @@ def run(jobs: Sequence[Job], dataset: Dataset, device: torch.device, out: Path |
     tell(f"{len(jobs)} evaluations, {len(found)} of them done before.")
     if not missing:
         return tuple(found.values())
-    data = DecodedData(dataset, missing[0].evaluation.features.image_size_px)
+    data = DecodedData(dataset, missing[0].evaluation.features.geometry)
     cache = FeatureCache()
     for number, job in enumerate(missing, start=1):
         place = f"[{number}/{len(missing)}] {job.arm}, {job.target}, seed {job.key.seed}"

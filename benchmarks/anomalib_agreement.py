@@ -40,13 +40,14 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from dgad.domains import open_dataset
+from dgad.domains.geometry import Geometry
 from dgad.domains.image_set import ImageSet
 from dgad.errors import UserError
 from dgad.evaluation.scoring import TargetDomain, draw_references, load_target, parse_num_references
 from dgad.features.cache import FeatureCache
+from dgad.features.settings import FeatureSettings
 from dgad.methods.base import Context, Scores
 from dgad.methods.patchcore import PatchcoreMethod, PatchcoreSettings
-from dgad.settings import FeatureSettings
 
 WORKER = Path(__file__).parent / "anomalib_worker.py"
 LAYERS: Mapping[int, str] = {4: "layer1", 8: "layer2", 16: "layer3", 32: "layer4"}
@@ -97,7 +98,9 @@ def compare(target: TargetDomain, method: PatchcoreMethod, options: argparse.Nam
 def correlation(ours: Scores, theirs_NSS: Tensor) -> float:
     """Pearson's correlation of all pixels."""
     assert ours.pixels is not None
-    return float(np.corrcoef(ours.pixels.flatten().double(), theirs_NSS.flatten().double())[0, 1])
+    return float(
+        np.corrcoef(torch.stack(ours.pixels).flatten().double(), theirs_NSS.flatten().double())[0, 1]
+    )
 
 
 def run_anomalib(
@@ -153,7 +156,7 @@ def main() -> None:
     """Print a row as each domain is done; exit 1 where one differs that should not."""
     options = parse_options()
     features = FeatureSettings(
-        backbone=options.backbone, weights=options.weights, image_size_px=options.image_size
+        backbone=options.backbone, weights=options.weights, scale=f"squash {options.image_size}"
     )
     context = Context(features=features, device=torch.device("cpu"), cache=FeatureCache(max_bytes=0))
     method = PatchcoreMethod(PatchcoreSettings(coreset_ratio=options.coreset_ratio), context)
@@ -167,7 +170,7 @@ def main() -> None:
     )
     all_agree = True
     for name, domain in dataset.domains.items():
-        row = compare(load_target(domain, options.image_size), method, options)
+        row = compare(load_target(domain, Geometry(scale=f"squash {options.image_size}")), method, options)
         all_agree &= agrees(row)
         print(
             f"{name:16}{row.ours:8.4f}{row.theirs:10.4f}{row.ours - row.theirs:12.4f}"

@@ -63,7 +63,7 @@ def plan(dataset: Dataset, options: argparse.Namespace) -> list[Job]:
     jobs: list[Job] = []
     for weights in options.weights:
         settings = read_settings(
-            options.settings, backbone=options.backbone, weights=weights, image_size_px=options.image_size
+            options.settings, backbone=options.backbone, weights=weights, scale=options.scale
         )
         variants = {**PYRAMID_ROWS, **AVERAGED_ROWS, **settings.variants}
         identity = {**to_dict(settings.features), "weights": weights_identity(weights)}
@@ -186,7 +186,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
                         help="difference of two arms METHOD@WEIGHTS, may be repeated\n"
                         "(default: every row on each weights choice against the first choice)")  # fmt: skip
     parser.add_argument("--backbone", help="timm model (default: resnet18)")
-    parser.add_argument("--image-size", type=int, help="pixels a side (default: 128)")
+    parser.add_argument("--scale", help="as of `dgad evaluate`")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--out",

@@ -23,7 +23,7 @@ from dgad.errors import UserError
 from dgad.features.backbone import Backbone, FrozenFeatures
 from dgad.features.cache import FeatureCache
 from dgad.features.disk_cache import DiskFeatureCache
-from dgad.settings import FeatureSettings
+from dgad.features.settings import FeatureSettings
 from dgad.training.synthetic_sources import draw_sources
 
 ROWS = ("no cache", "memory", "disk, cold", "disk, warm")
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.count < 1 or options.rounds < 1:
         parser.error(f"--count and --rounds must be 1 or more, but got {options.count} and {options.rounds}")
     features = FeatureSettings(
-        backbone=options.backbone, weights=options.weights, image_size_px=options.image_size
+        backbone=options.backbone, weights=options.weights, scale=f"squash {options.image_size}"
     )
     try:
         body = Backbone(features, (4, 8), seed=0)

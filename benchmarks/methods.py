@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--methods", type=backbone.names, help="default: all")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--num-references", type=parse_num_references, default=10)
-    parser.add_argument("--image-size", type=int)
+    parser.add_argument("--scale", help="as of `dgad evaluate`")
     parser.add_argument(
         "--slow-s",
         type=float,

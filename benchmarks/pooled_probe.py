@@ -19,19 +19,23 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dgad.domains import Domain, open_dataset
+from dgad.domains.geometry import Geometry
 from dgad.domains.images import load_images
 from dgad.errors import UserError
 from dgad.features.backbone import Backbone
-from dgad.settings import FeatureSettings
+from dgad.features.settings import FeatureSettings
 
 STRIDE = 16
 
 
 def averages(domain: Domain, body: Backbone, size_px: int, num_references: int) -> tuple[np.ndarray, ...]:
     """(test images (N, C), their labels (N,), the references' mean (C,))."""
+    geometry = Geometry(scale=f"squash {size_px}")
     with torch.no_grad():
-        tests = body(load_images(domain.tests, size_px).images)[0].mean((2, 3)).numpy()
-        normals = load_images(domain.train_normals[:num_references], size_px).images
+        tests = body(load_images(domain.tests, geometry).stack())[0].mean((2, 3)).numpy()
+        normals = load_images(
+            domain.train_normals[:num_references], Geometry(scale=f"squash {size_px}")
+        ).stack()
         references = body(normals)[0].mean((2, 3)).numpy().mean(0)
     return tests, np.array([s.label for s in domain.tests]), references
 
@@ -45,7 +49,9 @@ def main() -> None:
     parser.add_argument("--num-references", type=int, default=10)
     given = parser.parse_args()
     dataset = open_dataset(given.data)
-    body = Backbone(FeatureSettings(weights=given.weights, image_size_px=given.image_size), (STRIDE,), seed=0)
+    body = Backbone(
+        FeatureSettings(weights=given.weights, scale=f"squash {given.image_size}"), (STRIDE,), seed=0
+    )
     found = {
         name: averages(domain, body, given.image_size, given.num_references)
         for name, domain in dataset.domains.items()

@@ -22,9 +22,11 @@ import torch
 
 from dgad.comparer.settings import BUILTIN, ComparerSettings
 from dgad.domains import open_dataset
+from dgad.domains.geometry import Geometry
 from dgad.evaluation.scoring import TargetDomain, load_target, score_target
 from dgad.features.backbone import Backbone
 from dgad.features.cache import FeatureCache
+from dgad.features.settings import FeatureSettings
 from dgad.methods.base import Context, Method
 from dgad.methods.comparer import ComparerMethod
 from dgad.methods.patch_knn import PatchKnnMethod, PatchKnnSettings
@@ -33,7 +35,6 @@ from dgad.pretraining.evaluation import NUM_REFERENCES, draw_held_out_targets
 from dgad.pretraining.settings import PretrainSettings
 from dgad.pretraining.stream import stream_episodes
 from dgad.pretraining.trainer import Trainer
-from dgad.settings import FeatureSettings
 
 CPU = torch.device("cpu")
 IMAGE_SIZE_PX = 128
@@ -82,7 +83,7 @@ def comparer_arm(settings: PretrainSettings, structure: ComparerSettings) -> Met
 
 def context(weights: str) -> Context:
     """Nothing is kept: weights change from arm to arm."""
-    features = FeatureSettings(weights=weights, image_size_px=IMAGE_SIZE_PX)
+    features = FeatureSettings(weights=weights, scale=f"squash {IMAGE_SIZE_PX}")
     return Context(features=features, device=CPU, cache=FeatureCache(max_bytes=0))
 
 
@@ -158,7 +159,9 @@ def main() -> None:
     synthesized: tuple[TargetDomain, ...] = ()
     if options.data:
         dataset = open_dataset(options.data)
-        synthesized = tuple(load_target(d, IMAGE_SIZE_PX) for d in dataset.domains.values())
+        synthesized = tuple(
+            load_target(d, Geometry(scale=f"squash {IMAGE_SIZE_PX}")) for d in dataset.domains.values()
+        )
     for seed in map(int, options.seeds.split(",")):
         held_out = draw_held_out_targets(
             domains_each=options.domains_each, image_size_px=IMAGE_SIZE_PX, seed=seed

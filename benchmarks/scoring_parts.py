@@ -27,7 +27,7 @@ from dgad.comparer.model import gaussian_smooth
 from dgad.domains.stored_png import stored_png
 from dgad.features.backbone import Backbone
 from dgad.features.fused import fuse_layers
-from dgad.settings import FeatureSettings
+from dgad.features.settings import FeatureSettings
 from dgad.training.synthetic_sources import draw_sources
 
 SIGMA_PX, REACH = 4.0, 4.0
@@ -72,7 +72,7 @@ def parts(options: argparse.Namespace) -> Iterator[Part]:
         num_images=1,
     )
     settings = FeatureSettings(
-        backbone=options.backbone, weights=options.weights, image_size_px=options.image_size
+        backbone=options.backbone, weights=options.weights, scale=f"squash {options.image_size}"
     )
     body = Backbone(settings, (8, 16), seed=0)
     quick, size = fuse_layers(body.body), options.image_size

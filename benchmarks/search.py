@@ -171,7 +171,7 @@ def components(data: Path, folder: Path, trials: int, size_px: int, arms: Sequen
                 "data": str(data),
                 "space": "demo",
                 "trials": trials,
-                "image_size_px": size_px,
+                "scale": f"squash {size_px}",
                 "num_references": "8",
                 "early_stopping": "median" if arm.stops else "none",
             }
@@ -219,7 +219,7 @@ def overhead(data: Path, folder: Path, trials: int) -> None:
             "methods": ("patch_knn",),
             "trials": per_cell,
             "sampler": "random",
-            "image_size_px": 32,
+            "scale": "squash 32",
             "num_references": "2",
             "early_stopping": "none",
             "weights": "none",
@@ -250,7 +250,7 @@ def efficiency(data: Path, folder: Path, trials: int) -> None:
                     "space": "demo",
                     "trials": trials,
                     "sampler": "random",
-                    "image_size_px": 96,
+                    "scale": "squash 96",
                     "num_references": "8",
                     "early_stopping": "none",
                     "weights": "none",
@@ -271,7 +271,7 @@ def kills(data: Path, folder: Path, number: int, seed: int) -> None:
     write_study(
         folder,
         make_study(
-            {"name": "x", "data": str(data), "trials": 2 * number, "space": "demo", "image_size_px": 64}
+            {"name": "x", "data": str(data), "trials": 2 * number, "space": "demo", "scale": "squash 64"}
             | {"num_references": "4", "weights": "none", "early_stopping": "none"}
         ),
     )

@@ -45,13 +45,14 @@ from dgad.bundle import write_bundle
 from dgad.device import resolve_device
 from dgad.domains.base import EncodedImage
 from dgad.domains.demo import synthesize
+from dgad.domains.geometry import Geometry
 from dgad.domains.images import load_encoded
 from dgad.errors import UserError
 from dgad.features.cache import FeatureCache
+from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context, Method
 from dgad.methods.patchcore import PatchcoreMethod, PatchcoreSettings
-from dgad.settings import FeatureSettings
 from serve.api.client import Client
 from serve.engine.backend import Query
 from serve.engine.scorer import SurfaceScorer
@@ -147,7 +148,7 @@ def fitted(label: str, options: argparse.Namespace) -> Method:
     if isinstance(settings, PatchcoreSettings):
         settings = dataclasses.replace(settings, coreset_ratio=options.coreset_ratio)
     features = FeatureSettings(
-        backbone=options.backbone, weights=options.weights, image_size_px=options.image_size
+        backbone=options.backbone, weights=options.weights, scale=f"squash {options.image_size}"
     )
     context = Context(features=features, device=resolve_device(options.device), cache=FeatureCache(0))
     method = METHODS[name](settings, context)
@@ -165,7 +166,9 @@ def bare(scorer: SurfaceScorer, files: list[bytes], seconds: float, batch: int) 
     began = time.perf_counter()
     while (started := time.perf_counter()) < began + seconds:
         datas = list(itertools.islice(bodies, batch))
-        images = load_encoded([EncodedImage(path="x.png", read=lambda d=d: d) for d in datas], size)
+        images = load_encoded(
+            [EncodedImage(path="x.png", read=lambda d=d: d) for d in datas], Geometry(scale=f"squash {size}")
+        )
         assert images.keys is not None
         queries = [
             Query(

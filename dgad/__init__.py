@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from dgad.domains.wide_values import NarrowRangeWarning
     from dgad.errors import DataWarning, DgadError, UserError
     from dgad.evaluation.regions import Region
+    from dgad.features.settings import FeatureSettings
     from dgad.methods import METHODS
-    from dgad.settings import FeatureSettings
 
     __version__: str
 
@@ -67,7 +67,7 @@ _MODULES = {
     "DgadError": "dgad.errors",
     "EvaluationRow": "dgad.api.evaluation",
     "EvaluationTable": "dgad.api.evaluation",
-    "FeatureSettings": "dgad.settings",
+    "FeatureSettings": "dgad.features.settings",
     "NarrowRangeWarning": "dgad.domains.wide_values",
     "NearDuplicateWarning": "dgad.api.enrolled_references",
     "Region": "dgad.evaluation.regions",

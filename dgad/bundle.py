@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dgad.errors import BundleError, SettingsError
+from dgad.features.settings import FeatureSettings, read_features
 from dgad.files import replace_folder_atomic
 from dgad.provenance import current_versions, utc_now
 from dgad.sealed_folder import MANIFEST_FILE, SealedFolder, json_bytes
-from dgad.settings import FeatureSettings, from_dict, to_dict
+from dgad.settings import from_dict, to_dict
 
 if TYPE_CHECKING:  # torch takes seconds to import, and looking into a bundle needs none of it
     import torch
@@ -137,7 +138,7 @@ def _read(folder: Path) -> tuple[BundleInfo, bytes]:
             raise BundleError(f"{folder / DESCRIPTION_FILE} lacks {name!r}: write the bundle again.")
     try:
         told = from_dict(_Description, {n: description[n] for n in names}, where=DESCRIPTION_FILE)
-        features = from_dict(FeatureSettings, told.features, where=DESCRIPTION_FILE)
+        features = read_features(told.features, where=DESCRIPTION_FILE)
     except SettingsError as error:
         raise BundleError(f"{folder}: {error}") from error
     info = BundleInfo(

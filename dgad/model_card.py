@@ -58,7 +58,7 @@ def model_card(
     weights = _WEIGHTS.get(features.weights, _WEIGHTS_FILE)
     sections = (
         f"# Model card: {label}",
-        f"{method.title}, backbone `{features.backbone}`, {features.image_size_px} px.",
+        f"{method.title}, backbone `{features.backbone}`, {features.geometry.describe()}.",
         "## Intended use",
         "Finding defects on one textured surface at a time that it was never trained on, from some"
         " photographs of good parts of that surface (references). It was judged with"
@@ -80,8 +80,8 @@ def model_card(
         "## Limits",
         "- Few domains stand behind the figures above: another surface can be far off their mean.\n"
         "- Light, camera, scale and position must be those of the references; a change scores as a defect.\n"
-        f"- Images are resized to {features.image_size_px} px a side: a defect smaller than a pixel there is"
-        " lost.\n"
+        f"- Images are looked at at this scale: {features.geometry.describe()}. A defect smaller than a pixel"
+        " there is lost.\n"
         "- What the references show is normal, whatever it is: a defect among them hides its like.",
         "## Origin and licence of the weights",
         weights.format(backbone=features.backbone, weights=features.weights),

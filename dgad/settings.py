@@ -143,24 +143,3 @@ def check_pyramid(finest_stride: int, num_levels: int) -> None:
         "such that no level is coarser than stride 32",
         num_levels,
     )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class FeatureSettings:
-    """What every method of one experiment shares: the backbone and the image size."""
-
-    backbone: str = "resnet18"
-    """Any timm model that gives a pyramid of feature maps (`features_only`)."""
-    weights: str = "builtin"
-    """`builtin` (ship with dgad, learnt from procedural images), `none` (random, seeded), `timm` (fetched
-    from the hub), or the path of a .safetensors file."""
-    image_size_px: int = 128
-    """Images are resized to this many pixels square; a multiple of 32, 32 to 1024."""
-
-    def __post_init__(self) -> None:
-        size = self.image_size_px
-        require(
-            32 <= size <= 1024 and size % 32 == 0, "image_size_px", "a multiple of 32 from 32 to 1024", size
-        )
-        require(bool(self.backbone), "backbone", "the name of a timm model", self.backbone)
-        require(bool(self.weights), "weights", "none, builtin, timm or a file", self.weights)

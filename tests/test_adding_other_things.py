@@ -51,7 +51,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_space_is_searched_and_its_preset_comes_first(copy: Path) -> None:
     program = """
-from dgad.settings import FeatureSettings
+from dgad.features.settings import FeatureSettings
 from tune.spaces import SpaceSettings
 from tune.spaces.initial_design import make_initial_design
 spaces = SpaceSettings(features=FeatureSettings(weights="none"))

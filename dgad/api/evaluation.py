@@ -18,9 +18,10 @@ from dgad.evaluation.experiment import Evaluation, Failure, Result, find_applica
 from dgad.evaluation.experiment import evaluate as run_evaluation
 from dgad.evaluation.scoring import NumReferences, parse_reference_counts
 from dgad.evaluation.settings_file import SettingsFile, read_settings, settings_from
+from dgad.features.settings import FeatureSettings
 from dgad.folds import Fold
 from dgad.methods import METHODS, SHOWN_BESIDE
-from dgad.settings import FeatureSettings, to_dict
+from dgad.settings import to_dict
 
 Progress = Callable[[str, int, int, float], None]
 """Called as (stage, step, number of steps, loss)."""
@@ -210,7 +211,7 @@ def _settings(
     elif given is None or isinstance(given, Mapping):
         found = settings_from(given or {})
     else:
-        found = read_settings(os.fspath(given), backbone=None, weights=None, image_size_px=None)
+        found = read_settings(os.fspath(given))
     return found if features is None else dataclasses.replace(found, features=features)
 
 

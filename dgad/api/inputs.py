@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from dgad.domains.decoding import DecodedImage, decode_with_range, read_file, upright_rgb
+from dgad.domains.geometry import Geometry
 from dgad.domains.image_paths import expand_image_paths
 from dgad.domains.image_set import ImageSet
-from dgad.domains.images import content_key, shrink
+from dgad.domains.images import content_key
 from dgad.domains.wide_values import NarrowRangeWarning, WideRange, find_narrow_range, wide_type
 from dgad.errors import DataError, ImageError
 from dgad.references.duplicates import fingerprint
@@ -46,7 +48,7 @@ class DecodedImages:
     """Images decoded and resized, with what only the originals tell."""
 
     images: ImageSet
-    """N images of S px a side."""
+    """N images, scaled."""
     ids: tuple[str, ...]
     """64 hex digits each."""
     sizes_px: tuple[tuple[int, int], ...]
@@ -95,32 +97,32 @@ def list_inputs(images: Images, what: str, *, bit_depth: int | None = None) -> t
 
 
 def decode_inputs(
-    inputs: Sequence[InputImage], image_size_px: int, *, with_fingerprints: bool = False
+    inputs: Sequence[InputImage], geometry: Geometry, *, with_fingerprints: bool = False
 ) -> DecodedImages:
-    """Decode and resize images one at a time: only the small ones are held together.
+    """Decode and scale images one at a time: only the scaled ones are held together.
 
     Args:
         inputs: What `list_inputs` found.
-        image_size_px: S.
+        geometry: At what scale they are looked at.
         with_fingerprints: Also make what finds near duplicates.
 
     Raises:
         ImageError: A file cannot be read or decoded; the message names it.
     """
-    images_N3SS = np.empty((len(inputs), 3, image_size_px, image_size_px), dtype=np.uint8)
+    images: list[Tensor] = []
     ids, keys, sizes, fingerprints, ranges = [], [], [], [], []
-    for index, given in enumerate(inputs):
+    for given in inputs:
         decoded, content_id = given.read()
         image = decoded.image
-        images_N3SS[index] = shrink(image, image_size_px)
+        images.append(torch.from_numpy(geometry.resize(image)))
         ids.append(content_id)
-        keys.append(content_key(content_id, image_size_px, given.bit_depth))
+        keys.append(content_key(content_id, geometry, given.bit_depth))
         ranges.append(decoded.wide)
         sizes.append(image.size)
         if with_fingerprints:
             fingerprints.append(fingerprint(image))
     return DecodedImages(
-        images=ImageSet(images=torch.from_numpy(images_N3SS), keys=tuple(keys)),
+        images=ImageSet(images=images, keys=tuple(keys)),
         ids=tuple(ids),
         sizes_px=tuple(sizes),
         fingerprints=tuple(fingerprints),

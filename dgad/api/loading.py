@@ -11,9 +11,10 @@ from dgad.device import resolve_device
 from dgad.errors import BundleError
 from dgad.features.builtin import read_builtin
 from dgad.features.cache import FeatureCache
+from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context, Method
-from dgad.settings import FeatureSettings, did_you_mean, to_dict
+from dgad.settings import did_you_mean, to_dict
 
 BUILTIN = "builtin"
 """Names what ships with dgad; a folder of this name is `./builtin`."""

@@ -19,6 +19,7 @@ from dgad.api.scored import ScoredImage, Verdict
 from dgad.api.surface_files import SurfaceDescription, read_surface, write_surface
 from dgad.calibration.calibrate import calibrate
 from dgad.calibration.threshold import Calibration, CalibrationScheme, Guarantee
+from dgad.domains.geometry import Geometry
 from dgad.errors import BundleError, ConflictError, DataError
 from dgad.evaluation.regions import regions
 from dgad.methods.base import Enrolled, Method, Scores, check_references
@@ -38,9 +39,9 @@ class Comparer:
     """What computes: its settings, its features and its device."""
 
     @property
-    def image_size_px(self) -> int:
-        """Images are resized to this many pixels square."""
-        return self.method.context.features.image_size_px
+    def geometry(self) -> Geometry:
+        """At what scale images are looked at, and in what tiles."""
+        return self.method.context.features.geometry
 
     @property
     def device(self) -> str:
@@ -92,7 +93,7 @@ class Comparer:
             },
         )
         inputs = list_inputs(references, "references", bit_depth=bit_depth)
-        decoded = decode_inputs(inputs, self.image_size_px, with_fingerprints=True)
+        decoded = decode_inputs(inputs, self.geometry, with_fingerprints=True)
         check_references(decoded.images)
         enrolled = enroll_once(inputs, decoded)
         warn_of_duplicates(inputs, decoded, enrolled)
@@ -172,7 +173,7 @@ class Surface:
         inputs = list_inputs(images, "images", bit_depth=self.settings.bit_depth)
         if not inputs:
             return []
-        decoded = decode_inputs(inputs, self.comparer.image_size_px)
+        decoded = decode_inputs(inputs, self.comparer.geometry)
         decoded.warn_of_narrow_range("images", are_queries=True)
         own = find_scored_references([i.name for i in inputs], decoded.ids, self.references)
         scores = self.comparer.method.score(decoded.images, self.enrolled)

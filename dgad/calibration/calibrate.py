@@ -72,7 +72,7 @@ def _calibration(found: LeftOut, scheme: Scheme, guarantee: Guarantee, num_compa
 
 def _uncalibrated(method: Method, reference: ImageSet, enrolled: Enrolled) -> Calibration:
     """No score; the scale of heatmaps is guessed from the one reference mirrored, and no region is marked."""
-    mirrored = ImageSet(images=reference.images.flip(-1))
+    mirrored = ImageSet(images=[image.flip(-1) for image in reference.images])
     guessed = summarise_left_out(iter([method.score(mirrored, enrolled)]))
     return Calibration(
         scores=sort_scores(()),

@@ -1,6 +1,6 @@
 """Normal images scored against references that they are not among."""
 
-# N left-out images, S pixels a side
+# N left-out images, P scored cells of a map
 
 import dataclasses
 from collections.abc import Iterator
@@ -57,9 +57,9 @@ def summarise_left_out(rounds: Iterator[Scores]) -> LeftOut:
     for answer in rounds:
         scores += answer.image.double().tolist()
         if answer.pixels is not None and len(answer.pixels):
-            limits += _percentile(answer.pixels.flatten(1)).tolist()
-            room = _MAX_MAP_IMAGES - len(pixels)
-            pixels += list(answer.pixels[: max(0, room)].flatten(1))
+            scored = [own[~own.isnan()] for own in answer.pixels]
+            limits += [_percentile(own) for own in scored if len(own)]
+            pixels += scored[: max(0, _MAX_MAP_IMAGES - len(pixels))]
     low, high = _measure_map_scale(torch.cat(pixels)) if pixels else (0.0, _SMALLEST_RANGE)
     return LeftOut(
         scores=tuple(scores), map_low=low, map_high=high, map_limit=max(limits, default=float("inf"))
@@ -70,12 +70,11 @@ def _measure_map_scale(pixels: Tensor) -> tuple[float, float]:
     """(cold, hot) of the pixels of normal images: see `LeftOut`."""
     pixel = pixels.flatten().double()
     low = float(pixel.median())
-    high = low + 2 * (float(_percentile(pixel[None])) - low)
+    high = low + 2 * (_percentile(pixel) - low)
     return low, max(high, low + _SMALLEST_RANGE)
 
 
-def _percentile(pixel_NP: Tensor) -> Tensor:
-    """The `_HOT` part of every row's values lies at or below it; (N,)."""
-    rank = max(1, round(_HOT * pixel_NP.shape[1]))
-    values: Tensor = pixel_NP.double().kthvalue(rank, dim=1).values
-    return values
+def _percentile(pixel_P: Tensor) -> float:
+    """The `_HOT` part of the values lies at or below it."""
+    rank = max(1, round(_HOT * len(pixel_P)))
+    return float(pixel_P.double().kthvalue(rank).values)

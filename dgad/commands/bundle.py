@@ -47,7 +47,7 @@ def _print(info: "BundleInfo") -> None:
         "bundle": info.bundle_id,
         "files": f"all sums match, {info.num_bytes / 2**20:.1f} MiB",
         "method": info.method,
-        "features": f"{features.backbone}, weights {features.weights}, {features.image_size_px} px",
+        "features": f"{features.backbone}, weights {features.weights}, {features.geometry.describe()}",
         "trained on": ", ".join(info.training_domains) or "nothing: this method does not learn",
         "written": f"{info.created_at} by dgad {info.versions.get('dgad', 'unknown')}",
         **{f"provenance: {k}": v for k, v in info.provenance.items()},

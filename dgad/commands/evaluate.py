@@ -55,7 +55,9 @@ def evaluate_command(
     num_seeds: int,
     backbone: str | None,
     weights: str | None,
-    image_size_px: int | None,
+    scale: str | None,
+    tile_px: int | None,
+    overlap_px: int | None,
     device: str,
     compiled: bool,
     as_json: bool,
@@ -67,7 +69,14 @@ def evaluate_command(
     from dgad.evaluation.scoring import parse_reference_counts
     from dgad.evaluation.settings_file import read_settings
 
-    settings = read_settings(settings_file, backbone=backbone, weights=weights, image_size_px=image_size_px)
+    settings = read_settings(
+        settings_file,
+        backbone=backbone,
+        weights=weights,
+        scale=scale,
+        tile_px=tile_px,
+        overlap_px=overlap_px,
+    )
     chosen = None if sources is None else split_names(sources) if sources.strip() else ()
     with show_progress_bars(enabled=not as_json) as progress:
         table = evaluate(

@@ -5,15 +5,19 @@ from typing import Any, TypeVar
 
 import click
 
+from dgad.domains.geometry import DEFAULT_SCALE, DEFAULT_TILE_PX
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def feature_options(command: F) -> F:
-    """`--backbone --weights --image-size`: what all methods of a run share."""
+    """`--backbone --weights --scale --tile-px --overlap-px`: what all methods of a run share."""
     for option in (
         click.option("--backbone", help="timm model name  [default: resnet18]"),
         click.option("--weights", help="builtin | none | timm | FILE.safetensors  [default: builtin]"),
-        click.option("--image-size", "image_size_px", type=int, help="pixels a side  [default: 128]"),
+        click.option("--overlap-px", type=int, help="context of a tile on each side, in scaled pixels"),
+        click.option("--tile-px", type=int, help=f"pixels a side of a tile  [default: {DEFAULT_TILE_PX}]"),
+        click.option("--scale", help=f"native | 0.5 | 'fit N' | 'squash N'  [default: {DEFAULT_SCALE}]"),
     ):
         command = option(command)
     return command

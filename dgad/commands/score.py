@@ -19,6 +19,8 @@ from dgad.files import write_atomic
 from dgad.names import make_printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from dgad.calibration.normal_range import NormalRange
@@ -67,14 +69,14 @@ def score_command(
 
     check_bit_depth(bit_depth)
     method = load_method(bundle_folder, resolve_device(device))
-    size = method.context.features.image_size_px
+    geometry = method.context.features.geometry
     paths = expand_image_paths(images)
     given = list_inputs(reference_paths, "references", bit_depth=bit_depth)
-    decoded = {"references": decode_inputs(given, size, with_fingerprints=True)}
+    decoded = {"references": decode_inputs(given, geometry, with_fingerprints=True)}
     enrolled = enroll_once(given, decoded["references"])
     warn_of_duplicates(given, decoded["references"], enrolled)
     overlays = overlay_paths(paths, heatmap_folder) if heatmap_folder else ()
-    decoded["images"] = decode_inputs(list_inputs(paths, "images", bit_depth=bit_depth), size)
+    decoded["images"] = decode_inputs(list_inputs(paths, "images", bit_depth=bit_depth), geometry)
     for what, each in decoded.items():
         narrow = each.describe_narrow_range(
             lambda depth: f"declare that with --bit-depth {depth}", are_queries=what == "images"
@@ -142,6 +144,9 @@ def _write_overlays(
         write_atomic(overlay, overlay_png(image, heat.numpy(), low=low, high=high))
 
 
-def map_scale(pixels: "Tensor") -> tuple[float, float]:
+def map_scale(maps: "Sequence[Tensor]") -> tuple[float, float]:
     """With one reference: from the median to the maximum of the images at hand."""
+    import torch
+
+    pixels = torch.cat([own[~own.isnan()] for own in maps])
     return float(pixels.median()), float(pixels.max())

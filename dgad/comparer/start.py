@@ -4,7 +4,8 @@ from dgad.comparer.model import Comparer
 from dgad.comparer.settings import STRUCTURE, ComparerSettings
 from dgad.errors import SettingsError, WeightsError
 from dgad.features.builtin import BuiltinInfo, read_builtin
-from dgad.settings import FeatureSettings, from_dict
+from dgad.features.settings import FeatureSettings
+from dgad.settings import from_dict
 
 
 def check_start(settings: ComparerSettings, features: FeatureSettings) -> None:

@@ -2,9 +2,12 @@
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from dgad.domains.problems import Problem
+from dgad.domains.region import RegionOfInterest
 from dgad.errors import DataError
 from dgad.settings import did_you_mean
 
@@ -18,6 +21,22 @@ class EncodedImage:
     read: Callable[[], bytes]
     bit_depth: int | None = None
     """Declared for its values where these have more than 8 bits a channel; None: their type's full range."""
+    scale: str | None = None
+    """Declared for its domain, as `Geometry.scale` has it; None: what the experiment looks at all with."""
+    region: RegionOfInterest | None = None
+    """Declared for its domain: outside of it nothing is scored or enrolled."""
+
+    @property
+    def declared(self) -> str:
+        """All that is declared of it, as text; empty where nothing is."""
+        parts = []
+        if self.bit_depth is not None:
+            parts.append(f"bit_depth {self.bit_depth}")
+        if self.scale is not None:
+            parts.append(f"scale {self.scale}")
+        if self.region is not None:
+            parts.append(f"region {json.dumps(self.region.to_json())}")
+        return "; ".join(parts)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +77,16 @@ class Domain:
         return self.samples[0].image.bit_depth if self.samples else None
 
     @property
+    def scale(self) -> str | None:
+        """The scale that is declared for its images; None: none of its own."""
+        return self.samples[0].image.scale if self.samples else None
+
+    @property
+    def region(self) -> RegionOfInterest | None:
+        """The region of interest that is declared for its images; None: all of them."""
+        return self.samples[0].image.region if self.samples else None
+
+    @property
     def train_normals(self) -> tuple[Sample, ...]:
         """What a target offers as references."""
         return tuple(s for s in self.samples if s.split == "train" and s.label == 0)
@@ -68,14 +97,22 @@ class Domain:
         return tuple(s for s in self.samples if s.split == "test")
 
 
-def declare_bit_depth(domain: Domain, bit_depth: int | None) -> Domain:
-    """The domain with all its images' values of that many bits; masks are black or not in any."""
-    if bit_depth is None:
+def declare(
+    domain: Domain,
+    *,
+    bit_depth: int | None = None,
+    scale: str | None = None,
+    region: RegionOfInterest | None = None,
+) -> Domain:
+    """The domain with that declared of all its images; None declares nothing.
+
+    Masks are black or not at any bit depth, and follow the size of their images.
+    """
+    facts = {"bit_depth": bit_depth, "scale": scale, "region": region}
+    given: dict[str, Any] = {name: value for name, value in facts.items() if value is not None}
+    if not given:
         return domain
-    samples = (
-        dataclasses.replace(s, image=dataclasses.replace(s.image, bit_depth=bit_depth))
-        for s in domain.samples
-    )
+    samples = (dataclasses.replace(s, image=dataclasses.replace(s.image, **given)) for s in domain.samples)
     return dataclasses.replace(domain, samples=tuple(samples))
 
 
@@ -100,7 +137,7 @@ class Dataset:
         return found
 
     def fingerprint(self) -> str:
-        """SHA-256 over every sample's id, image and mask bytes and bit depth; the same for any layout."""
+        """SHA-256 over every sample's id, bytes and what is declared of it; the same for any layout."""
         return fingerprint([s for d in self.domains.values() for s in d.samples])
 
 
@@ -115,15 +152,15 @@ def check_usable(problems: Sequence[Problem], location: str) -> None:
 
 
 def fingerprint(samples: Sequence[Sample]) -> str:
-    """SHA-256 (hex) over ids, bytes and declared bit depths of the samples, in id order."""
+    """SHA-256 (hex) over ids, bytes and what is declared of the samples, in id order."""
     return join_digests(digest_samples(samples))
 
 
 def digest_samples(samples: Sequence[Sample]) -> dict[str, bytes]:
-    """What stands for each sample's content, by its id: sums of image and mask, and a declared bit depth."""
+    """What stands for each sample's content, by its id: sums of image and mask, and what is declared."""
     return {
         s.id: hashlib.sha256(s.image.read()).digest()
-        + (b"" if s.image.bit_depth is None else f"bit_depth {s.image.bit_depth}".encode())
+        + s.image.declared.encode()
         + (hashlib.sha256(s.mask.read()).digest() if s.mask else b"-")
         for s in samples
     }

@@ -1,6 +1,6 @@
-"""Samples and files as the arrays that methods take: resized images with content keys, and masks."""
+"""Samples and files as the arrays that methods take: scaled images with content keys, and masks."""
 
-# N samples, S pixels a side, H x W pixels of the file
+# N samples, H x W pixels of a file, h x w cells of a score map
 
 import hashlib
 import warnings
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from dgad.domains.base import EncodedImage, Sample
 from dgad.domains.decoding import (
@@ -20,9 +21,9 @@ from dgad.domains.decoding import (
     read_file,
 )
 from dgad.domains.domain_file import declaring
+from dgad.domains.geometry import Geometry, map_size
 from dgad.domains.image_paths import expand_image_paths
 from dgad.domains.image_set import ImageSet
-from dgad.domains.shrinking import shrink
 from dgad.domains.wide_values import NarrowRangeWarning, WideRange, find_narrow_range
 
 __all__ = [
@@ -33,20 +34,23 @@ __all__ = [
     "load_image_files",
     "load_images",
     "load_masks",
-    "shrink",
 ]
 
 _Mask = npt.NDArray[np.bool_]
+_KEPT_BYTES = 2**30
+"""Of scaled pixels of one set of images that are held together; what is beyond is decoded when asked for."""
 
 
 def load_images(
-    samples: Sequence[Sample], image_size_px: int, *, limits: DecodeLimits = DEFAULT_LIMITS
+    samples: Sequence[Sample], geometry: Geometry, *, limits: DecodeLimits = DEFAULT_LIMITS
 ) -> ImageSet:
-    """Images of the samples, uint8 RGB (N, 3, S, S), with a content key each.
+    """Images of the samples, uint8 RGB (3, H_i, W_i) each, at the geometry's or their domain's own scale.
 
-    Issues a `NarrowRangeWarning` for a domain whose wide images are all read as nearly black.
+    Every one is decoded once, so that what is wrong is told at once; beyond 1 GiB they are decoded again
+    when they are asked for. Issues a `NarrowRangeWarning` for a domain whose wide images are all read as
+    nearly black.
     """
-    images, ranges = _load([s.image for s in samples], image_size_px, limits)
+    images, ranges = _load([s.image for s in samples], geometry, limits)
     for domain in dict.fromkeys(s.domain for s in samples):
         narrow = find_narrow_range(r for s, r in zip(samples, ranges, strict=True) if s.domain == domain)
         if narrow is not None:
@@ -56,61 +60,104 @@ def load_images(
 
 
 def load_image_files(
-    paths: Sequence[str], image_size_px: int, *, limits: DecodeLimits = DEFAULT_LIMITS
+    paths: Sequence[str], geometry: Geometry, *, limits: DecodeLimits = DEFAULT_LIMITS
 ) -> ImageSet:
     """The same for plain files."""
-    return load_encoded([_file(p, limits) for p in paths], image_size_px, limits=limits)
+    return load_encoded([_file(p, limits) for p in paths], geometry, limits=limits)
 
 
 def load_encoded(
-    files: Sequence[EncodedImage], image_size_px: int, *, limits: DecodeLimits = DEFAULT_LIMITS
+    files: Sequence[EncodedImage], geometry: Geometry, *, limits: DecodeLimits = DEFAULT_LIMITS
 ) -> ImageSet:
-    """Decode and resize one at a time: only the small arrays are ever held together."""
-    return _load(files, image_size_px, limits)[0]
+    """Decode and scale one at a time: only scaled images are ever held together."""
+    return _load(files, geometry, limits)[0]
 
 
-def content_key(content_id: str, image_size_px: int, bit_depth: int | None) -> str:
-    """What decides the pixels that methods see: the file's SHA-256, their size and a declared bit depth."""
+def content_key(content_id: str, geometry: Geometry, bit_depth: int | None) -> str:
+    """What decides the pixels that methods see: the file's SHA-256, their scale and a declared bit depth."""
     declared = "" if bit_depth is None else f"-{bit_depth}bit"
-    return f"{content_id}-{image_size_px}{declared}"
+    return f"{content_id}-{geometry.key}{declared}"
+
+
+class _DecodedImages(Sequence[Tensor]):
+    """Scaled images, the first of them kept and the others decoded when they are asked for."""
+
+    def __init__(self, files: Sequence[EncodedImage], geometry: Geometry, limits: DecodeLimits) -> None:
+        self._files, self._geometry, self._limits = list(files), geometry, limits
+        self._kept: dict[int, Tensor] = {}
+        self._room = _KEPT_BYTES
+        self.sizes: list[tuple[int, int]] = []
+
+    def add(self, image_3HW: Tensor) -> None:
+        """Take the next image, as it was decoded to look at it."""
+        self.sizes.append((int(image_3HW.shape[1]), int(image_3HW.shape[2])))
+        if image_3HW.numel() <= self._room:
+            self._room -= image_3HW.numel()
+            self._kept[len(self.sizes) - 1] = image_3HW
+
+    @property
+    def all_kept(self) -> bool:
+        """Whether none has to be decoded again."""
+        return len(self._kept) == len(self.sizes)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        if index in self._kept:
+            return self._kept[index]
+        file = self._files[index]
+        decoded = decode_with_range(file.read(), file.path, self._limits, bit_depth=file.bit_depth)
+        return torch.from_numpy(self._geometry.with_scale(file.scale).resize(decoded.image))
 
 
 def _load(
-    files: Sequence[EncodedImage], image_size_px: int, limits: DecodeLimits
+    files: Sequence[EncodedImage], geometry: Geometry, limits: DecodeLimits
 ) -> tuple[ImageSet, list[WideRange | None]]:
-    images = np.empty((len(files), 3, image_size_px, image_size_px), dtype=np.uint8)
+    images = _DecodedImages(files, geometry, limits)
     keys, ranges = [], []
-    for index, file in enumerate(files):
+    for file in files:
         data = file.read()
         decoded = decode_with_range(data, file.path, limits, bit_depth=file.bit_depth)
-        images[index] = shrink(decoded.image, image_size_px)
-        keys.append(content_key(hashlib.sha256(data).hexdigest(), image_size_px, file.bit_depth))
+        own = geometry.with_scale(file.scale)
+        images.add(torch.from_numpy(own.resize(decoded.image)))
+        keys.append(content_key(hashlib.sha256(data).hexdigest(), own, file.bit_depth))
         ranges.append(decoded.wide)
-    return ImageSet(images=torch.from_numpy(images), keys=tuple(keys)), ranges
+    regions = tuple(f.region for f in files) if any(f.region is not None for f in files) else ()
+    pixels: Sequence[Tensor] = list(images) if images.all_kept else images
+    return ImageSet(images=pixels, keys=tuple(keys), regions=regions), ranges
 
 
 def load_masks(
-    samples: Sequence[Sample], image_size_px: int, *, limits: DecodeLimits = DEFAULT_LIMITS
+    samples: Sequence[Sample],
+    sizes: Sequence[tuple[int, int]],
+    *,
+    limits: DecodeLimits = DEFAULT_LIMITS,
 ) -> tuple[_Mask | None, ...]:
-    """Defect pixels, bool (S, S) each; zeros for a normal sample, None where only the label is known.
+    """Defect cells, bool on each image's `map_size` grid; None where only the label is known.
 
-    An abnormal sample whose mask marks nothing counts as one without a mask.
+    `sizes` are those of the scaled images. Zeros for a normal sample. An abnormal sample whose mask marks
+    nothing counts as one without a mask.
     """
     masks: list[_Mask | None] = []
-    for sample in samples:
+    for sample, size in zip(samples, sizes, strict=True):
+        grid = map_size(*size)
         if sample.label == 0:
-            masks.append(np.zeros((image_size_px, image_size_px), dtype=np.bool_))
+            masks.append(np.zeros(grid, dtype=np.bool_))
         elif sample.mask is None:
             masks.append(None)
         else:
             mask = decode_mask(sample.mask.read(), sample.mask.path, limits)
-            masks.append(_resize_mask(mask, image_size_px) if mask.any() else None)
+            masks.append(resize_mask(mask, grid) if mask.any() else None)
     return tuple(masks)
 
 
-def _resize_mask(mask: _Mask, image_size_px: int) -> _Mask:
-    """Bool (H, W) to (S, S): shrinking marks every cell a defect touches, so a hairline survives."""
-    return _resize_rows(_resize_rows(mask, image_size_px).T, image_size_px).T
+def resize_mask(mask: _Mask, grid: tuple[int, int]) -> _Mask:
+    """Bool (H, W) to (h, w): shrinking marks every cell a defect touches, so a hairline survives."""
+    return _resize_rows(_resize_rows(mask, grid[0]).T, grid[1]).T
 
 
 def _file(path: str, limits: DecodeLimits) -> EncodedImage:

@@ -77,17 +77,26 @@ def _empty_folder(destination: str) -> Iterator[tuple[fs.FileSystem, str]]:
         raise
 
 
+def _oldest_version(domain: Domain) -> int:
+    """The first format whose readers understand all that the domain declares."""
+    if domain.scale is not None or domain.region is not None:
+        return FORMAT_VERSION
+    return 1 if domain.bit_depth is None else 2
+
+
 def _write_domain(domain: Domain, pack_names: tuple[str, ...], filesystem: fs.FileSystem, path: str) -> None:
     entries = tuple(
         SampleEntry(id=s.id, split=s.split, kind=s.kind, photograph=s.photograph, has_mask=s.mask is not None)
         for s in domain.samples
     )
     index = PackIndex(
-        format_version=1 if domain.bit_depth is None else FORMAT_VERSION,
+        format_version=_oldest_version(domain),
         domain=domain.name,
         pack=pack_names,
         samples=entries,
         bit_depth=domain.bit_depth,
+        scale=domain.scale,
+        region=None if domain.region is None else domain.region.to_json(),
     )
     schema = SCHEMA.with_metadata({METADATA_KEY: index.to_json()})
     with pq.ParquetWriter(

@@ -9,20 +9,22 @@ import functools
 import json
 import os
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from dgad.domains.base import Dataset, Domain, EncodedImage, Sample, declare_bit_depth
+from dgad.domains.base import Dataset, Domain, EncodedImage, Sample, declare
 from dgad.domains.decoding import DEFAULT_LIMITS
 from dgad.domains.normal_names import is_normal_name
+from dgad.domains.region import RegionOfInterest
 from dgad.errors import DataError, ImageError
 from dgad.storage import DATA, Storage
 
-FORMAT_VERSION = 2
-"""Raised whenever an older reader would misread a file; 1 is still written where it would not."""
+FORMAT_VERSION = 3
+"""Raised whenever an older reader would misread a file; 1 or 2 is still written where it would not."""
 METADATA_KEY = b"dgad.domain"
 _PAGE_HEADERS = 2**16  # bytes that a column chunk has beside the image, generously
 SCHEMA = pa.schema(
@@ -59,12 +61,17 @@ class PackIndex:
     samples: tuple[SampleEntry, ...]
     bit_depth: int | None = None
     """Declared for the domain's images: since format version 2."""
+    scale: str | None = None
+    """Declared for the domain's images: since format version 3."""
+    region: Mapping[str, Any] | None = None
+    """The region of interest as JSON: since format version 3."""
 
     def to_json(self) -> bytes:
         """As the schema metadata keeps it."""
         values = dataclasses.asdict(self)
-        if self.bit_depth is None:
-            del values["bit_depth"]
+        for name in ("bit_depth", "scale", "region"):
+            if values[name] is None:
+                del values[name]
         return json.dumps(values, ensure_ascii=False).encode()
 
 
@@ -99,6 +106,8 @@ class PackedFile:
                 # Not by `from_dict`, which takes ten times as long, and there may be very many.
                 samples=tuple(SampleEntry(**entry) for entry in values["samples"]),
                 bit_depth=values.get("bit_depth"),
+                scale=values.get("scale"),
+                region=values.get("region"),
             )
         except (ValueError, LookupError, TypeError) as error:
             reason = f"its index lacks {error}" if isinstance(error, LookupError) else f"its index: {error}"
@@ -178,7 +187,12 @@ def _domain(file: PackedFile, index: PackIndex) -> Domain:
         )
         for row, entry in enumerate(index.samples)
     )
-    return declare_bit_depth(Domain(name=index.domain, samples=tuple(samples)), index.bit_depth)
+    return declare(
+        Domain(name=index.domain, samples=tuple(samples)),
+        bit_depth=index.bit_depth,
+        scale=index.scale,
+        region=None if index.region is None else RegionOfInterest.from_json(index.region),
+    )
 
 
 def _parquet_paths(location: str) -> list[str]:

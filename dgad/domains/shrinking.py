@@ -1,6 +1,4 @@
-"""Decoded images made small, as methods and fingerprints take them; without torch, to load quickly."""
-
-# S pixels a side
+"""Decoded images made small and grey, as fingerprints take them; without torch, to load quickly."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +8,6 @@ from dgad.domains.wide_values import row_blocks
 
 THUMBNAIL_PX = 64
 """A side of a grey thumbnail."""
-
-
-def shrink(image: Image.Image, image_size_px: int) -> npt.NDArray[np.uint8]:
-    """A decoded image as methods take it: uint8 RGB (3, S, S)."""
-    # Pillow's bilinear filter widens with the reduction, so nothing aliases.
-    small = image.resize((image_size_px, image_size_px), Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
 
 
 def shrink_to_grey(image: Image.Image) -> npt.NDArray[np.float32]:

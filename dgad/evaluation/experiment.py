@@ -19,10 +19,10 @@ from dgad.evaluation.scoring import (
     score_target,
 )
 from dgad.features.cache import FeatureCache
+from dgad.features.settings import FeatureSettings
 from dgad.folds import Fold
 from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context, Method, Traits
-from dgad.settings import FeatureSettings
 from dgad.training.episodes import SourceDomain, check_sources, load_source
 
 
@@ -83,10 +83,10 @@ def evaluate(
     """
     fold = evaluation.fold
     check_evaluation(dataset, evaluation)
-    size = evaluation.features.image_size_px
-    target = load_target(dataset.domain(fold.target), size)
+    geometry = evaluation.features.geometry
+    target = load_target(dataset.domain(fold.target), geometry)
     learns = any(_traits(evaluation, label).learns for label in evaluation.labels)
-    sources = [load_source(dataset.domain(name), size) for name in fold.sources] if learns else []
+    sources = [load_source(dataset.domain(name), geometry) for name in fold.sources] if learns else []
     context = Context(
         features=evaluation.features,
         device=device,

@@ -1,6 +1,6 @@
 """Pixel maps as pictures: an overlay on the image, and a strip of image, mask and heatmap."""
 
-# H, W the image's pixels; S pixels of a map's side
+# H, W the image's pixels; h, w cells of a map
 
 import io
 
@@ -30,7 +30,7 @@ _INFERNO = np.array(
 
 
 def overlay_png(image: _Bytes, heat: Floats, *, low: float, high: float) -> bytes:
-    """PNG of `image` (H, W, 3) under the map `heat` (S, S), in the image's size.
+    """PNG of `image` (H, W, 3) under the map `heat` (h, w), in the image's size.
 
     A score of `low` or less leaves the image as it is, `high` or more hides it; the scale should be
     one for a whole domain, or pictures cannot be compared.
@@ -39,7 +39,7 @@ def overlay_png(image: _Bytes, heat: Floats, *, low: float, high: float) -> byte
 
 
 def heat_png(heat: Floats, size: tuple[int, int], *, low: float, high: float) -> bytes:
-    """PNG of the map (S, S) alone in `size` (width, height): `low` or less is black, `high` brightest."""
+    """PNG of the map (h, w) alone in `size` (width, height): `low` or less is black, `high` brightest."""
     return _png(_coloured(_resized(heat, size, low, high)))
 
 
@@ -81,6 +81,7 @@ def _resized(heat: Floats, size: tuple[int, int], low: float, high: float) -> ND
     """The map on the scale's 0 to 1, shape (H, W)."""
     # A map that is flat has nothing to show.
     scaled = np.clip((heat - low) / (high - low), 0, 1) if high > low else np.zeros_like(heat)
+    scaled = np.nan_to_num(scaled)  # outside of a region of interest nothing is shown
     resized = Image.fromarray(scaled.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
     return np.asarray(resized, dtype=np.float32)
 

@@ -15,6 +15,8 @@ from dgad.seeds import seed_for
 Floats = NDArray[np.floating]
 _Maps = Floats | Sequence[Floats]
 """One map per mask, of the mask's shape; higher is more anomalous."""
+_Scored = Sequence[NDArray[np.bool_] | None]
+"""Which pixels of each map are scored, None: all; empty: all of all."""
 _Labels = NDArray[np.integer] | NDArray[np.bool_] | Sequence[int]
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
@@ -38,17 +40,20 @@ def compute_metrics(
     maps: _Maps | None,
     *,
     seed: int,
+    scored: _Scored = (),
 ) -> Metrics:
-    """All metrics of N images; `masks` N times (S, S) or None, `maps` (N, S, S).
+    """All metrics of N images; `masks` N times (h_i, w_i) or None, `maps` N times (h_i, w_i).
 
-    An image whose mask is None is left out of the pixel metrics only.
+    An image whose mask is None is left out of the pixel metrics only. `scored` says which cells of each map
+    lie in its region of interest, None: all; the others are left out. Empty: all of all.
     """
     between = bootstrap_interval(labels, scores, seed=seed)
     pixel: tuple[float | None, float | None] = (None, None)
     if masks is not None and maps is not None:
         known = [mask for mask in masks if mask is not None]
         kept = [map_ for mask, map_ in zip(masks, maps, strict=True) if mask is not None]
-        pixel = (pixel_auroc(known, kept), aupro(known, kept))
+        inside = [own for mask, own in zip(masks, scored, strict=True) if mask is not None] if scored else ()
+        pixel = (pixel_auroc(known, kept, scored=inside), aupro(known, kept, scored=inside))
     return Metrics(
         image_auroc=image_auroc(labels, scores),
         image_auroc_low=None if between is None else between[0],
@@ -97,22 +102,24 @@ def _best_f1(labels: _Labels, scores: Floats | Sequence[float]) -> tuple[float, 
     return float(f1[best]), float(score_N[order][last_of_ties][best])
 
 
-def pixel_auroc(masks: Sequence[NDArray[np.bool_]], maps: _Maps) -> float | None:
-    """AUROC over all pixels of all images; None without a normal or without a defect pixel."""
-    ranks = _rank_defect_pixels(masks, maps)
+def pixel_auroc(masks: Sequence[NDArray[np.bool_]], maps: _Maps, *, scored: _Scored = ()) -> float | None:
+    """AUROC over all scored pixels of all images; None without a normal or without a defect pixel."""
+    ranks = _rank_defect_pixels(masks, maps, scored)
     if ranks is None:
         return None
     lost = ranks.above + 0.5 * ranks.equal
     return float(1.0 - (lost * ranks.num_pixels).sum() / ranks.num_pixels.sum() / ranks.num_normal)
 
 
-def aupro(masks: Sequence[NDArray[np.bool_]], maps: _Maps, max_fpr: float = 0.3) -> float | None:
+def aupro(
+    masks: Sequence[NDArray[np.bool_]], maps: _Maps, max_fpr: float = 0.3, *, scored: _Scored = ()
+) -> float | None:
     """Per-region overlap, mean over 8-connected defects, integrated to `max_fpr` and divided by it.
 
     Bergmann et al., "The MVTec Anomaly Detection Dataset" (IJCV 2021). In [0, 1]; None without a
     defect or without a normal pixel.
     """
-    ranks = _rank_defect_pixels(masks, maps)
+    ranks = _rank_defect_pixels(masks, maps, scored)
     if ranks is None:
         return None
     # At its threshold a defect pixel lifts the curve by its share, linearly from `start` to `stop`
@@ -138,17 +145,20 @@ class _DefectRanks:
     num_normal: int
 
 
-def _rank_defect_pixels(masks: Sequence[NDArray[np.bool_]], maps: _Maps) -> _DefectRanks | None:
+def _rank_defect_pixels(
+    masks: Sequence[NDArray[np.bool_]], maps: _Maps, scored: _Scored
+) -> _DefectRanks | None:
     """Rank defect against normal pixels, image by image: memory grows with the defect pixels only."""
     if len(masks) != len(maps):
         raise ValueError(f"there must be one map per mask, but got {len(maps)} and {len(masks)}")
+    insides = scored or [None] * len(masks)
     defect_scores, defect_shares = [], []
-    for mask, map_ in zip(masks, maps, strict=True):
+    for mask, map_, inside in zip(masks, maps, insides, strict=True):
         if np.shape(mask) != np.shape(map_):
             raise ValueError(f"a map must have the shape of its mask, {np.shape(mask)}, got {np.shape(map_)}")
-        if not np.isfinite(map_).all():
+        if not np.isfinite(map_ if inside is None else np.asarray(map_)[inside]).all():
             raise TrainingError("A pixel map is not finite, so it cannot be evaluated.")
-        region, _ = ndimage.label(mask, structure=_EIGHT_CONNECTED)
+        region, _ = ndimage.label(mask if inside is None else mask & inside, structure=_EIGHT_CONNECTED)
         region_D = region[region > 0]
         defect_scores.append(np.asarray(map_)[region > 0])
         defect_shares.append(1.0 / np.bincount(region_D)[region_D])
@@ -158,8 +168,11 @@ def _rank_defect_pixels(masks: Sequence[NDArray[np.bool_]], maps: _Maps) -> _Def
     num_slots = len(score_T) + 1
     reached = np.zeros(num_slots, dtype=np.int64)  # normal pixels by the first score t at or above theirs
     passed = np.zeros(num_slots, dtype=np.int64)  # and by the first above theirs
-    for mask, map_ in zip(masks, maps, strict=True):
-        normal = np.sort(np.asarray(map_)[~np.asarray(mask, dtype=bool)])  # sorted: searches stay in cache
+    for mask, map_, inside in zip(masks, maps, insides, strict=True):
+        is_normal = ~np.asarray(mask, dtype=bool)
+        normal = np.sort(
+            np.asarray(map_)[is_normal if inside is None else is_normal & inside]
+        )  # sorted: searches stay in cache
         reached += np.bincount(np.searchsorted(score_T, normal, side="left"), minlength=num_slots)
         passed += np.bincount(np.searchsorted(score_T, normal, side="right"), minlength=num_slots)
     num_normal = int(reached.sum())

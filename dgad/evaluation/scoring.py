@@ -1,16 +1,18 @@
 """Score one target with one fitted method: references drawn, queries scored, metrics, time."""
 
-# N queries, S pixels a side
+# N queries, h_i x w_i the score map of query i
 
 import contextlib
 import dataclasses
 import math
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from dgad.domains.base import Domain
+from dgad.domains.geometry import Geometry
 from dgad.domains.image_set import ImageSet
 from dgad.domains.images import load_images, load_masks
 from dgad.errors import DataError, SettingsError
@@ -48,8 +50,8 @@ class TargetScores:
     kinds: tuple[str, ...]
     labels: npt.NDArray[np.int64]
     image_scores: npt.NDArray[np.float32]
-    pixel_maps: npt.NDArray[np.float32] | None
-    """(N, S, S), or None where the method does not localise."""
+    pixel_maps: tuple[npt.NDArray[np.float32], ...] | None
+    """(h_i, w_i) of every query, NaN outside of its region; None where the method does not localise."""
     reference_ids: tuple[str, ...]
     ms_per_image: float
     """Median over single uncached queries, features included, enrolment excluded."""
@@ -57,17 +59,18 @@ class TargetScores:
     metrics: Metrics
 
 
-def load_target(domain: Domain, image_size_px: int) -> TargetDomain:
+def load_target(domain: Domain, geometry: Geometry) -> TargetDomain:
     """Decode a target's train normals, test images and masks."""
+    queries = load_images(domain.tests, geometry)
     return TargetDomain(
         name=domain.name,
         normal_ids=tuple(s.id for s in domain.train_normals),
-        normals=load_images(domain.train_normals, image_size_px),
+        normals=load_images(domain.train_normals, geometry),
         query_ids=tuple(s.id for s in domain.tests),
-        queries=load_images(domain.tests, image_size_px),
+        queries=queries,
         kinds=tuple(s.kind for s in domain.tests),
         labels=np.array([s.label for s in domain.tests], dtype=np.int64),
-        masks=load_masks(domain.tests, image_size_px),
+        masks=load_masks(domain.tests, queries.sizes),
     )
 
 
@@ -139,11 +142,11 @@ def score_target(
     enroll_s = time.perf_counter() - started
     scores = method.score(target.queries, enrolled)
     image_scores = scores.image.numpy().astype(np.float32)
-    maps = None if scores.pixels is None else scores.pixels.numpy().astype(np.float32)
+    maps = None if scores.pixels is None else tuple(m.numpy().astype(np.float32) for m in scores.pixels)
     timings = []
     for index in range(min(_NUM_TIMED + 1, len(target.queries))):
         # Without keys nothing comes out of the feature cache, as it would not on a line either.
-        single = ImageSet(images=target.queries.images[index : index + 1])
+        single = target.queries.take([index]).without_keys()
         begun = time.perf_counter()
         method.score(single, enrolled)
         timings.append(1000 * (time.perf_counter() - begun))
@@ -158,6 +161,23 @@ def score_target(
         ms_per_image=float(np.median(timings[1:] or timings)) if timings else float("nan"),
         enroll_s=enroll_s,
         metrics=compute_metrics(
-            target.labels, image_scores, target.masks, maps, seed=seed_for(seed, target.name, "bootstrap")
+            target.labels,
+            image_scores,
+            target.masks,
+            maps,
+            seed=seed_for(seed, target.name, "bootstrap"),
+            scored=() if maps is None else _scored_cells(target.queries, maps),
         ),
+    )
+
+
+def _scored_cells(
+    queries: ImageSet, maps: Sequence[npt.NDArray[np.float32]]
+) -> tuple[npt.NDArray[np.bool_] | None, ...]:
+    """Which cells of every map lie in its region of interest; empty where no image has one."""
+    if not queries.regions:
+        return ()
+    return tuple(
+        None if region is None else region.covers(*own.shape)
+        for region, own in zip(queries.regions, maps, strict=True)
     )

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from dgad.errors import SettingsError
+from dgad.features.settings import FeatureSettings, migrate_size, read_features
 from dgad.methods import METHODS, parse_method
-from dgad.settings import FeatureSettings, coerce, did_you_mean, from_dict, to_dict
+from dgad.settings import coerce, did_you_mean, from_dict, to_dict
 from dgad.yaml_file import KeyPath, check_keys, load_yaml
 
 _FEATURE_NAMES = tuple(f.name for f in dataclasses.fields(FeatureSettings))
@@ -21,28 +22,26 @@ class SettingsFile:
     variants: Mapping[str, Any]
 
 
-def read_settings(
-    path: str | None, *, backbone: str | None, weights: str | None, image_size_px: int | None
-) -> SettingsFile:
+def read_settings(path: str | None, **options: Any) -> SettingsFile:
     """The settings file, with command-line options over it.
 
     The file is YAML: `features: {...}` and `methods: {LABEL: {preset: NAME, ...}}`, where LABEL is a
-    method's name or `name:anything`. Raises `SettingsError` naming file and line.
+    method's name or `name:anything`. `options` are fields of `FeatureSettings`, None where not given.
+    Raises `SettingsError` naming file and line.
     """
     values: Mapping[str, Any] = {}
     lines: Mapping[KeyPath, int] = {}
     if path is not None:
         values, lines = load_yaml(Path(path))
         check_keys(values, {"features", "methods"}, lines, path)
-    features = dict(coerce(values.get("features") or {}, dict, f"{path}: features"))
+    features = migrate_size(coerce(values.get("features") or {}, dict, f"{path}: features"))
     for key in features:
         if key not in _FEATURE_NAMES:
             raise SettingsError(
                 f"{path}, line {lines[('features', str(key))]}: unknown setting `{key}` of features."
                 f"{did_you_mean(str(key), _FEATURE_NAMES)} Allowed: {', '.join(_FEATURE_NAMES)}."
             )
-    given = {"backbone": backbone, "weights": weights, "image_size_px": image_size_px}
-    features.update({k: v for k, v in given.items() if v is not None})
+    features.update({k: v for k, v in options.items() if v is not None})
     variants = {}
     for key, own in coerce(values.get("methods") or {}, dict, f"{path}: methods").items():
         label = str(key)
@@ -50,7 +49,7 @@ def read_settings(
             variants[label] = _settings_for(label, coerce(own or {}, dict, f"methods.{label}"))
         except SettingsError as error:
             raise SettingsError(f"{path}, line {lines[('methods', label)]}: {error}") from None
-    return SettingsFile(features=from_dict(FeatureSettings, features, where=""), variants=variants)
+    return SettingsFile(features=read_features(features), variants=variants)
 
 
 def settings_from(values: Mapping[str, Any]) -> SettingsFile:
@@ -72,7 +71,7 @@ def settings_from(values: Mapping[str, Any]) -> SettingsFile:
     own = coerce(values.get("methods") or {}, dict, "methods")
     given = coerce(values.get("features") or {}, dict, "features")
     return SettingsFile(
-        features=from_dict(FeatureSettings, given, where="features"),
+        features=read_features(given, where="features"),
         variants={
             str(label): _settings_for(str(label), coerce(each or {}, dict, f"methods.{label}"))
             for label, each in own.items()

@@ -17,9 +17,9 @@ from dgad.features.builtin import OTHERS, Builtin, read_builtin
 from dgad.features.cache import FeatureCache
 from dgad.features.fused import fuse_layers
 from dgad.features.levels import check_levels, level_strides
+from dgad.features.settings import FeatureSettings
 from dgad.features.tokens import TokenMap, nearest_multiple, size_argument
 from dgad.features.weights_file import ALTERNATIVES, find_weights_file, without_loader_warnings
-from dgad.settings import FeatureSettings
 
 
 class Backbone(nn.Module):
@@ -54,7 +54,7 @@ class Backbone(nn.Module):
         self.input_size_px: int | None = None
         """What images are resized to; None: they are taken as they are."""
         if token_layer is not None:
-            self.input_size_px = nearest_multiple(settings.image_size_px, self.strides[0])
+            self.input_size_px = nearest_multiple(settings.geometry.input_px, self.strides[0])
         body = _create(settings, self.strides, seed, token_layer)
         self.body: nn.Module = body.to(memory_format=torch.channels_last)
         if isinstance(self.body, TokenMap):
@@ -172,7 +172,7 @@ class FrozenFeatures:
     def _compute(self, images: ImageSet, batch_size: int) -> Iterator[list[Tensor]]:
         if self._body is None:  # where all maps are kept already none is needed
             self._body = fuse_layers(self.backbone.body)
-        for chunk in torch.split(images.images, batch_size):
+        for chunk in torch.split(images.stack(), batch_size):
             yield self.backbone(chunk.to(self.device), self._body)
 
 
@@ -214,10 +214,10 @@ def _create(
     def drawn(**arguments: Any) -> nn.Module:
         torch.manual_seed(seed)
         if token_layer is not None:
-            size = nearest_multiple(settings.image_size_px, strides[0])
+            size = nearest_multiple(settings.geometry.input_px, strides[0])
             return TokenMap(name, size, len(reductions) + token_layer, **arguments)
         indices = tuple(reductions.index(s) for s in strides)
-        arguments |= size_argument(name, settings.image_size_px)
+        arguments |= size_argument(name, settings.geometry.input_px)
         body: nn.Module = timm.create_model(name, features_only=True, out_indices=indices, **arguments)
         return body
 
@@ -235,7 +235,7 @@ def _create(
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         if weights == "none":
-            size = settings.image_size_px
+            size = settings.geometry.input_px
             what = "a feature pyramid" if token_layer is None else "a map of patch tokens"
             raise SettingsError(
                 f"timm cannot give `{name}` as {what} of images of {size} px: {reason[0]}."

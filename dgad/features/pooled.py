@@ -11,7 +11,7 @@ from dgad.domains.image_set import ImageSet
 from dgad.errors import SettingsError, WeightsError
 from dgad.features.backbone import Backbone
 from dgad.features.levels import has_tokens, level_strides
-from dgad.settings import FeatureSettings
+from dgad.features.settings import FeatureSettings
 
 
 def coarsest_backbone(features: FeatureSettings, *, seed: int, device: torch.device) -> Backbone:
@@ -33,7 +33,7 @@ def pooled_features(backbone: Backbone, images: ImageSet, *, batch_size: int = 1
     """Spatial means of the only map, float32 (N, F), on the CPU."""
     device = next(backbone.parameters()).device
     found = [
-        backbone(batch.images.to(device))[0].float().mean((2, 3)).cpu()
+        backbone(batch.stack().to(device))[0].float().mean((2, 3)).cpu()
         for batch in images.batches(batch_size)
     ]
     return torch.cat(found)

@@ -59,7 +59,7 @@ class DomainBatches:
         episodes = sorted(self._sampler.draw(), key=lambda episode: self._order[episode.domain.name])
         batches = []
         for episode in episodes:
-            images = episode.domain.images.take((*episode.queries, *episode.references)).images
+            images = episode.domain.images.take((*episode.queries, *episode.references)).stack()
             flipped = random_flips(images, self._flips).to(self._device)
             num_queries = len(episode.queries)
             batches.append(

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from dgad.features.backbone import Backbone
-from dgad.settings import FeatureSettings
+from dgad.features.settings import FeatureSettings
 
 
 class Encoder(nn.Module):

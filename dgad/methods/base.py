@@ -5,7 +5,7 @@ queries with them. No method ever sees a label of the target. A new method is on
 in `dgad.methods.METHODS`.
 """
 
-# N images, S pixels a side
+# N images, h_i x w_i the score map of image i
 
 import abc
 import dataclasses
@@ -18,7 +18,7 @@ from torch import Tensor
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DataError
 from dgad.features.cache import FeatureCache
-from dgad.settings import FeatureSettings
+from dgad.features.settings import FeatureSettings
 from dgad.training.episodes import SourceDomain
 
 
@@ -28,8 +28,9 @@ class Scores:
 
     image: Tensor
     """float32 (N,)."""
-    pixels: Tensor | None
-    """float32 (N, S, S), or None where the method does not localise."""
+    pixels: tuple[Tensor, ...] | None
+    """float32 (h_i, w_i) of every image, on its `map_size` grid, NaN outside of its region of interest; None
+    where the method does not localise."""
     levels: Tensor | None = None
     """float32 (N, L): what each pyramid level alone would answer, finest first; None where there are none."""
 

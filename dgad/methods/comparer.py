@@ -16,6 +16,7 @@ from dgad.comparer.start import check_start, load_builtin
 from dgad.domains.image_set import ImageSet
 from dgad.features.backbone import Backbone, FrozenFeatures, check_strides
 from dgad.features.nearest import usual_distances
+from dgad.features.settings import FeatureSettings
 from dgad.methods.base import (
     Context,
     Enrolled,
@@ -26,7 +27,6 @@ from dgad.methods.base import (
 )
 from dgad.methods.order import content_order
 from dgad.seeds import seed_for
-from dgad.settings import FeatureSettings
 from dgad.training.augmentation import random_flips
 from dgad.training.episodes import Episode, EpisodeSampler, SourceDomain
 from dgad.training.loop import one_cycle, train, trainable
@@ -97,7 +97,7 @@ class ComparerMethod(Method):
         synthetic = draw_sources(
             settings.num_synthetic_sources,
             seed=seed_for(seed, "synthetic sources"),
-            image_size_px=features.image_size_px,
+            image_size_px=features.geometry.drawn_px,
         )
         sampler = EpisodeSampler(
             (*sources, *synthetic),
@@ -150,7 +150,7 @@ class ComparerMethod(Method):
         sets = [e.domain.images.take((*e.queries, *e.references)) for e in episodes]
         if self.settings.backbone_mode == "frozen":
             return [self._frozen_features().maps(images) for images in sets]
-        pixels_N3SS = torch.cat([s.images for s in sets])
+        pixels_N3SS = torch.cat([s.stack() for s in sets])
         if self.settings.flips:
             pixels_N3SS = random_flips(pixels_N3SS, generator)
         maps = self.backbone(pixels_N3SS.to(self.context.device))
@@ -233,16 +233,15 @@ class ComparerMethod(Method):
     @torch.no_grad()
     def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
         """Image logits (Eq. 5), those of every level, and pixel logits (Eq. 6)."""
-        size = int(queries.images.shape[-1])
         pooled = [torch.zeros(0, self._num_scored_levels)]
-        pixels = [torch.zeros(0, size, size)]
+        pixels: list[Tensor] = []
         for batch in queries.batches(self.context.scoring_batch):
             levels = self._level_logits(batch, enrolled)
             pooled_L = [pool_patches(level.flatten(1), self.settings) for level in levels]
             pooled.append(torch.stack(pooled_L, dim=1).cpu())
-            pixels.append(pixel_map(levels, size, self.settings.map_sigma_px).cpu())
+            pixels += pixel_map(levels, batch.sizes[0][-1], self.settings.map_sigma_px).cpu().unbind(0)
         levels_NL = torch.cat(pooled)
-        return Scores(image=levels_NL.amax(1), pixels=torch.cat(pixels), levels=levels_NL)
+        return Scores(image=levels_NL.amax(1), pixels=tuple(pixels), levels=levels_NL)
 
     def prepare(self, queries: ImageSet) -> None:
         """The backbone's maps, which are its own whatever the references."""

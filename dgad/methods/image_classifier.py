@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DataError
 from dgad.features.backbone import FrozenFeatures, check_strides
+from dgad.features.settings import FeatureSettings
 from dgad.generalisation.batches import DomainBatches
 from dgad.generalisation.encoder import Classifier, Encoder, anomaly_logit
 from dgad.generalisation.settings import MOMENTUM, TrainingSettings
@@ -29,7 +30,6 @@ from dgad.methods.base import (
 )
 from dgad.methods.order import content_order
 from dgad.seeds import seed_for
-from dgad.settings import FeatureSettings
 from dgad.training.episodes import SourceDomain, check_sources
 from dgad.training.weights import collect_state, load_into
 

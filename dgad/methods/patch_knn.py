@@ -21,10 +21,11 @@ from dgad.features.backbone import Backbone, check_strides
 from dgad.features.joint_map import joint_map
 from dgad.features.levels import check_levels
 from dgad.features.nearest import nearest_patches, usual_distances
+from dgad.features.settings import FeatureSettings
 from dgad.methods.base import Enrolled, check_references
 from dgad.methods.order import content_order
 from dgad.methods.training_free import TrainingFree, Upsampling, upsample
-from dgad.settings import FeatureSettings, check_pyramid, pyramid_strides, require, require_odd
+from dgad.settings import check_pyramid, pyramid_strides, require, require_odd
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,7 +150,7 @@ class PatchKnnMethod(TrainingFree):
 
     def score_batch(self, queries: ImageSet, kept: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The mean of the largest patch distances, and the distances of all patches smoothed."""
-        settings, size = self.settings, int(queries.images.shape[-1])
+        settings, size = self.settings, queries.sizes[0][-1]
         map_BChw = self._joined_maps(queries)
         query_BPC = self._comparable((patches(map_BChw) - kept["mean"]) / kept["scale"])
         distance_Q, nearest_Q = nearest_patches(query_BPC.flatten(0, 1), kept["memory"])

@@ -20,10 +20,11 @@ from dgad.features.backbone import Backbone, check_strides
 from dgad.features.coreset import coreset
 from dgad.features.joint_map import joint_map
 from dgad.features.nearest import nearest_patches
+from dgad.features.settings import FeatureSettings
 from dgad.methods.base import Enrolled, check_references
 from dgad.methods.order import content_order
 from dgad.methods.training_free import TrainingFree, Upsampling, upsample
-from dgad.settings import FeatureSettings, check_pyramid, pyramid_strides, require, require_odd
+from dgad.settings import check_pyramid, pyramid_strides, require, require_odd
 
 _BLUR_REACH = 4.0
 """Deviations at which the map's Gaussian is cut off."""
@@ -103,7 +104,7 @@ class PatchcoreMethod(TrainingFree):
 
     def score_batch(self, queries: ImageSet, kept: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The re-weighted distance of the farthest patch, and the distances of all patches smoothed."""
-        settings, size = self.settings, int(queries.images.shape[-1])
+        settings, size = self.settings, queries.sizes[0][-1]
         map_BChw = self._joined_maps(queries)
         query_BPC = patches(map_BChw)
         distance_Q, nearest_Q = nearest_patches(query_BPC.flatten(0, 1), kept["memory"])

@@ -13,6 +13,7 @@ from dgad.comparer.model import gaussian_smooth
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DataError
 from dgad.features.backbone import Backbone, FrozenFeatures, check_strides
+from dgad.features.settings import FeatureSettings
 from dgad.methods.base import (
     Context,
     Enrolled,
@@ -27,7 +28,6 @@ from dgad.reconstruction.memory import Bottleneck
 from dgad.reconstruction.networks import Reconstructor
 from dgad.reconstruction.settings import ReconstructionSettings
 from dgad.seeds import seed_for
-from dgad.settings import FeatureSettings
 from dgad.training.augmentation import random_flips
 from dgad.training.episodes import SourceDomain
 from dgad.training.loop import one_cycle, train
@@ -68,7 +68,7 @@ class ReconstructionMethod(Method):
 
     def before_training(self, network: Reconstructor, references: ImageSet) -> None:
         """Take from the references what training needs beside the weights."""
-        network.standardise_by(references.images)
+        network.standardise_by(references.stack())
 
     def after_training(self, network: Reconstructor, references: ImageSet) -> None:
         """Take from the references and their reconstructions what scoring needs; in eval mode."""
@@ -79,7 +79,7 @@ class ReconstructionMethod(Method):
 
     def error_maps(self, network: Reconstructor, pixels_N3SS: Tensor, queries: ImageSet) -> Tensor:
         """How badly each pixel is reconstructed, (N, S, S): squared error of standardised pixels."""
-        images_N3SS = queries.images.to(self.context.device)
+        images_N3SS = queries.stack().to(self.context.device)
         return (pixels_N3SS - network.standardise(images_N3SS)).square().mean(1)
 
     # The contract
@@ -110,7 +110,7 @@ class ReconstructionMethod(Method):
         """
         check_references(references)
         ordered = references.take(content_order(references))
-        images_R3SS = ordered.images
+        images_R3SS = ordered.stack()
         network = self._new_network().train()
         self.before_training(network, ordered)
         generator = torch.Generator().manual_seed(seed_for(self.seed, self.name, "crops"))
@@ -141,18 +141,19 @@ class ReconstructionMethod(Method):
     @torch.no_grad()
     def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
         """Reconstruction errors, at least 0."""
-        settings, size = self.settings, int(queries.images.shape[-1])
+        settings = self.settings
         network = self._network
         network.load_state_dict(dict(enrolled.tensors))
-        images, maps = [torch.zeros(0)], [torch.zeros(0, size, size)]
+        images: list[Tensor] = [torch.zeros(0)]
+        maps: list[Tensor] = []
         for batch in queries.batches(self.context.scoring_batch):
             map_NSS = self.error_maps(network, self.rebuild(network, batch), batch)
             if settings.map_sigma_px:
                 map_NSS = gaussian_smooth(map_NSS, settings.map_sigma_px)
-            num_top = max(1, round(settings.top_fraction * size**2))
+            num_top = max(1, round(settings.top_fraction * map_NSS[0].numel()))
             images.append(map_NSS.flatten(1).topk(num_top, dim=1).values.mean(1).cpu())
-            maps.append(map_NSS.cpu())
-        return Scores(image=torch.cat(images), pixels=torch.cat(maps))
+            maps += map_NSS.cpu().unbind(0)
+        return Scores(image=torch.cat(images), pixels=tuple(maps))
 
     # The frozen backbone
 
@@ -179,7 +180,7 @@ class ReconstructionMethod(Method):
     def rebuild(self, network: Reconstructor, images: ImageSet) -> Tensor:
         """Standardised pixels (N, 3, S, S) of whole images, of one batch."""
         if self.settings.encoder == "conv":
-            seen = network.standardise(images.images.to(self.context.device))
+            seen = network.standardise(images.stack().to(self.context.device))
         else:
             seen = self.query_maps(images)[self.settings.stride]
         pixels_N3SS: Tensor = network(seen)[0]

@@ -68,14 +68,14 @@ class TrainingFree(Method):
     @torch.no_grad()
     def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
         """Distances, higher is more anomalous."""
-        size = int(queries.images.shape[-1])
         kept = {name: tensor.to(self.context.device) for name, tensor in enrolled.tensors.items()}
-        images, pixels = [torch.zeros(0)], [torch.zeros(0, size, size)]
+        images: list[Tensor] = [torch.zeros(0)]
+        pixels: list[Tensor] = []
         for batch in queries.batches(self.context.scoring_batch):
             image_B, map_BSS = self.score_batch(batch, kept)
             images.append(image_B.cpu())
-            pixels.append(map_BSS.cpu())
-        return Scores(image=torch.cat(images), pixels=torch.cat(pixels))
+            pixels += map_BSS.cpu().unbind(0)
+        return Scores(image=torch.cat(images), pixels=tuple(pixels))
 
     def state(self) -> dict[str, Tensor]:
         """Copy the backbone's weights, all that a bundle needs of the method."""

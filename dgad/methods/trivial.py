@@ -62,7 +62,7 @@ class TrivialMethod(Method):
         grey_BSS = grey(queries)
         z_BF = (statistics(grey_BSS) - kept["mean"]).abs() / kept["spread"]
         pixels = (grey_BSS - kept["grey_mean"]).abs() / kept["grey_spread"]
-        return Scores(image=z_BF.amax(1), pixels=pixels)
+        return Scores(image=z_BF.amax(1), pixels=pixels.unbind(0))
 
     def state(self) -> dict[str, Tensor]:
         """Give the tensors a bundle keeps, of which there are none."""
@@ -74,7 +74,7 @@ class TrivialMethod(Method):
 
 def grey(images: ImageSet) -> Tensor:
     """Mean of the colour channels, float32 (N, S, S) in 0 to 255."""
-    return images.images.float().mean(1)
+    return images.stack().float().mean(1)
 
 
 def statistics(grey_NSS: Tensor) -> Tensor:

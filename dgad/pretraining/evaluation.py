@@ -10,10 +10,10 @@ from dgad.domains.procedural import DEFECTS, HELD_OUT_FAMILIES, draw_domain
 from dgad.evaluation.scoring import TargetDomain, score_target
 from dgad.features.backbone import Backbone
 from dgad.features.cache import FeatureCache
+from dgad.features.settings import FeatureSettings
 from dgad.methods.base import Context
 from dgad.methods.patch_knn import PatchKnnMethod, PatchKnnSettings
 from dgad.seeds import seed_for
-from dgad.settings import FeatureSettings
 
 NUM_REFERENCES = 10
 _NUM_QUERIES_EACH = 16
@@ -48,9 +48,9 @@ def draw_held_out_targets(
                 TargetDomain(
                     name=domain.name,
                     normal_ids=ids[references],
-                    normals=ImageSet(images=domain.images[references]),
+                    normals=ImageSet(images=domain.images[references].unbind(0)),
                     query_ids=ids[queries],
-                    queries=ImageSet(images=domain.images[queries]),
+                    queries=ImageSet(images=domain.images[queries].unbind(0)),
                     kinds=domain.kinds[queries],
                     labels=domain.labels[queries].numpy(),
                     masks=tuple(m.numpy() for m in domain.masks[queries]),
@@ -74,7 +74,7 @@ def feature_quality(
     )
     context = Context(
         features=FeatureSettings(
-            backbone=name, weights="none", image_size_px=targets[0].queries.images.shape[-1]
+            backbone=name, weights="none", scale=f"squash {targets[0].queries.sizes[0][0]}"
         ),
         device=device,
         cache=FeatureCache(max_bytes=0),

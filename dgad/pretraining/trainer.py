@@ -16,12 +16,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dgad.errors import RecordError, SettingsError, TrainingError
 from dgad.features.backbone import Backbone
+from dgad.features.settings import FeatureSettings
 from dgad.files import write_atomic
 from dgad.pretraining.objective import episode_loss
 from dgad.pretraining.settings import PretrainSettings
 from dgad.pretraining.stream import Episodes, draw_episodes
 from dgad.seeds import seed_for
-from dgad.settings import FeatureSettings, to_dict
+from dgad.settings import to_dict
 
 FORMAT_VERSION = 1
 _RESIDUAL_START = 0.5

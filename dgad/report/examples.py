@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,8 @@ def _chosen(scores: "TargetScores") -> list[tuple[str, int]]:
     return sorted(((role, i) for i, role in chosen.items()), key=lambda pair: shown.index(pair[0]))
 
 
-def _scale(maps: np.ndarray) -> tuple[float, float]:
+def _scale(maps: Sequence[np.ndarray]) -> tuple[float, float]:
     """One scale for a target's pictures: the median pixel stays clear, the top thousandth is hot."""
-    low, high = np.quantile(maps, [0.5, 0.999])
+    pixels = np.concatenate([own[~np.isnan(own)] for own in maps])
+    low, high = np.quantile(pixels, [0.5, 0.999])
     return float(low), float(high)

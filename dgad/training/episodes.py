@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dgad.domains.base import Domain
+from dgad.domains.geometry import Geometry
 from dgad.domains.image_set import ImageSet
 from dgad.domains.images import load_images
 from dgad.errors import DataError
@@ -27,9 +28,9 @@ class SourceDomain:
     """(N,): images with equal names were cut from one photograph, and never meet in an episode."""
 
 
-def load_source(domain: Domain, image_size_px: int) -> SourceDomain:
+def load_source(domain: Domain, geometry: Geometry) -> SourceDomain:
     """Decode everything a source contributes to training."""
-    return source_from(domain, load_images((*domain.train_normals, *domain.tests), image_size_px))
+    return source_from(domain, load_images((*domain.train_normals, *domain.tests), geometry))
 
 
 def source_from(domain: Domain, images: ImageSet) -> SourceDomain:

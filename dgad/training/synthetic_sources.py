@@ -27,7 +27,7 @@ def _draw(seed: int, image_size_px: int) -> SourceDomain:
     keys = tuple(f"{hashlib.sha256(i.numpy().tobytes()).hexdigest()}-{image_size_px}" for i in drawn.images)
     return SourceDomain(
         name=name,
-        images=ImageSet(images=drawn.images, keys=keys),
+        images=ImageSet(images=drawn.images.unbind(0), keys=keys),
         labels=drawn.labels,
         photographs=tuple(f"{name}/{number}" for number in range(len(keys))),
     )

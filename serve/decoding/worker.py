@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dgad.domains.decoding import DamagedImageError, DecodeLimits, OutOfMemoryError, decode_with_range
+from dgad.domains.geometry import Geometry
 from dgad.domains.headers import estimate_decoding_bytes
-from dgad.domains.shrinking import shrink, shrink_to_grey
+from dgad.domains.shrinking import shrink_to_grey
 from dgad.errors import ImageError
 from serve.decoding.messages import Order, Pixels, read_order, write_pixels, write_refusal
 
@@ -75,7 +76,7 @@ def _decode(order: Order, data: bytes) -> Pixels:
     return Pixels(
         width_px=image.width,
         height_px=image.height,
-        image=shrink(image, order.size_px) if order.size_px else None,
+        image=Geometry(scale=f"squash {order.size_px}").resize(image) if order.size_px else None,
         picture=_fit(image) if order.wants_picture else None,
         thumbnail=shrink_to_grey(image) if order.wants_thumbnail else None,
         wide=decoded.wide,

@@ -73,7 +73,7 @@ class SurfaceScorer:
             "bundle_id": info.bundle_id,
             "method": self._method.name,
             "title": self._method.title,
-            "image_size_px": self._method.context.features.image_size_px,
+            "image_size_px": self._method.context.features.geometry.input_px,
             "device": str(self._method.context.device),
             "created_at": info.created_at,
             "training_domains": list(info.training_domains),
@@ -85,9 +85,9 @@ class SurfaceScorer:
         noise = torch.randint(0, 256, (4, 3, size, size), generator=torch.Generator().manual_seed(0))
         images = noise.to(torch.uint8)
         with self._lock:
-            enrolled = self._method.enroll(ImageSet(images=images[:1]))
+            enrolled = self._method.enroll(ImageSet(images=images[:1].unbind(0)))
             for count in (1, len(images)):
-                self._method.score(ImageSet(images=images[:count]), enrolled)
+                self._method.score(ImageSet(images=images[:count].unbind(0)), enrolled)
 
     def score(self, queries: Sequence[Query]) -> list[Outcome | UserError]:
         """Score a batch: one answer per query, in order, a `UserError` for each that cannot be scored."""
@@ -279,7 +279,5 @@ def _check_bit_depth(query: Query, change: Change) -> ConflictError | None:
 
 
 def _stack_images(queries: Sequence[Query]) -> ImageSet:
-    if not queries:
-        return ImageSet(images=torch.zeros((0, 3, 1, 1), dtype=torch.uint8))
-    images = torch.from_numpy(np.stack([q.image for q in queries]))
+    images = [torch.from_numpy(q.image) for q in queries]
     return ImageSet(images=images, keys=tuple(q.key for q in queries))

@@ -9,7 +9,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import torch
 from PIL import Image
 
 from dgad.calibration.calibrate import calibrate
@@ -116,7 +115,7 @@ class EnrolledStates:
                 read=lambda: self._store.image(domain, reference.id) if data is None else data,
                 bit_depth=bit_depth,
             )
-            return load_encoded([file], self._method.context.features.image_size_px, limits=_STORED_LIMITS)
+            return load_encoded([file], self._method.context.features.geometry, limits=_STORED_LIMITS)
 
         missing = [r for r in references if (r.id, bit_depth) not in self._images]
         # Decoding is in Pillow's C code, which other threads need not wait for.
@@ -126,11 +125,9 @@ class EnrolledStates:
         for reference, image in zip(references, loaded, strict=True):
             self._images[reference.id, bit_depth] = image
             self._images.move_to_end((reference.id, bit_depth))
-        while len(self._images) * loaded[0].images.nbytes > _MAX_KEPT_BYTES:  # all are of one size
+        while sum(kept.images[0].nbytes for kept in self._images.values()) > _MAX_KEPT_BYTES:
             self._images.popitem(last=False)
-        return ImageSet(
-            images=torch.cat([i.images for i in loaded]), keys=tuple(k for i in loaded for k in i.keys)
-        )
+        return ImageSet(images=[i.images[0] for i in loaded], keys=tuple(k for i in loaded for k in i.keys))
 
 
 def derive_threshold(calibration: Calibration, rate: float | None) -> Threshold:

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dgad.domains.geometry import Geometry
 from dgad.domains.images import content_key
 from dgad.domains.wide_values import WideRange
 from dgad.references.domain import Upload
@@ -97,7 +98,7 @@ async def decode_query(
     assert pixels.image is not None
     return Photograph(
         name=file.name,
-        key=content_key(await _hash(file.data), size_px, bit_depth),
+        key=content_key(await _hash(file.data), Geometry(scale=f"squash {size_px}"), bit_depth),
         image=pixels.image,
         width_px=pixels.width_px,
         height_px=pixels.height_px,

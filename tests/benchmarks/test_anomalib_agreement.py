@@ -31,7 +31,7 @@ def answer(change: Callable[[Tensor], Tensor]) -> Callable[..., dict[str, Tensor
     ) -> dict[str, Tensor]:
         scores = method.score(queries, method.enroll(references))
         assert scores.pixels is not None
-        return {"image": scores.image, "pixels": change(scores.pixels), "seconds": torch.ones(1)}
+        return {"image": scores.image, "pixels": change(torch.stack(scores.pixels)), "seconds": torch.ones(1)}
 
     return run
 

@@ -24,7 +24,7 @@ def test_a_pyramid_row_has_the_strides_of_its_name() -> None:
 @pytest.fixture
 def arguments(demo_data: Path, tmp_path: Path) -> list[str]:
     out = ["--out", str(tmp_path / "results.jsonl")]
-    size = ["--image-size", "64", "--num-references", "4", "--targets", "grid,wood", "--seeds", "0,1"]
+    size = ["--scale", "squash 64", "--num-references", "4", "--targets", "grid,wood", "--seeds", "0,1"]
     return ["--data", str(demo_data), "--weights", "none", "--methods", ROWS, *size, *out]
 
 

@@ -11,7 +11,7 @@ from dgad.methods import METHODS
 def test_a_slow_method_has_the_first_seed_alone(
     demo_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = ["--image-size", "64", "--num-references", "3", "--weights", "none", "--seeds", "0,1"]
+    small = ["--scale", "squash 64", "--num-references", "3", "--weights", "none", "--seeds", "0,1"]
     arguments = ["methods.py", "--data", str(demo_data), "--methods", "patch_knn,trivial", *small]
     monkeypatch.setattr("sys.argv", arguments)
     methods.main()

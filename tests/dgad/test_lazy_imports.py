@@ -10,9 +10,9 @@ import pytest
 from dgad.bundle import write_bundle
 from dgad.device import resolve_device
 from dgad.features.cache import FeatureCache
+from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS
 from dgad.methods.base import Context
-from dgad.settings import FeatureSettings
 
 HEAVY = ("numpy", "pyarrow", "ray", "scipy", "sklearn", "timm", "torch")
 PROGRAM = """
@@ -38,7 +38,7 @@ def run_and_list_modules(*arguments: str) -> tuple[str, set[str]]:
 def bundle(tmp_path: Path) -> Path:
     method_type = METHODS["patch_knn"]
     context = Context(
-        features=FeatureSettings(image_size_px=64), device=resolve_device("cpu"), cache=FeatureCache()
+        features=FeatureSettings(scale="squash 64"), device=resolve_device("cpu"), cache=FeatureCache()
     )
     method = method_type(next(iter(method_type.presets.values())), context)
     write_bundle(tmp_path / "bundle", method, metrics={}, card="# Card", provenance={"training_domains": []})

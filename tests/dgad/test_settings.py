@@ -7,7 +7,8 @@ import pytest
 
 from dgad.comparer.settings import PRESETS, ComparerSettings
 from dgad.errors import SettingsError
-from dgad.settings import FeatureSettings, from_dict, to_dict
+from dgad.features.settings import FeatureSettings
+from dgad.settings import from_dict, to_dict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,4 +83,4 @@ def test_comparer_ranges(change: dict[str, float], name: str) -> None:
 
 def test_image_size_must_suit_every_stride() -> None:
     with pytest.raises(SettingsError, match="multiple of 32"):
-        FeatureSettings(image_size_px=100)
+        FeatureSettings(scale="squash 100")

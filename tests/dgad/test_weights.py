@@ -11,8 +11,8 @@ from dgad.comparer.start import shipped_settings
 from dgad.domains.procedural import HELD_OUT_FAMILIES
 from dgad.features.backbone import Backbone
 from dgad.features.builtin import read_builtin
+from dgad.features.settings import FeatureSettings
 from dgad.pretraining.evaluation import draw_held_out_targets, feature_quality
-from dgad.settings import FeatureSettings
 
 MAX_BYTES = 25_000_000
 

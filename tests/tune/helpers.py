@@ -12,7 +12,7 @@ def run_on(data: Path, folder: Path) -> Run:
     return Run(
         folder=folder / "x",
         store=str(folder / "x"),
-        study=Study(name="x", data=str(data), num_references="3", image_size_px=64),
+        study=Study(name="x", data=str(data), num_references="3", scale="squash 64"),
         data=str(data),
         domains=DOMAINS,
         data_fingerprint="f",

@@ -21,7 +21,7 @@ QUICK: dict[str, Any] = {
     "space": "demo",
     "trials": 2,
     "num_references": 3,
-    "image_size_px": 64,
+    "scale": "squash 64",
     "methods": ["comparer", "trivial"],
     "weights": "none",
 }
@@ -52,7 +52,7 @@ def test_a_study_gives_tables_bundle_and_report(launched: tuple[Path, tune.Study
     assert result.report.is_file()
     assert result.bundle is not None
     comparer = dgad.load_comparer(result.bundle, device="cpu")
-    assert comparer.image_size_px == 64
+    assert comparer.geometry.scale == "squash 64"
 
 
 @pytest.mark.ray

@@ -13,6 +13,7 @@ from serve.engine.backend import Outcome, Query
 from serve.engine.scorer import SurfaceScorer
 from serve.replicas.deployments import build
 from tests.conftest import Run
+from tests.geometries import squash
 
 SIZE_PX = 32
 TOLERANCE = 1e-4
@@ -35,7 +36,7 @@ def score_by_service(written: Path) -> dict[str, float]:
     scorer = SurfaceScorer(written / "runs/old/bundle", str(written / "store"), device="cpu")
     found = {}
     for path in sorted((written / "data/leather/test").rglob("*.png")):
-        loaded = load_encoded([EncodedImage(path=path.name, read=path.read_bytes)], SIZE_PX)
+        loaded = load_encoded([EncodedImage(path=path.name, read=path.read_bytes)], squash(SIZE_PX))
         query = Query(
             domain="leather",
             sequence=0,

@@ -8,8 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS, parse_method
-from dgad.settings import FeatureSettings, from_dict, to_dict
+from dgad.settings import from_dict, to_dict
 from tune.spaces import SpaceSettings
 from tune.spaces.checks import check_spaces
 from tune.spaces.conditions import format_value

@@ -19,7 +19,7 @@ from dgad.commands.evaluate import split_names
 _F = TypeVar("_F", bound=Callable[..., Any])
 _MODULE, _CLASS, _DEMO = "tune.study.settings", "Study", "DEMO_DEFAULTS"
 _NUMBERS: Mapping[str, type] = {"int": int, "float": float}
-_SPELLINGS = {"image_size_px": "--image-size", "constraints": "--constraint"}
+_SPELLINGS = {"constraints": "--constraint"}
 _MULTIPLE = ("constraints",)
 """Given by repeating the option: a bound such as `ms_per_image <= 20` is a name of its own."""
 _ALL_IS_EMPTY = ("domains", "folds")

@@ -63,7 +63,7 @@ class FitExecutor:
         self.records = RecordStore(run.records_location)
         self._shared_records = RecordStore(run.shared_records_location)
         self._dataset = open_data(run.study, run.data, run.disk_cache).dataset
-        self._size_px = run.study.image_size_px
+        self._geometry = run.study.features.geometry
         self._sources: dict[tuple[str, str], SourceDomain] = {}
         self._targets: dict[tuple[str, str], TargetDomain] = {}
         self._context = Context(
@@ -208,14 +208,14 @@ class FitExecutor:
         if (name, split) not in self._targets:
             domain = self._dataset.domain(name)
             judging = split_halves(domain)[1] if split == "half" else domain
-            self._targets[name, split] = load_target(judging, self._size_px)
+            self._targets[name, split] = load_target(judging, self._geometry)
         return self._targets[name, split]
 
     def _source(self, name: str, split: str) -> SourceDomain:
         if (name, split) not in self._sources:
             domain = self._dataset.domain(name)
             training = split_halves(domain)[0] if split == "half" else domain
-            self._sources[name, split] = load_source(training, self._size_px)
+            self._sources[name, split] = load_source(training, self._geometry)
         return self._sources[name, split]
 
     def _num_references(self, target: str, asked: str | None = None) -> int:

@@ -102,9 +102,9 @@ def measure_cost(
         make_initial_design(name, study.space_settings, seed=study.seed, num_trials=1)[0].settings,
     )
     context = Context(features=study.features, device=device, cache=FeatureCache())
-    size = study.image_size_px
+    geometry = study.features.geometry
     first, *others = dataset.domains.values()
-    sources = [load_source(_few(domain), size) for domain in others[:2]]
+    sources = [load_source(_few(domain), geometry) for domain in others[:2]]
     has_steps = hasattr(settings, "num_steps")
     durations = [
         _time_fit(
@@ -118,7 +118,7 @@ def measure_cost(
     method = METHODS[name](settings, context)
     if not METHODS[name].traits_of(settings).learns or not has_steps:
         method.fit(sources, seed=study.seed)
-    target = load_target(_few(first), size)
+    target = load_target(_few(first), geometry)
     wanted = parse_num_references(study.num_references)
     num_references = min(len(target.normals), wanted if isinstance(wanted, int) else len(target.normals))
     started = time.perf_counter()

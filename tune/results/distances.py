@@ -30,5 +30,5 @@ def measure_distances(run: Run, *, device: str) -> DomainDistances | None:
     features = {}
     for name, samples in normals.items():
         chosen = [samples[i * len(samples) // count] for i in range(count)]
-        features[name] = pooled_features(backbone, load_images(chosen, study.image_size_px)).numpy()
+        features[name] = pooled_features(backbone, load_images(chosen, study.features.geometry)).numpy()
     return domain_distances(features, backbone=study.features.backbone)

@@ -54,7 +54,7 @@ def provide_data(study: Study, folder: Path, *, quick: bool = False) -> Iterator
             num_train=counts.train,
             num_good=counts.good,
             num_defective=counts.defective,
-            size_px=study.image_size_px,
+            size_px=study.features.geometry.drawn_px,
         )
         yield str(temporary_data)
 

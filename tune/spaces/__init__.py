@@ -13,7 +13,7 @@ import functools
 from collections.abc import Mapping
 from typing import Literal
 
-from dgad.settings import FeatureSettings
+from dgad.features.settings import FeatureSettings
 from tune.spaces import comparer, generalisation, neighbours, reconstruction
 from tune.spaces.base import FeatureSpace, SpaceFunction
 from tune.spaces.narrowed import narrow_space

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS
-from dgad.settings import FeatureSettings, from_dict, to_dict
+from dgad.settings import from_dict, to_dict
 
 
 class Trial(Protocol):

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dgad.errors import SettingsError, UserError
+from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS
-from dgad.settings import FeatureSettings, from_dict, to_dict
+from dgad.settings import from_dict, to_dict
 from tune.spaces import SpaceSettings, space_for
 from tune.spaces.base import default_settings
 from tune.spaces.conditions import Condition, find_conditions, join_conditions

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dgad.comparer.settings import ADAPTED, BUILTIN, STRUCTURE, ComparerSettings
-from dgad.settings import FeatureSettings, to_dict
+from dgad.features.settings import FeatureSettings
+from dgad.settings import to_dict
 from tune.spaces.base import Trial
 
 _RANKING_WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dgad.settings import FeatureSettings
+from dgad.features.settings import FeatureSettings
 from tune.spaces.base import Trial
 
 _WEIGHT_DECAYS = (0.0, 2e-5, 1e-4, 1e-3)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dgad.features.levels import has_tokens, num_token_layers
-from dgad.settings import FeatureSettings
+from dgad.features.settings import FeatureSettings
 from tune.spaces.base import Trial
 
 _NUM_LAST_LAYERS = 4

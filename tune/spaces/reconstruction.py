@@ -5,7 +5,7 @@ An enrolment trains, so steps and crops stay within what takes about a minute on
 
 from typing import Any
 
-from dgad.settings import FeatureSettings
+from dgad.features.settings import FeatureSettings
 from tune.spaces.base import Trial
 
 _NUM_SLOTS = (64, 128, 256, 512, 1024)

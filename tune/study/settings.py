@@ -11,8 +11,9 @@ import yaml
 
 from dgad.errors import SettingsError
 from dgad.evaluation.scoring import parse_num_references
+from dgad.features.settings import OLD_SIZE, FeatureSettings, migrate_size
 from dgad.methods import parse_method
-from dgad.settings import FeatureSettings, coerce, require
+from dgad.settings import coerce, require
 from dgad.yaml_file import check_keys, load_yaml
 from tune.spaces import SpaceKind, SpaceSettings
 from tune.spaces.checks import check_spaces
@@ -76,8 +77,13 @@ class Study:
     """Any timm model that gives a pyramid of feature maps."""
     weights: str = "builtin"
     """The backbone's weights: builtin, none (random), timm (fetched from the hub), or FILE.safetensors."""
-    image_size_px: int = 128
-    """Pixels a side that images are brought to."""
+    scale: str = "squash 128"
+    """At what scale photographs are looked at: native, a factor such as 0.5, `fit N` (the longer side), or
+    `squash N` (N x N, aspect lost)."""
+    tile_px: int = 256
+    """Side of the tiles that training draws and transformers see, in scaled pixels."""
+    overlap_px: int | None = None
+    """Context of a tile on each side, in scaled pixels. By default as much as the network can see."""
     space: SpaceKind = "full"
     """Search space of each method; `demo` is a smaller one of quick configurations."""
     spaces: Mapping[str, Narrowing] = dataclasses.field(default_factory=dict)
@@ -121,12 +127,18 @@ class Study:
             f"at most {FORMAT_VERSION} (update dgad to read a newer study)",
             self.format_version,
         )
-        assert self.features  # checks backbone, weights and image size
+        assert self.features  # checks backbone, weights and geometry
 
     @property
     def features(self) -> FeatureSettings:
         """What every method of the study shares."""
-        return FeatureSettings(backbone=self.backbone, weights=self.weights, image_size_px=self.image_size_px)
+        return FeatureSettings(
+            backbone=self.backbone,
+            weights=self.weights,
+            scale=self.scale,
+            tile_px=self.tile_px,
+            overlap_px=self.overlap_px,
+        )
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -153,7 +165,7 @@ DEMO_DEFAULTS: Mapping[str, Any] = {
     "methods": ("comparer", "comparer:paper"),
     "space": "demo",
     "trials": 3,
-    "image_size_px": 96,
+    "scale": "squash 96",
 }
 """What a study without data does differently, unless told."""
 
@@ -163,6 +175,9 @@ _HINTS = typing.get_type_hints(Study)
 def read_study_file(path: Path) -> dict[str, Any]:
     """The settings in a YAML study file; `SettingsError` names file and line."""
     loaded, lines = load_yaml(path)
+    if OLD_SIZE in loaded:
+        lines = {**lines, ("scale",): lines[(OLD_SIZE,)]}
+        loaded = migrate_size(loaded)
     check_keys(loaded, _HINTS, lines, str(path))
     if "spaces" in loaded:
         loaded["spaces"] = read_spaces(loaded["spaces"], lines, str(path))

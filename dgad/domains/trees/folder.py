@@ -7,7 +7,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from dgad.domains.base import Dataset, Domain, EncodedImage, Sample, declare_bit_depth
+from dgad.domains.base import Dataset, Domain, EncodedImage, Sample, declare
 from dgad.domains.decoding import is_image_name, read_file
 from dgad.domains.domain_file import read_domain_file
 from dgad.domains.normal_names import NORMAL_NAMES, is_normal_name
@@ -109,7 +109,7 @@ def read_domain(folder: str, variant: TreeVariant) -> Domain:
         samples=tuple(dataclasses.replace(s, photograph=photographs.get(f)) for f, s in by_file.items()),
         problems=(*problems, *wrong, *wrong_facts),
     )
-    return declare_bit_depth(domain, facts.bit_depth)
+    return declare(domain, bit_depth=facts.bit_depth, scale=facts.scale, region=facts.region)
 
 
 def subfolders(folder: str) -> list[str]:

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from dgad.domains.base import Domain
 from dgad.domains.decoding import EXTENSIONS, is_image_name
-from dgad.domains.domain_file import DOMAIN_FILE
+from dgad.domains.domain_file import DOMAIN_FILE, REGION_FILE
 from dgad.domains.image_paths import OTHER_PICTURES
 from dgad.domains.problems import Problem, Severity
 from dgad.domains.trees.folder import TreeVariant, is_domain, read_domain, subfolders
 from dgad.domains.trees.sources import SOURCES_FILE
 from dgad.files import broken_link
 
-_SIDECARS = (SOURCES_FILE, DOMAIN_FILE)
+_SIDECARS = (SOURCES_FILE, DOMAIN_FILE, REGION_FILE)
 
 
 def find_strays(location: str, variant: TreeVariant) -> tuple[Problem, ...]:

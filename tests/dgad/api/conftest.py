@@ -14,7 +14,7 @@ from dgad.methods.base import Context
 
 def write_small_bundle(folder: Path, *, seed: int = 0, method: str = "patch_knn") -> Path:
     """A bundle of a method on drawn weights and 32 px, which enrols and scores in milliseconds."""
-    features = dgad.FeatureSettings(weights="none", image_size_px=32)
+    features = dgad.FeatureSettings(weights="none", scale="squash 32")
     context = Context(features=features, device=torch.device("cpu"), cache=FeatureCache())
     made = METHODS[method](next(iter(METHODS[method].presets.values())), context)
     made.fit((), seed=seed)

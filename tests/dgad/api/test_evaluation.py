@@ -12,7 +12,7 @@ from dgad.errors import DataError, SettingsError, TrainingError
 from dgad.methods.trivial import TrivialMethod
 from tests.conftest import Run
 
-SMALL = dgad.FeatureSettings(weights="none", image_size_px=32)
+SMALL = dgad.FeatureSettings(weights="none", scale="squash 32")
 TIMES = ("ms_per_image", "fit_s", "enroll_s")
 
 
@@ -41,7 +41,7 @@ def table(demo_data: Path) -> dgad.EvaluationTable:
 def test_its_json_is_what_the_command_prints(table: dgad.EvaluationTable, demo_data: Path, run: Run) -> None:
     done = run(
         "evaluate", "--data", demo_data, "--target", "wood", "--method", "trivial,patch_knn",
-        "--num-references", "2,50%", "--seeds", 2, "--weights", "none", "--image-size", 32, "--json",
+        "--num-references", "2,50%", "--seeds", 2, "--weights", "none", "--scale", "squash 32", "--json",
         "--device", "cpu",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -138,7 +138,7 @@ def test_a_method_that_cannot_be_had_on_these_features_is_told(demo_data: Path) 
         ({"seed": -1}, "`seed` must be at least 0"),
         ({"num_seeds": 0}, "`seeds` must be at least 1"),
         ({"settings": {"featurs": {}}}, r"unknown key `featurs`\. Did you mean `features`\?"),
-        ({"settings": {"features": {"image_size": 32}}}, r"unknown setting `image_size`\. Did you mean"),
+        ({"settings": {"features": {"scales": 32}}}, r"unknown setting `scales`\. Did you mean"),
         ({"device": "tpu"}, "`device` must be auto"),
     ],
 )

@@ -226,7 +226,7 @@ def test_the_order_of_references_is_irrelevant(normals: ImageSet, scheme: Calibr
 def test_a_coreset_covers_a_kind_of_surface_that_is_rare() -> None:
     """Of 20 references two are of another kind: a coreset of 6 has one of them, whatever it starts with."""
     common, rare = surface(18, 12, defect=False, seed=1), surface(2, 5, defect=False, seed=2)
-    images = ImageSet(images=torch.cat([common.images, rare.images]), keys=(*common.keys, *rare.keys))
+    images = ImageSet(images=[*common.images, *rare.images], keys=(*common.keys, *rare.keys))
     method = PatchKnnMethod(PatchKnnSettings(), context())
     chosen = choose_covering_references(method, images, 6)
     assert len(set(chosen)) == 6
@@ -244,8 +244,8 @@ def test_heat_of_normal_images_stays_in_the_lower_half_and_below_the_limit() -> 
     method = PatchKnnMethod(PatchKnnSettings(), context())
     enrolled, kept = calibrate(method, references, scheme="leave_one_out", coreset=None)
     assert kept.map_low < kept.map_limit
-    normal = method.score(surface(4, 10, defect=False, seed=4), enrolled).pixels
-    defective = method.score(surface(4, 10, defect=True, seed=5), enrolled).pixels
+    normal = torch.stack(method.score(surface(4, 10, defect=False, seed=4), enrolled).pixels)
+    defective = torch.stack(method.score(surface(4, 10, defect=True, seed=5), enrolled).pixels)
     assert normal is not None
     assert defective is not None
     assert float(normal.quantile(0.95)) < (kept.map_low + kept.map_high) / 2

@@ -13,7 +13,7 @@ from dgad.features.builtin import Builtin
 from tests.conftest import Run
 
 QUICK = """\
-features: {image_size_px: 64}
+features: {scale: squash 64}
 methods:
   comparer:quick: {preset: robust, num_steps: 2, num_reference_patches: 32}
 """
@@ -48,7 +48,7 @@ def test_json_has_every_key_and_null_where_a_metric_does_not_apply(
 
 def test_the_table_has_the_rows_that_stand_beside_a_comparer(run: Run, demo_data: Path) -> None:
     done = run(
-        "evaluate", "--data", demo_data, "--target", "wood", "--image-size", 64, "--num-references", 4,
+        "evaluate", "--data", demo_data, "--target", "wood", "--scale", "squash 64", "--num-references", 4,
         "--method", "comparer:untrained,patch_knn,trivial",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -68,7 +68,7 @@ def test_the_table_has_the_rows_that_stand_beside_a_comparer(run: Run, demo_data
         (["--target", "wood", "--num-references", "0"], "`num_references` must be at least 1"),
         (["--target", "wood", "--num-references", "13"], "at most 12, the train normals of domain `wood`"),
         (["--target", "wood", "--num-references", "some"], "a whole number, a percentage"),
-        (["--target", "wood", "--image-size", "100"], "`image_size_px` must be a multiple of 32"),
+        (["--target", "wood", "--scale", "squash 100"], "`scale` must be `squash N` with N a multiple of 32"),
         (["--target", "wood", "--weights", "no.safetensors"], "There is no weights file no.safetensors"),
         (["--target", "wood", "--backbone", "resnet19"], "Did you mean"),
         (["--target", "wood", "--device", "tpu"], "`device` must be auto, cpu, cuda"),
@@ -98,8 +98,8 @@ def test_mistakes_get_one_sentence_and_exit_2(
     ("text", "message"),
     [
         (
-            "features:\n  image_size: 64\n",
-            "line 2: unknown setting `image_size` of features. Did you mean `image_size_px`?",
+            "features:\n  scales: native\n",
+            "line 2: unknown setting `scales` of features. Did you mean `scale`?",
         ),
         ("feature: {}\n", "settings.yaml, line 1: unknown key `feature`. Did you mean `features`?"),
         (
@@ -147,7 +147,17 @@ def test_a_single_domain_is_enough_for_what_needs_no_sources(
 ) -> None:
     data = tmp_path / "data"
     shutil.copytree(demo_data / "wood", data / "wood")
-    arguments = ("evaluate", "--data", data, "--target", "wood", "--image-size", 64, "--num-references", 4)
+    arguments = (
+        "evaluate",
+        "--data",
+        data,
+        "--target",
+        "wood",
+        "--scale",
+        "squash 64",
+        "--num-references",
+        4,
+    )
     done = run(*arguments, "--method", "comparer:untrained,patch_knn,trivial", "--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["results"]
@@ -162,7 +172,7 @@ def test_a_single_domain_is_enough_for_what_needs_no_sources(
 def test_no_sources_can_be_asked_for_and_the_builtin_comparer_needs_none(
     run: Run, demo_data: Path, builtin_weights: Builtin
 ) -> None:
-    arguments = ("evaluate", "--data", demo_data, "--target", "wood", "--image-size", 64)
+    arguments = ("evaluate", "--data", demo_data, "--target", "wood", "--scale", "squash 64")
     arguments += ("--num-references", 4, "--sources", "", "--method", "comparer:builtin")
     done = run(*arguments, "--weights", "builtin")
     assert done.returncode == 0, done.stderr
@@ -202,7 +212,7 @@ def test_the_shipped_comparer_stands_first_where_it_can_be_had(
 
 
 def test_several_numbers_of_references_give_curves(run: Run, demo_data: Path) -> None:
-    arguments = ("evaluate", "--data", demo_data, "--target", "wood", "--image-size", 64, "--seeds", 2)
+    arguments = ("evaluate", "--data", demo_data, "--target", "wood", "--scale", "squash 64", "--seeds", 2)
     wanted = ("--method", "patch_knn,trivial", "--num-references", "1,4,all")
     done = run(*arguments, *wanted, "--json")
     assert done.returncode == 0, done.stderr

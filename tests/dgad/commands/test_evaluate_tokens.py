@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from tests.conftest import Run
 
-ON_GRID = ("--target", "grid", "--num-references", "3", "--image-size", "64")
+ON_GRID = ("--target", "grid", "--num-references", "3", "--scale", "squash 64")
 
 
 @pytest.mark.parametrize("backbone", ["vit_small_patch14_dinov2.lvd142m", "test_vit"])

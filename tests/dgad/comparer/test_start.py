@@ -12,8 +12,8 @@ from dgad.comparer.start import check_start
 from dgad.errors import SettingsError, UserError, WeightsError
 from dgad.features import builtin
 from dgad.features.builtin import Builtin
+from dgad.features.settings import FeatureSettings
 from dgad.methods.comparer import ComparerMethod
-from dgad.settings import FeatureSettings
 from tests.dgad.methods.surfaces import context, source, surface
 
 FEATURES = FeatureSettings(weights="builtin")

@@ -26,6 +26,7 @@ from dgad.domains.demo.noise import make_canvas
 from dgad.domains.demo.photograph import MIN_DEFECT_AREA, VISIBLE_STEP
 from dgad.domains.images import load_images, load_masks
 from dgad.errors import DataError, SettingsError
+from tests.geometries import squash
 
 
 def rng(seed):
@@ -225,7 +226,7 @@ def test_brightness_alone_tells_little(tmp_path):
     apart = {"mean": [], "darkest": [], "brightest": [], "spread": []}
     for domain in open_dataset(str(tmp_path / "out")).domains.values():
         labels = [s.label for s in domain.tests]
-        grey = load_images(domain.tests, 64).images.float().mean(1).flatten(1).numpy()
+        grey = load_images(domain.tests, squash(64)).stack().float().mean(1).flatten(1).numpy()
         statistics = (grey.mean(1), grey.min(1), grey.max(1), grey.std(1))
         for name, values in zip(apart, statistics, strict=True):
             area = roc_auc_score(labels, values)
@@ -241,8 +242,8 @@ def test_defects_are_visible_against_their_surroundings(tmp_path):
     synthesize(tmp_path / "out", domains=["woven", "tile"], num_train=1, num_good=0, num_defective=20)
     for domain in open_dataset(str(tmp_path / "out")).domains.values():
         samples = [s for s in domain.tests if s.label]
-        images = load_images(samples, 128).images.numpy().astype(float)
-        for image, mask in zip(images, load_masks(samples, 128), strict=True):
+        images = load_images(samples, squash(128)).stack().numpy().astype(float)
+        for image, mask in zip(images, load_masks(samples, [(128, 128)] * len(samples)), strict=True):
             contrasts.append(np.abs(image[:, mask].mean(1) - image[:, ~mask].mean(1)).max() / image.std())
     assert np.median(contrasts) > 0.4
     assert np.min(contrasts) < 0.5 * np.median(contrasts)  # some are subtle

@@ -107,7 +107,7 @@ def test_an_evaluation_is_the_same(tmp_path: Path) -> None:
         sources=(),
         methods="trivial",
         num_references=4,
-        features=dgad.FeatureSettings(weights="none", image_size_px=32),
+        features=dgad.FeatureSettings(weights="none", scale="squash 32"),
     )
     assert table.rows[0].image_auroc == 1.0
 

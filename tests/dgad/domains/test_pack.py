@@ -12,6 +12,7 @@ from dgad.domains.images import load_images, load_masks
 from dgad.domains.pack import pack
 from dgad.domains.parquet import METADATA_KEY, PackedFile
 from dgad.errors import DataError, ImageError
+from tests.geometries import squash
 
 from .trees import mvtec_domain, mvtec_tree
 
@@ -46,8 +47,10 @@ def test_a_round_trip_keeps_everything(tmp_path):
 def test_images_and_masks_load_alike(tmp_path):
     tree = open_dataset(str(mvtec_tree(tmp_path / "src", "a"))).domain("a").samples
     packed = pack(str(tmp_path / "src"), str(tmp_path / "dst")).domain("a").samples
-    assert load_images(tree, 32).keys == load_images(packed, 32).keys
-    for one, other in zip(load_masks(tree, 32), load_masks(packed, 32), strict=True):
+    assert load_images(tree, squash(32)).keys == load_images(packed, squash(32)).keys
+    for one, other in zip(
+        load_masks(tree, [(32, 32)] * len(tree)), load_masks(packed, [(32, 32)] * len(packed)), strict=True
+    ):
         assert (one == other).all()
 
 
@@ -117,8 +120,8 @@ def test_two_packs_may_be_put_together(tmp_path):
 def test_newer_foreign_and_damaged_files_are_refused(tmp_path):
     pack(str(mvtec_tree(tmp_path / "src", "a")), str(tmp_path / "dst"))
     path = tmp_path / "dst/a.parquet"
-    rewrite(path, format_version=3)
-    with pytest.raises(DataError, match=r"a\.parquet has format version 3.*reads up to 2; upgrade"):
+    rewrite(path, format_version=4)
+    with pytest.raises(DataError, match=r"a\.parquet has format version 4.*reads up to 3; upgrade"):
         open_dataset(str(tmp_path / "dst"))
     table = pq.read_table(path)
     for index, told in (

@@ -114,7 +114,7 @@ def test_one_domain_of_another_shape_blocks_only_itself(tmp_path: Path, text: st
         ("fatal", "bad_sources", str(path))
     ]
     expected = r'list of objects such as {"file": "train/good/000.png", "source": "IMG_0001.jpg"}'
-    features = dgad.FeatureSettings(weights="none", image_size_px=32)
+    features = dgad.FeatureSettings(weights="none", scale="squash 32")
     table = dgad.evaluate(
         tmp_path, target="b", sources=(), methods="trivial", num_references=2, features=features
     )

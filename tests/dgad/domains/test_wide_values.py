@@ -15,6 +15,7 @@ from dgad.domains.layouts import open_dataset
 from dgad.domains.pack import pack
 from dgad.domains.wide_values import NarrowRangeWarning, find_narrow_range
 from dgad.errors import DataError, ImageError
+from tests.geometries import squash
 
 from .trees import mvtec_domain, mvtec_tree
 
@@ -183,7 +184,7 @@ def test_a_domain_is_warned_of_until_its_bit_depth_is_declared(tmp_path):
     assert '{"bit_depth": 12}' in problem.message
     samples = open_dataset(root).domain("a").train_normals
     with pytest.warns(NarrowRangeWarning, match=r"^Domain a has .*domain\.json"):
-        dark = load_images(samples, 32)
+        dark = load_images(samples, squash(32))
     before = open_dataset(root).fingerprint()
 
     (root / "a/domain.json").write_text('{"bit_depth": 12}')
@@ -191,8 +192,8 @@ def test_a_domain_is_warned_of_until_its_bit_depth_is_declared(tmp_path):
     data = open_dataset(root)
     assert (data.domain("a").bit_depth, data.domain("b").bit_depth) == (12, None)
     assert data.fingerprint() != before
-    bright = load_images(data.domain("a").train_normals, 32)
-    assert bright.images.float().mean() > 10 * dark.images.float().mean()
+    bright = load_images(data.domain("a").train_normals, squash(32))
+    assert bright.stack().float().mean() > 10 * dark.stack().float().mean()
     assert set(bright.keys).isdisjoint(dark.keys)  # no feature of the dark ones is taken for theirs
 
 
@@ -222,7 +223,7 @@ def test_a_pack_carries_the_declaration_and_older_ones_open(tmp_path):
     packed = pack(str(root), str(tmp_path / "packed"))
     assert packed.fingerprint() == tree.fingerprint()
     assert packed.domain("a").bit_depth == 12
-    of_pack, of_tree = (load_images(data.domain("a").tests, 32) for data in (packed, tree))
+    of_pack, of_tree = (load_images(data.domain("a").tests, squash(32)) for data in (packed, tree))
     assert of_pack.keys == of_tree.keys
     assert packed.domain("b").bit_depth is None
 

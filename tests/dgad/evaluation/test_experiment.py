@@ -10,11 +10,11 @@ import torch
 from dgad.comparer.settings import PRESETS
 from dgad.domains import open_dataset
 from dgad.evaluation.experiment import Evaluation, Failure, Result, evaluate, find_applicable
+from dgad.features.settings import FeatureSettings
 from dgad.folds import Fold
 from dgad.methods.patch_knn import PatchKnnMethod
-from dgad.settings import FeatureSettings
 
-FEATURES = FeatureSettings(weights="none", image_size_px=64)
+FEATURES = FeatureSettings(weights="none", scale="squash 64")
 
 
 def evaluation(labels: tuple[str, ...], **changes: Any) -> Evaluation:

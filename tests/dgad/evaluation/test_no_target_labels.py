@@ -9,9 +9,9 @@ import torch
 
 from dgad.domains import Dataset, Domain, open_dataset
 from dgad.evaluation.experiment import Evaluation, Result, evaluate
+from dgad.features.settings import FeatureSettings
 from dgad.folds import Fold
 from dgad.methods import METHODS, parse_method
-from dgad.settings import FeatureSettings
 from tests.dgad.methods.shortened import brief
 
 
@@ -36,7 +36,7 @@ def test_swapped_labels_of_the_target_change_no_score(name: str, demo_data: Path
         labels=(f"{name}:brief",),
         num_references=(3,),
         seeds=(0,),
-        features=FeatureSettings(weights="none", image_size_px=64),
+        features=FeatureSettings(weights="none", scale="squash 64"),
         variants={f"{name}:brief": brief(parse_method(name)[2])},
     )
     dataset = open_dataset(str(demo_data))

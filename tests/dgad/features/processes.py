@@ -15,7 +15,7 @@ from dgad.features.backbone import Backbone, FrozenFeatures
 from dgad.features.cache import FeatureCache
 from dgad.features.disk_cache import DiskFeatureCache, FeatureKey
 from dgad.features.feature_file import encode
-from dgad.settings import FeatureSettings
+from dgad.features.settings import FeatureSettings
 
 CPU = torch.device("cpu")
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -92,7 +92,7 @@ def use_read_only(connection: Connection, folder: Path) -> None:
 
 def small_backbone(seed: int = 0, **settings: Any) -> Backbone:
     """Random weights, strides 4 and 8, for images of 64 px."""
-    features = FeatureSettings(**{"weights": "none", "image_size_px": 64, **settings})
+    features = FeatureSettings(**{"weights": "none", "scale": "squash 64", **settings})
     return Backbone(features, (4, 8), seed=seed)
 
 

@@ -15,7 +15,7 @@ from dgad.errors import SettingsError, WeightsError
 from dgad.features.backbone import Backbone, FrozenFeatures, check_strides
 from dgad.features.builtin import Builtin
 from dgad.features.cache import FeatureCache
-from dgad.settings import FeatureSettings
+from dgad.features.settings import FeatureSettings
 
 
 def images(count: int, *, keys: bool = False) -> ImageSet:
@@ -26,13 +26,13 @@ def images(count: int, *, keys: bool = False) -> ImageSet:
 
 
 def backbone(seed: int = 0, strides: tuple[int, ...] = (4, 8), **settings: Any) -> Backbone:
-    features = FeatureSettings(**{"weights": "none", "image_size_px": 64, **settings})
+    features = FeatureSettings(**{"weights": "none", "scale": "squash 64", **settings})
     return Backbone(features, strides, seed=seed)
 
 
 def test_maps_have_the_asked_for_strides() -> None:
     body = backbone(strides=(4, 8, 16))
-    maps = body(images(2).images)
+    maps = body(images(2).stack())
     assert [tuple(m.shape) for m in maps] == [(2, 64, 16, 16), (2, 128, 8, 8), (2, 256, 4, 4)]
     assert body.channels == (64, 128, 256)
 
@@ -56,8 +56,8 @@ def test_making_a_backbone_leaves_the_global_generator_alone() -> None:
 def test_batch_norm_never_learns_statistics_nor_depends_on_the_batch() -> None:
     body = backbone()
     before = body.fingerprint()
-    whole = body(images(4).images)
-    single = body(images(4).images[1:2])
+    whole = body(images(4).stack())
+    single = body(images(4).stack()[1:2])
     assert body.fingerprint() == before
     assert not body.train().body.training
     for w, s in zip(whole, single, strict=True):
@@ -107,7 +107,7 @@ def test_frozen_features_are_computed_once_per_image(monkeypatch: pytest.MonkeyP
     assert len(frozen.cache) == 0
     first = frozen.maps(images(5, keys=True))
     assert len(frozen.cache) == 10
-    for p, b in zip(plain, body(images(5).images), strict=True):
+    for p, b in zip(plain, body(images(5).stack()), strict=True):
         torch.testing.assert_close(p, b, rtol=1e-4, atol=1e-4)
     monkeypatch.delattr(Backbone, "forward")  # a second computation would now fail
     kept = frozen.maps(images(5, keys=True).take([3, 1]))

@@ -19,7 +19,7 @@ from dgad.features.builtin import (
     read_builtin,
     write_builtin,
 )
-from dgad.settings import FeatureSettings
+from dgad.features.settings import FeatureSettings
 from tests.builtin_weights import write_drawn
 
 
@@ -37,7 +37,7 @@ def write(folder: Path, **changes: Any) -> None:
 
 
 def backbone(seed: int = 0, strides: tuple[int, ...] = (4, 8), **settings: Any) -> Backbone:
-    features = FeatureSettings(**{"weights": "builtin", "image_size_px": 64, **settings})
+    features = FeatureSettings(**{"weights": "builtin", "scale": "squash 64", **settings})
     return Backbone(features, strides, seed=seed)
 
 

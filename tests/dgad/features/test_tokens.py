@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from dgad.errors import SettingsError, WeightsError
 from dgad.features.backbone import Backbone
 from dgad.features.levels import check_levels, has_tokens, level_strides, num_token_layers
+from dgad.features.settings import FeatureSettings
 from dgad.features.tokens import nearest_multiple
-from dgad.settings import FeatureSettings
 
 SMALL, PATCH14 = "test_vit", "vit_small_patch14_dinov2.lvd142m"
 
@@ -23,7 +23,7 @@ def images(size_px: int = 64) -> torch.Tensor:
 
 
 def backbone(name: str, token_layer: int | None = -1, size_px: int = 64, **settings: Any) -> Backbone:
-    features = FeatureSettings(backbone=name, **{"weights": "none", "image_size_px": size_px, **settings})
+    features = FeatureSettings(backbone=name, **{"weights": "none", "scale": f"squash {size_px}", **settings})
     return Backbone(features, seed=0, token_layer=token_layer)
 
 
@@ -70,7 +70,7 @@ def test_layers_differ_and_an_earlier_one_is_a_shorter_model() -> None:
 
 
 def test_random_weights_come_from_the_seed_alone() -> None:
-    features = FeatureSettings(backbone=SMALL, weights="none", image_size_px=64)
+    features = FeatureSettings(backbone=SMALL, weights="none", scale="squash 64")
     prints = [Backbone(features, seed=s, token_layer=-1).fingerprint() for s in (3, 3, 4)]
     assert prints[0] == prints[1] != prints[2]
 
@@ -121,6 +121,6 @@ def test_levels_that_a_model_has_not_are_refused_with_what_to_use_instead() -> N
 
 
 def test_a_pyramid_of_one_image_size_with_channels_last() -> None:
-    features = FeatureSettings(backbone="swin_tiny_patch4_window7_224", weights="none", image_size_px=64)
+    features = FeatureSettings(backbone="swin_tiny_patch4_window7_224", weights="none", scale="squash 64")
     body = Backbone(features, (4, 8), seed=0)
     assert [tuple(m.shape) for m in body(images())] == [(3, 96, 16, 16), (3, 192, 8, 8)]

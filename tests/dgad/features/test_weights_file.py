@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 
 from dgad.errors import DgadWarning, WeightsError
 from dgad.features.backbone import Backbone
+from dgad.features.settings import FeatureSettings
 from dgad.features.weights_file import find_weights_file
-from dgad.settings import FeatureSettings
 
 PLAIN, TF = "efficientnet_lite0", "tf_efficientnet_lite0"
 

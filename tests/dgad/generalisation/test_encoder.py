@@ -10,7 +10,7 @@ from tests.dgad.methods.surfaces import context, surface
 
 
 def test_an_embedding_is_the_mean_of_the_backbones_map() -> None:
-    images = surface(3, 12, defect=False, seed=0).images
+    images = surface(3, 12, defect=False, seed=0).stack()
     backbone = Backbone(context().features, (16,), seed=0)
     (map_NChw,) = backbone(images)
     assert encoder().channels == 256
@@ -20,7 +20,7 @@ def test_an_embedding_is_the_mean_of_the_backbones_map() -> None:
 
 def test_standardised_embeddings_have_mean_0_and_one_scale_for_all_channels() -> None:
     net = encoder()
-    images = torch.cat([surface(9, period, defect=False, seed=0).images for period in (6, 12)])
+    images = torch.cat([surface(9, period, defect=False, seed=0).stack() for period in (6, 12)])
     before = net(images)
     net.standardise(images, batch_size=4)
     after = net(images)
@@ -42,7 +42,7 @@ def test_standardising_equal_images_is_finite() -> None:
 def test_the_encoder_stays_in_eval_mode_and_learns_all_the_same() -> None:
     trained = encoder().train()
     assert not any(m.training for m in trained.backbone.modules())
-    trained(surface(2, 12, defect=False, seed=0).images).sum().backward()
+    trained(surface(2, 12, defect=False, seed=0).stack()).sum().backward()
     assert all(p.grad is not None for p in trained.parameters())
 
 

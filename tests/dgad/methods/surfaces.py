@@ -5,15 +5,15 @@ import torch
 
 from dgad.domains.image_set import ImageSet
 from dgad.features.cache import FeatureCache
+from dgad.features.settings import FeatureSettings
 from dgad.methods.base import Context
-from dgad.settings import FeatureSettings
 from dgad.training.episodes import SourceDomain
 
 SIZE = 64
 
 
 def context(weights: str = "none", backbone: str = "resnet18", image_size_px: int = SIZE) -> Context:
-    features = FeatureSettings(backbone=backbone, weights=weights, image_size_px=image_size_px)
+    features = FeatureSettings(backbone=backbone, weights=weights, scale=f"squash {image_size_px}")
     return Context(features=features, device=torch.device("cpu"), cache=FeatureCache())
 
 
@@ -39,7 +39,7 @@ def source(name: str, period: int, seed: int = 0) -> SourceDomain:
     bad = surface(6, period, defect=True, seed=seed + 1)
     return SourceDomain(
         name=name,
-        images=ImageSet(images=torch.cat([good.images, bad.images]), keys=(*good.keys, *bad.keys)),
+        images=ImageSet(images=[*good.images, *bad.images], keys=(*good.keys, *bad.keys)),
         labels=torch.tensor([0] * 8 + [1] * 6),
         photographs=(*good.keys, *bad.keys),
     )

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
 from dgad.errors import SettingsError
+from dgad.features.settings import FeatureSettings
 from dgad.methods.patchcore import PatchcoreMethod, PatchcoreSettings, _reweight
-from dgad.settings import FeatureSettings
 from tests.dgad.methods.surfaces import context, surface
 
 FINE = PatchcoreSettings(finest_stride=4)
@@ -82,7 +82,7 @@ def test_the_map_is_smoothed_as_scipy_does_with_reflected_borders() -> None:
     queries, references = surface(1, 12, defect=True, seed=60), surface(2, 12, defect=False, seed=40)
     raw = PatchcoreMethod(dataclasses.replace(FINE, map_sigma_px=0), context())
     smooth = PatchcoreMethod(FINE, context())
-    maps = [m.score(queries, m.enroll(references)).pixels for m in (raw, smooth)]
+    maps = [torch.stack(m.score(queries, m.enroll(references)).pixels) for m in (raw, smooth)]
     assert maps[0] is not None
     assert maps[1] is not None
     expected = gaussian_filter(maps[0][0].double().numpy(), 4.0, mode="mirror", truncate=4.0)
@@ -120,7 +120,7 @@ def test_a_map_upsampled_bilinearly_is_another() -> None:
     maps = []
     for mode in ("nearest", "bilinear"):
         method = PatchcoreMethod(PatchcoreSettings(map_upsampling=mode), context())  # type: ignore[arg-type]
-        maps.append(method.score(queries, method.enroll(queries)).pixels)
+        maps.append(torch.stack(method.score(queries, method.enroll(queries)).pixels))
     assert maps[0] is not None
     assert maps[1] is not None
     assert not torch.equal(maps[0], maps[1])

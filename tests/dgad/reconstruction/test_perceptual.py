@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from dgad.features.backbone import Backbone
+from dgad.features.settings import FeatureSettings
 from dgad.reconstruction.perceptual import PerceptualDistance
-from dgad.settings import FeatureSettings
 
 
 def backbone() -> Backbone:
-    return Backbone(FeatureSettings(weights="none", image_size_px=64), (4, 8), seed=0)
+    return Backbone(FeatureSettings(weights="none", scale="squash 64"), (4, 8), seed=0)
 
 
 def image() -> Tensor:

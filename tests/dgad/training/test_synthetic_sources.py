@@ -46,7 +46,7 @@ def test_the_same_pixels_come_from_a_fresh_draw() -> None:
     synthetic_sources._draw.cache_clear()
     (again,) = draw_sources(1, seed=3, image_size_px=SIZE)
     assert first is not again
-    assert torch.equal(first.images.images, again.images.images)
+    assert torch.equal(first.images.stack(), again.images.stack())
 
 
 def test_a_comparer_trains_on_them_alone_or_beside_a_users() -> None:

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from dgad.domains.decoding import decode_image
-from dgad.domains.shrinking import shrink
+from dgad.domains.geometry import Geometry
 from dgad.errors import ImageError
 from dgad.references.duplicates import fingerprint, fingerprint_of_thumbnail
 from serve.decoding import bounds
@@ -68,7 +68,7 @@ def test_pixels_are_those_of_this_process() -> None:
             assert found.image is not None
             assert found.thumbnail is not None
             assert found.picture is not None
-            np.testing.assert_array_equal(found.image, shrink(image, 64))
+            np.testing.assert_array_equal(found.image, Geometry(scale="squash 64").resize(image))
             assert found.image.flags.writeable
             assert fingerprint_of_thumbnail(found.thumbnail) == fingerprint(image)
             if image.width <= 2048:

@@ -18,6 +18,7 @@ from serve.engine.scorer import SurfaceScorer
 from serve.engine.store_writer import StoreWriter
 from serve.settings import Limits
 from tests.dgad.methods.surfaces import SIZE
+from tests.geometries import squash
 
 
 def photograph(seed: int) -> bytes:
@@ -32,7 +33,7 @@ def upload(data: bytes) -> Upload:
 
 
 def query(data: bytes, bit_depth: int | None) -> Query:
-    loaded = load_encoded([EncodedImage(path="q.png", read=lambda: data, bit_depth=bit_depth)], SIZE)
+    loaded = load_encoded([EncodedImage(path="q.png", read=lambda: data, bit_depth=bit_depth)], squash(SIZE))
     return Query(
         domain="belt",
         sequence=0,

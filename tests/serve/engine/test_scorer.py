@@ -20,6 +20,7 @@ from serve.engine.store_writer import StoreWriter
 from serve.http.views import render_result, render_threshold
 from serve.settings import Limits
 from tests.dgad.methods.surfaces import SIZE
+from tests.geometries import squash
 from tests.serve.support.surfaces import HEIGHT_PX, SERVABLE, WIDTH_PX, bundled, photographs, query, uploads
 
 NUM_REFERENCES = 8
@@ -62,8 +63,8 @@ def test_a_score_is_that_of_dgad_score_with_the_same_files(name: str, tmp_path: 
         (tmp_path / f"{i}.png").write_bytes(data)
     paths = [str(tmp_path / f"{i}.png") for i in range(6)]
     method = load_method(folder, torch.device("cpu"))
-    loaded = load_image_files(paths[:4], SIZE)
-    expected = method.score(load_image_files(paths[4:], SIZE), method.enroll(loaded))
+    loaded = load_image_files(paths[:4], squash(SIZE))
+    expected = method.score(load_image_files(paths[4:], squash(SIZE)), method.enroll(loaded))
     _, calibration = calibrate(method, loaded, scheme="leave_one_out", coreset=None)
 
     writer = StoreWriter(folder, str(tmp_path / "store"), device="cpu", limits=Limits())

@@ -15,6 +15,7 @@ from dgad.methods.base import Method
 from dgad.references.domain import Upload
 from serve.engine.backend import Query
 from tests.dgad.methods.surfaces import SIZE, context, surface
+from tests.geometries import squash
 
 SERVABLE = tuple(name for name, method in METHODS.items() if method.traits.servable)
 LABELS = {"comparer": "comparer:untrained"}
@@ -73,7 +74,7 @@ def uploads(files: list[bytes]) -> list[Upload]:
 
 def query(domain: str, data: bytes, *, sequence: int = 0, wants_map: bool = False) -> Query:
     """As the HTTP layer makes them."""
-    loaded = load_encoded([EncodedImage(path="query.png", read=lambda: data)], SIZE)
+    loaded = load_encoded([EncodedImage(path="query.png", read=lambda: data)], squash(SIZE))
     return Query(
         domain=domain,
         sequence=sequence,

@@ -68,7 +68,7 @@ def _given(*arguments: str) -> Mapping[str, Any]:
         (("--folds", "all"), {"folds": ()}),
         (("--folds", "wood,grid"), {"folds": ("wood", "grid")}),
         (("--reference-counts", "1,5,all"), {"reference_counts": ("1", "5", "all")}),
-        (("--image-size", "64", "--seed", "0"), {"image_size_px": 64, "seed": 0}),
+        (("--scale", "squash 64", "--seed", "0"), {"scale": "squash 64", "seed": 0}),
         (
             ("--constraint", "ms_per_image <= 20", "--constraint", "aupro >= 0.5"),
             {"constraints": ("ms_per_image <= 20", "aupro >= 0.5")},

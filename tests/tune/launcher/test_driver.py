@@ -311,7 +311,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "unknown.yaml").write_text("seed: 1\ntrails: 3\n")
     data = [] if "--data" in arguments else ["--data", str(surfaces)]
-    monkeypatch.setattr(sys, "argv", ["dgad-tune", "launch", "--image-size", "64", *data, *arguments])
+    monkeypatch.setattr(sys, "argv", ["dgad-tune", "launch", "--scale", "squash 64", *data, *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2

@@ -16,7 +16,7 @@ from tune.study.cells import select_shown_beside
 from tune.study.data import open_data
 from tune.study.settings import Study
 
-STUDY = Study(name="x", num_references="3", image_size_px=64)
+STUDY = Study(name="x", num_references="3", scale="squash 64")
 
 
 def _changed(dataset: Dataset, name: str, change: Callable[[Domain], Domain | None]) -> Dataset:

@@ -17,9 +17,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS
 from dgad.report.summary import TrialSummary
-from dgad.settings import FeatureSettings, to_dict
+from dgad.settings import to_dict
 from tune.run_folder.journals import make_journal_path
 from tune.run_folder.layout import SCORES_KEY, VALUES_KEY
 from tune.search.samplers import Pruning, SamplerName

@@ -3,8 +3,8 @@
 import optuna
 import pytest
 
+from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS
-from dgad.settings import FeatureSettings
 from tune.spaces import SpaceSettings, space_for
 from tune.spaces.description import SOMETIMES, Parameter, describe_parameters
 from tune.spaces.reading import read_spaces

@@ -8,8 +8,9 @@ import pytest
 
 from dgad.comparer.settings import BUILTIN
 from dgad.errors import SettingsError
+from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS
-from dgad.settings import FeatureSettings, to_dict
+from dgad.settings import to_dict
 from tune.spaces import SpaceSettings, space_for
 from tune.spaces.initial_design import find_params, is_searched, make_fixed_settings, make_initial_design
 from tune.spaces.reading import read_spaces

@@ -7,8 +7,8 @@ import optuna
 import pytest
 
 from dgad.comparer.settings import BUILTIN, STRUCTURE
+from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS
-from dgad.settings import FeatureSettings
 from tune.quiet import quiet_optuna
 from tune.search.samplers import make_sampler
 from tune.spaces import SPACES, SpaceKind, SpaceSettings, build_whole_space, space_for

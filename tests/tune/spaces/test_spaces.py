@@ -4,9 +4,10 @@ import optuna
 import pytest
 
 from dgad.comparer.settings import BUILTIN, STRUCTURE
+from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS
 from dgad.methods.patch_knn import PatchKnnSettings
-from dgad.settings import FeatureSettings, from_dict
+from dgad.settings import from_dict
 from tune.spaces import DEMO_SPACES, SPACES, SpaceKind, SpaceSettings, space_for
 from tune.spaces.base import complete_settings
 from tune.spaces.initial_design import make_initial_design

@@ -15,7 +15,7 @@ from tune.study.cell_id import DEPLOY
 from tune.study.data import open_data
 from tune.study.settings import Study
 
-STUDY = Study(name="x", num_references="3", image_size_px=64, methods=("patch_knn:default", "comparer"))
+STUDY = Study(name="x", num_references="3", scale="squash 64", methods=("patch_knn:default", "comparer"))
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,7 @@ def test_a_study_without_a_name_is_called_after_its_data() -> None:
         {"seeds": 0},
         {"seed": -1},
         {"num_references": "some"},
-        {"image_size_px": 100},
+        {"scale": "squash 100"},
         {"name": "Wrong Name"},
     ],
 )

@@ -1,0 +1,55 @@
+"""What every method of one experiment shares: the backbone, its weights, and how images are looked at."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from dgad.domains.geometry import DEFAULT_SCALE, DEFAULT_TILE_PX, Geometry
+from dgad.settings import from_dict, require
+
+OLD_SIZE = "image_size_px"
+"""What versions before geometry called the N of `squash N`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureSettings:
+    """The backbone, its weights and the geometry; raises `SettingsError` for a value out of range."""
+
+    backbone: str = "resnet18"
+    """Any timm model that gives a pyramid of feature maps (`features_only`)."""
+    weights: str = "builtin"
+    """`builtin` (ship with dgad, learnt from procedural images), `none` (random, seeded), `timm` (fetched
+    from the hub), or the path of a .safetensors file."""
+    scale: str = DEFAULT_SCALE
+    """`native`, a factor (output pixels per input pixel), `fit N` for the longer side, or `squash N`."""
+    tile_px: int = DEFAULT_TILE_PX
+    """Side of the tiles that training draws and transformers see, in scaled pixels; a multiple of 32."""
+    overlap_px: int | None = None
+    """Context that a tile's features are given on each side; null: as much as the network can see."""
+
+    def __post_init__(self) -> None:
+        assert self.geometry  # checks scale and tiles
+        require(bool(self.backbone), "backbone", "the name of a timm model", self.backbone)
+        require(bool(self.weights), "weights", "none, builtin, timm or a file", self.weights)
+
+    @property
+    def geometry(self) -> Geometry:
+        """At what scale photographs are looked at, and in what tiles."""
+        return Geometry(scale=self.scale, tile_px=self.tile_px, overlap_px=self.overlap_px)
+
+
+def read_features(values: Mapping[str, Any], *, where: str = "") -> FeatureSettings:
+    """Settings from a mapping; also those that earlier versions wrote, with `image_size_px: N`.
+
+    Raises `SettingsError` as `from_dict` does.
+    """
+    return from_dict(FeatureSettings, migrate_size(values), where=where)
+
+
+def migrate_size(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values with `scale: squash N` for the `image_size_px: N` of earlier versions."""
+    migrated = dict(values)
+    size = migrated.pop(OLD_SIZE, None)
+    if size is not None and "scale" not in migrated:
+        migrated["scale"] = f"squash {size}"
+    return migrated
