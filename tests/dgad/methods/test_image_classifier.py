@@ -65,8 +65,8 @@ def test_the_score_is_the_difference_of_the_class_logits(method_type: Any, setti
     queries, references = surface(3, 12, defect=True, seed=60), surface(4, 12, defect=False, seed=40)
     mean = None
     if method.pair_hidden is not None:
-        mean = method.encoder(references.images).mean(0)
-    logits = method.classifier(method.encoder(queries.images), mean)
+        mean = method.encoder(references.stack()).mean(0)
+    logits = method.classifier(method.encoder(queries.stack()), mean)
     expected = (logits[:, 1] - logits[:, 0]).detach()
     answered = method.score(queries, method.enroll(references))
     assert answered.pixels is None

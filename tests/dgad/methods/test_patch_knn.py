@@ -82,7 +82,7 @@ def test_anomalydino_is_its_recipe() -> None:
     method = PatchKnnMethod(ANOMALYDINO, context(backbone="test_vit"))
     queries, references = surface(2, 12, defect=True, seed=60), surface(3, 12, defect=False, seed=40)
     tokens = [
-        F.normalize(method.backbone(images.images)[0].flatten(2).transpose(1, 2), dim=2)
+        F.normalize(method.backbone(images.stack())[0].flatten(2).transpose(1, 2), dim=2)
         for images in (queries, references)
     ]
     distance_BP = (1 - tokens[0] @ tokens[1].flatten(0, 1).T).amin(2)
