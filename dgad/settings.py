@@ -39,13 +39,15 @@ def did_you_mean(word: str, allowed: typing.Iterable[str]) -> str:
 def from_dict(cls: type[_S], values: Mapping[str, Any], *, where: str = "") -> _S:
     """An instance of the dataclass `cls` from a plain mapping.
 
-    `where` prefixes the message, e.g. "methods.comparer". Raises `SettingsError` on an unknown key,
-    a missing required key, a wrong type, or a value its `__post_init__` refuses.
+    `where` prefixes the message, e.g. "methods.comparer". Names that earlier versions had (`former_names`)
+    are read as those of now. Raises `SettingsError` on an unknown key, a missing required key, a wrong type,
+    or a value its `__post_init__` refuses.
     """
     place = f"{where}: " if where else ""
     if not isinstance(values, Mapping):
         raise SettingsError(f"{place}expected a mapping of settings, but got {values!r}.")
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    values = _under_present_names(values, former_names(cls), place)
     for key in values:
         if key not in fields:
             raise SettingsError(
@@ -62,6 +64,20 @@ def from_dict(cls: type[_S], values: Mapping[str, Any], *, where: str = "") -> _
         return cls(**kwargs)
     except SettingsError as error:
         raise SettingsError(f"{place}{error}") from None
+
+
+def former_names(cls: type) -> Mapping[str, str]:
+    """What earlier versions called settings of the dataclass, and what those are called now."""
+    return getattr(cls, "FORMER_NAMES", {})
+
+
+def _under_present_names(
+    values: Mapping[str, Any], former: Mapping[str, str], place: str
+) -> Mapping[str, Any]:
+    for old, new in former.items():
+        if old in values and new in values:
+            raise SettingsError(f"{place}`{old}` is the former name of `{new}`: give only `{new}`.")
+    return {former.get(key, key): value for key, value in values.items()}
 
 
 @functools.cache  # resolving them takes longer than all the rest

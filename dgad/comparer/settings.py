@@ -5,7 +5,8 @@ each alternative is for, and what it measured, is in docs/guide/methods.md.
 """
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from dgad.settings import check_pyramid, pyramid_strides, require
 
@@ -17,6 +18,8 @@ Init = Literal["difference", "random", "builtin"]
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ComparerSettings:
     """One configuration of the comparer. Raises `SettingsError` for a value out of range."""
+
+    FORMER_NAMES: ClassVar[Mapping[str, str]] = {"num_reference_patches_scoring": "max_memory_patches"}
 
     # Features
     finest_stride: Literal[4, 8] = 4
@@ -41,6 +44,8 @@ class ComparerSettings:
     temperature: float = 1.0
     """Of `softmin`, in logits."""
     reference_pooling: Literal["patches", "image_mean"] = "patches"
+    max_memory_patches: int = 4096
+    """N_R per level at enrolment: of more reference patches so many are kept that cover the others."""
     score_pooling: Literal["max", "top_fraction"] = "top_fraction"
     """Over the query's patches (Eq. 2 and 5 print `max`)."""
     top_fraction: float = 0.01
@@ -76,9 +81,7 @@ class ComparerSettings:
     num_query_patches: int = 0
     """N_Q per query image and level in training; 0 takes all."""
     num_reference_patches: int = 256
-    """N_R per domain and level in training."""
-    num_reference_patches_scoring: int = 4096
-    """N_R per level at enrolment."""
+    """N_R per domain and level in training, drawn at random."""
     learning_rate: float = 3e-4
     weight_decay: float = 1e-4
     clip_norm: float = 5.0
@@ -88,7 +91,7 @@ class ComparerSettings:
     def __post_init__(self) -> None:
         at_least_one = (
             "width hidden attention_width domains_per_step normals_per_domain abnormals_per_domain "
-            "references_per_domain num_reference_patches num_reference_patches_scoring"
+            "references_per_domain num_reference_patches max_memory_patches"
         )
         for name in at_least_one.split():
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
@@ -141,7 +144,6 @@ BUILTIN = ComparerSettings(
     head="distance",
     density_correction=True,
     top_fraction=0.03,
-    num_reference_patches_scoring=20_000,
     backbone_mode="frozen",
     num_steps=0,
 )

@@ -15,6 +15,7 @@ from dgad.comparer.settings import PRESETS, ComparerSettings
 from dgad.comparer.start import check_start, load_builtin
 from dgad.domains.image_set import ImageSet
 from dgad.features.backbone import Backbone, FrozenFeatures, check_strides
+from dgad.features.coverage import CoverageMemory
 from dgad.features.nearest import usual_distances
 from dgad.features.settings import FeatureSettings
 from dgad.methods.base import (
@@ -191,17 +192,23 @@ class ComparerMethod(Method):
     def _reference_pools(
         self, maps: Sequence[Tensor]
     ) -> tuple[tuple[LevelStatistics, ...], list[tuple[Tensor, Tensor]]]:
-        """Statistics of every level, and per compared level the patches drawn and whose image each is."""
+        """Statistics of every level, and per compared level the patches kept and whose image each is."""
         statistics = self.comparer.statistics(maps)
-        generator = torch.Generator().manual_seed(0)  # which patches are kept is part of the method
-        drawn = []
-        for level in self.comparer.embed(maps, statistics):
-            owner_R11 = torch.arange(len(level), device=level.device, dtype=level.dtype)[:, None, None]
-            reference_RPC = patches(level)
-            tagged = torch.cat((reference_RPC, owner_R11.expand(-1, reference_RPC.shape[1], 1)), dim=-1)
-            pool = self.comparer.draw_pools(tagged, self.settings.num_reference_patches_scoring, generator)
-            drawn.append((pool[..., :-1].contiguous(), pool[..., -1].flatten().long()))
-        return statistics, drawn
+        return statistics, [self._cover(patches(level)) for level in self.comparer.embed(maps, statistics)]
+
+    def _cover(self, reference_RPC: Tensor) -> tuple[Tensor, Tensor]:
+        """The patches that are compared with (G, K, C), one pool or one an image, and whose each is."""
+        settings, num_references = self.settings, len(reference_RPC)
+        common = CoverageMemory(settings.max_memory_patches)
+        if settings.reference_pooling == "patches":
+            memories = [common] * num_references
+        else:
+            each = max(1, settings.max_memory_patches // num_references)
+            memories = [CoverageMemory(each) for _ in range(num_references)]
+        for owner, patch_PC in enumerate(reference_RPC):
+            memories[owner].add(patch_PC, owner)
+        kept = [memory.result() for memory in dict.fromkeys(memories)]
+        return torch.stack([patch_KC for patch_KC, _ in kept]), torch.cat([owner_K for _, owner_K in kept])
 
     def _calibration(self, maps: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Location and scale of every level's patch logits on left-out references; 0 and 1 without.

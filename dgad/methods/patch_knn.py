@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgad.comparer.model import gaussian_smooth, patches, sample_patches
+from dgad.comparer.model import gaussian_smooth, patches
 from dgad.domains.image_set import ImageSet
 from dgad.features.backbone import Backbone, check_strides
+from dgad.features.coverage import CoverageMemory
 from dgad.features.joint_map import joint_map
 from dgad.features.levels import check_levels
 from dgad.features.nearest import nearest_patches, usual_distances
@@ -31,6 +32,8 @@ from dgad.settings import check_pyramid, pyramid_strides, require, require_odd
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PatchKnnSettings:
     """One configuration; raises `SettingsError` for a value out of range."""
+
+    FORMER_NAMES: ClassVar[Mapping[str, str]] = {"max_reference_patches": "max_memory_patches"}
 
     finest_stride: Literal[4, 8, 16] = 4
     num_levels: int = 2
@@ -46,8 +49,8 @@ class PatchKnnSettings:
     """Divide each distance by what is usual around the nearest reference patch (needs 2 references)."""
     score_pooling: Literal["max", "top_fraction"] = "top_fraction"
     top_fraction: float = 0.03
-    max_reference_patches: int = 20_000
-    """Larger memories are a seeded sample of this size."""
+    max_memory_patches: int = 4096
+    """Of more reference patches so many are kept that cover the others."""
     map_upsampling: Upsampling = "nearest"
     map_sigma_px: float = 4.0
 
@@ -61,9 +64,7 @@ class PatchKnnSettings:
             self.token_layer,
         )
         require(0 < self.top_fraction <= 1, "top_fraction", "above 0 and at most 1", self.top_fraction)
-        require(
-            self.max_reference_patches >= 1, "max_reference_patches", "at least 1", self.max_reference_patches
-        )
+        require(self.max_memory_patches >= 1, "max_memory_patches", "at least 1", self.max_memory_patches)
         require(self.map_sigma_px >= 0, "map_sigma_px", "at least 0", self.map_sigma_px)
 
     @property
@@ -110,13 +111,10 @@ class PatchKnnMethod(TrainingFree):
         check_references(references)
         map_RChw = self._joined_maps(references.take(content_order(references)))
         mean_C, scale_C = self._statistics(map_RChw)
-        memory_KC = self._comparable((patches(map_RChw) - mean_C) / scale_C).flatten(0, 1)
-        generator = torch.Generator().manual_seed(0)
-        owner_K = torch.arange(len(references), device=memory_KC.device).repeat_interleave(
-            map_RChw.shape[2] * map_RChw.shape[3]
-        )
-        chosen = sample_patches(torch.arange(len(memory_KC)), self.settings.max_reference_patches, generator)
-        memory_KC, owner_K = memory_KC[chosen], owner_K[chosen]
+        memory = CoverageMemory(self.settings.max_memory_patches)
+        for owner, map_Chw in enumerate(map_RChw):
+            memory.add(self._comparable((patches(map_Chw[None])[0] - mean_C) / scale_C), owner)
+        memory_KC, owner_K = memory.result()
         if self.settings.density_correction:
             usual_K = usual_distances(memory_KC, owner_K)
         else:

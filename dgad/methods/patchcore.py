@@ -14,10 +14,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from dgad.comparer.model import gaussian_smooth, patches, sample_patches
+from dgad.comparer.model import gaussian_smooth, patches
 from dgad.domains.image_set import ImageSet
 from dgad.features.backbone import Backbone, check_strides
 from dgad.features.coreset import coreset
+from dgad.features.coverage import CoverageMemory
 from dgad.features.joint_map import joint_map
 from dgad.features.nearest import nearest_patches
 from dgad.features.settings import FeatureSettings
@@ -34,6 +35,8 @@ _BLUR_REACH = 4.0
 class PatchcoreSettings:
     """One configuration; raises `SettingsError` for a value out of range."""
 
+    FORMER_NAMES: ClassVar[Mapping[str, str]] = {"max_reference_patches": "max_memory_patches"}
+
     finest_stride: Literal[4, 8, 16] = 8
     num_levels: int = 2
     neighbourhood: int = 3
@@ -43,8 +46,8 @@ class PatchcoreSettings:
     patches of ten references makes the score a matter of the draw."""
     num_neighbours: int = 9
     """How many memory patches decide the re-weighting (the paper's b); 1 turns it off."""
-    max_reference_patches: int = 20_000
-    """Of more patches a seeded sample of this size goes into the coreset's selection."""
+    max_memory_patches: int = 4096
+    """And at most so many, whatever the ratio."""
     map_upsampling: Upsampling = "nearest"
     map_sigma_px: float = 4.0
 
@@ -53,9 +56,7 @@ class PatchcoreSettings:
         require_odd("neighbourhood", self.neighbourhood)
         require(0 < self.coreset_ratio <= 1, "coreset_ratio", "above 0 and at most 1", self.coreset_ratio)
         require(self.num_neighbours >= 1, "num_neighbours", "at least 1", self.num_neighbours)
-        require(
-            self.max_reference_patches >= 1, "max_reference_patches", "at least 1", self.max_reference_patches
-        )
+        require(self.max_memory_patches >= 1, "max_memory_patches", "at least 1", self.max_memory_patches)
         # Borders are reflected, and the smallest image has 32 px.
         require(0 <= self.map_sigma_px <= 7, "map_sigma_px", "0 to 7", self.map_sigma_px)
 
@@ -89,12 +90,13 @@ class PatchcoreMethod(TrainingFree):
         check_references(references)
         settings = self.settings
         map_RChw = self._joined_maps(references.take(content_order(references)))
-        pool_KC = patches(map_RChw).flatten(0, 1)
         # Which patches are kept is part of the method, not of the seed of a fit.
-        pool_KC = sample_patches(
-            pool_KC, settings.max_reference_patches, torch.Generator().manual_seed(0)
-        ).contiguous()
-        memory_KC = pool_KC[coreset(pool_KC, settings.coreset_ratio, seed=0)]
+        memory = CoverageMemory(settings.max_memory_patches, seed=0)
+        for owner, map_Chw in enumerate(map_RChw):
+            memory.add(patches(map_Chw[None])[0], owner)
+        pool_KC, _ = memory.result()
+        num_kept = max(1, int(memory.num_given * settings.coreset_ratio))
+        memory_KC = pool_KC[coreset(pool_KC, num_kept, seed=0)]
         return Enrolled(
             method=self.name, num_references=len(references), tensors={"memory": memory_KC.contiguous()}
         )

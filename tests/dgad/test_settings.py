@@ -1,13 +1,14 @@
 """Settings come in from plain mappings, and say what is wrong by name."""
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 
 from dgad.comparer.settings import PRESETS, ComparerSettings
 from dgad.errors import SettingsError
 from dgad.features.settings import FeatureSettings
+from dgad.methods import METHODS
 from dgad.settings import from_dict, to_dict
 
 
@@ -84,3 +85,34 @@ def test_comparer_ranges(change: dict[str, float], name: str) -> None:
 def test_image_size_must_suit_every_stride() -> None:
     with pytest.raises(SettingsError, match="multiple of 32"):
         FeatureSettings(scale="squash 100")
+
+
+@dataclasses.dataclass(frozen=True)
+class Renamed:
+    FORMER_NAMES: ClassVar[dict[str, str]] = {"largest": "bound"}
+
+    bound: int = 1
+
+
+def test_a_former_name_is_read_as_the_name_of_now() -> None:
+    assert from_dict(Renamed, {"largest": 3}) == Renamed(bound=3)
+    with pytest.raises(SettingsError, match="`bound` must be a whole number, but got 'x'"):
+        from_dict(Renamed, {"largest": "x"})
+    with pytest.raises(
+        SettingsError, match=r"m: `largest` is the former name of `bound`: give only `bound`\."
+    ):
+        from_dict(Renamed, {"largest": 3, "bound": 3}, where="m")
+    assert "largest" not in to_dict(from_dict(Renamed, {"largest": 3}))
+
+
+@pytest.mark.parametrize(
+    ("method", "former"),
+    [
+        ("patch_knn", "max_reference_patches"),
+        ("patchcore", "max_reference_patches"),
+        ("comparer", "num_reference_patches_scoring"),
+    ],
+)
+def test_the_bounds_of_earlier_versions_are_that_of_the_memory(method: str, former: str) -> None:
+    settings = from_dict(METHODS[method].settings_type, {former: 20_000})
+    assert settings.max_memory_patches == 20_000

@@ -13,8 +13,6 @@ _RANKING_WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
 _ATTENTION_WEIGHTS = (0.0, 0.1, 0.3, 1.0)
 _ANCHOR_WEIGHTS = (0.0, 1e-3, 1e-2, 0.1, 1.0)
 _NUM_SYNTHETIC_SOURCES = (0, 8, 32)
-SHIPPED = (*STRUCTURE, "num_reference_patches_scoring")
-"""What a comparer that starts from the shipped one takes from it."""
 DEMO_QUICK: Mapping[str, Any] = {"backbone_mode": "frozen", "num_steps": 30}
 """What every configuration of the demo that is learnt afresh has in common."""
 DEMO_PRESETS = ("builtin", "adapted", "robust", "robust_distance")
@@ -26,7 +24,7 @@ def comparer_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
     starts = ["difference", "random"] + (["builtin"] if features.weights == "builtin" else [])
     init = trial.suggest_categorical("init", starts)
     if init == "builtin":
-        chosen = {"init": init, **{name: getattr(BUILTIN, name) for name in SHIPPED}}
+        chosen = {"init": init, **{name: getattr(BUILTIN, name) for name in STRUCTURE}}
     else:
         chosen = {"init": init, **_structure(trial)}
         if chosen["head"] == "distance":

@@ -6,7 +6,7 @@ from typing import Any
 
 from dgad.errors import SettingsError
 from dgad.methods import METHODS
-from dgad.settings import coerce, did_you_mean
+from dgad.settings import coerce, did_you_mean, former_names
 from dgad.yaml_file import KeyPath
 from tune.spaces.narrowing import Choices, Fixed, Narrowing, Range, Restriction, Value
 
@@ -56,15 +56,19 @@ class _Reader:
             raise self.error((method,), f"is no method.{did_you_mean(method, METHODS)} Known: {known}.")
         if not isinstance(values, Mapping) or not values:
             raise self.error((method,), f"must be a mapping from settings to values, but got {values!r}.")
-        hints = typing.get_type_hints(METHODS[method].settings_type)
+        settings_type = METHODS[method].settings_type
+        hints, former = typing.get_type_hints(settings_type), former_names(settings_type)
+        own = [name for name, hint in hints.items() if typing.get_origin(hint) is not typing.ClassVar]
         restrictions = {}
         for key, value in values.items():
-            at = (method, str(key))
-            if key not in hints:
-                known = f"Known: {', '.join(sorted(hints))}." if hints else f"`{method}` has no settings."
-                near = did_you_mean(str(key), hints)
-                raise self.error(at, f"is no setting of `{method}`.{near} {known}")
-            restrictions[str(key)] = self.restriction(at, value, hints[key])
+            at, name = (method, str(key)), former.get(str(key), str(key))
+            if name not in own:
+                whole = f"Known: {', '.join(sorted(own))}." if own else f"`{method}` has no settings."
+                near = did_you_mean(name, own)
+                raise self.error(at, f"is no setting of `{method}`.{near} {whole}")
+            if name in restrictions:
+                raise self.error(at, f"is the former name of `{name}`: give only `{name}`.")
+            restrictions[name] = self.restriction(at, value, hints[name])
         return Narrowing(restrictions=restrictions, file_line=self.find_line((method,)))
 
     def restriction(self, at: KeyPath, value: Any, hint: Any) -> Restriction:

@@ -12,7 +12,7 @@ from dgad.errors import DataError, TrainingError
 from dgad.methods.comparer import ComparerMethod
 from tests.dgad.methods.surfaces import context, source, surface
 
-QUICK = dataclasses.replace(ROBUST, num_steps=2, num_reference_patches=32, num_reference_patches_scoring=64)
+QUICK = dataclasses.replace(ROBUST, num_steps=2, num_reference_patches=32, max_memory_patches=64)
 
 
 def fitted(settings: ComparerSettings, seed: int = 0) -> ComparerMethod:

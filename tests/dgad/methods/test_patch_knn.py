@@ -13,7 +13,7 @@ from dgad.features.settings import FeatureSettings
 from dgad.methods.patch_knn import ANOMALYDINO, PatchKnnMethod, PatchKnnSettings
 from tests.dgad.methods.surfaces import context, surface
 
-QUICK = PatchKnnSettings(max_reference_patches=200)
+QUICK = PatchKnnSettings(max_memory_patches=200)
 
 
 def scores(settings: PatchKnnSettings, num_references: int = 3) -> torch.Tensor:
@@ -46,7 +46,7 @@ def test_in_the_joint_map_every_level_weighs_alike() -> None:
         {"density_correction": False},
         {"top_fraction": 0.2},
         {"score_pooling": "max"},
-        {"max_reference_patches": 50},
+        {"max_memory_patches": 50},
     ],
     ids=lambda change: "-".join(f"{k}-{v}" for k, v in change.items()),
 )

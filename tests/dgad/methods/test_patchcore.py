@@ -90,8 +90,10 @@ def test_the_map_is_smoothed_as_scipy_does_with_reflected_borders() -> None:
 
 
 def test_the_memory_is_bounded_by_the_settings() -> None:
-    method = PatchcoreMethod(dataclasses.replace(FINE, max_reference_patches=100), context())
-    assert len(method.enroll(surface(3, 12, defect=False, seed=40)).tensors["memory"]) == 25
+    references = surface(3, 12, defect=False, seed=40)  # 768 patches
+    for bound, num_kept in ((100, 100), (300, 192), (1000, 192)):
+        method = PatchcoreMethod(dataclasses.replace(FINE, max_memory_patches=bound), context())
+        assert len(method.enroll(references).tensors["memory"]) == num_kept
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_the_memory_is_bounded_by_the_settings() -> None:
         {"neighbourhood": 1},
         {"coreset_ratio": 0.5},
         {"num_neighbours": 3},
-        {"max_reference_patches": 50},
+        {"max_memory_patches": 50},
     ],
     ids=lambda change: "-".join(f"{k}-{v}" for k, v in change.items()),
 )

@@ -13,7 +13,7 @@ from dgad.training.synthetic_sources import _NUM_ABNORMAL, _NUM_NORMAL, draw_sou
 from tests.dgad.methods.surfaces import SIZE, context, source
 
 QUICK = dataclasses.replace(
-    ROBUST, num_steps=2, num_reference_patches=32, num_reference_patches_scoring=64, backbone_mode="frozen"
+    ROBUST, num_steps=2, num_reference_patches=32, max_memory_patches=64, backbone_mode="frozen"
 )
 
 

@@ -21,7 +21,7 @@ FROZEN: Mapping[str, Any] = {
     "backbone_mode": "frozen",
     "num_steps": 2,
     "num_reference_patches": 32,
-    "num_reference_patches_scoring": 64,
+    "max_memory_patches": 64,
 }
 FINE_TUNED: Mapping[str, Any] = {**FROZEN, "backbone_mode": "fine_tuned"}
 AGG: Mapping[str, Any] = {**to_dict(METHODS["agg"].presets["default"]), "num_steps": 2}

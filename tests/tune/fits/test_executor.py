@@ -22,7 +22,7 @@ QUICK = {
     "backbone_mode": "frozen",
     "num_steps": 2,
     "num_reference_patches": 32,
-    "num_reference_patches_scoring": 64,
+    "max_memory_patches": 64,
 }
 
 

@@ -43,6 +43,14 @@ def test_values_lists_and_ranges_are_read_in_the_setting_s_type(tmp_path: Path) 
     assert read["patch_knn"].restrictions == {"token_layer": Fixed(value=None)}
 
 
+def test_a_setting_may_have_the_name_it_had_in_an_earlier_version(tmp_path: Path) -> None:
+    former = "  patch_knn: {max_reference_patches: 64}"
+    read = read_study_file(_file(tmp_path, former))["spaces"]
+    assert read["patch_knn"].restrictions == {"max_memory_patches": Fixed(value=64)}
+    with pytest.raises(SettingsError, match=r"`max_memory_patches`: give only `max_memory_patches`"):
+        read_study_file(_file(tmp_path, "  patch_knn: {max_reference_patches: 64, max_memory_patches: 64}"))
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
