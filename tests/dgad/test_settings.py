@@ -98,9 +98,7 @@ def test_a_former_name_is_read_as_the_name_of_now() -> None:
     assert from_dict(Renamed, {"largest": 3}) == Renamed(bound=3)
     with pytest.raises(SettingsError, match="`bound` must be a whole number, but got 'x'"):
         from_dict(Renamed, {"largest": "x"})
-    with pytest.raises(
-        SettingsError, match=r"m: `largest` is the former name of `bound`: give only"
-    ):
+    with pytest.raises(SettingsError, match=r"m: `largest` is the former name of `bound`: give only"):
         from_dict(Renamed, {"largest": 3, "bound": 3}, where="m")
     assert "largest" not in to_dict(from_dict(Renamed, {"largest": 3}))
 
