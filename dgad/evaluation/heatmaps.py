@@ -43,6 +43,16 @@ def heat_png(heat: Floats, size: tuple[int, int], *, low: float, high: float) ->
     return _png(_coloured(_resized(heat, size, low, high)))
 
 
+def map_png(heat: Floats, *, low: float, high: float) -> bytes:
+    """Grey PNG of the map (h, w) on its own grid: `low` or less is 0, `high` or more 255, NaN is clear."""
+    known = np.isfinite(heat)
+    scaled = (np.where(known, heat, low) - low) / (high - low) if high > low else np.zeros(heat.shape)
+    grey = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+    if known.all():
+        return _png(grey)
+    return _png(np.stack([grey, known.astype(np.uint8) * 255], axis=-1))
+
+
 def strip_png(
     image: _Bytes, mask: NDArray[np.bool_] | None, heat: Floats | None, *, low: float, high: float
 ) -> bytes:

@@ -42,7 +42,7 @@ _MAX_BATCH_BYTES = 128 * 2**20
 
 Photograph = str | Path | bytes | tuple[str, bytes]
 """A file, the bytes of one, or (name, bytes)."""
-Heatmap = Literal["none", "png", "overlay"]
+Heatmap = Literal["none", "png", "overlay", "map"]
 A = TypeVar("A", bound=schemas.Answer)
 
 

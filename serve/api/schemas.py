@@ -262,6 +262,13 @@ class RegionAnswer(Answer):
     score: float = Field(description="The highest pixel score inside.")
 
 
+class HeatmapScale(Answer):
+    """The scores that a domain's heatmaps show as cold and as hot."""
+
+    low: float
+    high: float
+
+
 class ResultAnswer(Answer):
     """The answer for one photograph."""
 
@@ -277,6 +284,10 @@ class ResultAnswer(Answer):
     regions: tuple[RegionAnswer, ...] = Field(description="The highest first, at most 20.")
     heatmap: str | None = Field(
         description="`data:image/png;base64,...`, where asked for and where the method localises."
+    )
+    heatmap_scale: HeatmapScale | None = Field(
+        default=None,
+        description="Of the heatmap. In `heatmap=map` a grey value v is the score low + v / 255 (high - low).",
     )
     version: int
     bundle_id: str

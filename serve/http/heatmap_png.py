@@ -3,11 +3,11 @@
 import base64
 from typing import Literal
 
-from dgad.evaluation.heatmaps import heat_png, overlay_png
+from dgad.evaluation.heatmaps import heat_png, map_png, overlay_png
 from serve.engine.backend import Outcome
 from serve.http.images import Photograph
 
-HeatmapKind = Literal["png", "overlay", "none"]
+HeatmapKind = Literal["png", "overlay", "map", "none"]
 
 
 def draw(photograph: Photograph, outcome: Outcome, kind: HeatmapKind) -> bytes | None:
@@ -16,6 +16,8 @@ def draw(photograph: Photograph, outcome: Outcome, kind: HeatmapKind) -> bytes |
         return None
     if kind == "overlay":
         return overlay_png(photograph.picture, outcome.heat, low=outcome.heat_low, high=outcome.heat_high)
+    if kind == "map":
+        return map_png(outcome.heat, low=outcome.heat_low, high=outcome.heat_high)
     height, width = photograph.picture.shape[:2]
     return heat_png(outcome.heat, (width, height), low=outcome.heat_low, high=outcome.heat_high)
 

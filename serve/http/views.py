@@ -57,6 +57,7 @@ def render_result(
 ) -> schemas.ResultAnswer:
     """The answer for one photograph."""
     regions = tuple(schemas.RegionAnswer(**dataclasses.asdict(r)) for r in outcome.regions)
+    scale = None if heatmap is None else schemas.HeatmapScale(low=outcome.heat_low, high=outcome.heat_high)
     return schemas.ResultAnswer(
         name=name,
         score=outcome.score,
@@ -66,6 +67,7 @@ def render_result(
         levels=outcome.levels,
         regions=regions,
         heatmap=heatmap,
+        heatmap_scale=scale,
         version=outcome.version,
         bundle_id=outcome.bundle_id,
         milliseconds=milliseconds,

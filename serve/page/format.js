@@ -68,6 +68,7 @@ export function pSentence(result) {
 const ACTIONS = {
   create: "Domain made",
   settings: "Settings changed",
+  region: "Region of interest changed",
   enroll: "Photographs enrolled",
   remove: "Reference removed",
   purge: "Reference purged for good",

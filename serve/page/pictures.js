@@ -59,23 +59,3 @@ function forgetOldest() {
   kept.delete(path);
   URL.revokeObjectURL(url);
 }
-
-/** A small picture of a local file, drawn once; the whole photograph is not kept in memory. */
-export async function drawSmall(canvas, file, sizePx) {
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(file);
-  } catch {
-    canvas.classList.add("is-missing");
-    return;
-  }
-  const scale = sizePx / Math.min(bitmap.width, bitmap.height);
-  canvas.width = sizePx;
-  canvas.height = sizePx;
-  const context = canvas.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, (sizePx - bitmap.width * scale) / 2, (sizePx - bitmap.height * scale) / 2,
-    bitmap.width * scale, bitmap.height * scale);
-  bitmap.close();
-  canvas.classList.remove("is-waiting");
-}

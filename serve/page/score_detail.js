@@ -11,8 +11,11 @@ export function detailOf(result, context, place, again) {
       h("p", {}, result.error.message),
       h("div", { class: "actions" }, h("button", { type: "button", onclick: () => again([result]) }, "Try again"))));
   }
-  if (result.state !== "done") return loadingState(`Scoring ${result.file.name}…`);
+  if (result.state !== "done") return loadingState([`Scoring ${result.file.name}…`, progressOf(result, place)]);
   const { answer, file } = result;
+  // Another version may have had another region.
+  const region = answer.version === context.domain.version ? context.domain.region ?? null : null;
+  const viewer = viewerOf(result, region, place);
   return [
     h("header", { class: `verdict verdict-${answer.verdict}` }, mark(answer.verdict),
       h("div", {}, h("h2", {}, VERDICTS[answer.verdict]), h("p", { class: "verdict-file" }, file.name)),
@@ -20,8 +23,28 @@ export function detailOf(result, context, place, again) {
         number("Threshold", score(answer.threshold.value)), number("p-value", pValue(answer.p_value)))),
     staleNote(result, context, again),
     ownNote(result.answer),
-    h("div", { class: "detail-columns" }, viewerOf(result, place), factsOf(answer)),
+    h("div", { class: "detail-columns" }, viewer.element, factsOf(answer, viewer.show)),
   ];
+}
+
+/** How much of a large photograph is sent, while it is. */
+function progressOf(result, place) {
+  const bar = h("progress", { max: 1, "aria-label": "Sent" });
+  const update = () => {
+    if (result.sent < 1) bar.value = result.sent;
+    else bar.removeAttribute("value");
+  };
+  update();
+  const listener = () => update();
+  result.progress.addEventListener("change", listener);
+  place.addEventListener("leave", () => result.progress.removeEventListener("change", listener), { once: true });
+  return bar;
+}
+
+/** The number of a region, as a button where the viewer can move there. */
+function numberOf(region, number, show) {
+  return show ? h("button", { type: "button", class: "link", "aria-label": `Zoom to region ${number}`,
+    onclick: () => show(region) }, number) : number;
 }
 
 function number(name, value) {
@@ -42,7 +65,7 @@ function ownNote(answer) {
     + " compared with itself a photograph is as normal as can be, so its score says nothing."));
 }
 
-function factsOf(answer) {
+function factsOf(answer, show) {
   const { threshold, regions, levels } = answer;
   const margin = threshold.value === null ? null : answer.score - threshold.value;
   return h("div", { class: "facts-column" },
@@ -53,8 +76,8 @@ function factsOf(answer) {
     regions.length ? h("section", {}, h("h3", {}, count(regions.length, "region")),
       h("table", { class: "small" }, h("thead", {}, h("tr", {}, ["#", "Score", "Left, top", "Size"].map((name) => h("th",
         { scope: "col" }, name)))),
-      h("tbody", {}, regions.map((region, index) => h("tr", {}, [index + 1, score(region.score), `${region.x}, ${region.y}`,
-        `${region.width} × ${region.height}`].map((value) => h("td", {}, value))))))) : null,
+      h("tbody", {}, regions.map((region, index) => h("tr", {}, [numberOf(region, index + 1, show), score(region.score),
+        `${region.x}, ${region.y}`, `${region.width} × ${region.height}`].map((value) => h("td", {}, value))))))) : null,
     levels.length ? h("section", {}, h("h3", {}, "By level"), h("table", { class: "small" }, h("tbody", {},
       levels.map((value, index) => h("tr", {}, h("th", { scope: "row" },
         `Level ${index}${index === 0 ? ", finest" : ""}`), h("td", {}, score(value))))))) : null,

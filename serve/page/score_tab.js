@@ -1,14 +1,15 @@
 // Scoring photographs: a queue, the list of results with where they lie, and the chosen one in detail.
 
-import { domainPath, json } from "./api.js";
+import { ApiError, domainPath } from "./api.js";
 import { badge, emptyState, fill, h, mark } from "./dom.js";
 import { dropZone } from "./dropzone.js";
 import { VERDICTS, count, score } from "./format.js";
 import { announce, complain } from "./notices.js";
-import { drawSmall } from "./pictures.js";
+import { drawSmall } from "./picture/decoder.js";
 import { detailOf } from "./score_detail.js";
 import { session } from "./session.js";
 import { stripOf } from "./strip.js";
+import { upload } from "./upload.js";
 
 const NUM_AT_ONCE = 3;
 const MAX_KEPT = 500;
@@ -34,7 +35,8 @@ export function scoreTab(context, signal) {
     hint: "Anywhere on this page, several at once. They are scored and not kept by the service.",
     button: "Choose photographs",
     onfiles: (files) => {
-      const added = files.map((file) => ({ file, state: "waiting", answer: null, error: null, canvas: smallOf(file) }));
+      const added = files.map((file) => ({ file, state: "waiting", answer: null, error: null, canvas: smallOf(file),
+        sent: 0, progress: new EventTarget() }));
       state.results = [...added, ...state.results].slice(0, MAX_KEPT);
       state.chosen = added[0];
       filter = "all";
@@ -165,7 +167,7 @@ async function work(name, results) {
   const worker = async () => {
     for (let result = queue.shift(); result; result = queue.shift()) {
       if (!state.results.includes(result)) continue;
-      result.state = "scoring";
+      Object.assign(result, { state: "scoring", sent: 0 });
       state.onresult?.(result);
       await Promise.all([scoreOne(name, result), drawSmall(result.canvas, result.file, 96)]);
       state.onresult?.(result);
@@ -183,15 +185,17 @@ async function work(name, results) {
 }
 
 async function scoreOne(name, result) {
-  const body = new FormData();
-  body.append("files", result.file, result.file.name);
   try {
     // Browsers do not show TIFF: then the service lays the heatmap over it.
     const isDrawnByService = /\.tiff?$/i.test(result.file.name);
-    const kind = isDrawnByService ? "overlay" : "png";
-    const answer = await json("POST", domainPath(name, `/score?heatmap=${kind}`), { body });
+    const kind = isDrawnByService ? "overlay" : "map";
+    const answer = await upload(domainPath(name, `/score?heatmap=${kind}`), [result.file], { onprogress: (fraction) => {
+      result.sent = fraction;
+      result.progress.dispatchEvent(new Event("change"));
+    } });
     Object.assign(result, { answer: answer.results[0], state: "done", isDrawnByService });
   } catch (error) {
-    Object.assign(result, { error, state: "failed" });
+    const known = error instanceof ApiError ? error : new ApiError("The answer of the service could not be read; try again.");
+    Object.assign(result, { error: known, state: "failed" });
   }
 }

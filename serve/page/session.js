@@ -1,9 +1,10 @@
-// What this tab remembers of each domain while it is open: a running enrolment, and scored photographs.
+// What this tab remembers of each domain while it is open: a running enrolment, scored
+// photographs, and a region that is drawn and not saved.
 
 const domains = new Map();
 
 export function session(name) {
-  if (!domains.has(name)) domains.set(name, { job: null, results: [], chosen: null });
+  if (!domains.has(name)) domains.set(name, { job: null, results: [], chosen: null, regionDraft: null });
   return domains.get(name);
 }
 

@@ -2,11 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from serve.replicas.environment import prepare_serve_environment
 from tests.serve.support.misbehaving import Misbehaving, misbehaving_server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.serve.support.page import Served
 
 prepare_serve_environment()  # before any test imports Ray, which reads it once
 
@@ -25,6 +31,24 @@ def trivial_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.serve.support.surfaces import bundled
 
     return bundled(tmp_path_factory.mktemp("bundles") / "trivial", "trivial")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A real Chromium."""
+    from tests.serve.support.browser import chromium
+
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def served(patch_knn_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Served"]:
+    """The service whose page is looked at."""
+    from tests.serve.support.page import service_of
+
+    with service_of(patch_knn_bundle, tmp_path_factory.mktemp("page") / "store") as running:
+        yield running
 
 
 @pytest.fixture

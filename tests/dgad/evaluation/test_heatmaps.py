@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dgad.evaluation.heatmaps import colour, overlay_png, strip_png
+from dgad.evaluation.heatmaps import colour, map_png, overlay_png, strip_png
 
 
 def decode(data):
@@ -69,3 +69,14 @@ def test_colours_rise_evenly_in_lightness():
     assert lightness[-1] > 95
     assert steps.min() > 0
     assert steps.max() < 2.0
+
+
+def test_a_map_in_grey_is_clear_where_nothing_is_scored():
+    heat = np.linspace(-1.0, 3.0, 20).reshape(4, 5)
+    grey = decode(map_png(heat, low=0.0, high=2.0))
+    assert grey.shape == (4, 5)
+    assert grey == pytest.approx(np.clip(heat / 2, 0, 1) * 255, abs=0.5)
+    heat[1, 2] = np.nan
+    value, alpha = np.moveaxis(decode(map_png(heat, low=0.0, high=2.0)), -1, 0)
+    assert np.array_equal(alpha == 0, np.isnan(heat))
+    assert value[alpha > 0] == pytest.approx(grey[alpha > 0], abs=0)

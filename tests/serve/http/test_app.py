@@ -197,6 +197,18 @@ def test_heatmaps_have_the_size_of_the_photograph(service: Served, kind: str) ->
     assert (picture.size, picture.format) == ((90, 40), "PNG")
 
 
+def test_a_map_has_a_grey_value_for_each_cell_and_tells_of_which_score(service: Served) -> None:
+    service.domain("cells")
+    answer = service.ask("POST", "/v1/domains/cells/score?heatmap=map", data=valid("PNG", 5, (90, 40)))
+    result = answer.json()["results"][0]
+    picture = Image.open(io.BytesIO(base64.b64decode(result["heatmap"].removeprefix("data:image/png;base64,"))))
+    scale = result["heatmap_scale"]
+    scores = scale["low"] + np.asarray(picture) / 255 * (scale["high"] - scale["low"])
+    wanted = HEAT
+    assert picture.mode == "L"
+    assert scores == pytest.approx(wanted, abs=(scale["high"] - scale["low"]) / 255)
+
+
 def test_a_picture_alone_carries_the_score_in_its_headers(service: Served) -> None:
     service.domain("picture")
     headers = {"Accept": "image/png"}
