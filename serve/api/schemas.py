@@ -287,7 +287,7 @@ class ResultAnswer(Answer):
     )
     heatmap_scale: HeatmapScale | None = Field(
         default=None,
-        description="Of the heatmap. In `heatmap=map` a grey value v is the score low + v / 255 (high - low).",
+        description="Of the heatmap; in `heatmap=map` grey v is the score low + v / 255 (high - low).",
     )
     version: int
     bundle_id: str

@@ -309,7 +309,6 @@ def test_a_phone_shows_every_view_without_scrolling_sideways(browser: Browser, s
         page.keyboard.press("Escape")
         for view, shown in [
             ("references", ".tile"),
-            ("region", ".stage-photo"),
             ("history", ".version"),
             ("settings", ".panel"),
         ]:

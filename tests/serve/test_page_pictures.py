@@ -106,7 +106,8 @@ def test_a_photograph_of_20_megapixels_is_scored_and_zoomed_without_the_page_sta
             assert x <= _MARKED[0] < x + width
             assert y <= _MARKED[1] < y + height
         # What is drawn of it now has its own pixels.
-        expect(page.locator(".stage-photo")).to_have_attribute("data-part", re.compile(r"^\d+ \d+ [1-8]?\d\d "))
+        sharp = re.compile(r"^\d+ \d+ [1-8]?\d\d ")
+        expect(page.locator(".stage-photo")).to_have_attribute("data-part", sharp)
         assert _shows_red(page)
         assert page.evaluate("window.longestMs") < _FREEZE_MS
         assert page.evaluate("window.numKeys") == 5

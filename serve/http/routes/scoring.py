@@ -49,8 +49,8 @@ async def score(
     heatmap: Annotated[
         HeatmapKind,
         Query(
-            description="`overlay`: over the photograph; `png`: the colours alone; `map`: the scores in grey, a"
-            " pixel for each cell (`heatmap_scale` tells of which scores). At most 16 photographs."
+            description="`overlay`: over the photograph; `png`: the colours alone; `map`: the scores in grey,"
+            " a pixel for each cell (`heatmap_scale` tells of which scores). At most 16 photographs."
         ),
     ] = "none",
     name: Annotated[
