@@ -20,9 +20,10 @@ from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
 from dgad.errors import UserError
-from dgad.features.backbone import Backbone, FrozenFeatures
+from dgad.features.backbone import Backbone
 from dgad.features.cache import FeatureCache
 from dgad.features.disk_cache import DiskFeatureCache
+from dgad.features.frozen import FrozenFeatures
 from dgad.features.settings import FeatureSettings
 from dgad.training.synthetic_sources import draw_sources
 

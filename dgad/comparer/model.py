@@ -16,6 +16,9 @@ from dgad.comparer.heads import make_head
 from dgad.comparer.pairwise import pair_scores_decided, pair_scores_image_mean
 from dgad.comparer.settings import ComparerSettings
 
+_MAX_PRODUCT_ROWS = 2048
+"""Above so many, smoothing by a product of matrices would cost more than it saves."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class LevelStatistics:
@@ -70,20 +73,31 @@ def pixel_map(logits: Sequence[Tensor], image_size_px: int, sigma_px: float) -> 
 
 
 def gaussian_smooth(
-    map_BSS: Tensor, sigma_px: float, *, reach: float = 3.0, border: str = "replicate"
+    map_Bhw: Tensor, sigma_px: float, *, reach: float = 3.0, border: str = "replicate"
 ) -> Tensor:
     """Separable Gaussian smoothing, cut off at `reach` deviations; borders as `F.pad` names them."""
     radius = max(1, round(reach * sigma_px))
-    offset = torch.arange(-radius, radius + 1, device=map_BSS.device, dtype=map_BSS.dtype)
+    offset = torch.arange(-radius, radius + 1, device=map_Bhw.device, dtype=map_Bhw.dtype)
     kernel = torch.exp(-0.5 * (offset / sigma_px) ** 2)
     kernel = kernel / kernel.sum()
-    place_S = torch.arange(map_BSS.shape[-1], device=map_BSS.device, dtype=map_BSS.dtype)
-    # Which pixels each one is a mean of, K of them: a product with that is several times quicker than a
+    return _smooth_rows(_smooth_rows(map_Bhw, kernel, border).mT, kernel, border).mT
+
+
+def _smooth_rows(map_Bhw: Tensor, kernel: Tensor, border: str) -> Tensor:
+    """Every column of the maps convolved with the kernel."""
+    height, radius = map_Bhw.shape[-2], len(kernel) // 2
+    place = torch.arange(-radius, height + radius, device=map_Bhw.device)
+    if border == "reflect" and height > 1:
+        place = place % (2 * (height - 1))
+        place = torch.minimum(place, 2 * (height - 1) - place)
+    place = place.clamp(0, height - 1)
+    if height > _MAX_PRODUCT_ROWS:
+        return F.conv2d(map_Bhw[:, None, place], kernel.view(1, 1, -1, 1))[:, 0]
+    # Which rows each one is a mean of, K of them: a product with that is several times quicker than a
     # convolution of maps that have one channel.
-    from_SK = F.pad(place_S[None], (radius, radius), mode=border)[0].long().unfold(0, len(kernel), 1)
-    mean_SS = map_BSS.new_zeros(len(place_S), len(place_S))
-    mean_SS.scatter_add_(1, from_SK, kernel.expand(len(place_S), -1))
-    return mean_SS @ map_BSS @ mean_SS.T
+    mean_hh = map_Bhw.new_zeros(height, height)
+    mean_hh.scatter_add_(1, place.unfold(0, len(kernel), 1), kernel.expand(height, -1))
+    return mean_hh @ map_Bhw
 
 
 class Comparer(nn.Module):

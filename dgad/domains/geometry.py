@@ -112,7 +112,11 @@ class Geometry:
     def input_px(self) -> int:
         """Side of the largest square that a network is given at once, for those made for one size."""
         scale = self.parsed_scale
-        return int(scale.amount) if scale.kind == "squash" else self.tile_px
+        if scale.kind == "squash":
+            return int(scale.amount)
+        if scale.kind == "fit":  # no image is larger, and to fill small ones up to a tile costs time
+            return min(-(-int(scale.amount) // 32) * 32, self.tile_px)
+        return self.tile_px
 
     @property
     def drawn_px(self) -> int:

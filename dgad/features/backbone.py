@@ -3,7 +3,7 @@
 # N images, S pixels a side, C_i channels of level i, h_i = w_i = S / stride of level i
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import timm
@@ -11,14 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgad.domains.image_set import ImageSet
 from dgad.errors import DgadError, SettingsError, WeightsError
 from dgad.features.builtin import OTHERS, Builtin, read_builtin
-from dgad.features.cache import FeatureCache
-from dgad.features.fused import fuse_layers
 from dgad.features.levels import check_levels, level_strides
 from dgad.features.settings import FeatureSettings
-from dgad.features.tokens import TokenMap, nearest_multiple, size_argument
+from dgad.features.tokens import TokenMap, has_fixed_size, nearest_multiple, size_argument
 from dgad.features.weights_file import ALTERNATIVES, find_weights_file, without_loader_warnings
 
 
@@ -55,6 +52,12 @@ class Backbone(nn.Module):
         """What images are resized to; None: they are taken as they are."""
         if token_layer is not None:
             self.input_size_px = nearest_multiple(settings.geometry.input_px, self.strides[0])
+        self.window_px: int | None = settings.geometry.input_px if has_fixed_size(self.name) else None
+        """Side of the only square that the model takes; None: it takes multiples of its strides."""
+        if self.input_size_px is not None:
+            self.window_px = self.input_size_px
+        self.overlap_px: int | None = settings.geometry.overlap_px
+        """Context that the user wants the blocks of a large image to have; None: what the model sees."""
         body = _create(settings, self.strides, seed, token_layer)
         self.body: nn.Module = body.to(memory_format=torch.channels_last)
         if isinstance(self.body, TokenMap):
@@ -80,12 +83,16 @@ class Backbone(nn.Module):
 
         Done by `body`, if one is given that does what the backbone's own does.
         """
+        return self.features(self.normalise(images_N3SS), body)
+
+    def features(self, pixels_N3SS: Tensor, body: nn.Module | None = None) -> list[Tensor]:
+        """The same of images that are normalised already, float32."""
         run = self.body if body is None else body
-        maps = run(_channels_last(self.normalise(images_N3SS)))
+        maps = run(channels_last(pixels_N3SS))
         assert isinstance(maps, list)
         if self._channels_last:
             maps = [m.permute(0, 3, 1, 2) for m in maps]
-        return [_channels_last(m) for m in maps]
+        return [channels_last(m) for m in maps]
 
     def normalise(self, images_N3SS: Tensor) -> Tensor:
         """uint8 images as the body takes them: float32, resized and normalised as the model wants."""
@@ -109,74 +116,7 @@ class Backbone(nn.Module):
         return digest.hexdigest()
 
 
-class FrozenFeatures:
-    """Feature maps of a backbone that no longer changes, computed once per image where it has a key.
-
-    `lasting` says that other fits have these weights too, so that their maps are worth a place on the disk;
-    it must be False where the fit has changed them.
-    """
-
-    def __init__(
-        self, backbone: Backbone, cache: FeatureCache, device: torch.device, *, lasting: bool = True
-    ) -> None:
-        self.backbone = backbone
-        self.cache = cache
-        self.device = device
-        self.lasting = lasting
-        self.fingerprint = backbone.fingerprint()
-        self._body: nn.Module | None = None
-
-    @torch.no_grad()
-    def maps(self, images: ImageSet, batch_size: int = 16) -> list[Tensor]:
-        """Maps (N, C_i, h_i, w_i) on the device, one per stride."""
-        if not images.keys:
-            levels = zip(*self._compute(images, batch_size), strict=True)
-            return [_channels_last(torch.cat(level)) for level in levels]
-        rows: list[list[Tensor] | None] = [self._kept(key) for key in images.keys]
-        missing = [i for i, row in enumerate(rows) if row is None]
-        for i, row in zip(missing, self._compute_and_keep(images.take(missing), batch_size), strict=True):
-            rows[i] = row
-        complete = [row for row in rows if row is not None]
-        # Wherever a map comes from it lies in memory as the backbone gives it: what follows rounds alike.
-        return [_channels_last(torch.stack(level)) for level in zip(*complete, strict=True)]
-
-    @torch.no_grad()
-    def prepare(self, images: ImageSet, batch_size: int = 16) -> None:
-        """Put the maps of images with keys into the cache, so that `maps` finds them there.
-
-        Of more images than the cache can hold the first are lost again: that costs time, nothing else.
-        """
-        first = {key: i for i, key in reversed(list(enumerate(images.keys)))}
-        missing = sorted(i for key, i in first.items() if self._kept(key) is None)
-        for _ in self._compute_and_keep(images.take(missing), batch_size):
-            pass
-
-    def _compute_and_keep(self, images: ImageSet, batch_size: int) -> Iterator[list[Tensor]]:
-        """Maps (C_i, h_i, w_i) of one image after the other."""
-        done = 0
-        for batch in self._compute(images, batch_size) if len(images) else []:
-            for j in range(batch[0].shape[0]):
-                row = [level[j] for level in batch]
-                for stride, level in zip(self.backbone.strides, row, strict=True):
-                    self.cache.put((self.fingerprint, stride, images.keys[done]), level, lasting=self.lasting)
-                done += 1
-                yield row
-
-    def _kept(self, key: str) -> list[Tensor] | None:
-        kept = [
-            self.cache.get((self.fingerprint, stride, key), self.device, lasting=self.lasting)
-            for stride in self.backbone.strides
-        ]
-        return None if any(k is None for k in kept) else [k for k in kept if k is not None]
-
-    def _compute(self, images: ImageSet, batch_size: int) -> Iterator[list[Tensor]]:
-        if self._body is None:  # where all maps are kept already none is needed
-            self._body = fuse_layers(self.backbone.body)
-        for chunk in torch.split(images.stack(), batch_size):
-            yield self.backbone(chunk.to(self.device), self._body)
-
-
-def _channels_last(map_NChw: Tensor) -> Tensor:
+def channels_last(map_NChw: Tensor) -> Tensor:
     """The same values in that order of memory; not copied where they lie so already."""
     return map_NChw.contiguous(memory_format=torch.channels_last)
 

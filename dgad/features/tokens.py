@@ -39,8 +39,13 @@ def nearest_multiple(size_px: int, patch_px: int) -> int:
     return max(1, round(size_px / patch_px)) * patch_px
 
 
+def has_fixed_size(name: str) -> bool:
+    """Whether the model is made for one size of image."""
+    config: Any = timm.get_pretrained_cfg(name)
+    return config is not None and bool(config.fixed_input_size)
+
+
 def size_argument(name: str, size_px: int) -> dict[str, int]:
     """`img_size` for a model that is made for one size of image, where that is another."""
     config: Any = timm.get_pretrained_cfg(name)
-    is_fixed = config is not None and config.fixed_input_size and config.input_size[-1] != size_px
-    return {"img_size": size_px} if is_fixed else {}
+    return {"img_size": size_px} if has_fixed_size(name) and config.input_size[-1] != size_px else {}

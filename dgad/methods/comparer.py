@@ -14,8 +14,9 @@ from dgad.comparer.objective import episode_loss
 from dgad.comparer.settings import PRESETS, ComparerSettings
 from dgad.comparer.start import check_start, load_builtin
 from dgad.domains.image_set import ImageSet
-from dgad.features.backbone import Backbone, FrozenFeatures, check_strides
+from dgad.features.backbone import Backbone, check_strides
 from dgad.features.coverage import CoverageMemory
+from dgad.features.frozen import FrozenFeatures
 from dgad.features.nearest import usual_distances
 from dgad.features.settings import FeatureSettings
 from dgad.methods.base import (

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DataError
-from dgad.features.backbone import FrozenFeatures, check_strides
+from dgad.features.backbone import check_strides
+from dgad.features.frozen import FrozenFeatures
 from dgad.features.settings import FeatureSettings
 from dgad.generalisation.batches import DomainBatches
 from dgad.generalisation.encoder import Classifier, Encoder, anomaly_logit

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from dgad.comparer.model import gaussian_smooth
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DataError
-from dgad.features.backbone import Backbone, FrozenFeatures, check_strides
+from dgad.features.backbone import Backbone, check_strides
+from dgad.features.frozen import FrozenFeatures
 from dgad.features.settings import FeatureSettings
 from dgad.methods.base import (
     Context,

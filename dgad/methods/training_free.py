@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
-from dgad.features.backbone import Backbone, FrozenFeatures
+from dgad.features.backbone import Backbone
+from dgad.features.frozen import FrozenFeatures
 from dgad.methods.base import Context, Enrolled, Method, Scores, Traits
 from dgad.seeds import seed_for
 from dgad.training.episodes import SourceDomain

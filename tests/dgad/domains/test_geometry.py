@@ -69,3 +69,10 @@ def test_the_pooled_area_does_not_grow_with_the_image() -> None:
 def test_a_scale_is_told_as_it_is_read() -> None:
     for text in ("native", "0.5", "fit 300", "squash 96"):
         assert str(parse_scale(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("scale", "side_px"), [("native", 256), ("squash 512", 512), ("fit 100", 128), ("fit 900", 256)]
+)
+def test_a_network_of_one_size_is_made_no_larger_than_the_images_are(scale: str, side_px: int) -> None:
+    assert Geometry(scale=scale).input_px == side_px

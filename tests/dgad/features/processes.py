@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
-from dgad.features.backbone import Backbone, FrozenFeatures
+from dgad.features.backbone import Backbone
 from dgad.features.cache import FeatureCache
 from dgad.features.disk_cache import DiskFeatureCache, FeatureKey
 from dgad.features.feature_file import encode
+from dgad.features.frozen import FrozenFeatures
 from dgad.features.settings import FeatureSettings
 
 CPU = torch.device("cpu")

@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 
 from dgad.domains.image_set import ImageSet
 from dgad.errors import SettingsError, WeightsError
-from dgad.features.backbone import Backbone, FrozenFeatures, check_strides
+from dgad.features.backbone import Backbone, check_strides
 from dgad.features.builtin import Builtin
 from dgad.features.cache import FeatureCache
+from dgad.features.frozen import FrozenFeatures
 from dgad.features.settings import FeatureSettings
 
 
