@@ -16,6 +16,7 @@ from rich.text import Text
 from dgad.command_line import PlainConsole
 from dgad.domains.checks import CheckResult, check_dataset
 from dgad.domains.demo import SURFACES, SynthesisSettings, parse_defect_px, parse_size, synthesize
+from dgad.domains.geometry import DEFAULT_SCALE, Geometry
 from dgad.domains.layouts import LAYOUTS
 from dgad.domains.pack import pack
 from dgad.names import make_printable
@@ -45,9 +46,15 @@ def domains() -> None:
 @domains.command("check")
 @click.argument("directory", metavar="DIR")
 @_LAYOUT
+@click.option(
+    "--scale",
+    default=DEFAULT_SCALE,
+    show_default=True,
+    help="How a study would look at it: native, a factor such as 0.5, `fit N`, or `squash N`.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def check_command(directory: str, layout: str | None, as_json: bool) -> None:
-    """List the domains in DIR with their counts, and every problem with its path.
+def check_command(directory: str, layout: str | None, scale: str, as_json: bool) -> None:
+    """List the domains in DIR with their counts and sizes, and every problem with its path.
 
     DIR is a folder of domains, or a folder or URI of packed ones. Exit status 2 if a problem is fatal.
 
@@ -55,8 +62,9 @@ def check_command(directory: str, layout: str | None, as_json: bool) -> None:
     Example:
       dgad domains check photographs/
     """
+    geometry = Geometry(scale=scale)
     with _progress("checking") as progress:
-        result = check_dataset(directory, layout=layout, progress=progress)
+        result = check_dataset(directory, layout=layout, geometry=geometry, progress=progress)
     if as_json:
         click.echo(json.dumps(_check_as_dict(result), indent=2))
     else:
@@ -214,6 +222,7 @@ def _print_check(result: CheckResult) -> None:
         counts = (row.train_normals, row.test_normals, sum(row.defects.values()), row.masks)
         table.add_row(make_printable(row.domain), *map(str, counts), make_printable(kinds))
     console.print(table)
+    _print_sizes(result, console)
     num_alike = Counter((p.domain, p.code) for p in result.problems)
     shown: Counter[tuple[str, str]] = Counter()
     for problem in result.problems:
@@ -229,3 +238,33 @@ def _print_check(result: CheckResult) -> None:
             console.print(severity + Text(make_printable(rest)), soft_wrap=True)
     if not result.problems:
         console.print("No problems.")
+
+
+def _print_sizes(result: CheckResult, console: PlainConsole) -> None:
+    """A table of what the scale makes of photographs and of their smallest defects."""
+    table = Table(
+        box=None,
+        pad_edge=False,
+        title="Sizes in px; a defect as the side of a square of its area",
+        title_justify="left",
+    )
+    for heading in ("domain", "photographs", "scale", "scaled", "smallest defects", "scaled"):
+        is_text = heading in ("domain", "scale")
+        table.add_column(heading, justify="left" if is_text else "right", overflow="fold")
+    for row in result.domains:
+        sizes = row.sizes
+        if sizes is None:
+            continue
+        defects = ("n/a", "n/a")
+        if sizes.defect_px is not None and sizes.scaled_defect_px is not None:
+            defects = (f"{sizes.defect_px:.0f}", f"{sizes.scaled_defect_px:.1f}")
+        photographs = _describe_range(sizes.smallest, sizes.largest)
+        scaled = _describe_range(sizes.scaled_smallest, sizes.scaled_largest)
+        table.add_row(make_printable(row.domain), photographs, sizes.scale, scaled, *defects)
+    if table.row_count:
+        console.print(table)
+
+
+def _describe_range(smallest: tuple[int, int], largest: tuple[int, int]) -> str:
+    first, last = (f"{width} x {height}" for width, height in (smallest, largest))
+    return first if first == last else f"{first} to {last}"

@@ -3,6 +3,7 @@
 # H, W the image's pixels; h, w cells of a map
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +36,12 @@ def overlay_png(image: _Bytes, heat: Floats, *, low: float, high: float) -> byte
     A score of `low` or less leaves the image as it is, `high` or more hides it; the scale should be
     one for a whole domain, or pictures cannot be compared.
     """
-    return _png(_overlay(image, heat, low, high))
+    return png_bytes(overlay(image, heat, low=low, high=high))
 
 
 def heat_png(heat: Floats, size: tuple[int, int], *, low: float, high: float) -> bytes:
     """PNG of the map (h, w) alone in `size` (width, height): `low` or less is black, `high` brightest."""
-    return _png(_coloured(_resized(heat, size, low, high)))
+    return png_bytes(_coloured(_resized(heat, size, low, high)))
 
 
 def map_png(heat: Floats, *, low: float, high: float) -> bytes:
@@ -62,14 +63,19 @@ def strip_png(
     """
     panels = [image]
     if mask is not None:
-        panels.append(_outlined(image, mask))
+        panels.append(outline(image, mask))
     if heat is not None:
-        panels.append(_overlay(image, heat, low, high))
-    gap = np.full((image.shape[0], _GAP_PX, 3), 255, dtype=np.uint8)
+        panels.append(overlay(image, heat, low=low, high=high))
+    return png_bytes(join_panels(panels))
+
+
+def join_panels(panels: Sequence[_Bytes]) -> _Bytes:
+    """Pictures (H, W_i, 3) of one height side by side."""
+    gap = np.full((panels[0].shape[0], _GAP_PX, 3), 255, dtype=np.uint8)
     row = [panels[0]]
     for panel in panels[1:]:
         row += [gap, panel]
-    return _png(np.concatenate(row, axis=1))
+    return np.concatenate(row, axis=1)
 
 
 def colour(value: Floats) -> Floats:
@@ -79,20 +85,34 @@ def colour(value: Floats) -> Floats:
     return result
 
 
-def _overlay(image: _Bytes, heat: Floats, low: float, high: float) -> _Bytes:
+def overlay(
+    image: _Bytes,
+    heat: Floats,
+    *,
+    low: float,
+    high: float,
+    box: tuple[float, float, float, float] | None = None,
+) -> _Bytes:
+    """`image` (H, W, 3) under a map; `box` is the part of the map that lies over it, in cells."""
     height, width = image.shape[:2]
-    value = _resized(heat, (width, height), low, high)
+    value = _resized(heat, (width, height), low, high, box)
     opacity = np.sqrt(value)[..., None] * np.float32(0.85)
     mixed = image * (1 - opacity) + _coloured(value) * opacity
     return np.rint(mixed).astype(np.uint8)
 
 
-def _resized(heat: Floats, size: tuple[int, int], low: float, high: float) -> NDArray[np.float32]:
-    """The map on the scale's 0 to 1, shape (H, W)."""
+def _resized(
+    heat: Floats,
+    size: tuple[int, int],
+    low: float,
+    high: float,
+    box: tuple[float, float, float, float] | None = None,
+) -> NDArray[np.float32]:
+    """The map, or the part of it in `box`, on the scale's 0 to 1, shape (H, W)."""
     # A map that is flat has nothing to show.
     scaled = np.clip((heat - low) / (high - low), 0, 1) if high > low else np.zeros_like(heat)
     scaled = np.nan_to_num(scaled)  # outside of a region of interest nothing is shown
-    resized = Image.fromarray(scaled.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+    resized = Image.fromarray(scaled.astype(np.float32)).resize(size, Image.Resampling.BILINEAR, box)
     return np.asarray(resized, dtype=np.float32)
 
 
@@ -102,7 +122,8 @@ def _coloured(value: Floats) -> _Bytes:
     return table[np.rint(value * 1023).astype(np.uint16)]
 
 
-def _outlined(image: _Bytes, mask: NDArray[np.bool_]) -> _Bytes:
+def outline(image: _Bytes, mask: NDArray[np.bool_]) -> _Bytes:
+    """`image` (H, W, 3) with a line around what a mask over it marks."""
     height, width = image.shape[:2]
     resized = Image.fromarray(mask.astype(np.uint8) * 255).resize((width, height), Image.Resampling.NEAREST)
     inside = np.asarray(resized) > 0
@@ -114,7 +135,8 @@ def _outlined(image: _Bytes, mask: NDArray[np.bool_]) -> _Bytes:
     return result
 
 
-def _png(pixels: _Bytes) -> bytes:
+def png_bytes(pixels: _Bytes) -> bytes:
+    """A picture (H, W, 3) as PNG."""
     buffer = io.BytesIO()
     # Pillow's usual level takes six times as long for a tenth fewer bytes.
     Image.fromarray(pixels).save(buffer, format="PNG", compress_level=3)

@@ -2,7 +2,7 @@
 
 A version that computes another set of metrics reads them all the same: a metric that a file lacks is None,
 and one that this version does not know is passed over. So a metric may come or go without a new format
-version; any other change of the columns needs one.
+version, and so may a column of `_LATER`, which is None where a file lacks it; any other change needs one.
 """
 
 import dataclasses
@@ -59,6 +59,8 @@ _AFTER_METRICS = (
     pa.field("format_version", pa.int64()),
     pa.field("digest", pa.string()),  # SHA-256 over all the others: Parquet's own checksums cover pages only
 )
+_LATER = (pa.field("ms_per_megapixel", pa.float64()),)
+"""Columns that came after the format; readers of then take them for metrics that they do not know."""
 _ALWAYS_THERE = tuple(field.name for field in (*_BEFORE_METRICS, *_AFTER_METRICS))
 
 
@@ -66,7 +68,7 @@ def table_schema() -> pa.Schema:
     """Give the columns of a record as this version writes it, a float64 for each metric among them."""
     metrics = (pa.field(name, pa.float64()) for name in _metric_names())
     metadata = {_VERSION_KEY: str(FORMAT_VERSION).encode()}
-    return pa.schema([*_BEFORE_METRICS, *metrics, *_AFTER_METRICS], metadata=metadata)
+    return pa.schema([*_BEFORE_METRICS, *metrics, *_LATER, *_AFTER_METRICS], metadata=metadata)
 
 
 def table_of_rows(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -118,7 +120,7 @@ def record_of_row(row: Mapping[str, Any], path: str) -> Record:
         fit=FitKey(**{name: values[name] for name in _FIT_COLUMNS}),
         metrics=Metrics(**{name: values.get(name) for name in _metric_names()}),
         versions=values["versions"],
-        **{name: _tuple(values[name]) for name in _PLAIN_COLUMNS},
+        **{name: _tuple(values.get(name)) for name in _PLAIN_COLUMNS},
     )
     if Path(path).name != f"{record.record_id}.parquet":
         raise RecordError(f"Record {path} holds record {record.record_id}: rename or delete it.")

@@ -76,6 +76,8 @@ class Record:
     image_scores: tuple[float, ...] = ()
     reference_ids: tuple[str, ...] = ()
     ms_per_image: float | None = None
+    ms_per_megapixel: float | None = None
+    """Of the photographs as they came, whatever scale they are looked at; None in records of dgad 0.1."""
     fit_s: float | None = None
     created_at: str = dataclasses.field(default_factory=utc_now)
     """UTC, ISO 8601."""

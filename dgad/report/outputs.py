@@ -38,7 +38,10 @@ def _tables(content: Content) -> Iterator[ReportTable]:
     yield ReportTable(
         name="results",
         title="Every result on a surface held out",
-        columns=("method", "target", "seed", "num_references", *METRIC_TITLES, "fit_s", "ms_per_image"),
+        columns=(
+            *("method", "target", "seed", "num_references", *METRIC_TITLES, "fit_s", "ms_per_image"),
+            *("ms_per_megapixel", "backbone", "weights", "scale", "tile_px"),
+        ),
         rows=tuple(
             (
                 r.label,
@@ -48,6 +51,8 @@ def _tables(content: Content) -> Iterator[ReportTable]:
                 *(getattr(r.metrics, m) for m in METRIC_TITLES),
                 r.fit_s,
                 r.ms_per_image,
+                r.ms_per_megapixel,
+                *_features_of(r),
             )
             for r in (*content.records, *content.extra)
             if r.status == "ok"
@@ -142,6 +147,15 @@ def _tables(content: Content) -> Iterator[ReportTable]:
             for t in c.trials
         ),
     )
+
+
+def _features_of(record: Record) -> tuple[str | int | None, ...]:
+    """Backbone, weights, scale and tiles of a fit; what an earlier version did not write is None."""
+    features = record.fit.features
+    scale = features.get("scale")
+    if scale is None and "image_size_px" in features:
+        scale = f"squash {features['image_size_px']}"
+    return features.get("backbone"), features.get("weights"), scale, features.get("tile_px")
 
 
 def _leaderboard(

@@ -48,6 +48,7 @@ class Picture:
 
     uri: str
     caption: str
+    alt: str
     width: int
     height: int
 
@@ -240,7 +241,15 @@ def _gallery(folder: Path) -> dict[str, list[Picture]]:
             if used > room:
                 break
             uri = "data:image/jpeg;base64," + base64.b64encode(data).decode()
-            pictures.append(Picture(uri=uri, caption=strip.caption, width=size[0], height=size[1]))
+            pictures.append(
+                Picture(
+                    uri=uri,
+                    caption=strip.caption,
+                    alt=f"{strip.shows}; {strip.caption}",
+                    width=size[0],
+                    height=size[1],
+                )
+            )
         gallery[target] = pictures
     return gallery
 

@@ -104,6 +104,7 @@ class StudySummary:
     num_references: str
     """As asked for: a count, `P%`, or `all`; records hold the count it meant."""
     features: dict[str, Any]
+    """The study's own; what a winner chose of those that were searched is among its settings."""
     command: str
     started_at: str
     """UTC, ISO 8601."""
@@ -126,6 +127,8 @@ class StudySummary:
     extra_location: str = ""
     """Where that data set is."""
     extra_fingerprint: str = ""
+    searched_features: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Lists of scales, tiles and backbones that the search chose from, by name."""
     format_version: int = FORMAT_VERSION
 
 

@@ -15,6 +15,7 @@ from tune.spaces import SpaceSettings
 from tune.spaces.checks import check_spaces
 from tune.spaces.conditions import format_value
 from tune.spaces.description import Description, describe_parameters
+from tune.spaces.features import NAMES, FeatureLists
 from tune.spaces.initial_design import list_presets_in
 from tune.study.settings import read_study_file
 
@@ -56,6 +57,7 @@ def describe_space(
         kind="demo" if demo else values.get("space", "full"),
         features=from_dict(FeatureSettings, {k: v for k, v in told.items() if k in names}),
         narrowings=values.get("spaces", {}),
+        lists=FeatureLists(**{n: told[f"search_{n}"] for n in NAMES if told.get(f"search_{n}")}),
     )
     check_spaces(settings)
     return SpaceReport(

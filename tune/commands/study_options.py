@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from dgad.commands.evaluate import split_names
+from dgad.errors import SettingsError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _MODULE, _CLASS, _DEMO = "tune.study.settings", "Study", "DEMO_DEFAULTS"
@@ -95,7 +96,17 @@ def _value(field: StudyField, given: Any) -> Any:
         return None
     if field.name in _MULTIPLE:
         return given
-    return () if field.name in _ALL_IS_EMPTY and given == "all" else split_names(given)
+    if field.name in _ALL_IS_EMPTY and given == "all":
+        return ()
+    names = split_names(given)
+    return tuple(_whole(field, n) for n in names) if field.annotation.startswith("tuple[int") else names
+
+
+def _whole(field: StudyField, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(f"{field.option} must be whole numbers with commas, but got {text!r}.") from None
 
 
 def _option(field: StudyField, demo: Any) -> Callable[[_F], _F]:

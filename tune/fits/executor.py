@@ -10,12 +10,12 @@ from typing import TypeVar
 import torch
 
 from dgad.device import is_out_of_memory, release_memory
+from dgad.domains.base import Sample
 from dgad.errors import DgadError, RecordError
 from dgad.evaluation.scoring import (
     TargetDomain,
     TargetScores,
     count_references,
-    load_target,
     parse_num_references,
     score_target,
 )
@@ -26,11 +26,10 @@ from dgad.provenance import utc_now
 from dgad.records import FitKey, Record, RecordStore, record_id_for
 from dgad.settings import from_dict
 from dgad.storage import Storage
-from dgad.training.episodes import SourceDomain, load_source
-from dgad.training.halves import split_halves
 from tune.caches.features import open_cache
 from tune.fits.coordinator import open_leases
-from tune.fits.run import Run
+from tune.fits.decoded import DecodedDomains
+from tune.fits.run import Run, read_fit_features
 from tune.fits.store import FitStore
 from tune.run_folder.layout import LOGS_FOLDER
 from tune.study.data import open_data
@@ -63,9 +62,7 @@ class FitExecutor:
         self.records = RecordStore(run.records_location)
         self._shared_records = RecordStore(run.shared_records_location)
         self._dataset = open_data(run.study, run.data, run.disk_cache).dataset
-        self._geometry = run.study.features.geometry
-        self._sources: dict[tuple[str, str], SourceDomain] = {}
-        self._targets: dict[tuple[str, str], TargetDomain] = {}
+        self._decoded = DecodedDomains(self._dataset, max_bytes=run.cache_bytes)
         self._context = Context(
             features=run.study.features,
             device=torch.device(run.device),
@@ -112,7 +109,7 @@ class FitExecutor:
 
         def attempt() -> tuple[TargetScores, float]:
             method, fit_s = self.fitted(key)
-            queries = self.target(target, split=key.split)
+            queries = self.target(target, key)
             return score_target(method, queries, num_references=count, seed=key.seed), fit_s
 
         try:
@@ -137,6 +134,7 @@ class FitExecutor:
             image_scores=tuple(scores.image_scores.tolist()),
             reference_ids=scores.reference_ids,
             ms_per_image=scores.ms_per_image,
+            ms_per_megapixel=scores.ms_per_megapixel,
             fit_s=fit_s,
             notes=tuple(notes),
         )
@@ -152,10 +150,14 @@ class FitExecutor:
     def fitted(self, key: FitKey) -> tuple[Method, float]:
         """The fitted method and the seconds its fit took, whoever computed it."""
         settings_type = METHODS[key.method].settings_type
-        method = METHODS[key.method](from_dict(settings_type, key.settings), self._context)
+        features = read_fit_features(key)
+        # The cache is one for all features: it knows their maps apart, and its bound is of all of them.
+        context = dataclasses.replace(self._context, features=features)
+        method = METHODS[key.method](from_dict(settings_type, key.settings), context)
 
         def compute() -> Mapping[str, torch.Tensor]:
-            method.fit([self._source(name, key.split) for name in key.sources], seed=key.seed)
+            sources = [self._decoded.source(name, key.split, features.geometry) for name in key.sources]
+            method.fit(sources, seed=key.seed)
             return method.state()
 
         stored = self.fits.get(key, compute)
@@ -203,20 +205,13 @@ class FitExecutor:
         """The id the record of this fit on this target has."""
         return record_id_for(key, target, self._num_references(target, num_references))
 
-    def target(self, name: str, *, split: str = "all") -> TargetDomain:
-        """A decoded target, kept; with `half` only the test images that such a fit never saw."""
-        if (name, split) not in self._targets:
-            domain = self._dataset.domain(name)
-            judging = split_halves(domain)[1] if split == "half" else domain
-            self._targets[name, split] = load_target(judging, self._geometry)
-        return self._targets[name, split]
+    def target(self, name: str, key: FitKey) -> TargetDomain:
+        """A target as a fit sees it, decoded and kept: at its scale, and images that it never saw."""
+        return self._decoded.target(name, key.split, read_fit_features(key).geometry)
 
-    def _source(self, name: str, split: str) -> SourceDomain:
-        if (name, split) not in self._sources:
-            domain = self._dataset.domain(name)
-            training = split_halves(domain)[0] if split == "half" else domain
-            self._sources[name, split] = load_source(training, self._geometry)
-        return self._sources[name, split]
+    def samples(self, name: str) -> Mapping[str, Sample]:
+        """The samples of a domain by id, none of them decoded."""
+        return {s.id: s for s in self._dataset.domain(name).samples}
 
     def _num_references(self, target: str, asked: str | None = None) -> int:
         wanted = parse_num_references(asked or self.run.study.num_references)

@@ -8,6 +8,7 @@ from typing import Any
 
 import dgad
 from dgad.features.builtin import INFO_FILE
+from dgad.features.settings import FeatureSettings, read_features
 from dgad.methods import METHODS
 from dgad.provenance import current_versions, digest_deciding_code
 from dgad.records import FitKey
@@ -16,6 +17,9 @@ from dgad.storage import Storage
 from tune.caches.features import CachePlan
 from tune.run_folder.layout import FITS_FOLDER, JOURNALS_FOLDER, LEDGER_FOLDER, RECORDS_FOLDER, SHARED_FOLDER
 from tune.study.settings import Study
+
+_WEIGHTS_SUM = "weights_sha256"
+"""Beside the features of a fit: the sum of the backbone's weights file."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +41,8 @@ class Run:
     code_version: str
     weights_sha256: str = ""
     """Of the backbone's weights file; empty without one."""
+    searched_weights_sha256: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Of further weights files that the study searches, by path."""
     device: str
     num_threads: int
     """torch threads per worker."""
@@ -84,26 +90,37 @@ class Run:
     def fit_key(
         self,
         method: str,
-        settings: Mapping[str, Any],
+        configuration: Mapping[str, Any],
         sources: Sequence[str],
         *,
         seed: int | None = None,
         split: str = "all",
     ) -> FitKey:
-        """The content address of a fit; one that learns nothing is the same for any sources."""
+        """The content address of a fit; one that learns nothing is the same for any sources.
+
+        `configuration` holds settings of the method, and features where the study searches them.
+        """
+        settings, features = self.study.split(configuration)
         chosen = from_dict(METHODS[method].settings_type, settings)
         learns = METHODS[method].traits_of(chosen).learns
+        weights_sha256 = self.searched_weights_sha256.get(features.weights, "")
+        if features.weights == self.study.weights:
+            weights_sha256 = self.weights_sha256
         return FitKey(
             method=method,
             settings=settings,
-            features=to_dict(self.study.features)
-            | ({"weights_sha256": self.weights_sha256} if self.weights_sha256 else {}),
+            features=to_dict(features) | ({_WEIGHTS_SUM: weights_sha256} if weights_sha256 else {}),
             sources=tuple(sources) if learns else (),
             data_fingerprint=self.data_fingerprint,
             seed=self.study.seed if seed is None else seed,
             code_version=self.code_version,
             split=split,
         )
+
+
+def read_fit_features(key: FitKey) -> FeatureSettings:
+    """The features of a fit."""
+    return read_features({k: v for k, v in key.features.items() if k != _WEIGHTS_SUM})
 
 
 def compute_code_version() -> str:

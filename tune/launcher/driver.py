@@ -19,7 +19,7 @@ from tune.fits.executor import FitExecutor
 from tune.fits.run import Run
 from tune.launcher.inputs import check_finished, check_unchanged, describe_inputs, read_finished
 from tune.launcher.node_check import check_nodes
-from tune.launcher.preflight import check_images, plan_matrix
+from tune.launcher.preflight import check_images, find_finest_geometry, plan_matrix
 from tune.launcher.ray_runtime import RayTarget, prepare_ray
 from tune.launcher.request import Request, resolve_study
 from tune.monitoring.launch_log import LogProgress
@@ -52,9 +52,10 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
         found = open_data(study, data, request.disk_cache)
         matrix = plan_matrix(study, found.dataset, found.extra_targets)
         if not is_begun and study.data is not None:
-            check_images(here, study.layout, study.domains)
+            check_images(here, study.layout, study.domains, find_finest_geometry(study))
         if not is_begun and study.extra_targets is not None:
-            check_images(make_local_copy(study.extra_targets, request.disk_cache), None, ())
+            other = make_local_copy(study.extra_targets, request.disk_cache)
+            check_images(other, None, (), find_finest_geometry(study))
         info = describe_inputs(study, found, request.command)
         if is_begun and (before := read_info(folder)) is not None:
             check_unchanged(before, info, study, data)
@@ -71,6 +72,7 @@ def launch(request: Request, console: Console) -> tuple[Path, StudySummary]:
             data_fingerprint=info.data_fingerprint,
             code_version=info.code_version,
             weights_sha256=info.weights_sha256,
+            searched_weights_sha256=info.searched_weights_sha256,
             device=target.device,
             num_threads=target.workers.threads_each,
             cache_bytes=target.workers.cache_bytes_each,

@@ -13,7 +13,16 @@ from cluster.embedded import Machine, inspect_machine
 from dgad.device import resolve_device
 from dgad.domains.checks import check_listing
 from tune.launcher.cluster_estimate import ClusterPlan, describe_cluster_plan
-from tune.launcher.estimate import START_S, Cost, FitCount, count_fits, estimate_seconds, measure_cost
+from tune.launcher.estimate import (
+    START_S,
+    Cost,
+    FeatureCost,
+    FitCount,
+    average_cost,
+    count_fits,
+    estimate_seconds,
+    measure_features,
+)
 from tune.launcher.inputs import check_data, check_unchanged, describe_inputs, read_finished
 from tune.launcher.preflight import plan_matrix
 from tune.launcher.request import Request, resolve_study
@@ -37,6 +46,13 @@ class DryRun:
     """Why other methods of the study cannot be run on its data, by label."""
     count: FitCount
     cost: Cost
+    """The mean over `features`."""
+    features: tuple[FeatureCost, ...]
+    """Of every backbone and scale that is looked at."""
+    cache_bytes: int
+    """The bound of features on disk; 0 keeps none."""
+    num_queries: float
+    """Test images of a domain, in the mean."""
     estimate_s: float
     machine: Machine
     workers: Workers
@@ -67,7 +83,8 @@ def plan_study(request: Request) -> DryRun:
         matrix = plan_matrix(study, found.dataset, found.extra_targets)
         cells = matrix.cells
         count = count_fits(study, cells, num_extra_targets=len(found.extra_targets))
-        cost = measure_cost(study, cells, found.dataset, device, workers.threads_each)
+        features = measure_features(study, cells, found.dataset, device, workers.threads_each)
+        cost = average_cost(features)
         queries = [len(d.tests) for d in found.dataset.domains.values()]
     return DryRun(
         study=study,
@@ -75,6 +92,9 @@ def plan_study(request: Request) -> DryRun:
         not_applicable=matrix.not_applicable,
         count=count,
         cost=cost,
+        features=features,
+        cache_bytes=request.disk_cache.max_bytes if request.disk_cache else 0,
+        num_queries=sum(queries) / len(queries),
         estimate_s=estimate_seconds(count, cost, sum(queries) / len(queries), workers),
         machine=offered,
         workers=workers,
@@ -104,6 +124,20 @@ def print_dry_run(
         **dataclasses.asdict(found.count),
         "step_ms": 1000 * found.cost.step_s,
         "scoring_ms_per_image": 1000 * found.cost.image_s,
+        "features": [
+            {
+                "choice": f.choice,
+                "backbone": f.backbone,
+                "scale": f.scale,
+                "step_ms": 1000 * f.cost.step_s,
+                "scoring_ms_per_image": 1000 * f.cost.image_s,
+                "estimate_s": _estimate_with(found, f.cost),
+                "features_bytes": f.features_bytes,
+                "images_bytes": f.images_bytes,
+            }
+            for f in found.features
+        ],
+        "features_bytes_at_most": min(found.cache_bytes, sum(f.features_bytes for f in found.features)),
         "estimate_s": found.estimate_s,
         "workers": found.workers.count,
         "device": found.device,
@@ -125,6 +159,11 @@ def print_dry_run(
     console.print("Nothing was started or written.", highlight=False)
 
 
+def _estimate_with(found: DryRun, cost: Cost) -> float:
+    """Seconds that the study would take, if every configuration had these features."""
+    return estimate_seconds(found.count, cost, found.num_queries, found.workers)
+
+
 def _what_is_done(found: DryRun) -> str:
     if found.is_finished:
         return " (is finished: nothing of this would be run)"
@@ -143,6 +182,8 @@ def _dry_run_lines(found: DryRun) -> list[tuple[str, str]]:
         ("fits", f"{count.fits} at most ({count.fits_alone} without sharing), {count.steps} steps"),
         ("scorings", str(count.scorings)),
         ("measured", f"{1000 * cost.step_s:.0f} ms a step, {1000 * cost.image_s:.0f} ms an image"),
+        *((f.choice, _describe_features(found, f)) for f in found.features if f.choice),
+        ("on disk", _describe_disk(found)),
         ("estimate", f"about {minutes} min on {found.workers.count} workers"),
         (
             "resources",
@@ -151,3 +192,24 @@ def _dry_run_lines(found: DryRun) -> list[tuple[str, str]]:
         ),
         *((label, f"not applicable: {reason}") for label, reason in found.not_applicable.items()),
     ]
+
+
+def _describe_features(found: DryRun, own: FeatureCost) -> str:
+    minutes = max(1, round(_estimate_with(found, own.cost) / 60))
+    return (
+        f"{1000 * own.cost.step_s:.0f} ms a step, {1000 * own.cost.image_s:.0f} ms an image,"
+        f" {_gib(own.features_bytes)} of features; all of it with these: about {minutes} min"
+    )
+
+
+def _describe_disk(found: DryRun) -> str:
+    total = sum(f.features_bytes for f in found.features)
+    if not found.cache_bytes:
+        return f"nothing (--cache-gib 0); features of all images would be {_gib(total)}"
+    bound = f", at most {_gib(found.cache_bytes)} (--cache-gib)" if total > found.cache_bytes else ""
+    return f"{_gib(total)} of features for each set of levels{bound}"
+
+
+def _gib(num_bytes: float) -> str:
+    gib = num_bytes / 1024**3
+    return f"{gib:.2f} GiB" if gib < 10 else f"{gib:.0f} GiB"

@@ -1,5 +1,6 @@
 """`--dry-run`: how many fits a study takes, and how long, from one measured step and one measured scoring."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
@@ -8,13 +9,18 @@ from typing import Any
 import torch
 
 from dgad.domains import Dataset, Domain
+from dgad.domains.decoding import image_size
+from dgad.domains.image_set import ImageSet
+from dgad.errors import UserError
 from dgad.evaluation.scoring import load_target, parse_num_references, score_target
 from dgad.features.cache import FeatureCache
+from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context, Method
 from dgad.settings import from_dict
 from dgad.training.episodes import SourceDomain, load_source
 from tune.search.workers import Workers
+from tune.spaces.features import choose_features, describe_choice, split_configuration
 from tune.spaces.initial_design import make_initial_design
 from tune.study.cell_id import DEPLOY
 from tune.study.cells import Cell, select_shown_beside
@@ -23,6 +29,8 @@ from tune.study.settings import Study
 START_S = 20.0
 """Seconds until Ray, its dashboard and the imports of its workers are ready."""
 _NUM_QUERIES = 8
+_NUM_SIZES = 32
+"""Images of a domain whose headers are read."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +56,21 @@ class Cost:
     image_s: float
     """Seconds of scoring per query."""
     scoring_overhead_s: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureCost:
+    """What one choice of the features costs; of a study that searches none its own are the only one."""
+
+    choice: str
+    """Such as `backbone resnet18, scale fit 256`; empty where nothing is searched."""
+    scale: str
+    backbone: str
+    cost: Cost
+    features_bytes: int
+    """Feature maps of every image of the data, as the first configuration asks for them."""
+    images_bytes: int
+    """Every image of the data, scaled and decoded."""
 
 
 def count_fits(study: Study, cells: Sequence[Cell], *, num_extra_targets: int = 0) -> FitCount:
@@ -91,20 +114,56 @@ def count_fits(study: Study, cells: Sequence[Cell], *, num_extra_targets: int = 
     return FitCount(fits_alone=len(asked), fits=len(unique), scorings=scorings, steps=sum(unique.values()))
 
 
-def measure_cost(
+def measure_features(
     study: Study, cells: Sequence[Cell], dataset: Dataset, device: torch.device, num_threads: int
-) -> Cost:
-    """Time a step and a scoring of the first cell's first configuration, on few images."""
+) -> tuple[FeatureCost, ...]:
+    """Measure the cost of every backbone and scale that the study looks at images with.
+
+    By the first configuration of the first cell that chooses; sizes come from the headers of images.
+    """
     torch.set_num_threads(num_threads)
-    name = cells[0].method
-    settings = from_dict(
-        METHODS[name].settings_type,
-        make_initial_design(name, study.space_settings, seed=study.seed, num_trials=1)[0].settings,
-    )
-    context = Context(features=study.features, device=device, cache=FeatureCache())
-    geometry = study.features.geometry
+    cell = next((c for c in cells if c.num_trials), cells[0])
+    sizes = {domain.name: _sample_sizes(domain) for domain in dataset.domains.values()}
+    found = {}
+    for chosen in _list_choices(study, cell):
+        features = choose_features(study.features, chosen)
+        chosen.pop("tile_px", None)
+        if (features.backbone, features.weights, features.scale) not in found:
+            name = describe_choice(chosen)
+            found[features.backbone, features.weights, features.scale] = _measure(
+                study, cell.method, dataset, features, device, name, sizes
+            )
+    return tuple(found.values())
+
+
+def average_cost(costs: Sequence[FeatureCost]) -> Cost:
+    """The mean over the choices: which of them a search will make more of nobody knows."""
+    names = [field.name for field in dataclasses.fields(Cost)]
+    return Cost(**{name: sum(getattr(c.cost, name) for c in costs) / len(costs) for name in names})
+
+
+def _list_choices(study: Study, cell: Cell) -> list[dict[str, str | int]]:
+    if not cell.num_trials:
+        return [{}]
+    return list(study.space_settings.choices_for(cell.method).combinations())
+
+
+def _measure(
+    study: Study,
+    name: str,
+    dataset: Dataset,
+    features: FeatureSettings,
+    device: torch.device,
+    choice: str,
+    sizes: Mapping[str, Sequence[tuple[int, int]]],
+) -> FeatureCost:
+    """Time a step and a scoring of a first configuration on some features, on few images."""
+    design = make_initial_design(name, study.space_settings, seed=study.seed, num_trials=1)
+    settings = from_dict(METHODS[name].settings_type, study.split(design[0].settings)[0])
+    settings = _first_possible(name, settings, features)
+    context = Context(features=features, device=device, cache=FeatureCache())
     first, *others = dataset.domains.values()
-    sources = [load_source(_few(domain), geometry) for domain in others[:2]]
+    sources = [load_source(_few(domain), features.geometry) for domain in others[:2]]
     has_steps = hasattr(settings, "num_steps")
     durations = [
         _time_fit(
@@ -118,19 +177,65 @@ def measure_cost(
     method = METHODS[name](settings, context)
     if not METHODS[name].traits_of(settings).learns or not has_steps:
         method.fit(sources, seed=study.seed)
-    target = load_target(_few(first), geometry)
+    target = load_target(_few(first), features.geometry)
     wanted = parse_num_references(study.num_references)
     num_references = min(len(target.normals), wanted if isinstance(wanted, int) else len(target.normals))
     started = time.perf_counter()
     scores = score_target(method, target, num_references=num_references, seed=study.seed)
     scoring_s = time.perf_counter() - started
     image_s = scores.ms_per_image / 1000
-    return Cost(
+    cost = Cost(
         step_s=step_s,
         fit_overhead_s=durations[1],
         image_s=image_s,
         scoring_overhead_s=max(0.0, scoring_s - len(scores.labels) * image_s),
     )
+    pixels = _count_pixels(dataset, features, sizes)
+    return FeatureCost(
+        choice=choice,
+        scale=features.scale,
+        backbone=features.backbone,
+        cost=cost,
+        features_bytes=round(_bytes_per_pixel(method, target.queries.take([0]), context.cache) * pixels),
+        images_bytes=round(3 * pixels),
+    )
+
+
+def _first_possible(name: str, settings: Any, features: FeatureSettings) -> Any:
+    """The settings, or the first preset, that the method can be had with on these features."""
+    for candidate in (settings, *METHODS[name].presets.values()):
+        with contextlib.suppress(UserError):
+            METHODS[name].check_features(candidate, features)
+            return candidate
+    return settings
+
+
+def _bytes_per_pixel(method: Method, image: ImageSet, cache: FeatureCache) -> float:
+    """What a method keeps of an image's features for a scaled pixel of it; 0 where it keeps none."""
+    cache.clear()
+    method.prepare(image)
+    ((height, width),) = image.sizes
+    return cache.used_bytes / (height * width)
+
+
+def _sample_sizes(domain: Domain) -> list[tuple[int, int]]:
+    """(height, width) of some of a domain's images, by their headers."""
+    samples = domain.samples
+    count = min(_NUM_SIZES, len(samples))
+    some = [samples[i * len(samples) // count] for i in range(count)]
+    return [image_size(s.image.read(), s.image.path) for s in some]
+
+
+def _count_pixels(
+    dataset: Dataset, features: FeatureSettings, sizes: Mapping[str, Sequence[tuple[int, int]]]
+) -> float:
+    """Scaled pixels of all images of the data, by the mean of those whose size is known."""
+    total = 0.0
+    for domain in dataset.domains.values():
+        geometry = features.geometry.with_scale(domain.scale)
+        areas = [height * width for height, width in (geometry.scaled_size(*s) for s in sizes[domain.name])]
+        total += len(domain.samples) * sum(areas) / max(1, len(areas))
+    return total
 
 
 def estimate_seconds(count: FitCount, cost: Cost, num_queries: float, workers: Workers) -> float:
@@ -141,7 +246,8 @@ def estimate_seconds(count: FitCount, cost: Cost, num_queries: float, workers: W
 
 
 def _learns(method: str, settings: dict[str, Any]) -> bool:
-    return METHODS[method].traits_of(from_dict(METHODS[method].settings_type, settings)).learns
+    own, _ = split_configuration(settings)
+    return METHODS[method].traits_of(from_dict(METHODS[method].settings_type, own)).learns
 
 
 def _steps(settings: Mapping[str, Any]) -> int:

@@ -12,6 +12,7 @@ from tune.run_folder.demo_data import provide_data
 from tune.run_folder.folder import RunInfo, read_info
 from tune.run_folder.layout import DATA_FOLDER, SUMMARY_FILE
 from tune.run_folder.process import read_ended
+from tune.spaces.features import choose_features
 from tune.study.data import StudyData, open_data
 from tune.study.settings import Study
 
@@ -27,6 +28,7 @@ def describe_inputs(study: Study, found: StudyData, command: str) -> RunInfo:
         extra_fingerprint=data.extra,
         domain_fingerprints=dict(data.by_domain),
         weights_sha256=compute_weights_sum(study.weights),
+        searched_weights_sha256=compute_searched_sums(study),
     )
 
 
@@ -37,6 +39,13 @@ def compute_weights_sum(weights: str) -> str:
         return ""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def compute_searched_sums(study: Study) -> dict[str, str]:
+    """The SHA-256 (hex) of every further weights file that the study searches, by path."""
+    chosen = study.searched_features.combinations()
+    files = {choose_features(study.features, c).weights for c in chosen} - {study.weights}
+    return {weights: total for weights in sorted(files) if (total := compute_weights_sum(weights))}
 
 
 def check_unchanged(before: RunInfo, now: RunInfo, study: Study, data: str) -> None:
@@ -98,12 +107,16 @@ def check_data(before: RunInfo, now: RunInfo, study: Study, data: str) -> None:
             f"{_changed_domains(before, now)}, so its figures could not be compared: restore the data,"
             f" {otherwise}"
         )
-    if before.weights_sha256 and before.weights_sha256 != now.weights_sha256:
-        what = "has changed" if now.weights_sha256 else "is gone"
-        raise DataError(
-            f"The weights file {study.weights} {what} since the study `{study.name}` began, so its figures"
-            f" could not be compared: restore the file, {otherwise}"
-        )
+    kept_sums = {**before.searched_weights_sha256, study.weights: before.weights_sha256}
+    found_sums = {**now.searched_weights_sha256, study.weights: now.weights_sha256}
+    for weights, kept_sum in kept_sums.items():
+        found_sum = found_sums.get(weights, "")
+        if kept_sum and kept_sum != found_sum:
+            what = "has changed" if found_sum else "is gone"
+            raise DataError(
+                f"The weights file {weights} {what} since the study `{study.name}` began, so its figures"
+                f" could not be compared: restore the file, {otherwise}"
+            )
 
 
 def _changed_domains(before: RunInfo, now: RunInfo) -> str:

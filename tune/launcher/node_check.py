@@ -8,6 +8,7 @@ from dgad.storage import Storage, probe
 from tune.fits.run import Run, compute_code_version
 from tune.launcher.inputs import compute_weights_sum
 from tune.run_folder.layout import SHARED_FOLDER
+from tune.spaces.features import choose_features
 from tune.study.data import open_data
 
 _TIMEOUT_S = 120.0
@@ -68,8 +69,16 @@ def _check_data(run: Run) -> None:
 
 
 def _check_weights(run: Run) -> None:
-    weights = run.study.weights
-    if "/" in weights and not Path(weights).is_file():
-        raise DataError(f"it has no file {weights}: put the backbone's weights where every host sees them.")
-    if run.weights_sha256 and run.weights_sha256 != compute_weights_sum(weights):
-        raise DataError(f"the weights it sees at {weights} are not the study's: bring its copy up to date.")
+    chosen = run.study.searched_features.combinations()
+    searched = {choose_features(run.study.features, c).weights for c in chosen}
+    for weights in sorted({run.study.weights, *searched}):
+        known = run.searched_weights_sha256.get(weights, "")
+        expected = run.weights_sha256 if weights == run.study.weights else known
+        if "/" in weights and not Path(weights).is_file():
+            raise DataError(
+                f"it has no file {weights}: put the backbone's weights where every host sees them."
+            )
+        if expected and expected != compute_weights_sum(weights):
+            raise DataError(
+                f"the weights it sees at {weights} are not the study's: bring its copy up to date."
+            )

@@ -1,7 +1,8 @@
 """Everything that would fail later, refused before anything is started or written."""
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,13 +10,16 @@ import torch
 from dgad.domains import Dataset, Domain
 from dgad.domains.base import check_usable
 from dgad.domains.checks import check_dataset, warn_of
+from dgad.domains.geometry import Geometry
 from dgad.errors import DataError, SettingsError, UserError
 from dgad.evaluation.scoring import check_queries, count_references, parse_num_references
 from dgad.features.cache import FeatureCache
+from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context
 from dgad.settings import from_dict
 from dgad.training.halves import split_halves
+from tune.spaces.features import choose_features
 from tune.spaces.initial_design import is_searched, make_initial_design
 from tune.study.cell_id import DEPLOY
 from tune.study.cells import (
@@ -29,6 +33,9 @@ from tune.study.cells import (
 from tune.study.objectives import NEEDS_MASKS
 from tune.study.settings import Study
 
+_LARGE_PX = (4096, 4096)
+"""A photograph by which scales are compared."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Matrix:
@@ -36,7 +43,7 @@ class Matrix:
 
     cells: tuple[Cell, ...]
     not_applicable: Mapping[str, str]
-    """By the label of the method."""
+    """By the label of the method; with ` with CHOICE` where it is only some of the searched features."""
 
 
 def plan_matrix(study: Study, dataset: Dataset, extra_targets: Sequence[str] = ()) -> Matrix:
@@ -56,6 +63,7 @@ def plan_matrix(study: Study, dataset: Dataset, extra_targets: Sequence[str] = (
     ]
     cells = make_cells(study, domains, searched)
     _check_references(study, dataset, cells, extra_targets)
+    _check_scales(study, own)
     reasons: dict[str, UserError] = {}
     for cell in cells:
         try:
@@ -69,17 +77,30 @@ def plan_matrix(study: Study, dataset: Dataset, extra_targets: Sequence[str] = (
     if not left:
         raise next(iter(reasons.values()))
     _build_each(study, left)
-    return Matrix(cells=left, not_applicable={label: str(error) for label, error in reasons.items()})
+    not_applicable = {label: str(error) for label, error in reasons.items()}
+    for label in dict.fromkeys(c.label for c in left if c.num_trials):
+        left_out = study.space_settings.choices_for(label).left_out
+        not_applicable |= {f"{label} with {choice}": reason for choice, reason in left_out.items()}
+    return Matrix(cells=left, not_applicable=not_applicable)
 
 
-def check_images(place: str, layout: str | None, names: Sequence[str]) -> None:
+def check_images(
+    place: str, layout: str | None, names: Sequence[str], geometry: Geometry | None = None
+) -> None:
     """Raise `DataError` for data that `dgad domains check` calls fatal, hours before a fit would meet it.
 
     Of the named domains, or of all where none is named. What it only warns of is warned of here too.
     """
-    problems = [p for p in check_dataset(place, layout=layout).problems if not names or p.domain in names]
+    found = check_dataset(place, layout=layout, geometry=geometry).problems
+    problems = [p for p in found if not names or p.domain in names]
     check_usable(problems, place)
     warn_of(problems, place)
+
+
+def find_finest_geometry(study: Study) -> Geometry:
+    """The geometry that leaves most of a photograph, of those that the study looks at them with."""
+    found = [choose_features(study.features, c).geometry for c in study.searched_features.combinations()]
+    return max(found, key=lambda geometry: geometry.scaled_size(*_LARGE_PX))
 
 
 def _check_references(
@@ -154,21 +175,59 @@ def _has_both_classes(domain: Domain) -> bool:
     return len({s.label for s in domain.tests}) == 2
 
 
-def _first_settings(label: str, study: Study) -> Any:
+def _check_scales(study: Study, dataset: Dataset) -> None:
+    """Raise `SettingsError` where every domain states a scale of its own, so that there is none to search."""
+    if study.search_scale and all(domain.scale is not None for domain in dataset.domains.values()):
+        raise SettingsError(
+            "`search_scale` has nothing to choose, since every domain of the data states a `scale` of its own"
+            " in its domain.json: leave out the one or the other."
+        )
+
+
+def _first_configuration(label: str, study: Study) -> tuple[Any, FeatureSettings]:
+    """(settings, features) of the first fit of a method."""
     name, _, settings = parse_method(label)
     if ":" in label:
-        return settings
+        return settings, study.features
     design = make_initial_design(name, study.space_settings, seed=study.seed, num_trials=1)
-    return from_dict(METHODS[name].settings_type, design[0].settings)
+    own, features = study.split(design[0].settings)
+    return from_dict(METHODS[name].settings_type, own), features
 
 
 def _check_settings(cell: Cell, study: Study) -> None:
     """Raise `UserError` where the method cannot be had on the study's features."""
-    METHODS[cell.method].check_features(_first_settings(cell.label, study), study.features)
+    METHODS[cell.method].check_features(*_first_configuration(cell.label, study))
 
 
 def _build_each(study: Study, cells: Sequence[Cell]) -> None:
-    """Build each method once, as its first fit will: the backbone and its weights are to be had."""
-    context = Context(features=study.features, device=torch.device("cpu"), cache=FeatureCache(max_bytes=0))
-    for label in sorted({c.label for c in cells} | set(select_shown_beside(study))):
-        METHODS[parse_method(label)[0]](_first_settings(label, study), context)
+    """Build each method once on every backbone, as its first fit will: the weights are to be had."""
+    cache = FeatureCache(max_bytes=0)
+    beside = set(select_shown_beside(study))
+    searched = {c.label for c in cells if c.num_trials}
+    for label in sorted({c.label for c in cells} | beside):
+        name = parse_method(label)[0]
+        for settings, features in _list_builds(label, study, is_searched=label in searched):
+            context = Context(features=features, device=torch.device("cpu"), cache=cache)
+            METHODS[name](settings, context)
+
+
+def _list_builds(label: str, study: Study, *, is_searched: bool) -> Iterator[tuple[Any, FeatureSettings]]:
+    """What of a method is built anew by the features that are searched: a preset on every other backbone."""
+    yield _first_configuration(label, study)
+    if not is_searched or not study.searched_features.choices:
+        return
+    name = parse_method(label)[0]
+    seen = set()
+    for chosen in study.space_settings.choices_for(name).combinations():
+        features = choose_features(study.features, chosen)
+        built = (features.backbone, features.weights, features.geometry.input_px)
+        if built in seen:
+            continue
+        seen.add(built)
+        for preset in METHODS[name].presets.values():
+            with contextlib.suppress(UserError):
+                METHODS[name].check_features(preset, features)
+                break
+        else:
+            continue
+        yield preset, features

@@ -15,6 +15,7 @@ import optuna
 
 from dgad.errors import RecordError
 from dgad.records import Record, RecordStore
+from tune.fits.run import read_fit_features
 from tune.fits.store import FitStore
 from tune.quiet import quiet_optuna
 from tune.run_folder.folder import read_info, read_study
@@ -30,6 +31,7 @@ from tune.run_folder.layout import (
 from tune.run_folder.ledger import Entry, Ledger, find_leaks
 from tune.search.searcher import open_study
 from tune.search.selection import summarise_trials
+from tune.spaces.features import split_configuration
 from tune.study.cell_id import DEPLOY, CellId
 from tune.study.objectives import read_value
 from tune.study.settings import Study
@@ -62,7 +64,7 @@ def audit(folder: Path) -> Audit:
     records = {r.record_id: r for r in RecordStore(folder / RECORDS_FOLDER).records()}
     trained_on = _training_domains(entries, records.values(), folder)
     found = [*find_leaks(entries)]
-    found += _reads(entries, records)
+    found += _reads(entries, records, study)
     found += _fits(entries, trained_on)
     found += _references(records.values())
     found += _splits(records.values())
@@ -97,7 +99,7 @@ def _training_domains(
     return known
 
 
-def _reads(entries: Sequence[Entry], records: Mapping[str, Record]) -> Iterator[str]:
+def _reads(entries: Sequence[Entry], records: Mapping[str, Record], study: Study) -> Iterator[str]:
     """Every read names a record that is there, tells its domain, and knows nothing of the cell's target."""
     sealed: dict[str, Mapping[str, Any]] = {}
     for entry in entries:
@@ -120,8 +122,15 @@ def _reads(entries: Sequence[Entry], records: Mapping[str, Record]) -> Iterator[
         if entry.purpose == "objective" and record.target == target and not cell.peeks:
             yield f"{reader} was judged by its own target, in record {record.record_id}."
         chosen = sealed.get(entry.cell, {}).get("settings")
-        if entry.purpose == "outer" and chosen is not None and chosen != dict(record.fit.settings):
+        if entry.purpose == "outer" and chosen is not None and not _is_as_sealed(chosen, record, study):
             yield f"{reader} was scored with other settings than those it had sealed."
+
+
+def _is_as_sealed(chosen: Mapping[str, Any], record: Record, study: Study) -> bool:
+    settings, of_features = split_configuration(chosen)
+    if settings != dict(record.fit.settings):
+        return False
+    return not of_features or study.split(chosen)[1] == read_fit_features(record.fit)
 
 
 def _fits(entries: Sequence[Entry], trained_on: Mapping[str, tuple[str, ...]]) -> Iterator[str]:

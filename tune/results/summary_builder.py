@@ -60,6 +60,7 @@ def build_summary(study: Study, info: RunInfo, facts: StudyFacts) -> StudySummar
         constraints=study.constraints,
         num_references=study.num_references,
         features=to_dict(study.features),
+        searched_features={n: list(values) for n, values in study.searched_features.choices.items()},
         command=info.command,
         started_at=info.started_at,
         wall_s=facts.wall_s,

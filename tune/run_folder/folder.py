@@ -36,6 +36,8 @@ class RunInfo:
     """Of each domain, so that one that changes can be named; empty where an earlier version began it."""
     weights_sha256: str = ""
     """Of the backbone's weights file; empty without one."""
+    searched_weights_sha256: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Of further weights files that the study searches, by path."""
     format_version: int = 1
 
 

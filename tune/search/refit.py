@@ -118,7 +118,10 @@ class RefitWorker:
         if job.with_examples:
             record, scores = bench.score(key, row.target, label=row.label, role="outer")
             if scores is not None:
-                write_examples(bench.store, bench.target(row.target), scores, label=row.label)
+                target = bench.target(row.target, key)
+                write_examples(
+                    bench.store, target, scores, label=row.label, samples=bench.samples(row.target)
+                )
         else:
             record = bench.record(key, row.target, label=row.label, role="outer")
         error = record.error

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS
 from dgad.settings import from_dict, to_dict
+from tune.spaces.features import split_configuration
 
 
 class Trial(Protocol):
@@ -26,7 +27,7 @@ class Trial(Protocol):
 SpaceFunction = Callable[[Trial], dict[str, Any]]
 """Settings that a trial chooses; those it does not mention keep their defaults."""
 FeatureSpace = Callable[[Trial, FeatureSettings], dict[str, Any]]
-"""The same for any features; what can be chosen may depend on them."""
+"""The same for any features; what can be chosen may depend on backbone and weights, not on the scale."""
 
 
 def default_settings(method: str) -> dict[str, Any]:
@@ -35,5 +36,6 @@ def default_settings(method: str) -> dict[str, Any]:
 
 
 def complete_settings(method: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """What a trial chose, checked, with every other setting at its default."""
-    return to_dict(from_dict(METHODS[method].settings_type, chosen, where=method))
+    """What a trial chose, checked, and every other setting at its default; of features what it chose."""
+    settings, features = split_configuration(chosen)
+    return {**to_dict(from_dict(METHODS[method].settings_type, settings, where=method)), **features}

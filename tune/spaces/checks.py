@@ -11,6 +11,7 @@ from dgad.settings import from_dict, to_dict
 from tune.spaces import SpaceSettings, space_for
 from tune.spaces.base import default_settings
 from tune.spaces.conditions import Condition, find_conditions, join_conditions
+from tune.spaces.features import choose_features, split_configuration
 from tune.spaces.narrowing import Narrowing
 from tune.spaces.walk import Walked, list_asked, walk
 
@@ -25,7 +26,7 @@ def check_spaces(settings: SpaceSettings) -> None:
             walks = tuple(walk(space_for(method, settings)))
         except SettingsError as error:
             raise SettingsError(f"{_place(narrowing, str(error))}{error}") from None
-        features = settings.features if _is_to_be_had(method, settings.features) else None
+        features = settings.features if _is_to_be_had(method, settings) else None
         _check_never_set(method, narrowing, walks)
         reasons = [_why_not(method, walked.chosen, features) for walked in walks]
         reason = next((reason for reason in reasons if reason), None)
@@ -52,27 +53,30 @@ def _check_never_set(method: str, narrowing: Narrowing, walks: Sequence[Walked])
 
 
 def _why_not(method: str, chosen: Mapping[str, Any], features: FeatureSettings | None) -> str | None:
+    own, of_features = split_configuration(chosen)
     try:
-        settings = from_dict(METHODS[method].settings_type, chosen)
+        settings = from_dict(METHODS[method].settings_type, own)
         if features is not None:
-            METHODS[method].check_features(settings, features)
+            METHODS[method].check_features(settings, choose_features(features, of_features))
     except UserError as error:
         return str(error)
     return None
 
 
-def _is_to_be_had(method: str, features: FeatureSettings) -> bool:
-    for preset in METHODS[method].presets.values():
-        with contextlib.suppress(UserError):
-            METHODS[method].check_features(preset, features)
-            return True
+def _is_to_be_had(method: str, settings: SpaceSettings) -> bool:
+    for chosen in settings.choices_for(method).combinations():
+        for preset in METHODS[method].presets.values():
+            with contextlib.suppress(UserError):
+                METHODS[method].check_features(preset, choose_features(settings.features, chosen))
+                return True
     return False
 
 
 def _conditions(method: str, walks: Sequence[Walked], holds: Sequence[bool]) -> Sequence[Condition]:
     """What the failing configurations have in common and no other has, if anything."""
     rows = [{**default_settings(method), **walked.chosen} for walked in walks]
-    return find_conditions(rows, holds, list_asked(walks)) or ()
+    names = [name for name in list_asked(walks) if name in rows[0]]
+    return find_conditions(rows, holds, names) or ()
 
 
 def _place(narrowing: Narrowing, reason: str) -> str:

@@ -52,10 +52,11 @@ def describe_parameters(method: str, settings: SpaceSettings) -> Description:
     walks = tuple(walk(space_for(method, settings)))
     rows = [complete_settings(method, walked.chosen) for walked in walks]
     names = list_asked(walks)
+    settings_names = [name for name in names if name in rows[0]]
     parameters = []
     for name in names:
         for question in dict.fromkeys(w.questions[name] for w in walks if name in w.questions):
-            where = find_conditions(rows, [w.questions.get(name) == question for w in walks], names)
+            where = find_conditions(rows, [w.questions.get(name) == question for w in walks], settings_names)
             told = SOMETIMES if where is None else join_conditions(where)
             parameters.append(Parameter(name=name, question=question, where=told))
     narrowing = settings.narrowings.get(method)

@@ -6,7 +6,8 @@ Because it is the same in every cell, the fits it asks for are shared between ce
 import dataclasses
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -15,7 +16,7 @@ from dgad.methods import METHODS, parse_method
 from dgad.seeds import seed_for
 from dgad.settings import to_dict
 from tune.quiet import quiet_optuna
-from tune.spaces import SpaceSettings, space_for
+from tune.spaces import SpaceSettings, list_variants, space_for
 from tune.spaces.base import SpaceFunction, complete_settings
 from tune.spaces.comparer import DEMO_PRESETS, DEMO_QUICK
 
@@ -42,7 +43,9 @@ def make_initial_design(
     design = list(list_presets_in(method, spaces))[:num_trials]
     wanted = max(len(design), math.ceil(num_trials / 2))
     seen = [point.settings for point in design]
-    for params, settings in _quasi_random(method, space, seed_for(seed, method, "opening")):
+    combinations = list(spaces.choices_for(method).combinations())
+    turns = [combinations[(len(design) + i) % len(combinations)] for i in range(len(combinations))]
+    for params, settings in _quasi_random(method, space, seed_for(seed, method, "opening"), turns):
         if len(design) >= wanted:
             break
         if settings not in seen:
@@ -60,15 +63,23 @@ def is_searched(method: str, spaces: SpaceSettings) -> bool:
 def make_fixed_settings(label: str, spaces: SpaceSettings) -> dict[str, Any]:
     """Complete settings of a label that is not searched: a preset, or all that its narrowed space leaves."""
     method, _, preset = parse_method(label)
-    if ":" in label or method not in spaces.narrowings:
+    if ":" in label or (method not in spaces.narrowings and not spaces.lists.choices):
         return to_dict(preset)
     asked_nothing = optuna.trial.FixedTrial({})
     return complete_settings(method, space_for(method, spaces)(asked_nothing))
 
 
-def find_params(space: SpaceFunction, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The parameters with which `space` chooses what these complete settings hold; None outside it."""
-    trial = optuna.trial.FixedTrial(dict(settings))
+def find_params(
+    space: SpaceFunction,
+    settings: Mapping[str, Any],
+    variants: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> dict[str, Any] | None:
+    """The parameters with which `space` chooses what these complete settings hold; None outside it.
+
+    `variants` are further names under which it asks for a setting.
+    """
+    further = {variant: settings[name] for name, names in variants.items() for variant in names}
+    trial = optuna.trial.FixedTrial({**settings, **further})
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Optuna's word for a number out of range
@@ -80,22 +91,36 @@ def find_params(space: SpaceFunction, settings: Mapping[str, Any]) -> dict[str, 
 
 
 def list_presets_in(method: str, spaces: SpaceSettings) -> Iterator[DesignPoint]:
-    """The presets that lie in the space, in the order in which they are tried."""
+    """The presets that lie in the space, in the order in which they are tried.
+
+    Where features are searched the combinations take turns: each preset goes to the first, from its turn on,
+    that has it in its space.
+    """
     space, presets = space_for(method, spaces), METHODS[method].presets
+    variants = list_variants(method, spaces)
+    combinations = list(spaces.choices_for(method).combinations())
+    turn = 0
     is_demo = method == "comparer" and spaces.kind == "demo"
     for name in DEMO_PRESETS if is_demo else presets:
         settings = to_dict(presets[name])
         if is_demo and settings["init"] != "builtin":
             settings |= DEMO_QUICK
-        params = find_params(space, settings)
-        if params is not None:
-            yield DesignPoint(origin=f"preset {name}", params=params, settings=settings)
+        for position in range(turn, turn + len(combinations)):
+            own = {**settings, **combinations[position % len(combinations)]}
+            params = find_params(space, own, variants)
+            if params is not None:
+                yield DesignPoint(origin=f"preset {name}", params=params, settings=own)
+                turn = position + 1
+                break
 
 
 def _quasi_random(
-    method: str, space: SpaceFunction, seed: int
+    method: str, space: SpaceFunction, seed: int, combinations: Sequence[Mapping[str, Any]] = ({},)
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Scrambled Sobol points; parameters that depend on others are drawn at random by the same seed."""
+    """Scrambled Sobol points; parameters that depend on others are drawn at random by the same seed.
+
+    Of searched features the combinations take turns, so that few points try each.
+    """
     quiet_optuna()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -103,7 +128,10 @@ def _quasi_random(
             seed=seed % 2**32, scramble=True, warn_asynchronous_seeding=False, warn_independent_sampling=False
         )
     study = optuna.create_study(sampler=sampler)
-    for _ in range(_MAX_POINTS):
+    for number in range(_MAX_POINTS):
+        chosen = combinations[number % len(combinations)]
+        if chosen:
+            study.enqueue_trial(dict(chosen))
         trial = study.ask()
         settings = complete_settings(method, space(trial))
         yield trial.params, settings

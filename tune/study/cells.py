@@ -10,6 +10,7 @@ from dgad.folds import Fold, inner_folds, leave_one_out
 from dgad.methods import METHODS, SHOWN_BESIDE, parse_method
 from dgad.methods.base import Traits
 from dgad.settings import from_dict
+from tune.spaces.features import split_configuration
 from tune.spaces.initial_design import make_fixed_settings
 from tune.study.cell_id import DEPLOY, CellId, Protocol
 from tune.study.settings import Study
@@ -63,7 +64,8 @@ class Cell:
         method = METHODS[self.method]
         if self.settings is None:
             return method.traits
-        return method.traits_of(from_dict(method.settings_type, self.settings))
+        settings, _ = split_configuration(self.settings)
+        return method.traits_of(from_dict(method.settings_type, settings))
 
     @property
     def sources(self) -> tuple[str, ...]:

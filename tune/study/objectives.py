@@ -9,7 +9,7 @@ from dgad.errors import SettingsError
 from dgad.records import Record
 from dgad.settings import did_you_mean
 
-ObjectiveName = Literal["image_auroc", "pixel_auroc", "aupro", "ms_per_image"]
+ObjectiveName = Literal["image_auroc", "pixel_auroc", "aupro", "ms_per_image", "ms_per_megapixel"]
 """Each a mean over inner folds."""
 
 DIRECTIONS: Mapping[str, Literal["minimize", "maximize"]] = {
@@ -17,8 +17,11 @@ DIRECTIONS: Mapping[str, Literal["minimize", "maximize"]] = {
     "pixel_auroc": "maximize",
     "aupro": "maximize",
     "ms_per_image": "minimize",
+    "ms_per_megapixel": "minimize",
 }
 NEEDS_MASKS = ("pixel_auroc", "aupro")
+OF_TIME = ("ms_per_image", "ms_per_megapixel")
+"""Medians over single photographs, megapixels of the photographs as they came, not as they were scaled."""
 _CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([-+.\deE]+)\s*")
 
 
@@ -68,7 +71,7 @@ def check_objectives(objectives: Sequence[str]) -> None:
 
 def read_value(record: Record, name: str) -> float | None:
     """The figure `name` of a record; None where it is not defined."""
-    value = record.ms_per_image if name == "ms_per_image" else getattr(record.metrics, name)
+    value = getattr(record if name in OF_TIME else record.metrics, name)
     return None if value is None else float(value)
 
 

@@ -17,6 +17,7 @@ from dgad.settings import coerce, require
 from dgad.yaml_file import check_keys, load_yaml
 from tune.spaces import SpaceKind, SpaceSettings
 from tune.spaces.checks import check_spaces
+from tune.spaces.features import FeatureLists, choose_features, split_configuration
 from tune.spaces.narrowing import Narrowing, to_plain
 from tune.spaces.reading import read_spaces
 from tune.study.cell_id import PROTOCOLS, Protocol
@@ -88,6 +89,13 @@ class Study:
     """Search space of each method; `demo` is a smaller one of quick configurations."""
     spaces: Mapping[str, Narrowing] = dataclasses.field(default_factory=dict)
     """What the study narrows, fixes or adds in the space of a method that it searches."""
+    search_scale: tuple[str, ...] = ()
+    """Scales that the search chooses from, as one more setting of every method. By default `scale` holds."""
+    search_tile_px: tuple[int, ...] = ()
+    """Sides of tiles that the search chooses from. By default `tile_px` holds."""
+    search_backbone: tuple[str, ...] = ()
+    """Backbones that the search chooses from: NAME with the study's weights, or `NAME WEIGHTS`. By default
+    `backbone` holds."""
     format_version: int = FORMAT_VERSION
     """Format of the study file."""
 
@@ -128,6 +136,8 @@ class Study:
             self.format_version,
         )
         assert self.features  # checks backbone, weights and geometry
+        for chosen in self.searched_features.combinations():
+            assert choose_features(self.features, chosen)
 
     @property
     def features(self) -> FeatureSettings:
@@ -139,6 +149,18 @@ class Study:
             tile_px=self.tile_px,
             overlap_px=self.overlap_px,
         )
+
+    @property
+    def searched_features(self) -> FeatureLists:
+        """What of the features is searched."""
+        return FeatureLists(
+            backbone=self.search_backbone, scale=self.search_scale, tile_px=self.search_tile_px
+        )
+
+    def split(self, configuration: Mapping[str, Any]) -> tuple[dict[str, Any], FeatureSettings]:
+        """(settings of the method, features) of a configuration."""
+        settings, chosen = split_configuration(configuration)
+        return settings, choose_features(self.features, chosen)
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -153,7 +175,9 @@ class Study:
     @property
     def space_settings(self) -> SpaceSettings:
         """What the study decides of the spaces of its methods."""
-        return SpaceSettings(kind=self.space, features=self.features, narrowings=self.spaces)
+        return SpaceSettings(
+            kind=self.space, features=self.features, narrowings=self.spaces, lists=self.searched_features
+        )
 
     @property
     def fit_seeds(self) -> tuple[int, ...]:
@@ -190,6 +214,9 @@ def make_study(values: Mapping[str, Any]) -> Study:
     checked = {k: _checked(k, v, "") for k, v in values.items() if v is not None}
     several = {"early_stopping": "none"} if len(checked.get("objectives", ())) > 1 else {}
     study = Study(**{"name": make_default_name(values), **demo, **several, **checked})
+    for label in study.methods:
+        if ":" not in label:
+            study.space_settings.choices_for(label)  # some of what is searched, or one sentence
     check_spaces(study.space_settings)
     return study
 
@@ -227,8 +254,9 @@ def _checked(key: str, value: Any, file_line: str) -> Any:
             value = str(value)
         if typing.get_origin(_HINTS[key]) is tuple and isinstance(value, str | int):
             value = (value,)  # a list of one may be written without brackets
-        if key == "reference_counts" and isinstance(value, list | tuple):
-            value = [str(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in value]
+        if key in ("reference_counts", "search_scale") and isinstance(value, list | tuple):
+            numbers = int if key == "reference_counts" else int | float
+            value = [str(v) if isinstance(v, numbers) and not isinstance(v, bool) else v for v in value]
         if key in ("data", "extra_targets") and isinstance(value, str) and "://" not in value:
             value = str(Path(value).expanduser().absolute())
         if key == "spaces":

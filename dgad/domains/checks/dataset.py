@@ -7,12 +7,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from dgad.domains.base import Dataset, Domain, Sample
 from dgad.domains.checks.listing import describe_domain, list_domain_problems
 from dgad.domains.checks.masks import MaskLook, list_mask_problems, look_at
+from dgad.domains.checks.sizes import (
+    DomainSizes,
+    SampleSizes,
+    list_outside_problems,
+    list_size_problems,
+    measure_sample,
+    summarise_sizes,
+)
 from dgad.domains.decoding import decode_mask_values, decode_with_range
 from dgad.domains.domain_file import declaring
+from dgad.domains.geometry import Geometry
 from dgad.domains.layouts import LAYOUTS, open_dataset
 from dgad.domains.problems import SEVERITIES, Problem, Severity
 from dgad.domains.wide_values import WideRange, find_narrow_range
@@ -29,6 +39,8 @@ class DomainCounts:
     defects: Mapping[str, int]
     """Abnormal test images by kind."""
     masks: int
+    sizes: DomainSizes | None = None
+    """Of photographs and defects, and what the scale makes of them; None where no image could be read."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,11 +62,13 @@ def check_dataset(
     location: str | os.PathLike[str],
     *,
     layout: str | None = None,
+    geometry: Geometry | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> CheckResult:
     """Decode every image and mask once and list every problem; `progress` gets (done, total) images.
 
-    Raises `DataError` where there is no data set at all.
+    `geometry` is how they will be looked at, unless a domain states a scale of its own; by default as an
+    experiment does unless told. Raises `DataError` where there is no data set at all.
     """
     location = os.fspath(location)
     dataset = open_dataset(location, layout=layout)
@@ -63,25 +77,32 @@ def check_dataset(
     by_content: dict[str, list[Sample]] = {}
     looks: dict[str, dict[str, MaskLook]] = {}
     ranges: dict[str, list[WideRange | None]] = {name: [] for name in dataset.domains}
+    measured: dict[str, list[SampleSizes]] = {name: [] for name in dataset.domains}
     for done, sample in enumerate(samples, start=1):
-        found, content, wide = _check_sample(sample, looks.setdefault(sample.domain, {}))
-        problems += found
-        ranges[sample.domain].append(wide)
-        if content is not None:
-            by_content.setdefault(content, []).append(sample)
+        found = _check_sample(sample, looks.setdefault(sample.domain, {}))
+        problems += found.problems
+        ranges[sample.domain].append(found.wide)
+        if found.sizes is not None:
+            measured[sample.domain].append(found.sizes)
+            problems += list_outside_problems(sample, found.sizes)
+        if found.content is not None:
+            by_content.setdefault(found.content, []).append(sample)
         progress(done, len(samples))
+    geometry = geometry or Geometry()
+    sizes = {d.name: summarise_sizes(d, measured[d.name], geometry) for d in dataset.domains.values()}
     for same in by_content.values():
         problems += _check_same(same)
     for domain in dataset.domains.values():
         problems += [*_check_domain(domain, dataset), *_check_ranges(domain, dataset, ranges[domain.name])]
         problems += list_mask_problems(domain.name, looks.get(domain.name, {}))
+        problems += list_size_problems(domain, dataset, sizes[domain.name])
     problems.sort(key=lambda p: (SEVERITIES.index(p.severity), p.domain, p.code, p.path))
     return CheckResult(
-        location=location, layout=dataset.layout, domains=_counts(dataset), problems=tuple(problems)
+        location=location, layout=dataset.layout, domains=_counts(dataset, sizes), problems=tuple(problems)
     )
 
 
-def _counts(dataset: Dataset) -> tuple[DomainCounts, ...]:
+def _counts(dataset: Dataset, sizes: Mapping[str, DomainSizes | None]) -> tuple[DomainCounts, ...]:
     return tuple(
         DomainCounts(
             domain=d.name,
@@ -89,15 +110,25 @@ def _counts(dataset: Dataset) -> tuple[DomainCounts, ...]:
             test_normals=sum(s.label == 0 for s in d.tests),
             defects=dict(sorted(Counter(s.kind for s in d.tests if s.label).items())),
             masks=sum(s.mask is not None for s in d.tests),
+            sizes=sizes[d.name],
         )
         for d in dataset.domains.values()
     )
 
 
-def _check_sample(
-    sample: Sample, looks: dict[str, MaskLook]
-) -> tuple[list[Problem], str | None, WideRange | None]:
-    """Problems of one sample, its pixels' hash and range where it decodes; its mask is added to `looks`."""
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _SampleCheck:
+    """What was seen of one sample."""
+
+    problems: tuple[Problem, ...]
+    content: str | None
+    """A hash of its pixels, where it decodes; here and below."""
+    wide: WideRange | None
+    sizes: SampleSizes | None
+
+
+def _check_sample(sample: Sample, looks: dict[str, MaskLook]) -> _SampleCheck:
+    """Decode a sample and its mask, which is added to `looks` unless it marks nothing."""
     problems: list[Problem] = []
     size: tuple[int, int] | None = None
     content, wide = None, None
@@ -110,16 +141,26 @@ def _check_sample(
         content = digest.hexdigest()
     except ImageError as error:
         problems.append(_unreadable(sample, sample.image.path, error))
+    mask = _check_mask(sample, size, looks, problems)
+    sizes = None if size is None else measure_sample(sample, size, mask)
+    return _SampleCheck(problems=tuple(problems), content=content, wide=wide, sizes=sizes)
+
+
+def _check_mask(
+    sample: Sample, size: tuple[int, int] | None, looks: dict[str, MaskLook], problems: list[Problem]
+) -> npt.NDArray[np.bool_] | None:
+    """The pixels that a mask marks, if it can be used; what is wrong with it is added to `problems`."""
     if sample.mask is None:
-        return problems, content, wide
+        return None
     path = sample.mask.path
     try:
         values = decode_mask_values(sample.mask.read(), path)
     except ImageError as error:
         problems.append(_unreadable(sample, path, error))
-        return problems, content, wide
+        return None
     mask = values.marked
-    if size is not None and mask.shape != size:
+    is_of_image = size is None or mask.shape == size
+    if size is not None and not is_of_image:
         message = (
             f"is a mask of {mask.shape[1]} x {mask.shape[0]} pixels, but its image has {size[1]} x {size[0]}"
         )
@@ -127,9 +168,9 @@ def _check_sample(
     if not mask.any():
         message = "is a mask that marks nothing; the image counts as one without a mask"
         problems.append(_problem("warning", "empty_mask", sample, path, message))
-        return problems, content, wide
+        return None
     looks[path] = look_at(values)
-    return problems, content, wide
+    return mask if is_of_image else None
 
 
 def _check_same(same: Sequence[Sample]) -> Iterator[Problem]:

@@ -61,9 +61,16 @@ def test_check_json_is_one_object(tmp_path):
     answer = json.loads(result.output)
     assert answer["layout"] == "mvtec"
     assert answer["num_fatal"] == 1
-    assert answer["domains"] == [
-        {"domain": "a", "train_normals": 2, "test_normals": 1, "defects": {"scratch": 2}, "masks": 2}
-    ]
+    (row,) = answer["domains"]
+    sizes = row.pop("sizes")
+    assert row == {
+        "domain": "a",
+        "train_normals": 2,
+        "test_normals": 1,
+        "defects": {"scratch": 2},
+        "masks": 2,
+    }
+    assert (sizes["smallest"], sizes["largest"], sizes["defect_px"]) == ([20, 24], [20, 24], 4.0)
     (problem,) = answer["problems"]
     assert problem["severity"] == "fatal"
     assert problem["code"] == "unreadable_file"
@@ -87,3 +94,21 @@ def test_mistakes_are_user_errors(tmp_path):
     assert isinstance(run("check", mvtec_tree(tmp_path / "x"), "--layout", "odd").exception, DataError)
     assert isinstance(run("synthesize", tmp_path / "y", "--domains", "velvet").exception, SettingsError)
     assert isinstance(run("pack", tmp_path, tmp_path / "z").exception, DataError)
+
+
+def test_check_shows_what_a_scale_makes_of_photographs_and_defects(tmp_path):
+    result = run("check", mvtec_tree(tmp_path), "--scale", "0.5")
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.output.splitlines()]
+    (row,) = [words for words in lines if words[:1] == ["Alpha"]]
+    assert row == ["Alpha", "20", "x", "24", "0.5", "10", "x", "12", "4", "2.0"]
+    assert "a square of 2.0 px at the scale `0.5`, under 4" in result.output
+    assert "`--scale native`" in result.output
+    (problem, _) = json.loads(run("check", tmp_path, "--scale", "0.5", "--json").output)["problems"]
+    assert problem["code"] == "tiny_defects"
+
+
+def test_a_scale_that_is_none_is_one_sentence(tmp_path):
+    error = run("check", mvtec_tree(tmp_path), "--scale", "large").exception
+    assert isinstance(error, SettingsError)
+    assert "`scale` must be `native`, a factor" in str(error)

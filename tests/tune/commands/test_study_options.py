@@ -10,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from dgad.errors import SettingsError
 from tests.conftest import Run
 from tune.cli import cli
 from tune.commands.launch import launch_command
@@ -70,6 +71,10 @@ def _given(*arguments: str) -> Mapping[str, Any]:
         (("--reference-counts", "1,5,all"), {"reference_counts": ("1", "5", "all")}),
         (("--scale", "squash 64", "--seed", "0"), {"scale": "squash 64", "seed": 0}),
         (
+            ("--search-scale", "fit 64, 0.5", "--search-tile-px", "64,128"),
+            {"search_scale": ("fit 64", "0.5"), "search_tile_px": (64, 128)},
+        ),
+        (
             ("--constraint", "ms_per_image <= 20", "--constraint", "aupro >= 0.5"),
             {"constraints": ("ms_per_image <= 20", "aupro >= 0.5")},
         ),
@@ -101,7 +106,7 @@ def test_a_sampler_of_the_command_line_reaches_the_study(
     [
         (("--sampler", "grid"), "`sampler` must be one of tpe, random, nsga2, but got 'grid'."),
         (("--space", "big"), "`space` must be one of full, demo, but got 'big'."),
-        (("--objectives", "speed"), "must be one of image_auroc, pixel_auroc, aupro, ms_per_image, but got"),
+        (("--objectives", "speed"), "must be one of image_auroc, pixel_auroc, aupro, ms_per_image, ms_per_"),
     ],
 )
 def test_an_unknown_value_is_one_sentence(run: Run, arguments: tuple[str, ...], said: str) -> None:
@@ -117,3 +122,8 @@ def test_help_shows_choices_and_defaults() -> None:
     assert "--sampler [tpe|random|nsga2]" in shown
     assert "[default: tpe]" in shown
     assert "[default: 8; demo: 3]" in shown
+
+
+def test_a_list_of_numbers_takes_no_words() -> None:
+    with pytest.raises(SettingsError, match="must be whole numbers with commas, but got 'x'"):
+        _given("--search-tile-px", "64,x")

@@ -1,8 +1,16 @@
 """The dry run's count of fits, against counting by hand."""
 
 import dataclasses
+import json
+from pathlib import Path
 
+import pytest
+
+from dgad.command_line import PlainConsole
+from tune.launcher.dry_run import plan_study, print_dry_run
 from tune.launcher.estimate import Cost, FitCount, count_fits, estimate_seconds
+from tune.launcher.request import Request
+from tune.run_folder.location import Runs
 from tune.search.workers import Workers
 from tune.spaces.initial_design import make_initial_design
 from tune.study.cells import make_cells
@@ -57,3 +65,33 @@ def test_the_estimate_shares_the_work_between_workers() -> None:
     work_s = 10 * 1.0 + 100 * 0.5 + 20 * (0.5 + 30 * 0.1)
     start_s = 2 * estimate_seconds(count, cost, 30, two) - estimate_seconds(count, cost, 30, alone)
     assert estimate_seconds(count, cost, 30, alone) - start_s == work_s
+
+
+def test_a_dry_run_tells_time_and_disk_for_every_scale(
+    surfaces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"data": str(surfaces), "methods": ("patch_knn",), "weights": "none", "num_references": "3"}
+    request = Request(
+        given={**given, "trials": 2, "folds": ("grid",), "search_scale": ("fit 32", "fit 64")},
+        study_file=None,
+        runs=Runs(location=str(tmp_path)),
+        device="cpu",
+        command="x",
+    )
+    plan = plan_study(request)
+    print_dry_run(plan, PlainConsole(), as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    small, large = found["features"]
+    assert (small["choice"], large["choice"]) == ("scale fit 32", "scale fit 64")
+    num_images = 3 * (6 + 4 + 4)
+    assert (small["images_bytes"], large["images_bytes"]) == (num_images * 3 * 32**2, num_images * 3 * 64**2)
+    assert 0 < small["features_bytes"] * 4 == large["features_bytes"]
+    mean = (small["scoring_ms_per_image"] + large["scoring_ms_per_image"]) / 2
+    assert abs(found["scoring_ms_per_image"] - mean) < 1e-9
+    assert found["features_bytes_at_most"] == 0, "nothing is kept on disk"
+    cached = dataclasses.replace(plan, cache_bytes=small["features_bytes"] + 1)
+    print_dry_run(cached, PlainConsole(width=200), as_json=False)
+    told = capsys.readouterr().out
+    assert "scale fit 64" in told
+    assert "at most 0.00 GiB (--cache-gib)" in told
+    assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dgad.domains import Dataset, Domain, open_dataset
+from dgad.domains.base import declare
 from dgad.errors import DataError, DataWarning, SettingsError, UserError, WeightsError
 from dgad.features.builtin import Builtin
 from tests.dgad.domains.trees import mvtec_domain
@@ -133,3 +134,39 @@ def test_only_domains_that_are_used_are_looked_at_and_doubts_are_told(tmp_path: 
     assert open_data(study, str(tmp_path)).domains == ("a",)
     with pytest.raises(DataError, match=r"b/sources.json must hold a list of objects such as"):
         open_data(dataclasses.replace(study, domains=()), str(tmp_path))
+
+
+def test_a_searched_backbone_that_some_method_has_not_is_left_out_of_its_search_and_told(
+    surfaces: Path,
+) -> None:
+    study = dataclasses.replace(
+        STUDY,
+        methods=("comparer", "patch_knn"),
+        weights="none",
+        search_backbone=("resnet18", "test_vit"),
+        search_scale=("fit 32", "fit 64"),
+    )
+    matrix = plan_matrix(study, open_dataset(str(surfaces)))
+    assert {c.label for c in matrix.cells} == {"comparer", "patch_knn"}
+    (label,) = matrix.not_applicable
+    assert label == "comparer with backbone test_vit"
+    assert "feature maps of one stride only" in matrix.not_applicable[label]
+
+
+def test_a_searched_backbone_whose_weights_are_not_to_be_had_is_refused(
+    surfaces: Path, builtin_weights: Builtin
+) -> None:
+    study = dataclasses.replace(STUDY, methods=("patch_knn",), search_backbone=("resnet18", "resnet34"))
+    with pytest.raises(SettingsError, match="builtin are those of `resnet18`, but got backbone 'resnet34'"):
+        plan_matrix(study, open_dataset(str(surfaces)))
+    drawn = dataclasses.replace(study, search_backbone=("resnet18", "resnet34 none"))
+    assert plan_matrix(drawn, open_dataset(str(surfaces))).not_applicable == {}
+
+
+def test_where_every_domain_states_its_scale_there_is_none_to_search(surfaces: Path) -> None:
+    own = open_dataset(str(surfaces))
+    stated = {name: declare(domain, scale="native") for name, domain in own.domains.items()}
+    study = dataclasses.replace(STUDY, methods=("patch_knn",), search_scale=("fit 32", "fit 64"))
+    with pytest.raises(SettingsError, match="every domain of the data states a `scale` of its own"):
+        plan_matrix(study, dataclasses.replace(own, domains=stated))
+    plan_matrix(study, dataclasses.replace(own, domains={**stated, "grid": own.domains["grid"]}))

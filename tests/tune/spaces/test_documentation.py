@@ -33,3 +33,14 @@ def test_the_example_of_a_narrowed_space_is_accepted_and_presets_lie_in_it(tmp_p
         make_initial_design(m, study.space_settings, seed=0, num_trials=8)[0].origin for m in study.methods
     ]
     assert first == ["preset robust", "preset default"]
+
+
+def test_the_example_of_searched_features_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(_example("search_scale"))
+    study = make_study({**read_study_file(path), "methods": ("patch_knn",)})
+    assert study.search_scale == ("fit 128", "fit 256", "0.5", "native")
+    features = [study.split(chosen)[1] for chosen in study.searched_features.combinations()]
+    assert len(features) == 4 * 2 * 3
+    assert {f.weights for f in features} == {"builtin", "timm", "/models/dinov2_small.safetensors"}
+    assert [str(b) for b in study.bounds] == ["ms_per_megapixel <= 80"]

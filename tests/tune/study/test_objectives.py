@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from dgad.errors import SettingsError
-from tune.study.objectives import DIRECTIONS, check_objectives, pareto_front, parse_constraint
+from dgad.records import FitKey, Record
+from tune.study.objectives import (
+    DIRECTIONS,
+    check_objectives,
+    pareto_front,
+    parse_constraint,
+    read_value,
+)
 from tune.study.settings import Study, make_study
 
 
@@ -60,3 +67,19 @@ def test_several_objectives_switch_early_stopping_off_and_asking_for_both_is_ref
     with pytest.raises(SettingsError, match="none with several objectives"):
         make_study({"data": "d", "objectives": both, "early_stopping": "asha"})
     assert Study(name="x", constraints=("ms_per_image <= 3",)).figures == ("image_auroc", "ms_per_image")
+
+
+def test_time_a_megapixel_is_an_objective_and_a_bound_of_the_record() -> None:
+    study = Study(
+        name="x",
+        objectives=("image_auroc", "ms_per_megapixel"),
+        constraints=("ms_per_megapixel <= 80",),
+        early_stopping="none",
+    )
+    fit = FitKey(
+        method="x", settings={}, features={}, sources=(), data_fingerprint="", seed=0, code_version=""
+    )
+    record = Record(
+        fit=fit, label="x", role="inner", target="a", num_references=1, status="ok", ms_per_megapixel=12.5
+    )
+    assert [read_value(record, name) for name in study.figures] == [None, 12.5]

@@ -159,3 +159,14 @@ def test_names_that_yaml_reads_as_numbers_get_the_hint_to_quote_them(tmp_path: P
     path.write_text(f"data: here\n{written}\n")
     with pytest.raises(SettingsError, match=r'line 2: .*\[0\]` must be text, .* in quotes, as in "01"'):
         read_study_file(path)
+
+
+def test_lists_of_features_are_kept_and_a_study_is_not_resumed_with_others(tmp_path: Path) -> None:
+    path = tmp_path / "given.yaml"
+    path.write_text("search_scale: [fit 64, 0.5]\nsearch_tile_px: [64, 128]\n")
+    study = make_study({"data": str(tmp_path), "methods": ("patch_knn",), **read_study_file(path)})
+    assert study.search_scale == ("fit 64", "0.5")
+    write_study(tmp_path, study)
+    assert read_study(tmp_path) == study
+    with pytest.raises(SettingsError, match=r"`search_scale` is fit 64,0\.5 there and fit 64,native here"):
+        check_same(study, {"search_scale": ("fit 64", "native")}, tmp_path)
