@@ -50,8 +50,8 @@ def map_png(heat: Floats, *, low: float, high: float) -> bytes:
     scaled = (np.where(known, heat, low) - low) / (high - low) if high > low else np.zeros(heat.shape)
     grey = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
     if known.all():
-        return _png(grey)
-    return _png(np.stack([grey, known.astype(np.uint8) * 255], axis=-1))
+        return png_bytes(grey)
+    return png_bytes(np.stack([grey, known.astype(np.uint8) * 255], axis=-1))
 
 
 def strip_png(
@@ -136,7 +136,7 @@ def outline(image: _Bytes, mask: NDArray[np.bool_]) -> _Bytes:
 
 
 def png_bytes(pixels: _Bytes) -> bytes:
-    """A picture (H, W, 3) as PNG."""
+    """A picture as PNG: (H, W, 3), or grey (H, W), or grey with what is opaque (H, W, 2)."""
     buffer = io.BytesIO()
     # Pillow's usual level takes six times as long for a tenth fewer bytes.
     Image.fromarray(pixels).save(buffer, format="PNG", compress_level=3)
