@@ -76,7 +76,7 @@ class Agreement:
 def compare(target: TargetDomain, method: PatchcoreMethod, options: argparse.Namespace) -> Agreement:
     """Score one domain's queries with both."""
     drawn = draw_references(target.name, len(target.normals), options.num_references, options.seed)
-    references = ImageSet(images=target.normals.images[list(drawn)])
+    references = target.normals.take(drawn).without_keys()
     queries = ImageSet(images=target.queries.images)
     enrolled = method.enroll(references)
     started = time.perf_counter()
@@ -121,7 +121,7 @@ def run_anomalib(
         weights = {name: value.contiguous() for name, value in method.backbone.body.state_dict().items()}
         save_file(weights, folder / "weights.safetensors")
         images = {"references": references, "queries": queries}
-        normalised = {k: method.backbone.normalise(v.images).contiguous() for k, v in images.items()}
+        normalised = {k: method.backbone.normalise(v.stack()).contiguous() for k, v in images.items()}
         save_file(normalised, folder / "images.safetensors")
         done = subprocess.run(
             [options.anomalib_python, str(WORKER), name], capture_output=True, text=True, check=False

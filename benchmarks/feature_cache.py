@@ -37,10 +37,10 @@ def images(count: int, size_px: int) -> ImageSet:
     number = 0
     while len(keys) < count:
         (drawn,) = draw_sources(1, seed=number, image_size_px=size_px)
-        pixels.append(drawn.images.images)
+        pixels += drawn.images.images
         keys += drawn.images.keys
         number += 1
-    return ImageSet(images=torch.cat(pixels), keys=tuple(keys)).take(range(count))
+    return ImageSet(images=pixels, keys=tuple(keys)).take(range(count))
 
 
 def timed(body: Backbone, cache: FeatureCache, drawn: ImageSet) -> tuple[float, list[Tensor]]:

@@ -180,7 +180,7 @@ def bare(scorer: SurfaceScorer, files: list[bytes], seconds: float, batch: int) 
                 height_px=size,
                 wants_map=False,
             )
-            for image, key in zip(images.images.numpy(), images.keys, strict=True)
+            for image, key in zip(images.stack().numpy(), images.keys, strict=True)
         ]
         for outcome in scorer.score(queries):
             if isinstance(outcome, UserError):

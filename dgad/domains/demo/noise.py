@@ -31,7 +31,7 @@ class Canvas:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(H, W)."""
+        """Rows and columns, (H, W)."""
         return self.height, self.width
 
     @property
