@@ -196,7 +196,7 @@ def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", help="folder or URI of a data set")
@@ -211,7 +211,7 @@ def main() -> None:
     parser.add_argument("--num-abnormal", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="a file of JSON lines, appended to")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     options.scale = options.scale or (PROCEDURAL.scale if options.data is None else "squash 128")
     rows = []
     for surface in read_surfaces(options):
