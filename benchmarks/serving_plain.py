@@ -22,8 +22,14 @@ def main() -> None:
     parser.add_argument("bundle")
     parser.add_argument("store")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--request-timeout", type=float, default=30.0, help="seconds")
     options = parser.parse_args()
-    settings = ServeSettings(bundle=options.bundle, store=options.store, device=options.device)
+    settings = ServeSettings(
+        bundle=options.bundle,
+        store=options.store,
+        device=options.device,
+        request_timeout_s=options.request_timeout,
+    )
     # A protocol of 0 would leave TCP_NODELAY unset, and every second answer 40 ms late.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
