@@ -90,7 +90,7 @@ def photographs_of(domain: Domain, options: argparse.Namespace) -> Photographs:
     samples = (*good, *defective)
     native = Geometry(scale="native")
     sizes = tuple(size for s in samples for size in load_images([s], native).sizes)
-    masks = load_masks(samples, native, sizes)
+    masks = load_masks(samples, sizes)
     return Photographs(domain=domain, samples=samples, sizes=sizes, masks=tuple(masks))
 
 
