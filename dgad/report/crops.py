@@ -50,32 +50,46 @@ class _Box:
         return self.left * across, self.top * down, right * across, bottom * down
 
 
-def make_crops(sample: Sample, heat_hw: Floats | None, *, low: float, high: float) -> Crops | None:
-    """Crops at the photograph's own pixels, each also with the map over it.
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Photograph:
+    """A photograph as the camera gave it."""
 
-    None for a small photograph, for one that can no longer be read, and where there is nothing to crop to.
-    """
+    image: NDArray[np.uint8]
+    """(H, W, 3)."""
+    mask: NDArray[np.bool_] | None
+    """(H, W): the labelled defect; None where it is not known."""
+
+
+def read_photograph(sample: Sample) -> Photograph | None:
+    """Decode a sample at its own pixels; None where it can no longer be read."""
     try:
         decoded = decode_image(sample.image.read(), sample.image.path, bit_depth=sample.image.bit_depth)
-        mask_HW = decode_mask(sample.mask.read(), sample.mask.path) if sample.mask is not None else None
+        mask = decode_mask(sample.mask.read(), sample.mask.path) if sample.mask is not None else None
     except (ImageError, OSError):
         return None
-    if max(decoded.size) <= SHOWN_WHOLE_PX:
+    image = np.asarray(decoded, dtype=np.uint8)
+    return Photograph(image=image, mask=mask if mask is not None and mask.shape == image.shape[:2] else None)
+
+
+def make_crops(photograph: Photograph, heat_hw: Floats | None, *, low: float, high: float) -> Crops | None:
+    """Crops at the photograph's own pixels, each also with the map over it.
+
+    None for a small photograph, and where there is nothing to crop to.
+    """
+    image, mask = photograph.image, photograph.mask
+    size = image.shape[:2]
+    if max(size) <= SHOWN_WHOLE_PX:
         return None
-    image_HW3 = np.asarray(decoded, dtype=np.uint8)
-    size = image_HW3.shape[:2]
     panels: list[_Bytes] = []
     told = []
     places = [("the highest score", None if heat_hw is None else _find_peak(heat_hw, size))]
-    if mask_HW is not None and mask_HW.shape == size:
-        places.append(("the labelled defect", _find_defect(mask_HW)))
+    places.append(("the labelled defect", None if mask is None else _find_defect(mask)))
     for what, centre in places:
         if centre is None:
             continue
         box = _crop_around(centre, size)
-        crop = np.ascontiguousarray(box.of(image_HW3)).astype(np.uint8)
-        marked = None if mask_HW is None or mask_HW.shape != size else box.of(mask_HW).astype(bool)
-        panels.append(crop if marked is None else outline(crop, marked))
+        crop = np.ascontiguousarray(box.of(image)).astype(np.uint8)
+        panels.append(crop if mask is None else outline(crop, box.of(mask).astype(bool)))
         if heat_hw is not None:
             on_map = box.on_grid((size[0], size[1]), (heat_hw.shape[0], heat_hw.shape[1]))
             panels.append(overlay(crop, heat_hw, low=low, high=high, box=on_map))

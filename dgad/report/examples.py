@@ -14,7 +14,7 @@ from PIL import Image
 from dgad.domains.base import Sample
 from dgad.errors import RecordError
 from dgad.evaluation.heatmaps import Floats, strip_png
-from dgad.report.crops import make_crops
+from dgad.report.crops import Photograph, make_crops, read_photograph
 from dgad.storage import Storage
 
 if TYPE_CHECKING:  # a report that only reads should not wait for torch
@@ -44,7 +44,7 @@ class Example:
         """What the picture is of, for who cannot see it."""
         if self.path.stem.endswith(_NATIVE):
             return "Crops at the photograph's own pixels, each plain and under the heatmap"
-        return "The whole photograph, the outline of the labelled defect and the heatmap side by side"
+        return "The whole photograph, the outline of its defect where one is labelled, and the heatmap"
 
 
 def write_examples(
@@ -71,13 +71,15 @@ def write_examples(
         sample_id = scores.sample_ids[index]
         stem = sample_id.rsplit("/", 1)[-1]
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{number:02d}-{role}-{kind}-{stem}")
-        storage.write(f"{folder}/{name}.png", _make_strip(target, index, own, low, high))
+        photograph = read_photograph(samples[sample_id]) if sample_id in samples else None
+        shown = photograph or _scaled(target, index)
+        storage.write(f"{folder}/{name}.png", _make_strip(shown, own, low, high))
         rank = int((scores.image_scores > scores.image_scores[index]).sum()) + 1
         captions[f"{name}.png"] = (
             f"{role}: {kind}, {stem}; score {scores.image_scores[index]:.3g},"
             f" rank {rank} of {len(scores.labels)} ({label})"
         )
-        crops = make_crops(samples[sample_id], own, low=low, high=high) if sample_id in samples else None
+        crops = None if photograph is None else make_crops(photograph, own, low=low, high=high)
         if crops is not None:
             storage.write(f"{folder}/{name}{_NATIVE}.png", crops.png)
             captions[f"{name}{_NATIVE}.png"] = f"{role}: {kind}, {stem}; {crops.told}"
@@ -124,11 +126,15 @@ def _chosen(scores: "TargetScores") -> list[tuple[str, int]]:
     return sorted(((role, i) for i, role in chosen.items()), key=lambda pair: shown.index(pair[0]))
 
 
-def _make_strip(target: "TargetDomain", index: int, heat: Floats | None, low: float, high: float) -> bytes:
+def _scaled(target: "TargetDomain", index: int) -> Photograph:
+    """The query as methods saw it, where its photograph is not at hand."""
+    return Photograph(image=target.queries.images[index].permute(1, 2, 0).numpy(), mask=target.masks[index])
+
+
+def _make_strip(shown: Photograph, heat: Floats | None, low: float, high: float) -> bytes:
     from dgad.domains.images import resize_mask  # torch takes seconds to import, and reading needs none
 
-    image = target.queries.images[index].permute(1, 2, 0).numpy()
-    mask = target.masks[index]
+    image, mask = shown.image, shown.mask
     height, width = image.shape[:2]
     longer = max(height, width)
     if longer > _WHOLE_PX:
@@ -136,7 +142,7 @@ def _make_strip(target: "TargetDomain", index: int, heat: Floats | None, low: fl
         small = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
         image = np.asarray(small, dtype=np.uint8)
         mask = None if mask is None else resize_mask(mask, (height, width))
-        heat = None if heat is None else _shrink_heat(heat, (height, width))
+    heat = None if heat is None else _shrink_heat(heat, (height, width))
     return strip_png(image, mask, heat, low=low, high=high)
 
 

@@ -11,7 +11,7 @@ import torch
 from dgad.domains import Dataset, Domain
 from dgad.domains.decoding import image_size
 from dgad.domains.image_set import ImageSet
-from dgad.errors import UserError
+from dgad.errors import SettingsError, UserError
 from dgad.evaluation.scoring import load_target, parse_num_references, score_target
 from dgad.features.cache import FeatureCache
 from dgad.features.settings import FeatureSettings
@@ -130,9 +130,12 @@ def measure_features(
         chosen.pop("tile_px", None)
         if (features.backbone, features.weights, features.scale) not in found:
             name = describe_choice(chosen)
-            found[features.backbone, features.weights, features.scale] = _measure(
-                study, cell.method, dataset, features, device, name, sizes
-            )
+            try:
+                measured = _measure(study, cell.method, dataset, features, device, name, sizes)
+            except UserError as error:
+                where = f"With {name} `{cell.method}` cannot be had on this data: " if name else ""
+                raise SettingsError(f"{where}{error}") from error
+            found[features.backbone, features.weights, features.scale] = measured
     return tuple(found.values())
 
 

@@ -12,7 +12,7 @@ from dgad.domains.geometry import Geometry
 from dgad.evaluation.metrics import Metrics
 from dgad.evaluation.scoring import TargetDomain, TargetScores, load_target
 from dgad.report import crops
-from dgad.report.crops import CROP_PX, make_crops
+from dgad.report.crops import CROP_PX, Crops, make_crops, read_photograph
 from dgad.report.examples import read_examples, write_examples
 from dgad.storage import Storage
 from tests.dgad.domains.trees import noise, save
@@ -35,6 +35,12 @@ def sample(tmp_path: Path) -> Sample:
     return next(s for s in open_dataset(str(tmp_path / "data")).domain("steel").tests if s.label)
 
 
+def _crops(sample: Sample, heat: np.ndarray | None, *, low: float, high: float) -> Crops | None:
+    photograph = read_photograph(sample)
+    assert photograph is not None
+    return make_crops(photograph, heat, low=low, high=high)
+
+
 def panels(png: bytes) -> list[np.ndarray]:
     shown = decode(png)
     assert shown.shape[0] == CROP_PX
@@ -45,7 +51,7 @@ def panels(png: bytes) -> list[np.ndarray]:
 def test_the_crops_are_native_pixels_around_the_highest_score_and_around_the_defect(sample: Sample) -> None:
     heat = np.zeros((20, 45), np.float32)
     heat[5, 10] = 1.0  # pixels 100 to 120 down, 200 to 220 across
-    found = make_crops(sample, heat, low=0.0, high=1.0)
+    found = _crops(sample, heat, low=0.0, high=1.0)
     assert found is not None
     assert found.told == (
         "native pixels around the highest score at 210, 110 and around the labelled defect at 708, 306"
@@ -67,7 +73,7 @@ def test_the_crops_are_native_pixels_around_the_highest_score_and_around_the_def
 
 
 def test_a_map_that_is_nowhere_scored_leaves_the_defect_alone(sample: Sample) -> None:
-    found = make_crops(sample, np.full((20, 45), np.nan, np.float32), low=0.0, high=1.0)
+    found = _crops(sample, np.full((20, 45), np.nan, np.float32), low=0.0, high=1.0)
     assert found is not None
     assert found.told == "native pixels around the labelled defect at 708, 306"
 
@@ -75,7 +81,7 @@ def test_a_map_that_is_nowhere_scored_leaves_the_defect_alone(sample: Sample) ->
 def test_what_is_outside_of_a_region_of_interest_is_not_the_highest(sample: Sample) -> None:
     heat = np.full((20, 45), np.nan, np.float32)
     heat[2, 3], heat[10, 20] = 0.1, 0.2
-    found = make_crops(sample, heat, low=0.0, high=1.0)
+    found = _crops(sample, heat, low=0.0, high=1.0)
     assert found is not None
     assert "the highest score at 410, 210" in found.told
 
@@ -87,9 +93,9 @@ def test_a_small_photograph_has_no_crops_and_neither_has_one_that_is_gone(
         raise OSError("gone")
 
     lost = dataclasses.replace(sample, image=dataclasses.replace(sample.image, read=gone))
-    assert make_crops(lost, None, low=0.0, high=1.0) is None
+    assert read_photograph(lost) is None
     monkeypatch.setattr(crops, "SHOWN_WHOLE_PX", 900)
-    assert make_crops(sample, None, low=0.0, high=1.0) is None
+    assert _crops(sample, None, low=0.0, high=1.0) is None
 
 
 def test_the_gallery_has_a_whole_strip_of_bounded_size_and_its_crops_after_it(
@@ -112,7 +118,7 @@ def test_the_gallery_has_a_whole_strip_of_bounded_size_and_its_crops_after_it(
     over = decode(first.path.read_bytes())[:, 2 * 484 :]
     hot = over[52:56, 110:115, :2].min(axis=2).max()
     assert hot > 0.85 * 250, "one hot pixel of 360,000 is as hot in the small picture"
-    assert "the outline of the labelled defect" in first.shows
+    assert "the outline of its defect" in first.shows
     assert "at the photograph's own pixels" in native.shows
     assert native.caption.startswith(
         "highest defect: cut, 0; native pixels around the highest score at 211, "
