@@ -74,6 +74,8 @@ class BiFPN(nn.Module):
 
     def __init__(self, in_channels: Sequence[int], channels: int, num_layers: int) -> None:
         super().__init__()
+        self.reach_cells = num_layers * (1 if len(in_channels) == 1 else 3)
+        """How far beyond its own square a cell of any level sees at most, in cells of the coarsest level."""
         laterals = [nn.Conv2d(c, channels, 1, bias=False) for c in in_channels]
         # Levels of different widths start with equal weight: a deviation of 1 a channel keeps it.
         gains = [(channels / min(c, channels)) ** 0.5 for c in in_channels]

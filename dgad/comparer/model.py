@@ -61,17 +61,6 @@ def pool_patches(logit_BP: Tensor, settings: ComparerSettings) -> Tensor:
     return logit_BP.topk(num_top, dim=1).values.mean(1)
 
 
-def pixel_map(logits: Sequence[Tensor], image_size_px: int, sigma_px: float) -> Tensor:
-    """Pixel logits (B, S, S): the maximum over the patches, of every level, that contain the pixel (Eq. 6).
-
-    `logits` holds (B, h_i, w_i) per level. `sigma_px` > 0 smooths the result with a Gaussian.
-    """
-    size = (image_size_px, image_size_px)
-    levels = [F.interpolate(level[:, None], size=size, mode="nearest")[:, 0] for level in logits]
-    joined = torch.stack(levels).amax(0)
-    return gaussian_smooth(joined, sigma_px) if sigma_px > 0 else joined
-
-
 def gaussian_smooth(
     map_Bhw: Tensor, sigma_px: float, *, reach: float = 3.0, border: str = "replicate"
 ) -> Tensor:

@@ -3,20 +3,22 @@
 # B queries, R references, N images, S pixels a side, P patches, C channels, K reference patches, L levels
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from dgad.comparer.model import Comparer, LevelStatistics, patches, pixel_map, pool_patches
+from dgad.comparer.model import Comparer, LevelStatistics, patches
 from dgad.comparer.objective import episode_loss
+from dgad.comparer.reference_pools import choose, embed_patches, pool_references
 from dgad.comparer.settings import PRESETS, ComparerSettings
 from dgad.comparer.start import check_start, load_builtin
 from dgad.domains.image_set import ImageSet
 from dgad.features.backbone import Backbone, check_strides
-from dgad.features.coverage import CoverageMemory
-from dgad.features.frozen import FrozenFeatures
+from dgad.features.frozen import Blocks, FrozenFeatures, Passes, crop_to_core
+from dgad.features.grids import Cells, PatchGrids
+from dgad.features.moments import Moments
 from dgad.features.nearest import usual_distances
 from dgad.features.settings import FeatureSettings
 from dgad.methods.base import (
@@ -28,6 +30,7 @@ from dgad.methods.base import (
     check_references,
 )
 from dgad.methods.order import content_order
+from dgad.methods.score_maps import draw_maps, pool_images
 from dgad.seeds import seed_for
 from dgad.training.augmentation import random_flips
 from dgad.training.episodes import Episode, EpisodeSampler, SourceDomain
@@ -163,7 +166,11 @@ class ComparerMethod(Method):
         if self._frozen is None:
             is_trained = self.settings.backbone_mode == "fine_tuned" and self.settings.num_steps > 0
             self._frozen = FrozenFeatures(
-                self.backbone, self.context.cache, self.context.device, lasting=not is_trained
+                self.backbone,
+                self.context.cache,
+                self.context.device,
+                lasting=not is_trained,
+                margin_cells=self.comparer.pyramid.reach_cells,
             )
         return self._frozen
 
@@ -177,99 +184,90 @@ class ComparerMethod(Method):
         """
         check_references(references)
         ordered = references.take(content_order(references))
-        maps = self._frozen_features().maps(ordered)
-        statistics, drawn = self._reference_pools(maps)
+        passes, cells = Passes(lambda: self._blocks(ordered), ordered), Cells(ordered)
+        kept = pool_references(self.comparer, passes, cells, range(len(ordered)))
         tensors: dict[str, Tensor] = {}
-        locations, scales = self._calibration(maps)
-        for i, level in enumerate(statistics):
+        locations, scales = self._calibration(passes, cells, len(ordered))
+        for i, level in enumerate(kept.statistics):
             tensors[f"level{i}.mean"], tensors[f"level{i}.std"] = level.mean_C, level.std
-        for i, (pool_GKC, owner_K) in enumerate(drawn):
+        for i, (pool_GKC, owner_K) in enumerate(kept.pools):
             tensors[f"level{i}.pools"] = self.comparer.head.project_reference(pool_GKC)
             tensors[f"level{i}.location"], tensors[f"level{i}.scale"] = locations[i], scales[i]
             if self.settings.density_correction:
                 tensors[f"level{i}.usual"] = usual_distances(pool_GKC[0], owner_K)
         return Enrolled(method=self.name, num_references=len(references), tensors=tensors)
 
-    def _reference_pools(
-        self, maps: Sequence[Tensor]
-    ) -> tuple[tuple[LevelStatistics, ...], list[tuple[Tensor, Tensor]]]:
-        """Statistics of every level, and per compared level the patches kept and whose image each is."""
-        statistics = self.comparer.statistics(maps)
-        return statistics, [self._cover(patches(level)) for level in self.comparer.embed(maps, statistics)]
-
-    def _cover(self, reference_RPC: Tensor) -> tuple[Tensor, Tensor]:
-        """The patches that are compared with (G, K, C), one pool or one an image, and whose each is."""
-        settings, num_references = self.settings, len(reference_RPC)
-        common = CoverageMemory(settings.max_memory_patches)
-        if settings.reference_pooling == "patches":
-            memories = [common] * num_references
-        else:
-            each = max(1, settings.max_memory_patches // num_references)
-            memories = [CoverageMemory(each) for _ in range(num_references)]
-        for owner, patch_PC in enumerate(reference_RPC):
-            memories[owner].add(patch_PC, owner)
-        kept = [memory.result() for memory in dict.fromkeys(memories)]
-        return torch.stack([patch_KC for patch_KC, _ in kept]), torch.cat([owner_K for _, owner_K in kept])
-
-    def _calibration(self, maps: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    def _calibration(
+        self, passes: Iterable[Blocks], cells: Cells, num_references: int
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Location and scale of every level's patch logits on left-out references; 0 and 1 without.
 
         Normalisation is recomputed inside each round; with more than ten references the rounds are folds.
         One reference leaves nothing to leave out, so it is not calibrated.
         """
-        num_references = maps[0].shape[0]
-        num_levels = self._num_scored_levels
+        num_levels, device = self._num_scored_levels, self.context.device
         if not self.settings.level_calibration or num_references < 2:
-            return [maps[0].new_zeros(())] * num_levels, [maps[0].new_ones(())] * num_levels
+            zero = torch.zeros((), device=device)
+            return [zero] * num_levels, [torch.ones_like(zero)] * num_levels
         num_folds = min(num_references, _MAX_CALIBRATION_FOLDS)
-        logits: list[list[Tensor]] = [[] for _ in range(num_levels)]
+        moments = [Moments() for _ in range(num_levels)]
         for fold in range(num_folds):
-            out = torch.arange(num_references, device=maps[0].device) % num_folds == fold
-            statistics, drawn = self._reference_pools([m[~out] for m in maps])
-            left_out = self.comparer.embed([m[out] for m in maps], statistics)
-            for i, (level, (pool_GKC, _)) in enumerate(zip(left_out, drawn, strict=True)):
-                pool_GKD = self.comparer.head.project_reference(pool_GKC)
-                logit_BP = self.comparer.patch_logits(
-                    patches(level), pool_GKD, compiled=self.context.compiled
-                )
-                logits[i].append(logit_BP.flatten())
-        joined = [torch.cat(level) for level in logits]
-        return [j.mean() for j in joined], [j.std().clamp_min(1e-6) for j in joined]
+            out = [i for i in range(num_references) if i % num_folds == fold]
+            others = [i for i in range(num_references) if i % num_folds != fold]
+            kept = pool_references(self.comparer, passes, cells, others)
+            pools = [self.comparer.head.project_reference(pool_GKC) for pool_GKC, _ in kept.pools]
+            for blocks in choose(passes, out):
+                left_out = embed_patches(self.comparer, blocks, kept.statistics, cells)
+                for patch_rows, pool_GKD, moment in zip(left_out, pools, moments, strict=True):
+                    logit_BP = self.comparer.patch_logits(
+                        torch.cat(patch_rows)[None], pool_GKD, compiled=self.context.compiled
+                    )
+                    moment.add(logit_BP.view(-1, 1))
+        deviations = [(m.variance[0] * m.count / max(1, m.count - 1)).sqrt() for m in moments]
+        return [m.mean[0].float() for m in moments], [d.clamp_min(1e-6).float() for d in deviations]
 
     # Scoring
 
     @torch.no_grad()
     def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
         """Image logits (Eq. 5), those of every level, and pixel logits (Eq. 6)."""
-        pooled = [torch.zeros(0, self._num_scored_levels)]
-        pixels: list[Tensor] = []
-        for batch in queries.batches(self.context.scoring_batch):
-            levels = self._level_logits(batch, enrolled)
-            pooled_L = [pool_patches(level.flatten(1), self.settings) for level in levels]
-            pooled.append(torch.stack(pooled_L, dim=1).cpu())
-            pixels += pixel_map(levels, batch.sizes[0][-1], self.settings.map_sigma_px).cpu().unbind(0)
-        levels_NL = torch.cat(pooled)
-        return Scores(image=levels_NL.amax(1), pixels=tuple(pixels), levels=levels_NL)
+        settings = self.settings
+        kept = {name: tensor.to(self.context.device) for name, tensor in enrolled.tensors.items()}
+        grids = [PatchGrids(queries) for _ in range(self._num_scored_levels)]
+        for blocks in self._blocks(queries):
+            for logit_Bhw, grid in zip(self._level_logits(blocks, kept), grids, strict=True):
+                grid.fill(blocks, logit_Bhw)
+        fraction = None if settings.score_pooling == "max" else settings.top_fraction
+        area = self.context.features.geometry.pooled_area_px
+        levels_NL = torch.stack(
+            [pool_images(grid, fraction=fraction, pooled_area_px=area) for grid in grids], dim=1
+        )
+        return Scores(
+            image=levels_NL.amax(1),
+            pixels=draw_maps(grids, queries, sigma_px=settings.map_sigma_px),
+            levels=levels_NL,
+        )
 
     def prepare(self, queries: ImageSet) -> None:
         """The backbone's maps, which are its own whatever the references."""
         self._frozen_features().prepare(queries, self.context.scoring_batch)
 
+    def _blocks(self, images: ImageSet) -> Iterator[Blocks]:
+        return self._frozen_features().blocks(images, self.context.scoring_batch)
+
     @property
     def _num_scored_levels(self) -> int:
         return self.settings.num_levels if self.settings.scored_levels == "all" else 1
 
-    def _level_logits(self, queries: ImageSet, enrolled: Enrolled) -> list[Tensor]:
-        """Calibrated patch logits (B, h_i, w_i) of every level."""
-        device = self.context.device
-        kept = {name: tensor.to(device) for name, tensor in enrolled.tensors.items()}
+    def _level_logits(self, blocks: Blocks, kept: Mapping[str, Tensor]) -> list[Tensor]:
+        """Calibrated patch logits (B, h_i, w_i) of every level, of the blocks' cores."""
         statistics = [
             LevelStatistics(mean_C=kept[f"level{i}.mean"], std=kept[f"level{i}.std"])
             for i in range(self.settings.num_levels)
         ]
-        maps = self.comparer.embed(self._frozen_features().maps(queries), statistics)
         logits = []
-        for i, level in enumerate(maps):
+        for i, margined in enumerate(self.comparer.embed(blocks.levels, statistics)):
+            level = crop_to_core(blocks, margined)
             patch_BP = self.comparer.patch_logits(
                 patches(level),
                 kept[f"level{i}.pools"],

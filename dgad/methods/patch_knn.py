@@ -5,27 +5,30 @@ one or several levels, brought to the finest level's grid and joined. On a visio
 tokens of one block; with the preset `anomalydino` as AnomalyDINO has them (Damm et al., WACV 2025).
 """
 
-# B queries, R references, N images, S pixels a side, P patches, C channels, K reference patches, Q = B P
+# B blocks, N images, P patches, C channels, K reference patches, Q patches of a batch of blocks, h w cells
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgad.comparer.model import gaussian_smooth, patches
+from dgad.comparer.model import patches
 from dgad.domains.image_set import ImageSet
 from dgad.features.backbone import Backbone, check_strides
 from dgad.features.coverage import CoverageMemory
-from dgad.features.joint_map import joint_map
+from dgad.features.frozen import Blocks
+from dgad.features.grids import Cells, PatchGrids
 from dgad.features.levels import check_levels
+from dgad.features.moments import Moments
 from dgad.features.nearest import nearest_patches, usual_distances
 from dgad.features.settings import FeatureSettings
-from dgad.methods.base import Enrolled, check_references
+from dgad.methods.base import Enrolled, Scores, check_references
 from dgad.methods.order import content_order
-from dgad.methods.training_free import TrainingFree, Upsampling, upsample
+from dgad.methods.score_maps import Upsampling, draw_maps, pool_images
+from dgad.methods.training_free import TrainingFree
 from dgad.settings import check_pyramid, pyramid_strides, require, require_odd
 
 
@@ -109,11 +112,13 @@ class PatchKnnMethod(TrainingFree):
     def enroll(self, references: ImageSet) -> Enrolled:
         """The memory of normalised reference patches (K, C) and the statistics that normalise queries."""
         check_references(references)
-        map_RChw = self._joined_maps(references.take(content_order(references)))
-        mean_C, scale_C = self._statistics(map_RChw)
+        ordered = references.take(content_order(references))
+        passes, cells = self.reference_passes(ordered), Cells(ordered)
+        mean_C, scale_C = self._statistics(passes, cells)
         memory = CoverageMemory(self.settings.max_memory_patches)
-        for owner, map_Chw in enumerate(map_RChw):
-            memory.add(self._comparable((patches(map_Chw[None])[0] - mean_C) / scale_C), owner)
+        for blocks, map_BChw in passes:
+            for owner, patch_PC in zip(blocks.images, cells.patches(blocks, map_BChw), strict=True):
+                memory.add(self._comparable((patch_PC - mean_C) / scale_C), owner)
         memory_KC, owner_K = memory.result()
         if self.settings.density_correction:
             usual_K = usual_distances(memory_KC, owner_K)
@@ -122,41 +127,50 @@ class PatchKnnMethod(TrainingFree):
         tensors = {"memory": memory_KC, "mean": mean_C, "scale": scale_C, "usual": usual_K}
         return Enrolled(method=self.name, num_references=len(references), tensors=tensors)
 
-    def _statistics(self, map_RChw: Tensor) -> tuple[Tensor, Tensor]:
-        norm = self.settings.reference_norm
-        mean_C = map_RChw.mean((0, 2, 3))
+    def _statistics(self, passes: Iterable[tuple[Blocks, Tensor]], cells: Cells) -> tuple[Tensor, Tensor]:
+        norm, num_channels = self.settings.reference_norm, sum(self.backbone.channels)
         if norm == "none":
-            return torch.zeros_like(mean_C), torch.ones_like(mean_C)
-        centred = map_RChw - mean_C.view(1, -1, 1, 1)
+            zeros = torch.zeros(num_channels, device=self.context.device)
+            return zeros, torch.ones_like(zeros)
+        moments = Moments()
+        for blocks, map_BChw in passes:
+            for patch_PC in cells.patches(blocks, map_BChw):
+                moments.add(patch_PC)
+        mean_C, variance_C = moments.mean, moments.variance
         if norm == "scalar":
-            levels = torch.split(centred, list(self.backbone.channels), dim=1)
+            levels = torch.split(variance_C, list(self.backbone.channels))
             # By the root of its channels too: a distance is then a root mean square, whatever the level.
-            scales = [
-                (c.square().mean() * c.shape[1]).sqrt().clamp_min(1e-6).expand(c.shape[1]) for c in levels
-            ]
-            return mean_C, torch.cat(scales) * len(levels) ** 0.5
-        std_C = centred.square().mean((0, 2, 3)).sqrt()
+            scales = [v.sum().sqrt().clamp_min(1e-6).expand(len(v)) for v in levels]
+            return mean_C.float(), (torch.cat(scales) * len(levels) ** 0.5).float()
+        std_C = variance_C.sqrt()
         # A channel that is dead on the references must not dominate by a tiny divisor.
-        return mean_C, std_C.clamp_min(1e-3 * float(std_C.max()) + 1e-6)
+        return mean_C.float(), std_C.clamp_min(1e-3 * float(std_C.max()) + 1e-6).float()
 
     def _comparable(self, patch_NPC: Tensor) -> Tensor:
         """Patches whose Euclidean distance orders them: for cosine, of length 1."""
         return F.normalize(patch_NPC, dim=-1) if self.settings.distance == "cosine" else patch_NPC
 
-    def _joined_maps(self, images: ImageSet) -> Tensor:
-        return joint_map(self.maps(images), self.settings.neighbourhood)
-
-    def score_batch(self, queries: ImageSet, kept: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
         """The mean of the largest patch distances, and the distances of all patches smoothed."""
-        settings, size = self.settings, queries.sizes[0][-1]
-        map_BChw = self._joined_maps(queries)
-        query_BPC = self._comparable((patches(map_BChw) - kept["mean"]) / kept["scale"])
-        distance_Q, nearest_Q = nearest_patches(query_BPC.flatten(0, 1), kept["memory"])
-        distance_BP = (distance_Q / kept["usual"][nearest_Q]).view(query_BPC.shape[:2])
-        if settings.distance == "cosine":
-            distance_BP = distance_BP.square() / 2  # |u - v|^2 = 2 - 2 cos, where both have length 1
-        num_top = max(1, round(settings.top_fraction * distance_BP.shape[1]))
-        top = 1 if settings.score_pooling == "max" else num_top
-        image_B = distance_BP.topk(top, dim=1).values.mean(1)
-        map_BSS = upsample(distance_BP, map_BChw.shape[-2:], size, settings.map_upsampling)
-        return image_B, gaussian_smooth(map_BSS, settings.map_sigma_px) if settings.map_sigma_px else map_BSS
+        settings = self.settings
+        kept = {name: tensor.to(self.context.device) for name, tensor in enrolled.tensors.items()}
+        grids = PatchGrids(queries)
+        for blocks, map_BChw in self.joined_blocks(queries):
+            query_QC = patches(map_BChw).flatten(0, 1)
+            query_QC = self._comparable((query_QC - kept["mean"]) / kept["scale"])
+            distance_Q, nearest_Q = nearest_patches(query_QC, kept["memory"])
+            distance_Q = distance_Q / kept["usual"][nearest_Q]
+            if settings.distance == "cosine":
+                distance_Q = distance_Q.square() / 2  # |u - v|^2 = 2 - 2 cos, where both have length 1
+            grids.fill(blocks, distance_Q.view(len(blocks), *map_BChw.shape[-2:]))
+        return Scores(
+            image=pool_images(
+                grids,
+                fraction=None if settings.score_pooling == "max" else settings.top_fraction,
+                pooled_area_px=self.context.features.geometry.pooled_area_px,
+            ),
+            pixels=draw_maps(
+                [grids], queries, sigma_px=settings.map_sigma_px, upsampling=settings.map_upsampling
+            ),
+        )

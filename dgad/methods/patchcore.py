@@ -5,7 +5,7 @@ and an image score re-weighted by how crowded the memory is there. Where impleme
 anomalib's; `docs/guide/methods.md` lists the points.
 """
 
-# B queries, R references, S pixels a side, P patches, C channels, K memory patches, A neighbours, Q = B P
+# N images, B blocks, P patches of a block, C channels, K memory patches, A neighbours, Q = B P
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,17 +14,18 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from dgad.comparer.model import gaussian_smooth, patches
+from dgad.comparer.model import patches
 from dgad.domains.image_set import ImageSet
 from dgad.features.backbone import Backbone, check_strides
 from dgad.features.coreset import coreset
 from dgad.features.coverage import CoverageMemory
-from dgad.features.joint_map import joint_map
+from dgad.features.grids import Cells, PatchGrids
 from dgad.features.nearest import nearest_patches
 from dgad.features.settings import FeatureSettings
-from dgad.methods.base import Enrolled, check_references
+from dgad.methods.base import Enrolled, Scores, check_references
 from dgad.methods.order import content_order
-from dgad.methods.training_free import TrainingFree, Upsampling, upsample
+from dgad.methods.score_maps import Upsampling, draw_maps
+from dgad.methods.training_free import TrainingFree
 from dgad.settings import check_pyramid, pyramid_strides, require, require_odd
 
 _BLUR_REACH = 4.0
@@ -73,6 +74,7 @@ class PatchcoreMethod(TrainingFree):
     title: ClassVar[str] = "PatchCore"
     settings_type: ClassVar[type[Any]] = PatchcoreSettings
     presets: ClassVar[Mapping[str, Any]] = {"default": PatchcoreSettings()}
+    zero_border: ClassVar[bool] = True
     settings: PatchcoreSettings
 
     @classmethod
@@ -89,11 +91,13 @@ class PatchcoreMethod(TrainingFree):
         """The memory (K, C): a coreset of the references' patches, whatever their order."""
         check_references(references)
         settings = self.settings
-        map_RChw = self._joined_maps(references.take(content_order(references)))
+        ordered = references.take(content_order(references))
+        cells = Cells(ordered)
         # Which patches are kept is part of the method, not of the seed of a fit.
         memory = CoverageMemory(settings.max_memory_patches, seed=0)
-        for owner, map_Chw in enumerate(map_RChw):
-            memory.add(patches(map_Chw[None])[0], owner)
+        for blocks, map_BChw in self.joined_blocks(ordered):
+            for owner, patch_PC in zip(blocks.images, cells.patches(blocks, map_BChw), strict=True):
+                memory.add(patch_PC, owner)
         pool_KC, _ = memory.result()
         num_kept = max(1, int(memory.num_given * settings.coreset_ratio))
         memory_KC = pool_KC[coreset(pool_KC, num_kept, seed=0)]
@@ -101,29 +105,58 @@ class PatchcoreMethod(TrainingFree):
             method=self.name, num_references=len(references), tensors={"memory": memory_KC.contiguous()}
         )
 
-    def _joined_maps(self, images: ImageSet) -> Tensor:
-        return joint_map(self.maps(images), self.settings.neighbourhood, zero_border=True)
-
-    def score_batch(self, queries: ImageSet, kept: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
         """The re-weighted distance of the farthest patch, and the distances of all patches smoothed."""
-        settings, size = self.settings, queries.sizes[0][-1]
-        map_BChw = self._joined_maps(queries)
-        query_BPC = patches(map_BChw)
-        distance_Q, nearest_Q = nearest_patches(query_BPC.flatten(0, 1), kept["memory"])
-        distance_BP, nearest_BP = (x.view(query_BPC.shape[:2]) for x in (distance_Q, nearest_Q))
-        farthest_B = distance_BP.argmax(1)
-        row_B = torch.arange(len(queries), device=farthest_B.device)
-        image_B = _reweight(
-            distance_BP[row_B, farthest_B],
-            query_BPC[row_B, farthest_B],
-            nearest_BP[row_B, farthest_B],
-            kept["memory"],
-            settings.num_neighbours,
+        settings = self.settings
+        memory_KC = enrolled.tensors["memory"].to(self.context.device)
+        grids, cells = PatchGrids(queries), Cells(queries)
+        farthest: list[_Patch | None] = [None] * len(queries)
+        for blocks, map_BChw in self.joined_blocks(queries):
+            query_BPC = patches(map_BChw)
+            distance_Q, nearest_Q = nearest_patches(query_BPC.flatten(0, 1), memory_KC)
+            distance_BP, nearest_BP = (x.view(query_BPC.shape[:2]) for x in (distance_Q, nearest_Q))
+            grids.fill(blocks, distance_BP.view(len(blocks), *map_BChw.shape[-2:]))
+            for row, index in enumerate(blocks.images):
+                inside_P = cells.inside(blocks, row, map_BChw.shape[-2:]).flatten().to(distance_BP.device)
+                distance_P = distance_BP[row].where(inside_P, -torch.inf)
+                at = distance_P.argmax()
+                before = farthest[index]
+                if before is None or bool(distance_P[at] > before.distance):
+                    farthest[index] = _Patch(
+                        distance=distance_P[at],
+                        patch_C=query_BPC[row, at].clone(),
+                        nearest=nearest_BP[row, at],
+                    )
+        found = [patch for patch in farthest if patch is not None]
+        image_N = torch.zeros(0)
+        if found:
+            image_N = _reweight(
+                torch.stack([patch.distance for patch in found]),
+                torch.stack([patch.patch_C for patch in found]),
+                torch.stack([patch.nearest for patch in found]),
+                memory_KC,
+                settings.num_neighbours,
+            ).cpu()
+        maps = draw_maps(
+            [grids],
+            queries,
+            sigma_px=settings.map_sigma_px,
+            upsampling=settings.map_upsampling,
+            reach=_BLUR_REACH,
+            border="reflect",
         )
-        map_BSS = upsample(distance_BP, map_BChw.shape[-2:], size, settings.map_upsampling)
-        if settings.map_sigma_px > 0:
-            map_BSS = gaussian_smooth(map_BSS, settings.map_sigma_px, reach=_BLUR_REACH, border="reflect")
-        return image_B, map_BSS
+        return Scores(image=image_N, pixels=maps)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Patch:
+    """A query's farthest patch so far."""
+
+    distance: Tensor
+    patch_C: Tensor
+    nearest: Tensor
+    """Index of the memory's patch nearest to it."""
 
 
 def _reweight(

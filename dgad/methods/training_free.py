@@ -1,28 +1,25 @@
 """What methods share that compare frozen features with those of the references and learn nothing."""
 
-# B queries, N images, S pixels a side, P patches, h w their grid
+# N images, B blocks, C channels, h w the cells of a block's core
 
 import abc
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
 from dgad.features.backbone import Backbone
-from dgad.features.frozen import FrozenFeatures
-from dgad.methods.base import Context, Enrolled, Method, Scores, Traits
+from dgad.features.frozen import Blocks, FrozenFeatures, Passes, crop_to_core
+from dgad.features.joint_map import joint_map
+from dgad.methods.base import Context, Method, Traits
 from dgad.seeds import seed_for
 from dgad.training.episodes import SourceDomain
 from dgad.training.weights import collect_state, load_into
 
-Upsampling = Literal["nearest", "bilinear"]
-
 
 class TrainingFree(Method):
-    """A frozen backbone, scoring in batches of 16, and weights that are the backbone's alone."""
+    """A frozen backbone whose levels are joined to one map, and weights that are the backbone's alone."""
 
     traits: ClassVar[Traits] = Traits(
         learns=False,
@@ -33,6 +30,9 @@ class TrainingFree(Method):
         servable=True,
     )
 
+    zero_border: ClassVar[bool] = False
+    """Whether means over neighbours take the zeros beyond an image's border too."""
+
     def __init__(self, settings: Any, context: Context) -> None:
         super().__init__(settings, context)
         self.fit((), seed=0)
@@ -41,42 +41,39 @@ class TrainingFree(Method):
     def make_backbone(self, *, seed: int) -> Backbone:
         """The backbone with the levels that the settings ask for."""
 
-    @abc.abstractmethod
-    def score_batch(self, queries: ImageSet, kept: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Image scores (B,) and pixel maps (B, S, S) of at most 16 queries, on the device.
-
-        `kept` holds the enrolled tensors, on the device.
-        """
-
     def fit(self, sources: Sequence[SourceDomain], *, seed: int) -> None:
         """Nothing is learnt; random backbone weights are drawn from the seed, as for every method."""
         self.backbone = self.make_backbone(seed=seed_for(seed, "backbone")).to(self.context.device)
         self._frozen: FrozenFeatures | None = None
 
-    def maps(self, images: ImageSet) -> list[Tensor]:
-        """Feature maps (N, C_i, h_i, w_i) of the frozen backbone, on the device."""
-        return self._frozen_features().maps(images)
+    def joined_blocks(self, images: ImageSet) -> Iterator[tuple[Blocks, Tensor]]:
+        """The images block by block, with the joined map (B, C, h, w) of the cells of each block's core."""
+        for blocks in self._frozen_features().blocks(images, self.context.scoring_batch):
+            yield blocks, self._joined(blocks)
+
+    def reference_passes(self, references: ImageSet) -> Iterable[tuple[Blocks, Tensor]]:
+        """The same to go through more than once; few references are computed once."""
+        return Passes(lambda: self.joined_blocks(references), references)
+
+    def _joined(self, blocks: Blocks) -> Tensor:
+        settings = self.settings
+        joined = joint_map(blocks.levels, settings.neighbourhood, zero_border=self.zero_border)
+        return crop_to_core(blocks, joined)
 
     def _frozen_features(self) -> FrozenFeatures:
         if self._frozen is None:
-            self._frozen = FrozenFeatures(self.backbone, self.context.cache, self.context.device)
+            self._frozen = FrozenFeatures(
+                self.backbone,
+                self.context.cache,
+                self.context.device,
+                # What the mean over neighbours and the interpolation between cells reach.
+                margin_cells=self.settings.neighbourhood // 2 + 1,
+            )
         return self._frozen
 
     def prepare(self, queries: ImageSet) -> None:
         """Compute the backbone's maps of the queries into the cache."""
         self._frozen_features().prepare(queries, self.context.scoring_batch)
-
-    @torch.no_grad()
-    def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
-        """Distances, higher is more anomalous."""
-        kept = {name: tensor.to(self.context.device) for name, tensor in enrolled.tensors.items()}
-        images: list[Tensor] = [torch.zeros(0)]
-        pixels: list[Tensor] = []
-        for batch in queries.batches(self.context.scoring_batch):
-            image_B, map_BSS = self.score_batch(batch, kept)
-            images.append(image_B.cpu())
-            pixels += map_BSS.cpu().unbind(0)
-        return Scores(image=torch.cat(images), pixels=tuple(pixels))
 
     def state(self) -> dict[str, Tensor]:
         """Copy the backbone's weights, all that a bundle needs of the method."""
@@ -86,9 +83,3 @@ class TrainingFree(Method):
         """Raises `DataError` when the tensors are not those of these settings."""
         load_into({"": self.backbone}, state, method=self.name)
         self._frozen = None
-
-
-def upsample(distance_BP: Tensor, grid: Sequence[int], size_px: int, mode: Upsampling) -> Tensor:
-    """Patch distances as pixel maps (B, S, S)."""
-    grid_B1hw = distance_BP.view(len(distance_BP), 1, *grid)
-    return F.interpolate(grid_B1hw, size=(size_px, size_px), mode=mode)[:, 0]

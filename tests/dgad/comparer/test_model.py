@@ -11,7 +11,6 @@ from dgad.comparer.model import (
     Comparer,
     gaussian_smooth,
     patches,
-    pixel_map,
     pool_patches,
     reference_statistics,
     sample_patches,
@@ -152,17 +151,6 @@ def test_reference_statistics_are_a_mean_per_channel_and_one_scalar() -> None:
     np.testing.assert_allclose(level.std.item(), np.sqrt(((values - mean[:, None, None]) ** 2).mean()))
     applied = level.apply(map_RChw)
     np.testing.assert_allclose(applied.mean((0, 2, 3)).numpy(), 0, atol=1e-12)
-
-
-def test_pixel_map_is_the_maximum_over_patches_that_contain_the_pixel() -> None:
-    fine, coarse = (m[:, 0] for m in maps(2, (8, 4), seed=6))
-    own = pixel_map([fine, coarse], 16, 0.0).numpy()
-    expected = np.empty((2, 16, 16))
-    for y in range(16):
-        for x in range(16):
-            cells = np.stack([fine[:, y // 2, x // 2].numpy(), coarse[:, y // 4, x // 4].numpy()])
-            expected[:, y, x] = cells.max(0)
-    np.testing.assert_array_equal(own, expected)
 
 
 @pytest.mark.parametrize(("border", "mode"), [("replicate", "nearest"), ("reflect", "mirror")])

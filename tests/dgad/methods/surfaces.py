@@ -2,11 +2,13 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
 from dgad.features.cache import FeatureCache
 from dgad.features.settings import FeatureSettings
 from dgad.methods.base import Context
+from dgad.methods.training_free import TrainingFree
 from dgad.training.episodes import SourceDomain
 
 SIZE = 64
@@ -43,3 +45,8 @@ def source(name: str, period: int, seed: int = 0) -> SourceDomain:
         labels=torch.tensor([0] * 8 + [1] * 6),
         photographs=(*good.keys, *bad.keys),
     )
+
+
+def joined(method: TrainingFree, images: ImageSet) -> Tensor:
+    """The joined maps (N, C, h, w) of images of one size."""
+    return torch.cat([map_BChw for _, map_BChw in method.joined_blocks(images)])

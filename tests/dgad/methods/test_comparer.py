@@ -105,7 +105,8 @@ def test_level_calibration_standardises_each_level_and_needs_two_references() ->
     method = fitted(settings)
     references = surface(6, 12, defect=False, seed=40)
     enrolled = method.enroll(references)
-    fresh = method._level_logits(surface(6, 12, defect=False, seed=90), enrolled)
+    (blocks,) = method._blocks(surface(6, 12, defect=False, seed=90))
+    fresh = method._level_logits(blocks, enrolled.tensors)
     for level in fresh:
         assert abs(float(level.mean())) < 1
         assert 0.5 < float(level.std()) < 2

@@ -13,7 +13,7 @@ from dgad.domains.image_set import ImageSet
 from dgad.errors import SettingsError
 from dgad.features.settings import FeatureSettings
 from dgad.methods.patchcore import PatchcoreMethod, PatchcoreSettings, _reweight
-from tests.dgad.methods.surfaces import context, surface
+from tests.dgad.methods.surfaces import context, joined, surface
 
 FINE = PatchcoreSettings(finest_stride=4)
 
@@ -48,7 +48,7 @@ def test_the_image_score_is_the_papers_and_anomalibs(num_neighbours: int) -> Non
     found = method.score(queries, enrolled).image
     memory = enrolled.tensors["memory"]
     for i in range(3):
-        patch_PC = method._joined_maps(queries.take([i]))[0].flatten(1).T
+        patch_PC = joined(method, queries.take([i]))[0].flatten(1).T
         assert math.isclose(float(found[i]), as_printed(patch_PC, memory, num_neighbours), rel_tol=1e-4)
         assert math.isclose(float(found[i]), as_in_anomalib(patch_PC, memory, num_neighbours), rel_tol=1e-3)
 
@@ -73,7 +73,7 @@ def test_with_one_neighbour_or_a_memory_of_one_patch_the_score_is_the_largest_di
     for settings in (dataclasses.replace(FINE, num_neighbours=1), single):
         method = PatchcoreMethod(settings, context())
         enrolled = method.enroll(references)
-        patch_BPC = method._joined_maps(queries).flatten(2).transpose(1, 2)
+        patch_BPC = joined(method, queries).flatten(2).transpose(1, 2)
         expected = torch.cdist(patch_BPC, enrolled.tensors["memory"][None]).amin(2).amax(1)
         torch.testing.assert_close(method.score(queries, enrolled).image, expected, rtol=1e-3, atol=1e-4)
 
