@@ -44,7 +44,7 @@ class ComparerSettings:
     temperature: float = 1.0
     """Of `softmin`, in logits."""
     reference_pooling: Literal["patches", "image_mean"] = "patches"
-    max_memory_patches: int = 4096
+    max_memory_patches: int = 2048
     """N_R per level at enrolment: of more reference patches so many are kept that cover the others."""
     score_pooling: Literal["max", "top_fraction"] = "top_fraction"
     """Over the query's patches (Eq. 2 and 5 print `max`)."""

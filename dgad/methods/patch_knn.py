@@ -52,7 +52,7 @@ class PatchKnnSettings:
     """Divide each distance by what is usual around the nearest reference patch (needs 2 references)."""
     score_pooling: Literal["max", "top_fraction"] = "top_fraction"
     top_fraction: float = 0.03
-    max_memory_patches: int = 4096
+    max_memory_patches: int = 2048
     """Of more reference patches so many are kept that cover the others."""
     map_upsampling: Upsampling = "nearest"
     map_sigma_px: float = 4.0

@@ -47,7 +47,7 @@ class PatchcoreSettings:
     patches of ten references makes the score a matter of the draw."""
     num_neighbours: int = 9
     """How many memory patches decide the re-weighting (the paper's b); 1 turns it off."""
-    max_memory_patches: int = 4096
+    max_memory_patches: int = 2048
     """And at most so many, whatever the ratio."""
     map_upsampling: Upsampling = "nearest"
     map_sigma_px: float = 4.0
