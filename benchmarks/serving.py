@@ -175,6 +175,7 @@ def bare(scorer: SurfaceScorer, files: list[bytes], seconds: float, batch: int) 
                 domain=DOMAIN,
                 sequence=0,
                 image=image,
+                scale=f"squash {size}",
                 key=key,
                 width_px=size,
                 height_px=size,

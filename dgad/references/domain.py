@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from dgad.calibration.threshold import CalibrationScheme
+from dgad.domains.geometry import parse_scale
 from dgad.domains.wide_values import WideRange, check_bit_depth
 from dgad.errors import SettingsError
 from dgad.settings import require
@@ -40,12 +41,16 @@ class DomainSettings:
     """Shown with the domain; at most 500 characters."""
     bit_depth: int | None = None
     """Of values in files of more than 8 bits a channel, 8 to 32; None: their type's full range."""
+    scale: str | None = None
+    """At which its photographs are looked at, as `Geometry.scale`; None: at the bundle's."""
 
     def __post_init__(self) -> None:
         rate = self.false_alarm_rate
         require(rate is None or 0 < rate < 1, "false_alarm_rate", "above 0 and below 1, or null", rate)
         require(self.coreset is None or self.coreset >= 2, "coreset", "at least 2, or null", self.coreset)
         check_bit_depth(self.bit_depth)
+        if self.scale is not None:
+            parse_scale(self.scale)
         require(len(self.note) <= 500, "note", "at most 500 characters", self.note[:40] + "...")
 
 

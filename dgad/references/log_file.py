@@ -148,8 +148,9 @@ def _open(data: bytes, path: str) -> dict[str, Any]:
 def _values(change: Change) -> dict[str, Any]:
     values = {_KEYS.get(f.name, f.name): getattr(change, f.name) for f in dataclasses.fields(change)}
     values["settings"] = dataclasses.asdict(change.settings)
-    if change.settings.bit_depth is None:  # an earlier dgad, gone back to, knows no such setting
-        del values["settings"]["bit_depth"]
+    for name in ("bit_depth", "scale"):  # an earlier dgad, gone back to, knows no such settings
+        if values["settings"][name] is None:
+            del values["settings"][name]
     values["references"] = [dataclasses.asdict(r) for r in change.references]
     values["about"] = dict(change.details)
     return values

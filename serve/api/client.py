@@ -116,8 +116,9 @@ class Client:
     def create(self, domain: str, settings: DomainSettings | None = None) -> schemas.DomainAnswer:
         """Make the domain; one that is there gets these settings."""
         body = to_dict(settings or DomainSettings())
-        if body["bit_depth"] is None:  # an older service knows no such setting
-            del body["bit_depth"]
+        for name in ("bit_depth", "scale"):  # an older service knows no such settings
+            if body[name] is None:
+                del body[name]
         return self._read(schemas.DomainAnswer, self._content("PUT", _path(domain), json=body))
 
     def describe(self, domain: str) -> schemas.DomainAnswer:

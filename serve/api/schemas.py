@@ -91,6 +91,12 @@ class SettingsBody(_RequestBody):
         description="Of values in photographs of more than 8 bits a channel, such as 12 for a camera that"
         " writes 12 bits into 16-bit files; null: the full range of the file's type.",
     )
+    scale: str | None = Field(
+        default=None,
+        max_length=32,
+        description="At what scale this domain's photographs are looked at, where its camera differs: native,"
+        " a factor such as 0.5, `fit N` or `squash N`; null: the bundle's.",
+    )
 
 
 class RollbackBody(_RequestBody):
@@ -107,6 +113,7 @@ class SettingsAnswer(Answer):
     coreset: int | None = None
     note: str = ""
     bit_depth: int | None = None
+    scale: str | None = None
 
 
 class _SettingsOnWire:
@@ -328,7 +335,15 @@ class BundleAnswer(Answer):
     bundle_id: str
     method: str = Field(examples=["comparer"])
     title: str
-    image_size_px: int = Field(examples=[256])
+    image_size_px: int | None = Field(
+        default=None, description="Side that all photographs are squashed to; null: they keep their aspect."
+    )
+    scale: str | None = Field(
+        default=None,
+        description="At what scale photographs are looked at: native, a factor, `fit N` or `squash N`.",
+        examples=["native"],
+    )
+    tile_px: int | None = Field(default=None, description="Side of a tile, in scaled pixels.")
     device: str = Field(examples=["cpu"])
     created_at: str | None = None
     training_domains: tuple[str, ...] = ()

@@ -27,10 +27,10 @@ class Order:
     """Of the encoded photograph, at the beginning of the file."""
     max_bytes: int
     max_pixels: int
-    size_px: int
-    """Side of the small image that methods take; 0: none."""
-    wants_picture: bool
-    """Whether also in its own size up to 2048 px a side."""
+    scale: str
+    """At which methods take it, as `Geometry.scale`; empty: it is not wanted."""
+    picture_px: int
+    """Longest side of a picture to draw on, of its own size at most; 0: none."""
     bit_depth: int | None
     """Declared for values of more than 8 bits."""
     wants_thumbnail: bool
@@ -55,7 +55,7 @@ class Pixels:
     width_px: int
     height_px: int
     image: NDArray[np.uint8] | None
-    """RGB, shape (3, S, S)."""
+    """RGB at that scale, shape (3, h, w)."""
     picture: NDArray[np.uint8] | None
     """RGB, shape (H, W, 3)."""
     thumbnail: NDArray[np.float32] | None

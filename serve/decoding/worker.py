@@ -25,8 +25,6 @@ from dgad.domains.shrinking import shrink_to_grey
 from dgad.errors import ImageError
 from serve.decoding.messages import Order, Pixels, read_order, write_pixels, write_refusal
 
-_MAX_PICTURE_PX = 2048
-"""Longest side of a heatmap's picture."""
 _PAGE_BYTES = resource.getpagesize()
 
 
@@ -76,17 +74,17 @@ def _decode(order: Order, data: bytes) -> Pixels:
     return Pixels(
         width_px=image.width,
         height_px=image.height,
-        image=Geometry(scale=f"squash {order.size_px}").resize(image) if order.size_px else None,
-        picture=_fit(image) if order.wants_picture else None,
+        image=Geometry(scale=order.scale).resize(image) if order.scale else None,
+        picture=_fit(image, order.picture_px) if order.picture_px else None,
         thumbnail=shrink_to_grey(image) if order.wants_thumbnail else None,
         wide=decoded.wide,
     )
 
 
-def _fit(image: Image.Image) -> NDArray[np.uint8]:
+def _fit(image: Image.Image, picture_px: int) -> NDArray[np.uint8]:
     longest = max(image.size)
-    if longest > _MAX_PICTURE_PX:
-        size = [max(1, round(side * _MAX_PICTURE_PX / longest)) for side in image.size]
+    if longest > picture_px:
+        size = [max(1, round(side * picture_px / longest)) for side in image.size]
         image = image.resize((size[0], size[1]), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return np.asarray(image)
 

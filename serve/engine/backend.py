@@ -29,14 +29,22 @@ class UnavailableError(DgadError):
     """No scorer answers, not even after retries: 503."""
 
 
-class ImageSizeChangedError(UnavailableError):
-    """A new bundle takes images of another size: decode the request's again, and ask again."""
+class ScaleChangedError(UnavailableError):
+    """A new bundle looks at another scale: decode the request's photographs again, and ask again."""
 
-    def __init__(self, image_size_px: int) -> None:
+    def __init__(self, scale: str) -> None:
         super().__init__(
-            f"A new bundle has just begun to score, which takes images of {image_size_px} px: send it again."
+            f"A new bundle has just begun to score, which looks at the scale `{scale}`: send it again."
         )
-        self.image_size_px = image_size_px
+        self.scale = scale
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class WrongScale:
+    """A scorer's answer to a photograph that was scaled for another bundle."""
+
+    scale: str
+    """Of the scorer's own bundle."""
 
 
 class TooLargeError(DgadError):
@@ -49,13 +57,15 @@ class TimedOutError(DgadError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Query:
-    """One image to score, decoded and resized."""
+    """One photograph to score, decoded and scaled."""
 
     domain: str
     sequence: int
     """The last change of the domain that the asker has seen: the answer must not be by an older one."""
     image: NDArray[np.uint8]
-    """RGB, shape (3, S, S)."""
+    """RGB, shape (3, h, w), at the scale below."""
+    scale: str
+    """As `Geometry.scale`: the domain's own or, where it has none, the bundle's."""
     key: str
     """Content id, as `ImageSet.keys` has them."""
     width_px: int
@@ -64,6 +74,15 @@ class Query:
     wants_map: bool
     bit_depth: int | None = None
     """That its values were read by, where they have more than 8 bits a channel."""
+
+
+MAX_BATCH_PIXELS = 4 * 2**20
+"""Scaled pixels that a scorer works on at once, or one photograph: what bounds its memory."""
+
+
+def count_pixels(query: Query) -> int:
+    """Scaled pixels of a query: what it weighs in a scorer's batch."""
+    return int(query.image.shape[-2] * query.image.shape[-1])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,7 +176,10 @@ class Backend(Protocol):
         """Return how the domain's last scores lie in its calibration."""
 
     async def describe(self) -> Mapping[str, Any]:
-        """Describe what scores: `bundle_id`, `method`, `title`, `image_size_px`, `device`."""
+        """Describe what scores: `bundle_id`, `method`, `title`, `device`, and at what scale.
+
+        That is `scale`, `tile_px`, and `image_size_px`, None unless all photographs are squashed to it.
+        """
 
     async def check_ready(self) -> Readiness:
         """Ask those who would do it whether queries are scored and changes made, now."""

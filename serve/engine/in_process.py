@@ -8,7 +8,19 @@ from typing import Any, TypeVar, overload
 
 from dgad.errors import UserError
 from dgad.references.domain import Change, Enrolment
-from serve.engine.backend import Backend, BusyError, Outcome, Query, Readiness, RecentScores, Threshold
+from serve.engine.backend import (
+    MAX_BATCH_PIXELS,
+    Backend,
+    BusyError,
+    Outcome,
+    Query,
+    Readiness,
+    RecentScores,
+    ScaleChangedError,
+    Threshold,
+    WrongScale,
+    count_pixels,
+)
 from serve.engine.batching import Batcher
 from serve.engine.drift import DriftDetector, make_records
 from serve.engine.scorer import warm_scorer
@@ -42,8 +54,12 @@ class InProcessBackend(Backend):
         )
         self._drift = DriftDetector()
         self._num_writes = 0
-        self._batches = Batcher[Query, Outcome | UserError](
-            self._score_batch, max_size=settings.batch_size, wait_s=settings.batch_wait_ms / 1000
+        self._batches = Batcher[Query, Outcome | WrongScale | UserError](
+            self._score_batch,
+            max_size=settings.batch_size,
+            wait_s=settings.batch_wait_ms / 1000,
+            weigh=count_pixels,
+            max_weight=MAX_BATCH_PIXELS,
         )
 
     def close(self) -> None:
@@ -62,6 +78,8 @@ class InProcessBackend(Backend):
         answers = await self._batches.ask(queries)
         outcomes = []
         for answer in answers:
+            if isinstance(answer, WrongScale):  # of the same bundle as ever: only a mistake of ours
+                raise ScaleChangedError(answer.scale)
             if isinstance(answer, UserError):
                 raise answer
             outcomes.append(answer)
@@ -102,7 +120,7 @@ class InProcessBackend(Backend):
         """Carry out `Backend.check_ready` in this process, in which all of it lives."""
         return Readiness(bundle_id=str(self._scorer.description["bundle_id"]), can_enroll=True)
 
-    async def _score_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | UserError]:
+    async def _score_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | WrongScale | UserError]:
         return await self._in_score_thread(lambda: self._scorer.score(queries))
 
     async def _in_score_thread(self, work: Callable[[], _T]) -> _T:

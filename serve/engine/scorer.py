@@ -18,6 +18,7 @@ import torch
 
 from dgad.bundle import load_method, read_bundle
 from dgad.device import resolve_device
+from dgad.domains.geometry import Geometry
 from dgad.domains.image_set import ImageSet
 from dgad.errors import ConflictError, DataError, MissingError, StoreError, UserError
 from dgad.evaluation.regions import regions
@@ -25,7 +26,7 @@ from dgad.features.cache import FeatureCache
 from dgad.methods.base import Scores
 from dgad.references.domain import Change
 from dgad.references.store import ReferenceStore
-from serve.engine.backend import Outcome, Query, Threshold, Verdict
+from serve.engine.backend import Outcome, Query, Threshold, Verdict, WrongScale
 from serve.engine.bundle import fetch_bundle
 from serve.engine.states import EnrolledStates, State, derive_threshold
 from serve.settings import ServeSettings
@@ -69,11 +70,14 @@ class SurfaceScorer:
         self._max_resident_domains = max_resident_domains
         self._on_state = on_state
         self._lock = threading.Lock()
+        geometry = self._method.context.features.geometry
         self.description: Mapping[str, Any] = {
             "bundle_id": info.bundle_id,
             "method": self._method.name,
             "title": self._method.title,
-            "image_size_px": self._method.context.features.geometry.input_px,
+            "scale": geometry.scale,
+            "tile_px": geometry.tile_px,
+            "image_size_px": geometry.input_px if geometry.parsed_scale.kind == "squash" else None,
             "device": str(self._method.context.device),
             "created_at": info.created_at,
             "training_domains": list(info.training_domains),
@@ -81,7 +85,7 @@ class SurfaceScorer:
 
     def warm(self) -> None:
         """Enrol and score noise, so that no request waits for libraries to load and memory to grow."""
-        size = int(self.description["image_size_px"])
+        size = self._method.context.features.geometry.drawn_px
         noise = torch.randint(0, 256, (4, 3, size, size), generator=torch.Generator().manual_seed(0))
         images = noise.to(torch.uint8)
         with self._lock:
@@ -89,9 +93,12 @@ class SurfaceScorer:
             for count in (1, len(images)):
                 self._method.score(ImageSet(images=images[:count].unbind(0)), enrolled)
 
-    def score(self, queries: Sequence[Query]) -> list[Outcome | UserError]:
-        """Score a batch: one answer per query, in order, a `UserError` for each that cannot be scored."""
-        answers: list[Outcome | UserError | None] = [None] * len(queries)
+    def score(self, queries: Sequence[Query]) -> list[Outcome | WrongScale | UserError]:
+        """Score a batch: one answer per query, in order, a `UserError` for each that cannot be scored.
+
+        `WrongScale` for one that was scaled for another bundle.
+        """
+        answers: list[Outcome | WrongScale | UserError | None] = [None] * len(queries)
         by_domain: dict[str, list[int]] = {}
         for i, query in enumerate(queries):
             if (error := self._check_query(query)) is not None:
@@ -99,12 +106,12 @@ class SurfaceScorer:
             else:
                 by_domain.setdefault(query.domain, []).append(i)
         with self._lock:
-            self._method.prepare(_stack_images([queries[i] for group in by_domain.values() for i in group]))
+            self._method.prepare(_gather_images([queries[i] for group in by_domain.values() for i in group]))
             for domain, group in by_domain.items():
                 try:
                     found = self._score_domain(domain, [queries[i] for i in group])
                 except UserError as error:
-                    found = [error] * len(group)
+                    found = [error for _ in group]
                 for i, answer in zip(group, found, strict=True):
                     answers[i] = answer
         return [answer for answer in answers if answer is not None]
@@ -143,23 +150,37 @@ class SurfaceScorer:
             self._states.forget()
 
     def _check_query(self, query: Query) -> UserError | None:
-        size = self.description["image_size_px"]
-        if query.image.shape == (3, size, size) and query.image.dtype == np.uint8:
+        size = Geometry(scale=query.scale).scaled_size(query.height_px, query.width_px)
+        if query.image.shape == (3, *size) and query.image.dtype == np.uint8:
             return None
         return DataError(
-            f"An image must be given to the scorer as uint8 of shape (3, {size}, {size}), but got"
-            f" {query.image.dtype} {query.image.shape}."
+            f"A photograph of {query.width_px} x {query.height_px} px must be given to the scorer as uint8 of"
+            f" shape {(3, *size)}, but got {query.image.dtype} {query.image.shape}."
         )
 
-    def _score_domain(self, domain: str, queries: Sequence[Query]) -> list[Outcome | UserError]:
+    def _score_domain(self, domain: str, queries: Sequence[Query]) -> list[Outcome | WrongScale | UserError]:
         resident = self._load_resident(domain, max(q.sequence for q in queries))
-        scores = self._method.score(_stack_images(queries), resident.state.enrolled)
-        threshold = derive_threshold(resident.state.calibration, resident.change.settings.false_alarm_rate)
-        return [
-            _check_bit_depth(query, resident.change)
-            or self._make_outcome(query, scores, i, resident, threshold)
-            for i, query in enumerate(queries)
+        checked = [
+            _check_bit_depth(query, resident.change) or self._check_scale(query, resident.change)
+            for query in queries
         ]
+        fitting = [query for query, wrong in zip(queries, checked, strict=True) if wrong is None]
+        scores = self._method.score(_gather_images(fitting), resident.state.enrolled)
+        threshold = derive_threshold(resident.state.calibration, resident.change.settings.false_alarm_rate)
+        made = (self._make_outcome(query, scores, i, resident, threshold) for i, query in enumerate(fitting))
+        return [next(made) if wrong is None else wrong for wrong in checked]
+
+    def _check_scale(self, query: Query, change: Change) -> WrongScale | ConflictError | None:
+        """What a query is answered that is not at the scale of the references."""
+        own = str(self.description["scale"])
+        stated = change.settings.scale
+        if Geometry(scale=query.scale).key == Geometry(scale=stated or own).key:
+            return None
+        if stated is None:
+            return WrongScale(scale=own)
+        return ConflictError(
+            f"The scale of domain {query.domain!r} became `{stated}` meanwhile: send the photograph again."
+        )
 
     def _make_outcome(
         self, query: Query, scores: Scores, index: int, resident: _Resident, threshold: Threshold
@@ -278,6 +299,6 @@ def _check_bit_depth(query: Query, change: Change) -> ConflictError | None:
     )
 
 
-def _stack_images(queries: Sequence[Query]) -> ImageSet:
+def _gather_images(queries: Sequence[Query]) -> ImageSet:
     images = [torch.from_numpy(q.image) for q in queries]
     return ImageSet(images=images, keys=tuple(q.key for q in queries))

@@ -1,7 +1,5 @@
 """Enrolled states of domains: fetched from the store, else computed from the photographs."""
 
-# S pixels a side
-
 import dataclasses
 import hashlib
 import os
@@ -49,7 +47,7 @@ class EnrolledStates:
         self._bundle_id = bundle_id
         self._store = store
         self._enrolled = EnrolledStore(store)
-        self._images: OrderedDict[tuple[str, int | None], ImageSet] = OrderedDict()
+        self._images: OrderedDict[tuple[str, int | None, str | None], ImageSet] = OrderedDict()
 
     def make_key(self, references: Sequence[Reference], settings: DomainSettings) -> str:
         """Hash what decides a state: bundle, references and settings."""
@@ -80,7 +78,7 @@ class EnrolledStates:
         at_hand = {hashlib.sha256(u.data).hexdigest(): u.data for u in uploads}
         enrolled, calibration = calibrate(
             self._method,
-            self._load(domain, references, at_hand, settings.bit_depth),
+            self._load(domain, references, at_hand, settings),
             scheme=settings.calibration,
             coreset=settings.coreset,
         )
@@ -104,27 +102,29 @@ class EnrolledStates:
         domain: str,
         references: Sequence[Reference],
         at_hand: Mapping[str, bytes],
-        bit_depth: int | None,
+        settings: DomainSettings,
     ) -> ImageSet:
-        """The references as `dgad score` decodes files; small images stay at hand for the next time."""
+        """The references as `dgad score` decodes files; scaled images stay at hand for the next time."""
 
         def decode(reference: Reference) -> ImageSet:
             data = at_hand.get(reference.id)
             file = EncodedImage(
                 path=reference.name,
                 read=lambda: self._store.image(domain, reference.id) if data is None else data,
-                bit_depth=bit_depth,
+                bit_depth=settings.bit_depth,
+                scale=settings.scale,
             )
             return load_encoded([file], self._method.context.features.geometry, limits=_STORED_LIMITS)
 
-        missing = [r for r in references if (r.id, bit_depth) not in self._images]
+        read_as = (settings.bit_depth, settings.scale)
+        missing = [r for r in references if (r.id, *read_as) not in self._images]
         # Decoding is in Pillow's C code, which other threads need not wait for.
         with ThreadPoolExecutor(min(_NUM_DECODERS, os.cpu_count() or 1)) as decoders:
             fresh = dict(zip((r.id for r in missing), decoders.map(decode, missing), strict=True))
-        loaded = [fresh.get(r.id) or self._images[r.id, bit_depth] for r in references]
+        loaded = [fresh.get(r.id) or self._images[r.id, *read_as] for r in references]
         for reference, image in zip(references, loaded, strict=True):
-            self._images[reference.id, bit_depth] = image
-            self._images.move_to_end((reference.id, bit_depth))
+            self._images[reference.id, *read_as] = image
+            self._images.move_to_end((reference.id, *read_as))
         while sum(kept.images[0].nbytes for kept in self._images.values()) > _MAX_KEPT_BYTES:
             self._images.popitem(last=False)
         return ImageSet(images=[i.images[0] for i in loaded], keys=tuple(k for i in loaded for k in i.keys))

@@ -1,6 +1,6 @@
 """Uploads to arrays, off the event loop: processes decode, and a few threads do the rest."""
 
-# S pixels a side of what methods take, H x W of a picture to draw on
+# h x w pixels of what methods take, H x W of a picture to draw on
 
 import asyncio
 import dataclasses
@@ -40,11 +40,13 @@ class Photograph:
     key: str
     """Content id, as `ImageSet.keys` has them."""
     image: NDArray[np.uint8]
-    """RGB, shape (3, S, S)."""
+    """RGB, shape (3, h, w)."""
+    scale: str
+    """That it was brought to."""
     width_px: int
     height_px: int
     picture: NDArray[np.uint8] | None
-    """RGB, shape (H, W, 3), in its own size up to 2048 px a side; only where a heatmap is drawn."""
+    """RGB, shape (H, W, 3), in its own size up to the heatmap's; only where a heatmap is drawn."""
     bit_depth: int | None
     """That its values were read by, where it has more than 8 bits a channel."""
     wide: WideRange | None
@@ -85,21 +87,22 @@ async def decode_query(
     pool: DecodePool,
     file: RawFile,
     allowance: CpuAllowance,
-    size_px: int,
+    scale: str,
     *,
-    wants_picture: bool,
+    picture_px: int,
     bit_depth: int | None = None,
 ) -> Photograph:
     """`ImageError` where the file is no image, or not only one, or too large, or too much work."""
     pixels = await pool.decode(
-        file.data, file.name, allowance, size_px=size_px, wants_picture=wants_picture, bit_depth=bit_depth
+        file.data, file.name, allowance, scale=scale, picture_px=picture_px, bit_depth=bit_depth
     )
     check_is_only_image(file.data, file.name)
     assert pixels.image is not None
     return Photograph(
         name=file.name,
-        key=content_key(await _hash(file.data), Geometry(scale=f"squash {size_px}"), bit_depth),
+        key=content_key(await _hash(file.data), Geometry(scale=scale), bit_depth),
         image=pixels.image,
+        scale=scale,
         width_px=pixels.width_px,
         height_px=pixels.height_px,
         picture=pixels.picture,

@@ -49,7 +49,7 @@ async function showBundle() {
 
 function showAbout(about) {
   const rows = [["Method", about.title || about.method], ["Bundle", about.bundle_id], ["Device", about.device],
-    ["Image size", about.image_size_px ? `${about.image_size_px} px` : null], ["Made", about.created_at],
+    ["Scale", about.scale || (about.image_size_px ? `${about.image_size_px} px` : null)], ["Made", about.created_at],
     ["Trained on", about.training_domains?.join(", ")]];
   ask({ title: "What scores here", cancel: "Close", content: h("dl", { class: "facts" },
     rows.filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])) });

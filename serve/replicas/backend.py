@@ -21,13 +21,15 @@ from dgad.errors import DgadError, UserError
 from dgad.references.domain import Change, Enrolment
 from serve.engine.backend import (
     BusyError,
-    ImageSizeChangedError,
     Outcome,
     Query,
     Readiness,
     RecentScores,
+    ScaleChangedError,
     Threshold,
     UnavailableError,
+    WrongScale,
+    count_pixels,
 )
 from serve.engine.batching import Batcher
 from serve.engine.drift import ScoreRecord, make_records
@@ -55,13 +57,6 @@ class Handle(Protocol):
         """The method of that name, with `remote`."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class WrongSize:
-    """A scorer's answer to an image that was resized for another bundle."""
-
-    image_size_px: int
-
-
 class RayBackend:
     """`serve.engine.backend.Backend` over handles; belongs to one event loop."""
 
@@ -82,7 +77,7 @@ class RayBackend:
         self._readiness = ReadinessProbe(
             lambda: _call(self._scorer, "probe"), lambda: _call(self._writer, "probe")
         )
-        self._batches = Batcher[Query, Outcome | WrongSize | UserError](
+        self._batches = Batcher[Query, Outcome | WrongScale | UserError](
             self._score_batch,
             max_size=settings.batch_size,
             # Two calls for every scorer that there may be: one that it works on, one that it finds then.
@@ -109,9 +104,9 @@ class RayBackend:
             self._metrics.set_queue(self._batches.num_waiting)
         outcomes: list[Outcome] = []
         for answer in answers:
-            if isinstance(answer, WrongSize):
+            if isinstance(answer, WrongScale):
                 self._description = None
-                raise ImageSizeChangedError(answer.image_size_px)
+                raise ScaleChangedError(answer.scale)
             if isinstance(answer, UserError):
                 raise answer
             outcomes.append(answer)
@@ -184,7 +179,7 @@ class RayBackend:
         except (TimeoutError, RayError, RayServeException, grpc.RpcError):
             logger.warning("the store writer did not hear of %d scores", len(scores))
 
-    async def _score_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | WrongSize | UserError]:
+    async def _score_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | WrongScale | UserError]:
         return await _call(self._scorer, "score", list(queries))  # type: ignore[no-any-return]
 
     async def _ask_scorer(self, method: str, *arguments: Any) -> Any:
@@ -218,8 +213,7 @@ class RayBackend:
 
 def _count_bytes(query: Query) -> int:
     """What a query weighs, or its answer if that is more."""
-    num_pixels = query.image.shape[-1] ** 2
-    return max(query.image.nbytes, 4 * num_pixels if query.wants_map else 0)
+    return max(query.image.nbytes, 4 * count_pixels(query) if query.wants_map else 0)
 
 
 async def _await_answer(work: Awaitable[T]) -> T:

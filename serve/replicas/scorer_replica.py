@@ -8,10 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from dgad.errors import UserError
-from serve.engine.backend import Outcome, Query, Threshold, UnavailableError
+from serve.engine.backend import (
+    MAX_BATCH_PIXELS,
+    Outcome,
+    Query,
+    Threshold,
+    UnavailableError,
+    WrongScale,
+    count_pixels,
+)
 from serve.engine.batching import Batcher
 from serve.logs import log_to_worker
-from serve.replicas.backend import WrongSize
 from serve.replicas.metrics import ServiceMetrics
 from serve.replicas.watched_thread import WatchedThread
 from serve.settings import ServeSettings
@@ -38,9 +45,12 @@ class ScorerReplica:
         self._thread = WatchedThread("score")
         self._settings = settings
         self._scorer = self._thread.run_and_wait(self._load, settings)
-        self._size_px = int(self._scorer.description["image_size_px"])
-        self._batches = Batcher[Query, Outcome | UserError](
-            self._score, max_size=settings.batch_size, wait_s=settings.batch_wait_ms / 1000
+        self._batches = Batcher[Query, Outcome | WrongScale | UserError](
+            self._score,
+            max_size=settings.batch_size,
+            wait_s=settings.batch_wait_ms / 1000,
+            weigh=count_pixels,
+            max_weight=MAX_BATCH_PIXELS,
         )
         self._num_failures = 0
         self._forgets_at = time.monotonic() + _FORGET_EVERY_S
@@ -59,13 +69,9 @@ class ScorerReplica:
         if source == "made":  # of all references of a domain: what an enrolment may take
             self._thread.allow(self._settings.enrolment_timeout_s)
 
-    async def score(self, queries: Sequence[Query]) -> list[Outcome | WrongSize | UserError]:
+    async def score(self, queries: Sequence[Query]) -> list[Outcome | WrongScale | UserError]:
         """One answer per query, of any domains; in one batch with what other callers have waiting."""
-        if all(q.image.shape[-1] == self._size_px for q in queries):
-            return list(await self._batches.ask(queries))
-        fitting = iter(await self._batches.ask([q for q in queries if q.image.shape[-1] == self._size_px]))
-        wrong = WrongSize(image_size_px=self._size_px)
-        return [next(fitting) if q.image.shape[-1] == self._size_px else wrong for q in queries]
+        return list(await self._batches.ask(queries))
 
     async def threshold(self, domain: str, sequence: int) -> Threshold | UserError | None:
         """Return the threshold that decides the verdicts of a domain."""
@@ -95,7 +101,7 @@ class ScorerReplica:
             raise UnavailableError("The batch at hand takes longer than any request waits.")
         return str(self._scorer.description["bundle_id"])
 
-    async def _score(self, queries: Sequence[Query]) -> Sequence[Outcome | UserError]:
+    async def _score(self, queries: Sequence[Query]) -> Sequence[Outcome | WrongScale | UserError]:
         began = time.perf_counter()
         try:
             answers = await self._thread.run(self._scorer.score, queries)

@@ -34,7 +34,7 @@ def test_no_two_bodies_are_equal_and_all_are_the_picture() -> None:
         async with contextlib.aclosing(DecodePool(Limits(), max_waiting=3, num_processes=1)) as pool:
             files = [RawFile(name="x", data=body) for body in bodies]
             return [
-                await decode_query(pool, file, CpuAllowance([], 5.0), 32, wants_picture=False)
+                await decode_query(pool, file, CpuAllowance([], 5.0), "squash 32", picture_px=0)
                 for file in files
             ]
 

@@ -153,7 +153,7 @@ def test_large_photographs_have_pictures_of_a_bounded_size() -> None:
     async def decode() -> Photograph:
         async with contextlib.aclosing(DecodePool(Limits(), max_waiting=1, num_processes=1)) as pool:
             file = RawFile(name="a", data=data.getvalue())
-            return await decode_query(pool, file, CpuAllowance([], 5.0), 64, wants_picture=True)
+            return await decode_query(pool, file, CpuAllowance([], 5.0), "native", picture_px=2048)
 
     made = asyncio.run(decode())
     assert made.picture is not None

@@ -41,6 +41,7 @@ def score_by_service(written: Path) -> dict[str, float]:
             domain="leather",
             sequence=0,
             image=loaded.images[0].numpy(),
+            scale=f"squash {SIZE_PX}",
             key=loaded.keys[0],
             width_px=SIZE_PX,
             height_px=SIZE_PX,

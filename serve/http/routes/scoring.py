@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Query, Request, Response
 
 from serve.api import schemas
-from serve.engine.backend import ImageSizeChangedError, Outcome
+from serve.engine.backend import Outcome, ScaleChangedError
 from serve.engine.backend import Query as Asked
 from serve.http.dependencies import AppState, context_in, state_of, work_while_connected
 from serve.http.errors import ApiError
@@ -25,7 +25,8 @@ from serve.http.views import list_range_warnings, render_result, render_threshol
 router = APIRouter(prefix="/v1/domains/{domain}/score", tags=["scoring"])
 _MAX_HEATMAPS = 16
 """In one request: each may be a picture of 2048 px a side."""
-_MAX_SIZE_CHANGES = 20
+_MAX_SCALE_CHANGES = 20
+_HEATMAP_PX = 2048
 T = TypeVar("T")
 
 
@@ -53,6 +54,15 @@ async def score(
             " a pixel for each cell (`heatmap_scale` tells of which scores). At most 16 photographs."
         ),
     ] = "none",
+    heatmap_px: Annotated[
+        int,
+        Query(
+            ge=16,
+            le=16384,
+            description="Longer side of the heatmap, at most the photograph's own or, of a `map`,"
+            " its grid's.",
+        ),
+    ] = _HEATMAP_PX,
     name: Annotated[
         str | None, Query(max_length=1000, description="File name of a raw body, for people only.")
     ] = None,
@@ -68,26 +78,33 @@ async def score(
     context.num_images = len(files)
     _check_number(len(files), kind, wants_png)
     ask = functools.partial(
-        _score, service, domain, files, context.client, wants_map=kind != "none", bit_depth=bit_depth
+        _score,
+        service,
+        domain,
+        files,
+        context.client,
+        wants_map=kind != "none",
+        picture_px=0 if kind in ("none", "map") else heatmap_px,
+        bit_depth=bit_depth,
     )
     async with service.answer_deadline():
-        size_px = int((await service.backend.describe())["image_size_px"])
-        photographs, outcomes = await work_while_connected(request, _ask_either_size(ask, size_px))
+        scale = str((await service.backend.describe())["scale"])
+        photographs, outcomes = await work_while_connected(request, _ask_at_either_scale(ask, scale))
     if wants_png:
-        picture = await service.workers.run(draw, photographs[0], outcomes[0], kind)
+        picture = await service.workers.run(draw, photographs[0], outcomes[0], kind, heatmap_px)
         return _png_answer(outcomes[0], picture)
-    heatmaps = await _draw_heatmaps(service, photographs, outcomes, kind)
+    heatmaps = await _draw_heatmaps(service, photographs, outcomes, kind, heatmap_px)
     return json_answer(_answer(domain, photographs, outcomes, heatmaps, started))
 
 
-async def _ask_either_size(ask: Callable[[int], Awaitable[T]], size_px: int) -> T:
+async def _ask_at_either_scale(ask: Callable[[str], Awaitable[T]], scale: str) -> T:
     """Decode anew for whichever scorer answers: in a roll-out there are those of two bundles for a while."""
-    for _ in range(_MAX_SIZE_CHANGES):
+    for _ in range(_MAX_SCALE_CHANGES):
         try:
-            return await ask(size_px)
-        except ImageSizeChangedError as changed:
-            size_px = changed.image_size_px
-    return await ask(size_px)
+            return await ask(scale)
+        except ScaleChangedError as changed:
+            scale = changed.scale
+    return await ask(scale)
 
 
 async def _score(
@@ -95,9 +112,10 @@ async def _score(
     domain: str,
     files: list[RawFile],
     client: str,
-    size_px: int,
+    scale: str,
     *,
     wants_map: bool,
+    picture_px: int,
     bit_depth: int | None,
 ) -> tuple[list[Photograph], list[Outcome]]:
     head = await service.head(domain)
@@ -109,12 +127,15 @@ async def _score(
             f" POST /v1/domains/{domain}/references first.",
         )
     depth = choose_bit_depth(domain, head.settings, bit_depth)
-    photographs = await _decode(service, files, client, size_px, wants_picture=wants_map, bit_depth=depth)
+    photographs = await _decode(
+        service, files, client, head.settings.scale or scale, picture_px=picture_px, bit_depth=depth
+    )
     queries = [
         Asked(
             domain=domain,
             sequence=head.sequence,
             image=photograph.image,
+            scale=photograph.scale,
             key=photograph.key,
             width_px=photograph.width_px,
             height_px=photograph.height_px,
@@ -130,27 +151,31 @@ async def _decode(
     service: AppState,
     files: list[RawFile],
     client: str,
-    size_px: int,
+    scale: str,
     *,
-    wants_picture: bool,
+    picture_px: int,
     bit_depth: int | None,
 ) -> list[Photograph]:
     allowance = service.make_allowance(files, client)
     return await decode_all(
-        decode_query(
-            service.decoders, file, allowance, size_px, wants_picture=wants_picture, bit_depth=bit_depth
-        )
+        decode_query(service.decoders, file, allowance, scale, picture_px=picture_px, bit_depth=bit_depth)
         for file in files
     )
 
 
 async def _draw_heatmaps(
-    service: AppState, photographs: list[Photograph], outcomes: list[Outcome], kind: HeatmapKind
+    service: AppState,
+    photographs: list[Photograph],
+    outcomes: list[Outcome],
+    kind: HeatmapKind,
+    max_side_px: int,
 ) -> list[str | None]:
     if kind == "none":
         return [None] * len(outcomes)
     pairs = zip(photographs, outcomes, strict=True)
-    tasks = [service.workers.run(draw_uri, photograph, outcome, kind) for photograph, outcome in pairs]
+    tasks = [
+        service.workers.run(draw_uri, photograph, outcome, kind, max_side_px) for photograph, outcome in pairs
+    ]
     return await asyncio.gather(*tasks)
 
 

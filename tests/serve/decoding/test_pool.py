@@ -61,9 +61,8 @@ def test_pixels_are_those_of_this_process() -> None:
     async def work(pool: DecodePool) -> None:
         for data, depth in files:
             image = decode_image(data, "a", bit_depth=depth)
-            found = await pool.decode(
-                data, "a", allow(data), size_px=64, wants_picture=True, wants_thumbnail=True, bit_depth=depth
-            )
+            wanted = {"scale": "squash 64", "picture_px": 2048, "wants_thumbnail": True}
+            found = await pool.decode(data, "a", allow(data), bit_depth=depth, **wanted)
             assert (found.width_px, found.height_px) == image.size
             assert found.image is not None
             assert found.thumbnail is not None
@@ -81,8 +80,8 @@ def test_pixels_are_those_of_this_process() -> None:
 def test_what_takes_too_long_is_refused_by_name_and_its_process_replaced() -> None:
     async def work(pool: DecodePool) -> None:
         with pytest.raises(ImageError, match=r"^bomb\.png takes more than 0\.0 s to decode"):
-            await pool.decode(LARGE, "bomb.png", CpuAllowance([], 0.02), size_px=64)
-        assert (await pool.decode(LARGE, "a", allow(LARGE), size_px=64)).width_px == 3000
+            await pool.decode(LARGE, "bomb.png", CpuAllowance([], 0.02), scale="squash 64")
+        assert (await pool.decode(LARGE, "a", allow(LARGE), scale="squash 64")).width_px == 3000
 
     in_pool(work)
 

@@ -38,6 +38,7 @@ def query(data: bytes, bit_depth: int | None) -> Query:
         domain="belt",
         sequence=0,
         image=loaded.images[0].numpy(),
+        scale=f"squash {SIZE}",
         key=loaded.keys[0],
         width_px=64,
         height_px=48,

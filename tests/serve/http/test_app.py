@@ -35,6 +35,7 @@ def test_a_domain_is_made_told_changed_listed_and_deleted(service: Served) -> No
         "coreset": None,
         "note": "line 3",
         "bit_depth": None,
+        "scale": None,
     }
     assert (told["version"], told["num_references"], told["threshold"]) == (0, 0, None)
     assert told["thumbnail"] is None

@@ -20,8 +20,8 @@ from dgad.errors import (
 )
 from serve.engine.backend import (
     BusyError,
-    ImageSizeChangedError,
     Readiness,
+    ScaleChangedError,
     TimedOutError,
     TooLargeError,
     UnavailableError,
@@ -156,7 +156,7 @@ def test_a_request_has_one_deadline_for_all_that_it_asks(
     assert "within 1.5 s" in answer.json()["error"]["message"]
 
 
-def test_a_new_bundle_of_another_size_costs_no_answer(
+def test_a_new_bundle_of_another_scale_costs_no_answer(
     service: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.backend.error = None
@@ -165,7 +165,7 @@ def test_a_new_bundle_of_another_size_costs_no_answer(
     async def changed(queries: list) -> object:  # type: ignore[type-arg]
         sizes.append(queries[0].image.shape)
         if len(sizes) <= 3:  # of scorers of both bundles now one is met, now another
-            raise ImageSizeChangedError(32 if len(sizes) % 2 else 64)
+            raise ScaleChangedError("squash 32" if len(sizes) % 2 else "squash 64")
         return await scored(queries)
 
     monkeypatch.setattr(service.backend, "score", changed)

@@ -14,15 +14,16 @@ from dgad.errors import MissingError
 from dgad.references.domain import Enrolment, Upload
 from serve.engine.backend import (
     BusyError,
-    ImageSizeChangedError,
     Outcome,
     Query,
+    ScaleChangedError,
     Threshold,
     TooLargeError,
     UnavailableError,
+    WrongScale,
 )
 from serve.engine.writes import Enroll
-from serve.replicas.backend import RayBackend, WrongSize
+from serve.replicas.backend import RayBackend
 from serve.replicas.parcels import PIECE_BYTES, LostParcel, Parcel, ParcelShelf
 from serve.settings import ServeSettings
 from tests.serve.support.surfaces import photographs, query
@@ -277,17 +278,17 @@ def test_a_write_is_asked_again_as_a_retry_with_the_same_key() -> None:
 
 def test_a_bundle_for_other_images_is_said_and_asked_for_again() -> None:
     scorer = Handle(
-        score=lambda queries: [WrongSize(image_size_px=96)] * len(queries),
-        about=lambda: {"bundle_id": "x", "image_size_px": 64},
+        score=lambda queries: [WrongScale(scale="native")] * len(queries),
+        about=lambda: {"bundle_id": "x", "scale": "squash 64"},
     )
 
     async def run() -> None:
         backend = RayBackend(SETTINGS, scorer, Handle())
         await backend.describe()
         await backend.describe()
-        with pytest.raises(ImageSizeChangedError) as raised:
+        with pytest.raises(ScaleChangedError) as raised:
             await backend.score([query("carpet", photographs(1)[0])])
-        assert raised.value.image_size_px == 96
+        assert raised.value.scale == "native"
         await backend.describe()
         assert [name for name, _, _ in scorer.calls] == ["about", "score", "about"]
 

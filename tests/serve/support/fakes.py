@@ -181,6 +181,8 @@ class FakeBackend:
             "bundle_id": BUNDLE_ID,
             "method": "patch_knn",
             "title": "Nearest patch",
+            "scale": f"squash {IMAGE_SIZE_PX}",
+            "tile_px": 256,
             "image_size_px": IMAGE_SIZE_PX,
             "device": "cpu",
             "created_at": "2026-01-05T08:00:00+00:00",

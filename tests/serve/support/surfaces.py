@@ -79,6 +79,7 @@ def query(domain: str, data: bytes, *, sequence: int = 0, wants_map: bool = Fals
         domain=domain,
         sequence=sequence,
         image=loaded.images[0].numpy(),
+        scale=f"squash {SIZE}",
         key=loaded.keys[0],
         width_px=WIDTH_PX,
         height_px=HEIGHT_PX,
