@@ -26,7 +26,7 @@ export function viewerOf(result, region, place) {
   if (region) controls.append(regionControl(addRegion(stage, () => region)));
   const element = h("div", { class: "viewer" }, stage.element, controls,
     isDrawnByService ? h("p", { class: "hint" }, "Browsers do not show TIFF, so this is the service's picture of it.")
-      : heat ? null : h("p", { class: "hint" }, "This method gives no heatmap."), answer.heatmap ? legend() : null);
+      : heat ? null : h("p", { class: "hint" }, "This method gives no heatmap."), answer.heatmap ? legend() : null, stage.help);
   stage.ready.catch((error) => {
     if (error.name === "AbortError") return;
     stage.close();

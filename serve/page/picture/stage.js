@@ -1,6 +1,6 @@
 // A photograph that can be zoomed to its pixels, with a heatmap and drawings above it.
 
-import { fill, h, svg } from "../dom.js";
+import { fill, h, newId, svg } from "../dom.js";
 import { Decoder } from "./decoder.js";
 import { listenToGestures, zoomIn, zoomOut } from "./gestures.js";
 import { Layer } from "./layer.js";
@@ -9,11 +9,11 @@ import { View } from "./view.js";
 const BASE_PX = 2048;
 const HEAT_BASE_PX = 1024;
 const MAX_PIXEL_RATIO = 2;
-const HELP = "Wheel, pinch, or + and - zoom; arrow keys and dragging move; 0 shows all, 1 the photograph's own pixels.";
+const HELP = "The wheel, two fingers, + and - zoom; dragging and arrow keys move; 0 shows all, 1 the own pixels.";
 
 /**
  * A stage for `source` (a Blob, or a PNG as a data URI), called `name`, with the map of scores `heat` (a data URI).
- * Its `element` and `controls` are there at once; `ready` resolves once the photograph is shown and rejects where
+ * Its `element`, `controls` and `help` are there at once; `ready` resolves once the photograph is shown and rejects where
  * the browser cannot. What is added with `addDrawing` is drawn above, in the photograph's pixels.
  */
 export class Stage {
@@ -25,8 +25,9 @@ export class Stage {
     this.photo = h("canvas", { class: "stage-photo", role: "img", "aria-label": name });
     this.heat = heat ? h("canvas", { class: "stage-heat", "aria-hidden": "true" }) : null;
     this.overlay = svg("svg", { class: "stage-overlay", preserveAspectRatio: "none", "aria-hidden": "true" });
+    this.help = h("p", { class: "fine", id: newId("help") }, HELP);
     this.element = h("div", { class: "stage is-loading", tabindex: "0", role: "application",
-      "aria-label": `Photograph ${name}. ${HELP}` }, this.photo, this.heat, this.overlay);
+      "aria-label": `Photograph ${name}`, "aria-describedby": this.help.id }, this.photo, this.heat, this.overlay);
     this.shownScale = h("output", { class: "zoom-scale", "aria-label": "Zoom" });
     this.controls = this.makeControls();
     this.watcher = new ResizeObserver(() => this.resize());

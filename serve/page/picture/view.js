@@ -1,6 +1,7 @@
 // Which part of a photograph a stage shows: plain geometry.
 
 const MAX_SCALE = 40;
+const SHOWN_SCALE = 8;
 
 /**
  * `scale` is screen pixels (CSS) for each of the photograph's, `x` and `y` the photograph's pixel at the stage's
@@ -62,10 +63,10 @@ export class View {
     this.centre(x, y, this.scale);
   }
 
-  /** A region in the middle, with a good part of its surroundings, at the photograph's own pixels or larger. */
+  /** A region in the middle, with some of its surroundings, its pixels still small enough to make out what it is. */
   show({ x, y, width, height }) {
-    const scale = Math.min(this.stageWidth / width, this.stageHeight / height) / 3;
-    this.centre(x + width / 2, y + height / 2, Math.min(scale, 8));
+    const scale = 0.6 * Math.min(this.stageWidth / width, this.stageHeight / height);
+    this.centre(x + width / 2, y + height / 2, Math.min(scale, SHOWN_SCALE));
   }
 
   /** The part of the photograph that can be seen, in whole pixels: [x, y, width, height]. */

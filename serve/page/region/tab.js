@@ -100,7 +100,7 @@ export function regionTab(context, signal) {
     stage = new Stage({ source, name });
     addRegion(stage, () => shape.toRegion());
     listenToDrawing(stage, shape, hint);
-    fill(place, stage.element, stage.controls);
+    fill(place, stage.element, stage.controls, stage.help);
     const shown = stage;
     stage.ready.catch((error) => {
       if (error.name === "AbortError" || shown !== stage) return;
@@ -161,5 +161,7 @@ export function regionTab(context, signal) {
   return [zone, h("section", { class: "region-editor", "aria-label": "Region of interest" },
     h("div", { class: "controls" }, draw, rectangle, undo, remove, clear, choice), hintText, place, trouble,
     h("div", { class: "actions" }, save, discard),
-    h("details", { class: "corners" }, h("summary", {}, "Corners as numbers"), cornerFields(shape)))];
+    h("details", { class: "corners" }, h("summary", {}, "Corners as numbers"),
+      h("p", { class: "hint" }, "In percent of the photograph's width from the left, and of its height from the top."),
+      cornerFields(shape)))];
 }
