@@ -56,6 +56,8 @@ class EvaluationRow:
     fit_s: float
     enroll_s: float
     num_queries: int
+    ms_per_megapixel: float | None = None
+    """The same for 10^6 pixels of the photographs as they came, whatever scale they are looked at."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -251,4 +253,5 @@ def _row(result: Result, fold: Fold) -> EvaluationRow:
         fit_s=result.fit_s,
         enroll_s=scores.enroll_s,
         num_queries=len(scores.sample_ids),
+        ms_per_megapixel=scores.ms_per_megapixel,
     )

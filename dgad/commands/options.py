@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from dgad.domains.geometry import DEFAULT_SCALE, DEFAULT_TILE_PX
+from dgad.errors import SettingsError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,7 +21,20 @@ def feature_options(command: F) -> F:
         click.option("--scale", help=f"native | 0.5 | 'fit N' | 'squash N'  [default: {DEFAULT_SCALE}]"),
     ):
         command = option(command)
-    return command
+    return refuse_image_size(command)
+
+
+def refuse_image_size(command: F) -> F:
+    """Add `--image-size`, which earlier versions had: it tells what stands for it."""
+
+    def refuse(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            raise SettingsError(
+                f"--image-size is gone: --scale 'squash {value}' does what it did, and --scale 'fit {value}'"
+                " keeps the aspect ratio."
+            )
+
+    return click.option("--image-size", hidden=True, expose_value=False, callback=refuse)(command)
 
 
 def bit_depth_option(command: F) -> F:

@@ -149,6 +149,9 @@ def _settings(first: StudySummary, second: StudySummary) -> list[tuple[str, str,
     ]
     for name in dict.fromkeys((*first.features, *second.features)):
         pairs.append((f"features.{name}", first.features.get(name), second.features.get(name)))
+    for name in dict.fromkeys((*first.searched_features, *second.searched_features)):
+        one, other = (s.searched_features.get(name) for s in (first, second))
+        pairs.append((f"searched {name}", one, other))
     for name in dict.fromkeys((*first.versions, *second.versions)):
         pairs.append((f"version of {name}", first.versions.get(name), second.versions.get(name)))
     return [(what, _told(a), _told(b)) for what, a, b in pairs if a != b]

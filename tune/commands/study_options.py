@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from dgad.commands.evaluate import split_names
+from dgad.commands.options import refuse_image_size
 from dgad.errors import SettingsError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -81,7 +82,7 @@ def add_study_options(command: _F) -> _F:
     for field in reversed(read_study_fields()):
         if field.name not in WITHOUT_OPTION:
             command = _option(field, demo.get(field.name))(command)
-    return command
+    return refuse_image_size(command)
 
 
 def read_settings(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dgad.methods.trivial import TrivialMethod
 from tests.conftest import Run
 
 SMALL = dgad.FeatureSettings(weights="none", scale="squash 32")
-TIMES = ("ms_per_image", "fit_s", "enroll_s")
+TIMES = ("ms_per_image", "fit_s", "enroll_s", "ms_per_megapixel")
 
 
 def without_times(text: str) -> dict[str, Any]:

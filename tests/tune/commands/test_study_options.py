@@ -127,3 +127,8 @@ def test_help_shows_choices_and_defaults() -> None:
 def test_a_list_of_numbers_takes_no_words() -> None:
     with pytest.raises(SettingsError, match="must be whole numbers with commas, but got 'x'"):
         _given("--search-tile-px", "64,x")
+
+
+def test_the_size_of_earlier_versions_is_told_what_stands_for_it() -> None:
+    with pytest.raises(SettingsError, match="--scale 'squash 256' does what it did, and --scale 'fit 256'"):
+        _given("--image-size", "256")
