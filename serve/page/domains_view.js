@@ -11,7 +11,7 @@ import { settingsFields } from "./settings_form.js";
 const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 const SHOWN_AT_ONCE = 100;
 const FILTER_FROM = 8;
-const DEFAULTS = { false_alarm_rate: null, calibration: "leave_one_out", coreset: null, note: "", bit_depth: null };
+const DEFAULTS = { false_alarm_rate: null, calibration: "leave_one_out", coreset: null, note: "", bit_depth: null, scale: null };
 
 export function domainsView({ signal }) {
   const heading = h("h1", { tabindex: "-1" }, "Domains");

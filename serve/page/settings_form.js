@@ -28,6 +28,8 @@ export function settingsFields(settings, { withMore }) {
   const note = h("textarea", { rows: 2, maxlength: 500, value: settings.note });
   const depth = h("input", { type: "text", inputmode: "numeric", autocomplete: "off", size: 6,
     value: settings.bit_depth ? String(settings.bit_depth) : "" });
+  const scale = h("input", { type: "text", autocomplete: "off", autocapitalize: "none", spellcheck: "false", size: 12,
+    value: settings.scale ?? "" });
   const scheme = () => element.querySelector("input[type=radio]:checked").value;
   const explain = () => {
     hint.textContent = rateHint(rate.value, scheme());
@@ -41,13 +43,16 @@ export function settingsFields(settings, { withMore }) {
     withMore ? field("Bit depth", h("span", { class: "with-unit" }, depth, "bits"),
       "Of photographs with more than 8 bits: 12 for a camera that writes 12 bits into 16-bit files."
       + " Empty: the full range of the file.") : null,
+    withMore ? field("Scale", scale, "At which its photographs are looked at, where its camera differs: native, a"
+      + " factor such as 0.5, fit 1024 (px of the longer side), squash 256. Empty: the bundle's.") : null,
     withMore ? field("Note", note, "Shown with the domain, for the people who use it.") : null);
   labelInside(element);
   explain();
   return {
     element,
     read: () => ({ false_alarm_rate: readRate(rate.value), calibration: scheme(),
-      coreset: readCoreset(coreset.value), note: note.value, bit_depth: readBitDepth(depth.value) }),
+      coreset: readCoreset(coreset.value), note: note.value, bit_depth: readBitDepth(depth.value),
+      scale: scale.value.trim() || null }),
   };
 }
 

@@ -276,17 +276,20 @@ def test_references_are_purged_and_a_domain_deleted_only_when_that_is_confirmed(
         page.get_by_role("textbox", name="False-alarm rate").fill("40")
         page.get_by_label("Split").check()
         page.get_by_label("Bit depth").fill("12")
+        page.get_by_role("textbox", name="Scale").fill("fit 64")
         page.get_by_label("Note").fill("Second shift")
         page.get_by_role("button", name="Save settings").click()
         expect(page.locator(".note")).to_have_text("Second shift")
         kept = served.get("/v1/domains/gone").json()["settings"]
-        assert kept == {
+        wanted = {
             "false_alarm_rate": 0.4,
             "calibration": "split",
             "coreset": None,
             "note": "Second shift",
             "bit_depth": 12,
+            "scale": "fit 64",
         }
+        assert {name: kept[name] for name in wanted} == wanted
         page.get_by_role("button", name="Delete this domain…").click()
         dialog.get_by_role("textbox").fill("gon")
         dialog.get_by_role("button", name="Delete the domain").click()
