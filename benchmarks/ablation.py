@@ -24,7 +24,7 @@ from dgad.features.cache import FeatureCache
 from dgad.methods.base import Context
 from dgad.records import FitKey, Record, canonical_json
 from dgad.settings import to_dict
-from dgad.training.episodes import SourceDomain, source_from
+from dgad.training.sources import SourceDomain, source_from
 
 NAMED_WEIGHTS = ("none", "builtin", "timm")
 

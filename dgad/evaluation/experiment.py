@@ -23,7 +23,7 @@ from dgad.features.settings import FeatureSettings
 from dgad.folds import Fold
 from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context, Method, Traits
-from dgad.training.episodes import SourceDomain, check_sources, load_source
+from dgad.training.sources import SourceDomain, check_sources, load_source
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

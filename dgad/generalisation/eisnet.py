@@ -15,6 +15,7 @@ from dgad.generalisation.jigsaw import NUM_PERMUTATIONS, draw_puzzles, permutati
 from dgad.generalisation.losses import eisnet_loss
 from dgad.generalisation.metric import EmbeddingQueue, move_average, triplet_loss
 from dgad.seeds import seed_for
+from dgad.training.tiles import run_by_shape
 
 _EMBEDDING_WIDTH = 128
 
@@ -56,20 +57,22 @@ class EisnetNetworks(nn.Module):
         References are never shuffled. The queue takes this step's embeddings before triplets are formed.
         """
         sizes = [len(b.labels_B) for b in batches]
-        ordered_N3SS = torch.cat([b.queries_B3SS for b in batches])
+        ordered = [b.queries_B3HW for b in batches]
         labels_N = torch.cat([b.labels_B for b in batches])
         puzzle_N = draw_puzzles(len(labels_N), identity_probability, self._puzzles)
-        shuffled = torch.split(shuffle_tiles(ordered_N3SS, permutations()[puzzle_N]), sizes)
+        orders = torch.split(permutations()[puzzle_N], sizes)
+        shuffled = [shuffle_tiles(queries, order) for queries, order in zip(ordered, orders, strict=True)]
         embedded = embed(
             self.encoder,
             [
-                Batch(queries_B3SS=s, labels_B=b.labels_B, references_R3SS=b.references_R3SS)
+                Batch(queries_B3HW=s, labels_B=b.labels_B, references_R3HW=b.references_R3HW)
                 for s, b in zip(shuffled, batches, strict=True)
             ],
         )
         query_NC = torch.cat([query_BC for query_BC, _ in embedded])
         with torch.no_grad():
-            averaged_NC = self.averaged["encoder"](ordered_N3SS)
+            averaged = run_by_shape(lambda stack: [self.averaged["encoder"](stack)], ordered)
+            averaged_NC = torch.cat([embedded for (embedded,) in averaged])
             key_NE = F.normalize(self.averaged["head"](averaged_NC), dim=1)
         self.queue.push(key_NE, labels_N)
         triplet = triplet_loss(

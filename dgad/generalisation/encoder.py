@@ -1,6 +1,8 @@
 """Images to embeddings, and embeddings to class logits."""
 
-# N images, B queries, R references, S pixels a side, C channels, h w a map's grid
+# N tiles, B queries, R references, H x W pixels of a tile, C channels, h w a map's grid
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +10,7 @@ from torch.func import functional_call
 
 from dgad.features.backbone import Backbone
 from dgad.features.settings import FeatureSettings
+from dgad.training.tiles import count_cells, run_by_shape
 
 
 class Encoder(nn.Module):
@@ -28,21 +31,35 @@ class Encoder(nn.Module):
         self.register_buffer("centre_C", torch.zeros(self.channels))
         self.register_buffer("scale", torch.ones(()))
 
-    def forward(self, images_N3SS: Tensor) -> Tensor:
-        """uint8 images to embeddings (N, C)."""
-        return self.pooled(self.backbone(images_N3SS)[0])
+    def forward(self, images_N3HW: Tensor) -> Tensor:
+        """uint8 tiles to embeddings (N, C); a fourth channel is 0 for pixels that do not count."""
+        return (self._mean(images_N3HW) - self.centre_C) / self.scale
 
-    def pooled(self, map_NChw: Tensor) -> Tensor:
-        """The embeddings (N, C) of images with these maps."""
-        return (map_NChw.mean((2, 3)) - self.centre_C) / self.scale
+    def pooled(self, map_NChw: Tensor, alpha_NHW: Tensor | None = None) -> Tensor:
+        """The embeddings (N, C) of tiles with these maps, of which these pixels count; None: all."""
+        return (_mean_cells(map_NChw, alpha_NHW) - self.centre_C) / self.scale
 
     @torch.no_grad()
-    def standardise(self, images_N3SS: Tensor, batch_size: int = 16) -> None:
-        """Fix centre and scale so that the embeddings of these images have mean 0 and root mean square 1."""
-        chunks = torch.split(images_N3SS, batch_size)
-        raw = torch.cat([self.backbone(chunk)[0].mean((2, 3)) for chunk in chunks])
+    def standardise(self, stacks: Sequence[Tensor], batch_size: int = 16) -> None:
+        """Fix centre and scale so that the embeddings of these tiles have mean 0 and root mean square 1."""
+
+        def mean_all(images_N3HW: Tensor) -> list[Tensor]:
+            return [torch.cat([self._mean(chunk) for chunk in torch.split(images_N3HW, batch_size)])]
+
+        raw = torch.cat([mean_NC for (mean_NC,) in run_by_shape(mean_all, stacks)])
         self.centre_C.copy_(raw.mean(0))
         self.scale.copy_((raw - self.centre_C).square().mean().sqrt().clamp_min(1e-6))
+
+    def _mean(self, images_N3HW: Tensor) -> Tensor:
+        (map_NChw,) = self.backbone(images_N3HW[:, :3])
+        return _mean_cells(map_NChw, images_N3HW[:, 3] if images_N3HW.shape[1] > 3 else None)
+
+
+def _mean_cells(map_NChw: Tensor, alpha_NHW: Tensor | None) -> Tensor:
+    if alpha_NHW is None:
+        return map_NChw.mean((2, 3))
+    counted_N1hw = count_cells(alpha_NHW, map_NChw.shape[-2:])[:, None].to(map_NChw)
+    return (map_NChw * counted_N1hw).sum((2, 3)) / counted_N1hw.sum((2, 3))
 
 
 class Classifier(nn.Module):

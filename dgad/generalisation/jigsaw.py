@@ -1,6 +1,6 @@
 """Jigsaw puzzles of 3 × 3 tiles: which permutations there are, drawing them, applying them."""
 
-# N images, S pixels a side, T = 9 tiles, t pixels a tile's side
+# N images, H x W pixels, T = 9 pieces of t x u pixels
 
 import functools
 import itertools
@@ -40,20 +40,19 @@ def draw_puzzles(count: int, identity_probability: float, generator: torch.Gener
     return torch.where(torch.rand(count, generator=generator) < identity_probability, 0, others)
 
 
-def shuffle_tiles(images_N3SS: Tensor, order_NT: Tensor) -> Tensor:
+def shuffle_tiles(images_N3HW: Tensor, order_NT: Tensor) -> Tensor:
     """Each image with tile `order_NT[n, t]` at the place of tile t, row by row; same shape and type.
 
     A side that is no multiple of 3 is not cropped or resized, so that every backbone takes puzzles as it
-    takes images: the last S mod 3 rows and columns stay where they are.
+    takes images: the last H mod 3 rows and W mod 3 columns stay where they are.
     """
-    count, side = len(images_N3SS), images_N3SS.shape[-1]
-    tile = side // _GRID
-    used = tile * _GRID
-    grid_N3GtGt = images_N3SS[..., :used, :used].reshape(count, -1, _GRID, tile, _GRID, tile)
-    tiles_NT3tt = grid_N3GtGt.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
-    rows_N1 = torch.arange(count, device=images_N3SS.device)[:, None]
-    moved_NT3tt = tiles_NT3tt[rows_N1, order_NT.to(images_N3SS.device)]
-    moved_NGG3tt = moved_NT3tt.reshape(count, _GRID, _GRID, -1, tile, tile)
-    shuffled = images_N3SS.clone()
-    shuffled[..., :used, :used] = moved_NGG3tt.permute(0, 3, 1, 4, 2, 5).reshape(count, -1, used, used)
+    count, height, width = len(images_N3HW), images_N3HW.shape[-2] // _GRID, images_N3HW.shape[-1] // _GRID
+    used = slice(height * _GRID), slice(width * _GRID)
+    grid_NCGtGu = images_N3HW[..., *used].reshape(count, -1, _GRID, height, _GRID, width)
+    tiles_NTCtu = grid_NCGtGu.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    rows_N1 = torch.arange(count, device=images_N3HW.device)[:, None]
+    moved_NTCtu = tiles_NTCtu[rows_N1, order_NT.to(images_N3HW.device)]
+    moved_NGGCtu = moved_NTCtu.reshape(count, _GRID, _GRID, -1, height, width)
+    shuffled = images_N3HW.clone()
+    shuffled[..., *used] = moved_NGGCtu.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
     return shuffled

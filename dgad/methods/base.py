@@ -19,7 +19,7 @@ from dgad.domains.image_set import ImageSet
 from dgad.errors import DataError
 from dgad.features.cache import FeatureCache
 from dgad.features.settings import FeatureSettings
-from dgad.training.episodes import SourceDomain
+from dgad.training.sources import SourceDomain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from dgad.comparer.model import Comparer, LevelStatistics, patches
-from dgad.comparer.objective import episode_loss
 from dgad.comparer.reference_pools import choose, embed_patches, pool_references
 from dgad.comparer.settings import PRESETS, ComparerSettings
 from dgad.comparer.start import check_start, load_builtin
+from dgad.comparer.training import EpisodeTraining
 from dgad.domains.image_set import ImageSet
 from dgad.features.backbone import Backbone, check_strides
 from dgad.features.frozen import Blocks, FrozenFeatures, Passes, crop_to_core
@@ -32,10 +32,12 @@ from dgad.methods.base import (
 from dgad.methods.order import content_order
 from dgad.methods.score_maps import draw_maps, pool_images
 from dgad.seeds import seed_for
-from dgad.training.augmentation import random_flips
-from dgad.training.episodes import Episode, EpisodeSampler, SourceDomain
+from dgad.training.episodes import EpisodeSampler
 from dgad.training.loop import one_cycle, train, trainable
+from dgad.training.source_tiles import cut_sources
+from dgad.training.sources import SourceDomain
 from dgad.training.synthetic_sources import draw_sources
+from dgad.training.tiles import tile_side_px
 from dgad.training.weights import collect_state, load_into
 
 _MAX_CALIBRATION_FOLDS = 10
@@ -104,23 +106,37 @@ class ComparerMethod(Method):
             seed=seed_for(seed, "synthetic sources"),
             image_size_px=features.geometry.drawn_px,
         )
+        window_px = self.backbone.window_px
         sampler = EpisodeSampler(
-            (*sources, *synthetic),
+            cut_sources(
+                (*sources, *synthetic),
+                tile_side_px(features.geometry) if window_px is None else window_px,
+                square=window_px is not None,
+            ),
             seed=seed_for(seed, "episodes"),
             domains_per_step=settings.domains_per_step,
             normals=settings.normals_per_domain,
             abnormals=settings.abnormals_per_domain,
             references=settings.references_per_domain,
         )
-        generator = torch.Generator().manual_seed(seed_for(seed, "patches") % 2**63)
+        is_frozen = settings.backbone_mode == "frozen"
+        training = EpisodeTraining(
+            self.backbone,
+            self.comparer,
+            sampler,
+            frozen=self._frozen_features() if is_frozen else None,
+            pooled_area_px=features.geometry.pooled_area_px,
+            device=self.context.device,
+            seed=seed,
+        )
         trained = [*self.comparer.parameters()]
-        if settings.backbone_mode == "fine_tuned":
+        if not is_frozen:
             trained += self.backbone.parameters()
         train(
             torch.optim.AdamW(
                 trainable(trained), lr=settings.learning_rate, weight_decay=settings.weight_decay
             ),
-            lambda: self._step_loss(sampler.draw(), generator),
+            training.step_loss,
             what=self.name,
             settings=settings,
             num_steps=settings.num_steps,
@@ -130,37 +146,6 @@ class ComparerMethod(Method):
             progress=self.context.progress,
         )
         self._frozen = None
-
-    def _step_loss(self, episodes: Sequence[Episode], generator: torch.Generator) -> Tensor:
-        total = torch.zeros((), device=self.context.device)
-        for episode, maps in zip(episodes, self._episode_maps(episodes, generator), strict=True):
-            num_queries = len(episode.queries)
-            parts = episode_loss(
-                self.comparer,
-                [m[:num_queries] for m in maps],
-                [m[num_queries:] for m in maps],
-                episode.labels.to(self.context.device),
-                generator,
-            )
-            total = (
-                total
-                + parts.classification
-                + self.settings.attention_weight * parts.attention
-                + parts.ranking
-            )
-        return total / len(episodes)
-
-    def _episode_maps(self, episodes: Sequence[Episode], generator: torch.Generator) -> list[list[Tensor]]:
-        """Backbone maps per episode, queries first; one backbone call for the whole step."""
-        sets = [e.domain.images.take((*e.queries, *e.references)) for e in episodes]
-        if self.settings.backbone_mode == "frozen":
-            return [self._frozen_features().maps(images) for images in sets]
-        pixels_N3SS = torch.cat([s.stack() for s in sets])
-        if self.settings.flips:
-            pixels_N3SS = random_flips(pixels_N3SS, generator)
-        maps = self.backbone(pixels_N3SS.to(self.context.device))
-        sizes = [len(s) for s in sets]
-        return [list(row) for row in zip(*(m.split(sizes) for m in maps), strict=True)]
 
     def _frozen_features(self) -> FrozenFeatures:
         if self._frozen is None:

@@ -31,9 +31,13 @@ from dgad.methods.base import (
 )
 from dgad.methods.order import content_order
 from dgad.seeds import seed_for
-from dgad.training.episodes import SourceDomain, check_sources
+from dgad.training.source_tiles import cut_sources
+from dgad.training.sources import SourceDomain, check_sources
+from dgad.training.tiles import Tiles, tile_side_px
 from dgad.training.weights import collect_state, load_into
 
+_EMBEDDED_AT_ONCE = 16
+"""Reference tiles whose maps are in memory together."""
 _NUM_STANDARDISING_DRAWS = 4
 """Steps' worth of queries by which embeddings are standardised before training."""
 
@@ -92,16 +96,18 @@ class ImageClassifier(Method):
                 f" and one to test on in every step, but got {len(sources)}."
             )
         self._build(seed=seed)
+        window_px = self.encoder.backbone.window_px
         batches = DomainBatches(
-            sources,
+            cut_sources(sources, self._tile_px, square=window_px is not None),
             seed=seed,
             normals=self.settings.normals_per_domain,
             abnormals=self.settings.abnormals_per_domain,
             references=getattr(self.settings, "references_per_domain", 0),
             device=self.context.device,
+            rank=self._rank,
         )
-        first = [b.queries_B3SS for _ in range(_NUM_STANDARDISING_DRAWS) for b in batches.draw()]
-        self.encoder.standardise(torch.cat(first))
+        first = [b.queries_B3HW for _ in range(_NUM_STANDARDISING_DRAWS) for b in batches.draw()]
+        self.encoder.standardise(first)
         self._train(batches, num_domains=len(sources), seed=seed)
         self._frozen = None
 
@@ -119,32 +125,52 @@ class ImageClassifier(Method):
 
     @torch.no_grad()
     def enroll(self, references: ImageSet) -> Enrolled:
-        """The mean reference embedding (C,), or nothing where references are not looked at."""
+        """The mean embedding (C,) of all reference tiles, or nothing where references are not looked at."""
         check_references(references)
         tensors: dict[str, Tensor] = {}
         if self.pair_hidden is not None:
-            ordered = references.take(content_order(references))
-            tensors["reference"] = self._embeddings(ordered).mean(0)
+            tiles = self._cut(references.take(content_order(references)))
+            embeddings = [self._embeddings(tiles, batch) for batch in tiles.batches(_EMBEDDED_AT_ONCE)]
+            tensors["reference"] = torch.cat(embeddings).mean(0)
         return Enrolled(method=self.name, num_references=len(references), tensors=tensors)
 
     @torch.no_grad()
     def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
-        """Abnormal minus normal class logit."""
+        """Abnormal minus normal class logit, of an image in tiles that of the worst one."""
         reference_C = enrolled.tensors.get("reference")
         if reference_C is not None:
             reference_C = reference_C.to(self.context.device)
-        images = [torch.zeros(0)]
-        for batch in queries.batches(self.context.scoring_batch):
-            images.append(anomaly_logit(self.classifier(self._embeddings(batch), reference_C)).cpu())
-        return Scores(image=torch.cat(images), pixels=None)
+        image_N = torch.full((len(queries),), -torch.inf)
+        tiles = self._cut(queries)
+        for batch in tiles.batches(self.context.scoring_batch):
+            logit_B = anomaly_logit(self.classifier(self._embeddings(tiles, batch), reference_C)).cpu()
+            owner_B = torch.tensor([tiles.tiles[index].image for index in batch])
+            image_N.scatter_reduce_(0, owner_B, logit_B, "amax")
+        return Scores(image=image_N, pixels=None)
 
-    def _embeddings(self, images: ImageSet) -> Tensor:
-        """Embeddings (N, C) by the trained encoder, whose maps are kept per image."""
+    @property
+    def _tile_px(self) -> int:
+        window_px = self.encoder.backbone.window_px
+        return tile_side_px(self.context.features.geometry) if window_px is None else window_px
+
+    def _cut(self, images: ImageSet) -> Tiles:
+        return Tiles(images, self._tile_px, square=self.encoder.backbone.window_px is not None)
+
+    @torch.no_grad()
+    def _rank(self, queries_B3HW: Tensor, references_R3HW: Tensor) -> Tensor:
+        """Anomaly logits (B,) of tiles by encoder and classifier as they are."""
+        reference_C = None if self.pair_hidden is None else self.encoder(references_R3HW).mean(0)
+        return anomaly_logit(self.classifier(self.encoder(queries_B3HW), reference_C))
+
+    def _embeddings(self, tiles: Tiles, indices: Sequence[int]) -> Tensor:
+        """Embeddings (N, C) of tiles of one shape by the trained encoder, whose maps are kept per tile."""
         if self._frozen is None:
             self._frozen = FrozenFeatures(
                 self.encoder.backbone, self.context.cache, self.context.device, lasting=False
             )
-        return self.encoder.pooled(self._frozen.maps(images)[0])
+        (map_NChw,) = self._frozen.maps(tiles.images.take(indices))
+        alpha_NHW = tiles.alpha(indices)
+        return self.encoder.pooled(map_NChw, None if alpha_NHW is None else alpha_NHW.to(map_NChw.device))
 
     # State
 

@@ -30,8 +30,8 @@ from dgad.reconstruction.networks import Reconstructor
 from dgad.reconstruction.settings import ReconstructionSettings
 from dgad.seeds import seed_for
 from dgad.training.augmentation import random_flips
-from dgad.training.episodes import SourceDomain
 from dgad.training.loop import one_cycle, train
+from dgad.training.sources import SourceDomain
 from dgad.training.weights import collect_state, load_into
 
 

@@ -14,7 +14,7 @@ from dgad.features.frozen import Blocks, FrozenFeatures, Passes, crop_to_core
 from dgad.features.joint_map import joint_map
 from dgad.methods.base import Context, Method, Traits
 from dgad.seeds import seed_for
-from dgad.training.episodes import SourceDomain
+from dgad.training.sources import SourceDomain
 from dgad.training.weights import collect_state, load_into
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
 from dgad.methods.base import Context, Enrolled, Method, Scores, Traits, check_references
-from dgad.training.episodes import SourceDomain
+from dgad.training.sources import SourceDomain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,62 +1,49 @@
-"""Source domains as methods train on them, and the episodes drawn from them."""
+"""Episodes: queries and references of one source, and which tiles of a bag are looked at."""
 
-# N images of one domain
+# U queries, B tiles of all queries
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dgad.domains.base import Domain
-from dgad.domains.geometry import Geometry
-from dgad.domains.image_set import ImageSet
-from dgad.domains.images import load_images
 from dgad.errors import DataError
+from dgad.training.source_tiles import SourceTiles
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class SourceDomain:
-    """One source as methods train on it: its train normals and its labelled test images."""
-
-    name: str
-    images: ImageSet
-    labels: Tensor
-    """int64 (N,): 0 normal, 1 abnormal."""
-    photographs: tuple[str, ...]
-    """(N,): images with equal names were cut from one photograph, and never meet in an episode."""
-
-
-def load_source(domain: Domain, geometry: Geometry) -> SourceDomain:
-    """Decode everything a source contributes to training."""
-    return source_from(domain, load_images((*domain.train_normals, *domain.tests), geometry))
-
-
-def source_from(domain: Domain, images: ImageSet) -> SourceDomain:
-    """The source that a domain is, from its decoded train normals and then its test images."""
-    samples = (*domain.train_normals, *domain.tests)
-    return SourceDomain(
-        name=domain.name,
-        images=images,
-        labels=torch.tensor([s.label for s in samples], dtype=torch.int64),
-        # Without word of where a crop comes from, equal bytes are one photograph.
-        photographs=tuple(s.photograph or key for s, key in zip(samples, images.keys, strict=True)),
-    )
+MAX_BAG_TILES = 4
+"""Tiles of one bag that a step has in memory with gradients, at most."""
+_NUM_CANDIDATES = 16
+"""Tiles of one bag that are ranked each time it is drawn: those that ranked highest before, then others."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Episode:
-    """One training draw of one domain: indices into its images."""
+    """One training draw of one domain: indices of its tiles."""
 
-    domain: SourceDomain
-    queries: tuple[int, ...]
+    domain: SourceTiles
+    queries: tuple[tuple[int, ...], ...]
+    """The tiles of every query: one, or several of a bag."""
+    labels: Tensor
+    """int64 (U,): 0 normal, 1 abnormal; of a bag, that one of its tiles is abnormal."""
     references: tuple[int, ...]
 
     @property
-    def labels(self) -> Tensor:
-        """Labels of the queries, int64 of shape (queries,): 0 normal, 1 abnormal."""
-        return self.domain.labels[list(self.queries)]
+    def query_tiles(self) -> tuple[int, ...]:
+        """All tiles of all queries, (B,)."""
+        return tuple(tile for query in self.queries for tile in query)
+
+    @property
+    def bag_sizes(self) -> list[int] | None:
+        """How many tiles each query has; None: one each."""
+        sizes = [len(query) for query in self.queries]
+        return None if all(size == 1 for size in sizes) else sizes
+
+
+Ranking = Callable[[Sequence[int]], Tensor]
+"""Scores (N,) of tiles of an episode's domain by the model as it is; higher is more anomalous."""
 
 
 class EpisodeSampler:
@@ -64,7 +51,7 @@ class EpisodeSampler:
 
     def __init__(
         self,
-        sources: Sequence[SourceDomain],
+        sources: Sequence[SourceTiles],
         *,
         seed: int,
         domains_per_step: int,
@@ -72,47 +59,93 @@ class EpisodeSampler:
         abnormals: int,
         references: int,
     ) -> None:
-        check_sources(sources)
         self.sources = tuple(sources)
         self.domains_per_step = min(domains_per_step, len(sources))
         self.normals, self.abnormals, self.references = normals, abnormals, references
         self._rng = np.random.default_rng(seed)
+        self._highest: dict[tuple[str, int], tuple[int, ...]] = {}
+        """By source and image the tiles of a bag that ranked highest when it was drawn last."""
 
     def draw(self) -> tuple[Episode, ...]:
-        """The episodes of one step, each of another domain."""
+        """The episodes of one step, each of another domain; a bag comes with all that is to be ranked."""
         chosen = self._rng.choice(len(self.sources), size=self.domains_per_step, replace=False)
         return tuple(self._episode(self.sources[i]) for i in chosen)
 
-    def _episode(self, domain: SourceDomain) -> Episode:
-        labels = domain.labels.numpy()
-        normal = self._rng.permutation(np.flatnonzero(labels == 0))
-        abnormal = self._rng.permutation(np.flatnonzero(labels == 1))
-        # A small domain still trains: at least one normal is always left to be a reference.
-        queries = (*normal[: min(self.normals, len(normal) - 1)], *abnormal[: self.abnormals])
-        taken = {domain.photographs[i] for i in queries}
-        free = [i for i in normal if domain.photographs[i] not in taken]
-        if not free and self.references > 0:
+    def narrow(
+        self, episode: Episode, ranking: Callable[[Episode], Ranking], *, max_tiles: int = MAX_BAG_TILES
+    ) -> Episode:
+        """The same with at most `max_tiles` of every bag: those that rank highest, and are remembered.
+
+        The maximum over a bag, and its gradient, are then those over all that was ranked. `ranking` is
+        asked only for an episode with a larger bag.
+        """
+        if all(len(query) <= max_tiles for query in episode.queries):
+            return episode
+        rank = ranking(episode)
+        queries = []
+        for query in episode.queries:
+            if len(query) > max_tiles:
+                order = rank(query).argsort(descending=True, stable=True)
+                ranked = tuple(query[i] for i in order.tolist())
+                self._highest[_name_bag(episode.domain, query)] = ranked[:MAX_BAG_TILES]
+                query = ranked[:max_tiles]
+            queries.append(query)
+        return dataclasses.replace(episode, queries=tuple(queries))
+
+    def _episode(self, domain: SourceTiles) -> Episode:
+        normal = self._rng.permutation(np.flatnonzero(domain.labels.numpy() == 0))
+        abnormal = self._rng.permutation(len(domain.defects))[: self.abnormals]
+        normals = self._choose_normals(domain, normal)
+        queries = [(tile,) for tile in normals] + [self._choose_tiles(domain, i) for i in abnormal]
+        taken = {domain.photographs[tile] for query in queries for tile in query}
+        references: list[int] = []
+        for tile in normal:
+            if len(references) == self.references:
+                break
+            if domain.can_refer[tile] and domain.photographs[tile] not in taken:
+                references.append(int(tile))
+        if not references and self.references > 0:
             raise DataError(
                 f"Domain `{domain.name}` has no normal image left as a reference that is not cut from the"
                 f" same photograph as a query; it needs normals of at least 2 photographs more."
             )
-        return Episode(
-            domain=domain,
-            queries=tuple(int(i) for i in queries),
-            references=tuple(int(i) for i in free[: self.references]),
-        )
+        labels = torch.tensor([0] * len(normals) + [1] * len(abnormal), dtype=torch.int64)
+        return Episode(domain=domain, queries=tuple(queries), labels=labels, references=tuple(references))
+
+    def _choose_normals(self, domain: SourceTiles, order: npt.NDArray[np.intp]) -> list[int]:
+        """The first tiles in that order of which one photograph at least is left to refer to."""
+        free = {domain.photographs[tile] for tile in order if domain.can_refer[tile]}
+        keeps_one = self.references > 0 and len(free) > 1
+        chosen: list[int] = []
+        # A small domain still trains: at least one normal is always left to be a reference.
+        most = min(self.normals, len(order) - 1)
+        for tile in order.tolist():
+            if len(chosen) == most:
+                break
+            if keeps_one and free == {domain.photographs[tile]}:
+                continue
+            free.discard(domain.photographs[tile])
+            chosen.append(tile)
+        return chosen
+
+    def _choose_tiles(self, domain: SourceTiles, defect: int) -> tuple[int, ...]:
+        """One tile that is known to be abnormal, or of a bag those that are to be ranked."""
+        tiles = domain.defects[defect]
+        if not domain.is_bag(defect):
+            return (tiles[0] if len(tiles) == 1 else tiles[self._rng.integers(len(tiles))],)
+        if len(tiles) <= _NUM_CANDIDATES:
+            return tiles
+        kept = self._highest.get(_name_bag(domain, tiles), ())
+        others = self._rng.permutation([tile for tile in tiles if tile not in kept])
+        return (*kept, *(int(tile) for tile in others[: _NUM_CANDIDATES - len(kept)]))
 
 
-def check_sources(sources: Sequence[SourceDomain]) -> None:
-    """Raise `DataError` unless every source has two normals and a defect to learn from."""
-    if not sources:
-        raise DataError("At least 1 source domain is needed to train, but got 0.")
-    for source in sources:
-        num_abnormal = int(source.labels.sum())
-        if num_abnormal == 0:
-            raise DataError(
-                f"Source `{source.name}` has no defects, so nothing can be learnt from it: leave it out of"
-                " the sources, or add labelled defects to its test folder."
-            )
-        if len(source.images) - num_abnormal < 2:
-            raise DataError(f"Source `{source.name}` needs at least 2 normal images, but has fewer.")
+def _name_bag(domain: SourceTiles, tiles: Sequence[int]) -> tuple[str, int]:
+    return domain.name, domain.tiles.tiles[tiles[0]].image
+
+
+def max_of_bags(score_B: Tensor, bag_sizes: Sequence[int] | None) -> Tensor:
+    """The largest of every query's tiles, (U,)."""
+    if bag_sizes is None:
+        return score_B
+    return torch.stack([part.amax() for part in torch.split(score_B, list(bag_sizes))])

@@ -6,7 +6,7 @@ import hashlib
 from dgad.domains.image_set import ImageSet
 from dgad.domains.procedural import draw_domain
 from dgad.seeds import seed_for
-from dgad.training.episodes import SourceDomain
+from dgad.training.sources import SourceDomain
 
 _NUM_NORMAL = 12
 _NUM_ABNORMAL = 6

@@ -8,8 +8,8 @@ from dgad.domains import Dataset
 from dgad.domains.geometry import Geometry
 from dgad.domains.image_set import ImageSet
 from dgad.evaluation.scoring import TargetDomain, load_target
-from dgad.training.episodes import SourceDomain, load_source
 from dgad.training.halves import split_halves
+from dgad.training.sources import SourceDomain, load_source
 
 _FEWEST_BYTES = 2**29
 """Kept whatever the plan of the machine says: a worker is planned with room for its data."""

@@ -18,7 +18,7 @@ from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context, Method
 from dgad.settings import from_dict
-from dgad.training.episodes import SourceDomain, load_source
+from dgad.training.sources import SourceDomain, load_source
 from tune.search.workers import Workers
 from tune.spaces.features import choose_features, describe_choice, split_configuration
 from tune.spaces.initial_design import make_initial_design

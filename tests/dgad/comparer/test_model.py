@@ -15,7 +15,7 @@ from dgad.comparer.model import (
     reference_statistics,
     sample_patches,
 )
-from dgad.comparer.objective import episode_loss
+from dgad.comparer.objective import EpisodeMaps, episode_loss
 from dgad.comparer.settings import PAPER, ROBUST, ComparerSettings
 
 
@@ -83,7 +83,13 @@ def test_the_paper_presets_loss_is_eq_2_3_and_4() -> None:
     model = comparer(settings, 2)
     query, reference = maps(4, (4, 2), seed=1), maps(2, (4, 2), seed=2)
     labels = [0, 0, 1, 1]
-    parts = episode_loss(model, query, reference, torch.tensor(labels), torch.Generator().manual_seed(0))
+    seen = EpisodeMaps(queries=query, references=reference)
+    parts = episode_loss(
+        model,
+        seen,
+        torch.tensor(labels),
+        torch.Generator().manual_seed(0),
+    )
     own = (parts.classification + settings.attention_weight * parts.attention + parts.ranking).item()
     identity = model.statistics(reference)
     expected = naive_loss(model, model.embed(query, identity), model.embed(reference, identity), labels)
@@ -92,6 +98,7 @@ def test_the_paper_presets_loss_is_eq_2_3_and_4() -> None:
 
 def test_every_part_reaches_the_weights_and_a_part_with_weight_0_is_off() -> None:
     query, reference, labels = maps(4, (4,), seed=1), maps(2, (4,), seed=2), torch.tensor([0, 0, 1, 1])
+    seen = EpisodeMaps(queries=query, references=reference)
     grads = {}
     for name, change in {
         "classification": {"attention_weight": 0.0, "ranking_weight": 0.0},
@@ -100,7 +107,7 @@ def test_every_part_reaches_the_weights_and_a_part_with_weight_0_is_off() -> Non
     }.items():
         settings = dataclasses.replace(PAPER, width=6, num_levels=1, hidden=8, attention_width=5, **change)
         model = comparer(settings, 1)
-        parts = episode_loss(model, query, reference, labels, torch.Generator().manual_seed(0))
+        parts = episode_loss(model, seen, labels, torch.Generator().manual_seed(0))
         (parts.classification + parts.attention + parts.ranking).backward()
         head, latent = model.head.query_weight_HC.grad, model.attention.latent.weight.grad
         grads[name] = (head, latent)
@@ -179,10 +186,14 @@ def test_sampled_patches_come_from_the_pool_once_each_by_the_seed() -> None:
 def test_sampled_query_patches_bound_the_loss_to_them() -> None:
     settings = dataclasses.replace(ROBUST, width=6, hidden=8, num_query_patches=3)
     query, reference, labels = maps(2, (8,), seed=1), maps(2, (8,), seed=2), torch.tensor([0, 1])
+    seen = EpisodeMaps(queries=query, references=reference)
     few = [
         float(
             episode_loss(
-                comparer(s, 1), query, reference, labels, torch.Generator().manual_seed(0)
+                comparer(s, 1),
+                seen,
+                labels,
+                torch.Generator().manual_seed(0),
             ).classification
         )
         for s in (settings, dataclasses.replace(settings, num_query_patches=0))

@@ -33,7 +33,7 @@ def test_heads_have_31_puzzles_and_128_dimensions() -> None:
 @pytest.mark.parametrize("pair_hidden", [None, 16])
 def test_every_trained_weight_gets_a_gradient_and_no_averaged_one(pair_hidden: int | None) -> None:
     nets = networks(pair_hidden)
-    nets.loss(domain_batches(0 if pair_hidden is None else 2).draw(), **USUAL).backward()
+    nets.loss(domain_batches(references=0 if pair_hidden is None else 2).draw(), **USUAL).backward()
     trained = nets.trained_parameters()
     assert all(p.grad is not None for p in trained)
     assert all(p.grad is None and not p.requires_grad for p in nets.averaged.parameters())
@@ -49,14 +49,14 @@ def test_the_trained_encoder_sees_puzzles_and_the_averaged_one_the_same_images_i
     nets.encoder.register_forward_pre_hook(lambda module, inputs: seen.update(trained=inputs[0]))
     nets.averaged["encoder"].register_forward_pre_hook(lambda module, inputs: seen.update(averaged=inputs[0]))
     monkeypatch.setattr(eisnet, "draw_puzzles", lambda count, share, generator: torch.full((count,), 7))
-    batches = domain_batches(2).draw()
+    batches = domain_batches(references=2).draw()
     nets.loss(batches, **USUAL)
-    ordered = torch.cat([b.queries_B3SS for b in batches])
+    ordered = torch.cat([b.queries_B3HW for b in batches])
     assert torch.equal(seen["averaged"], ordered)
     shuffled = eisnet.shuffle_tiles(ordered, permutations()[[7] * 6])
     trained = seen["trained"].split(4)  # of every domain two queries, then two references
     assert torch.equal(torch.cat([t[:2] for t in trained]), shuffled)
-    assert torch.equal(torch.cat([t[2:] for t in trained]), torch.cat([b.references_R3SS for b in batches]))
+    assert torch.equal(torch.cat([t[2:] for t in trained]), torch.cat([b.references_R3HW for b in batches]))
 
 
 def test_the_queue_takes_unit_embeddings_of_the_averaged_encoder_before_triplets_are_formed(
@@ -73,7 +73,7 @@ def test_the_queue_takes_unit_embeddings_of_the_averaged_encoder_before_triplets
     monkeypatch.setattr(eisnet, "triplet_loss", spied)
     batches = domain_batches().draw()
     nets.loss(batches, **USUAL)
-    expected = nets.averaged["head"](nets.averaged["encoder"](torch.cat([b.queries_B3SS for b in batches])))
+    expected = nets.averaged["head"](nets.averaged["encoder"](torch.cat([b.queries_B3HW for b in batches])))
     torch.testing.assert_close(nets.queue.embeddings_QE, torch.nn.functional.normalize(expected, dim=1))
     torch.testing.assert_close(nets.queue.embeddings_QE.norm(dim=1), torch.ones(6))
     nets.loss(batches, **USUAL)

@@ -22,7 +22,7 @@ def test_standardised_embeddings_have_mean_0_and_one_scale_for_all_channels() ->
     net = encoder()
     images = torch.cat([surface(9, period, defect=False, seed=0).stack() for period in (6, 12)])
     before = net(images)
-    net.standardise(images, batch_size=4)
+    net.standardise([images], batch_size=4)
     after = net(images)
     torch.testing.assert_close(after.mean(0), torch.zeros(256), rtol=0, atol=1e-4)
     torch.testing.assert_close(after.square().mean(), torch.ones(()), rtol=1e-4, atol=0)
@@ -35,7 +35,7 @@ def test_standardised_embeddings_have_mean_0_and_one_scale_for_all_channels() ->
 
 def test_standardising_equal_images_is_finite() -> None:
     net = encoder()
-    net.standardise(torch.zeros(3, 3, 64, 64, dtype=torch.uint8))
+    net.standardise([torch.zeros(3, 3, 64, 64, dtype=torch.uint8)])
     assert torch.isfinite(net(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))).all()
 
 

@@ -23,7 +23,7 @@ def has_gradient(module: nn.Module) -> bool:
 @pytest.mark.parametrize("pair_hidden", [None, 16])
 def test_the_domain_loss_reaches_every_domain_network_and_neither_f_nor_c(pair_hidden: int | None) -> None:
     nets = networks(pair_hidden)
-    batches = domain_batches(0 if pair_hidden is None else 2).draw()
+    batches = domain_batches(references=0 if pair_hidden is None else 2).draw()
     nets.domain_loss(batches).backward()
     assert all(has_gradient(m) for m in (*nets.domain_encoders, *nets.domain_classifiers))
     assert not any(has_gradient(m) for m in (nets.encoder, nets.classifier, nets.random_classifier))
@@ -32,7 +32,7 @@ def test_the_domain_loss_reaches_every_domain_network_and_neither_f_nor_c(pair_h
 @pytest.mark.parametrize("pair_hidden", [None, 16])
 def test_the_aggregate_loss_reaches_f_and_c_only(pair_hidden: int | None) -> None:
     nets = networks(pair_hidden)
-    batches = domain_batches(0 if pair_hidden is None else 2).draw()
+    batches = domain_batches(references=0 if pair_hidden is None else 2).draw()
     nets.aggregate_loss(batches, val=0, trn=2, **WEIGHTS).backward()
     assert has_gradient(nets.encoder)
     assert has_gradient(nets.classifier)
@@ -45,7 +45,7 @@ def test_each_domain_network_sees_its_own_domain_alone() -> None:
     batches = domain_batches().draw()
     expected = summed_cross_entropy(
         [
-            nets.domain_classifiers[d](nets.domain_encoders[d](batches[d].queries_B3SS), None)
+            nets.domain_classifiers[d](nets.domain_encoders[d](batches[d].queries_B3HW), None)
             for d in range(3)
         ],
         [b.labels_B for b in batches],
@@ -58,7 +58,7 @@ def test_the_aggregate_loss_crosses_val_with_the_network_of_trn() -> None:
     with torch.no_grad():  # so that F_d differs from F
         for parameter in nets.domain_encoders.parameters():
             parameter.mul_(1.05)
-    batches = domain_batches(2).draw()
+    batches = domain_batches(references=2).draw()
     for val, trn in ((0, 1), (2, 1), (2, 0)):
         own = embed(nets.encoder, batches)
         (foreign,) = embed(nets.domain_encoders[trn], [batches[val]])

@@ -9,7 +9,7 @@ from dgad.features.cache import FeatureCache
 from dgad.features.settings import FeatureSettings
 from dgad.methods.base import Context
 from dgad.methods.training_free import TrainingFree
-from dgad.training.episodes import SourceDomain
+from dgad.training.sources import SourceDomain
 
 SIZE = 64
 

@@ -5,7 +5,9 @@ import torch
 
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DataError
-from dgad.training.episodes import EpisodeSampler, SourceDomain, check_sources
+from dgad.training.episodes import EpisodeSampler
+from dgad.training.source_tiles import cut_sources
+from dgad.training.sources import SourceDomain, check_sources
 
 
 def source(name: str, labels: list[int], photographs: list[str] | None = None) -> SourceDomain:
@@ -20,7 +22,7 @@ def source(name: str, labels: list[int], photographs: list[str] | None = None) -
 
 def sampler(sources: list[SourceDomain], **changes: int) -> EpisodeSampler:
     values = {"seed": 0, "domains_per_step": 2, "normals": 2, "abnormals": 2, "references": 2} | changes
-    return EpisodeSampler(sources, **values)
+    return EpisodeSampler(cut_sources(sources, 32), **values)
 
 
 def test_a_reference_is_normal_and_never_a_query_nor_from_a_querys_photograph() -> None:
@@ -30,7 +32,7 @@ def test_a_reference_is_normal_and_never_a_query_nor_from_a_querys_photograph() 
     for _ in range(50):
         for episode in drawn.draw():
             photographs = episode.domain.photographs
-            queries = {photographs[i] for i in episode.queries}
+            queries = {photographs[i] for i in episode.query_tiles}
             assert episode.references
             for i in episode.references:
                 assert episode.domain.labels[i] == 0

@@ -8,7 +8,9 @@ import torch
 from dgad.comparer.settings import ROBUST
 from dgad.methods.comparer import ComparerMethod
 from dgad.training import synthetic_sources
-from dgad.training.episodes import EpisodeSampler, check_sources
+from dgad.training.episodes import EpisodeSampler
+from dgad.training.source_tiles import cut_sources
+from dgad.training.sources import check_sources
 from dgad.training.synthetic_sources import _NUM_ABNORMAL, _NUM_NORMAL, draw_sources
 from tests.dgad.methods.surfaces import SIZE, context, source
 
@@ -28,9 +30,8 @@ def test_they_are_sources_like_any_other() -> None:
     keys = [k for s in sources for k in s.images.keys]
     for values in (photographs, keys, [s.name for s in sources]):
         assert len(set(values)) == len(values)
-    sampler = EpisodeSampler(
-        (*sources, source("a", 6)), seed=0, domains_per_step=4, normals=2, abnormals=2, references=3
-    )
+    cut = cut_sources((*sources, source("a", 6)), SIZE)
+    sampler = EpisodeSampler(cut, seed=0, domains_per_step=4, normals=2, abnormals=2, references=3)
     assert all(len(e.references) == 3 and e.labels.tolist() == [0, 0, 1, 1] for e in sampler.draw())
 
 

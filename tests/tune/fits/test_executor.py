@@ -11,8 +11,8 @@ from dgad.domains import open_dataset
 from dgad.errors import RecordError, TrainingError
 from dgad.methods import METHODS
 from dgad.settings import to_dict
-from dgad.training.episodes import SourceDomain
 from dgad.training.halves import split_halves
+from dgad.training.sources import SourceDomain
 from tests.tune.helpers import run_on
 from tune.fits.executor import MAX_RETRIES, FitExecutor
 from tune.fits.run import compute_code_version
