@@ -86,10 +86,8 @@ def _cut(source: SourceDomain, tile_px: int, square: bool) -> SourceTiles:
 
 def _labels_of(tiles: Tiles, own: Sequence[int], mask: npt.NDArray[np.bool_] | None) -> list[int]:
     """What is known of every tile of an abnormal image."""
-    if len(own) == 1:
-        return [1]
     if mask is None:
-        return [_NOT_KNOWN] * len(own)
+        return [1 if len(own) == 1 else _NOT_KNOWN] * len(own)
     num_marked = [int(tiles.of_grid(index, mask).sum()) for index in own]
     limit = min(_MIN_DEFECT_PX, max(num_marked))
     return [0 if n == 0 else 1 if n >= limit else _NOT_KNOWN for n in num_marked]

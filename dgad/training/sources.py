@@ -35,13 +35,16 @@ class SourceDomain:
 def load_source(domain: Domain, geometry: Geometry) -> SourceDomain:
     """Decode everything a source contributes to training.
 
-    Masks are read of those abnormal images only that are cut into several tiles.
+    Masks are read of those abnormal images only of which a part may be normal: that are cut into several
+    tiles, or have a region of interest.
     """
     samples = (*domain.train_normals, *domain.tests)
     source = source_from(domain, load_images(samples, geometry))
     tile_px = tile_side_px(geometry)
     wanted = [
-        i for i, size in enumerate(source.images.sizes) if samples[i].label == 1 and max(size) > tile_px
+        i
+        for i, size in enumerate(source.images.sizes)
+        if samples[i].label == 1 and (max(size) > tile_px or source.images.region(i) is not None)
     ]
     if not wanted:
         return source

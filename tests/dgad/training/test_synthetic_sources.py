@@ -23,7 +23,7 @@ def test_they_are_sources_like_any_other() -> None:
     sources = draw_sources(3, seed=0, image_size_px=SIZE)
     check_sources(sources)
     for drawn in sources:
-        assert drawn.images.images.shape == (_NUM_NORMAL + _NUM_ABNORMAL, 3, SIZE, SIZE)
+        assert drawn.images.stack().shape == (_NUM_NORMAL + _NUM_ABNORMAL, 3, SIZE, SIZE)
         assert int(drawn.labels.sum()) == _NUM_ABNORMAL
         assert "/" in drawn.name, "no user's domain is called so"
     photographs = [p for s in sources for p in s.photographs]
