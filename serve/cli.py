@@ -9,6 +9,7 @@ from serve.commands.config import config_command
 from serve.commands.deploy import deploy_command
 from serve.commands.down import down_command
 from serve.commands.keys import keys_group
+from serve.commands.region import region_command
 from serve.commands.rollout import embed_command, rollout_command
 from serve.commands.status import status_command
 from serve.commands.up import up_command
@@ -36,6 +37,7 @@ for _command in (
     check_command,
     domains_command,
     enroll_command,
+    region_command,
     score_command,
     keys_group,
 ):

@@ -19,6 +19,7 @@ from dgad.domains.geometry import Geometry
 from dgad.domains.image_paths import expand_image_paths
 from dgad.domains.image_set import ImageSet
 from dgad.domains.images import content_key
+from dgad.domains.region import RegionOfInterest
 from dgad.domains.wide_values import NarrowRangeWarning, WideRange, find_narrow_range, wide_type
 from dgad.errors import DataError, ImageError
 from dgad.references.duplicates import fingerprint
@@ -97,7 +98,11 @@ def list_inputs(images: Images, what: str, *, bit_depth: int | None = None) -> t
 
 
 def decode_inputs(
-    inputs: Sequence[InputImage], geometry: Geometry, *, with_fingerprints: bool = False
+    inputs: Sequence[InputImage],
+    geometry: Geometry,
+    *,
+    with_fingerprints: bool = False,
+    region: RegionOfInterest | None = None,
 ) -> DecodedImages:
     """Decode and scale images one at a time: only the scaled ones are held together.
 
@@ -105,6 +110,7 @@ def decode_inputs(
         inputs: What `list_inputs` found.
         geometry: At what scale they are looked at.
         with_fingerprints: Also make what finds near duplicates.
+        region: Outside of it nothing of them counts; None: all of them does.
 
     Raises:
         ImageError: A file cannot be read or decoded; the message names it.
@@ -122,7 +128,9 @@ def decode_inputs(
         if with_fingerprints:
             fingerprints.append(fingerprint(image))
     return DecodedImages(
-        images=ImageSet(images=images, keys=tuple(keys)),
+        images=ImageSet(
+            images=images, keys=tuple(keys), regions=() if region is None else (region,) * len(images)
+        ),
         ids=tuple(ids),
         sizes_px=tuple(sizes),
         fingerprints=tuple(fingerprints),

@@ -19,6 +19,7 @@ from dgad.api.scored import ScoredImage, Verdict
 from dgad.api.surface_files import SurfaceDescription, read_surface, write_surface
 from dgad.calibration.calibrate import calibrate
 from dgad.calibration.threshold import Calibration, CalibrationScheme, Guarantee
+from dgad.domains.domain_file import RegionLike, read_region
 from dgad.domains.geometry import Geometry
 from dgad.errors import BundleError, ConflictError, DataError
 from dgad.evaluation.regions import regions
@@ -56,6 +57,8 @@ class Comparer:
         false_alarm_rate: float | None = None,
         coreset: int | None = None,
         bit_depth: int | None = None,
+        scale: str | None = None,
+        region: RegionLike | None = None,
     ) -> "Surface":
         """Enrol normal images of one surface, and make a threshold from them alone.
 
@@ -71,6 +74,10 @@ class Comparer:
             bit_depth: Of values in images of more than 8 bits a channel, 8 to 32, for these and all that the
                 surface scores: 12 for a camera that writes 12 bits into 16-bit files. None takes the full
                 range of the file's type.
+            scale: At which this surface is looked at where its camera differs, such as `0.5` or `fit 512`;
+                None takes the comparer's own.
+            region: Outside of it nothing is enrolled or scored: a `RegionOfInterest`, its JSON, or the path
+                of a JSON file or of a mask.
 
         Returns:
             The surface. With one reference it scores, but has no threshold.
@@ -90,10 +97,17 @@ class Comparer:
                 "calibration": calibration,
                 "coreset": coreset,
                 "bit_depth": bit_depth,
+                "scale": scale,
+                "region": None if region is None else read_region(region).to_json(),
             },
         )
         inputs = list_inputs(references, "references", bit_depth=bit_depth)
-        decoded = decode_inputs(inputs, self.geometry, with_fingerprints=True)
+        decoded = decode_inputs(
+            inputs,
+            self.geometry.with_scale(settings.scale),
+            with_fingerprints=True,
+            region=settings.region_of_interest,
+        )
         check_references(decoded.images)
         enrolled = enroll_once(inputs, decoded)
         warn_of_duplicates(inputs, decoded, enrolled)
@@ -173,7 +187,11 @@ class Surface:
         inputs = list_inputs(images, "images", bit_depth=self.settings.bit_depth)
         if not inputs:
             return []
-        decoded = decode_inputs(inputs, self.comparer.geometry)
+        decoded = decode_inputs(
+            inputs,
+            self.comparer.geometry.with_scale(self.settings.scale),
+            region=self.settings.region_of_interest,
+        )
         decoded.warn_of_narrow_range("images", are_queries=True)
         own = find_scored_references([i.name for i in inputs], decoded.ids, self.references)
         scores = self.comparer.method.score(decoded.images, self.enrolled)

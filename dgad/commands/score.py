@@ -11,6 +11,7 @@ from rich.table import Table
 from dgad.command_line import PlainConsole
 from dgad.commands.options import bit_depth_option, device_option
 from dgad.domains.decoding import DEFAULT_LIMITS, decode_image, read_file
+from dgad.domains.domain_file import read_region
 from dgad.domains.image_paths import expand_image_paths, overlay_paths
 from dgad.domains.wide_values import check_bit_depth
 from dgad.errors import DataError
@@ -44,6 +45,8 @@ Example:
 @click.argument("images", nargs=-1, required=True)
 @click.option("--heatmaps", "heatmap_folder", help="Write an overlay NAME.png per image into this folder.")
 @bit_depth_option
+@click.option("--scale", help="native | 0.5 | 'fit N' | 'squash N'  [default: the bundle's]")
+@click.option("--region", metavar="FILE", help="Region of interest: FILE.json with polygons, or a mask.")
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def score_command(
@@ -52,6 +55,8 @@ def score_command(
     images: tuple[str, ...],
     heatmap_folder: str | None,
     bit_depth: int | None,
+    scale: str | None,
+    region: str | None,
     device: str,
     as_json: bool,
 ) -> None:
@@ -69,14 +74,17 @@ def score_command(
 
     check_bit_depth(bit_depth)
     method = load_method(bundle_folder, resolve_device(device))
-    geometry = method.context.features.geometry
+    geometry = method.context.features.geometry.with_scale(scale)
+    inside = None if region is None else read_region(region)
     paths = expand_image_paths(images)
     given = list_inputs(reference_paths, "references", bit_depth=bit_depth)
-    decoded = {"references": decode_inputs(given, geometry, with_fingerprints=True)}
+    decoded = {"references": decode_inputs(given, geometry, with_fingerprints=True, region=inside)}
     enrolled = enroll_once(given, decoded["references"])
     warn_of_duplicates(given, decoded["references"], enrolled)
     overlays = overlay_paths(paths, heatmap_folder) if heatmap_folder else ()
-    decoded["images"] = decode_inputs(list_inputs(paths, "images", bit_depth=bit_depth), geometry)
+    decoded["images"] = decode_inputs(
+        list_inputs(paths, "images", bit_depth=bit_depth), geometry, region=inside
+    )
     for what, each in decoded.items():
         narrow = each.describe_narrow_range(
             lambda depth: f"declare that with --bit-depth {depth}", are_queries=what == "images"

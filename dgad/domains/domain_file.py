@@ -43,6 +43,28 @@ def declaring(bit_depth: int) -> str:
     return f'declare that with {{"bit_depth": {bit_depth}}} in {DOMAIN_FILE} in its folder, before packing'
 
 
+RegionLike = RegionOfInterest | Mapping[str, Any] | str | os.PathLike[str]
+"""A region of interest, its JSON, or the path of a JSON file or of a mask."""
+
+
+def read_region(given: RegionLike) -> RegionOfInterest:
+    """A region of interest however it was given; `DataError` or `ImageError` for what is none."""
+    if isinstance(given, RegionOfInterest):
+        return given
+    if isinstance(given, Mapping):
+        return RegionOfInterest.from_json(given)
+    path = os.fspath(given)
+    data = read_file(path)
+    if not path.lower().endswith(".json"):
+        return RegionOfInterest.from_mask(decode_mask(data, path))
+    try:
+        return RegionOfInterest.from_json(json.loads(data))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON ({error}); mend it, or give a mask.") from None
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
 def read_domain_file(folder: str) -> tuple[DomainFacts, tuple[Problem, ...]]:
     """What the files in a domain's folder state, the defaults without any, and what is wrong with them."""
     path = os.path.join(folder, DOMAIN_FILE)
@@ -64,8 +86,7 @@ def read_domain_file(folder: str) -> tuple[DomainFacts, tuple[Problem, ...]]:
         try:
             if facts.region is not None:
                 raise DataError(f"{mask} stands beside a `region` in {DOMAIN_FILE}: remove one of them.")
-            region = RegionOfInterest.from_mask(decode_mask(read_file(mask), mask))
-            facts = dataclasses.replace(facts, region=region)
+            facts = dataclasses.replace(facts, region=read_region(mask))
         except (ImageError, DataError) as error:
             problems.append(_problem(folder, mask, str(error).removeprefix(f"{mask} ").rstrip(".")))
     return facts, tuple(problems)

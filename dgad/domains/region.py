@@ -20,7 +20,8 @@ Corner = tuple[float, float]
 _FORMS = {"polygons", "mask_png"}
 _MAX_POLYGONS = 64
 _MAX_CORNERS = 1024
-_MAX_MASK_SIDE_PX = 8192
+_MAX_MASK_SIDE_PX = 2048
+_MAX_MASK_BYTES = 2**18
 _SHOWN = '{"polygons": [[[x, y], [x, y], [x, y]]]} with x and y from 0 to 1'
 
 
@@ -50,6 +51,11 @@ class RegionOfInterest:
             for corner in polygon:
                 if len(corner) != 2 or not all(math.isfinite(v) and 0 <= v <= 1 for v in corner):
                     raise DataError(f"A corner of a polygon is [x, y], each from 0 to 1, but got {corner}.")
+        if self.mask_png is not None and len(self.mask_png) > _MAX_MASK_BYTES:
+            raise DataError(
+                f"The mask of a region of interest has {len(self.mask_png):,} bytes, more than"
+                f" {_MAX_MASK_BYTES:,}: shrink it."
+            )
         # Drawn small, so that what covers nothing is refused before anything is enrolled with it.
         if not self.covers(256, 256).any():
             raise DataError("The region of interest covers nothing: draw it larger.")
@@ -94,7 +100,9 @@ class RegionOfInterest:
     def from_mask(cls, mask_HW: npt.NDArray[np.bool_]) -> "RegionOfInterest":
         """The region that a mask marks, bool (H, W) over the photograph."""
         file = io.BytesIO()
-        Image.fromarray(mask_HW.astype(np.uint8) * 255).convert("1").save(file, "PNG", optimize=True)
+        image = Image.fromarray(mask_HW.astype(np.uint8) * 255)
+        image.thumbnail((_MAX_MASK_SIDE_PX, _MAX_MASK_SIDE_PX), Image.Resampling.NEAREST)
+        image.convert("1").save(file, "PNG", optimize=True)
         return cls(mask_png=file.getvalue())
 
 

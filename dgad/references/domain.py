@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from dgad.calibration.threshold import CalibrationScheme
 from dgad.domains.geometry import parse_scale
+from dgad.domains.region import RegionOfInterest
 from dgad.domains.wide_values import WideRange, check_bit_depth
 from dgad.errors import SettingsError
 from dgad.settings import require
@@ -14,7 +15,7 @@ from dgad.settings import require
 FORMAT_VERSION = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
-Action = Literal["create", "settings", "enroll", "remove", "purge", "rollback", "delete"]
+Action = Literal["create", "settings", "region", "enroll", "remove", "purge", "rollback", "delete"]
 
 
 def check_domain_name(name: str) -> None:
@@ -43,6 +44,8 @@ class DomainSettings:
     """Of values in files of more than 8 bits a channel, 8 to 32; None: their type's full range."""
     scale: str | None = None
     """At which its photographs are looked at, as `Geometry.scale`; None: at the bundle's."""
+    region: Mapping[str, Any] | None = None
+    """The region of interest as `RegionOfInterest.to_json` has it; None: all of every photograph counts."""
 
     def __post_init__(self) -> None:
         rate = self.false_alarm_rate
@@ -51,7 +54,13 @@ class DomainSettings:
         check_bit_depth(self.bit_depth)
         if self.scale is not None:
             parse_scale(self.scale)
+        assert self.region is None or self.region_of_interest  # refused here if it is none
         require(len(self.note) <= 500, "note", "at most 500 characters", self.note[:40] + "...")
+
+    @property
+    def region_of_interest(self) -> RegionOfInterest | None:
+        """Outside of which nothing is scored or enrolled."""
+        return None if self.region is None else RegionOfInterest.from_json(self.region)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +118,8 @@ class Version:
     author: str
     references: tuple[Reference, ...]
     """Without those that were purged since."""
+    region: Mapping[str, Any] | None
+    """The region of interest that it was made with, as JSON; None: all of every photograph."""
     num_purged: int
     is_current: bool
 

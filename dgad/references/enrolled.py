@@ -38,9 +38,8 @@ def enrolled_key(bundle_id: str, references: Sequence[Reference], settings: Doma
     The code is all that decides scores: a calibration is exact only for queries that are scored as its
     references were. So after an update of dgad every state is made anew, once, from the photographs.
     """
-    declared = {
-        name: value for name in ("bit_depth", "scale") if (value := getattr(settings, name)) is not None
-    }
+    optional = {name: getattr(settings, name) for name in ("bit_depth", "scale", "region")}
+    declared = {name: value for name, value in optional.items() if value is not None}
     decides = {
         "format_version": FORMAT_VERSION,
         "code": digest_deciding_code(),

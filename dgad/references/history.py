@@ -32,6 +32,7 @@ def replay_versions(changes: Sequence[Change]) -> tuple[Version, ...]:
                 created_at=change.made_at,
                 author=change.author,
                 references=change.references,
+                region=change.settings.region,
                 num_purged=0,
                 is_current=False,
             )

@@ -148,7 +148,7 @@ def _open(data: bytes, path: str) -> dict[str, Any]:
 def _values(change: Change) -> dict[str, Any]:
     values = {_KEYS.get(f.name, f.name): getattr(change, f.name) for f in dataclasses.fields(change)}
     values["settings"] = dataclasses.asdict(change.settings)
-    for name in ("bit_depth", "scale"):  # an earlier dgad, gone back to, knows no such settings
+    for name in ("bit_depth", "scale", "region"):  # an earlier dgad, gone back to, knows no such settings
         if values["settings"][name] is None:
             del values["settings"][name]
     values["references"] = [dataclasses.asdict(r) for r in change.references]

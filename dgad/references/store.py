@@ -1,8 +1,10 @@
 """The reference store: what a domain's references are now and were, and every way to change them."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dgad.errors import ConflictError, MissingError, StoreError
 from dgad.references import enrolment
@@ -45,18 +47,35 @@ class ReferenceStore(StoreReader):
         self._keys = enrolment.KeyIndex(self._log)
 
     def create(self, domain: str, settings: DomainSettings, *, author: str) -> Change:
-        """Make the domain or, where it is there, give it these settings; unchanged, nothing is written."""
+        """Make the domain or, where it is there, give it these settings; unchanged, nothing is written.
+
+        The region of interest of one that is there stays: see `set_region`.
+        """
         check_domain_name(domain)
 
         def make(last: Change | None) -> Change | None:
             if last is None or last.is_deleted:
                 return next_change(last, "create", author, settings=settings, version=0, references=())
-            return (
-                None
-                if last.settings == settings
-                else next_change(last, "settings", author, settings=settings)
-            )
+            own = dataclasses.replace(settings, region=last.settings.region)
+            return None if last.settings == own else next_change(last, "settings", author, settings=own)
 
+        return self._change(domain, make)
+
+    def set_region(self, domain: str, region: Mapping[str, Any] | None, *, author: str) -> Change:
+        """Give the domain a region of interest, as a new version of what it has enrolled; None: all counts.
+
+        Unchanged, nothing is written. `DataError` for what is no region.
+        """
+
+        def make(last: Change | None) -> Change | None:
+            head = _existing(domain, last)
+            if head.settings.region == region:
+                return None
+            settings = dataclasses.replace(head.settings, region=region)
+            version = highest_version(head) + 1 if head.references else head.version
+            return next_change(head, "region", author, settings=settings, version=version)
+
+        self.head(domain)
         return self._change(domain, make)
 
     def plan_enrolment(
@@ -206,6 +225,7 @@ class ReferenceStore(StoreReader):
                 "rollback",
                 author,
                 version=version,
+                settings=dataclasses.replace(head.settings, region=found[version].region),
                 references=found[version].references,
                 details={"left_version": head.version},
             )

@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 from dgad.domains.decoding import read_file
+from dgad.domains.domain_file import RegionLike, read_region
 from dgad.domains.wide_values import check_bit_depth
 from dgad.errors import DataWarning, SettingsError
 from dgad.names import check_utf8
@@ -116,10 +117,20 @@ class Client:
     def create(self, domain: str, settings: DomainSettings | None = None) -> schemas.DomainAnswer:
         """Make the domain; one that is there gets these settings."""
         body = to_dict(settings or DomainSettings())
+        region = body.pop("region")
         for name in ("bit_depth", "scale"):  # an older service knows no such settings
             if body[name] is None:
                 del body[name]
-        return self._read(schemas.DomainAnswer, self._content("PUT", _path(domain), json=body))
+        answer = self._read(schemas.DomainAnswer, self._content("PUT", _path(domain), json=body))
+        return answer if region is None else self.set_region(domain, region)
+
+    def set_region(self, domain: str, region: RegionLike | None) -> schemas.DomainAnswer:
+        """Look at a part of the domain's photographs only, as a new version; None: at all of them again."""
+        path = _path(domain, "region")
+        if region is None:
+            return self._read(schemas.DomainAnswer, self._content("DELETE", path))
+        content = self._content("PUT", path, json=read_region(region).to_json())
+        return self._read(schemas.DomainAnswer, content)
 
     def describe(self, domain: str) -> schemas.DomainAnswer:
         """The domain with its threshold and the watch over its last scores."""
@@ -179,13 +190,24 @@ class Client:
         photographs: Sequence[Photograph],
         *,
         heatmap: Heatmap = "none",
+        heatmap_px: int | None = None,
         bit_depth: int | None = None,
+        region: RegionLike | None = None,
     ) -> tuple[schemas.ResultAnswer, ...]:
         """Scores in the order of the photographs, however many requests that takes.
 
         Issues a `DataWarning` for the first thing that the service says makes them worthless.
         """
-        return tuple(self.scores(domain, photographs, heatmap=heatmap, bit_depth=bit_depth))
+        return tuple(
+            self.scores(
+                domain,
+                photographs,
+                heatmap=heatmap,
+                heatmap_px=heatmap_px,
+                bit_depth=bit_depth,
+                region=region,
+            )
+        )
 
     def scores(
         self,
@@ -193,15 +215,22 @@ class Client:
         photographs: Sequence[Photograph],
         *,
         heatmap: Heatmap = "none",
+        heatmap_px: int | None = None,
         bit_depth: int | None = None,
+        region: RegionLike | None = None,
     ) -> Iterator[schemas.ResultAnswer]:
         """The same, each as soon as it is there."""
         is_warned = False
+        params: dict[str, Any] = {"heatmap": heatmap, **_depth(bit_depth)}
+        if heatmap_px is not None:
+            params["heatmap_px"] = heatmap_px
+        if region is not None:
+            params["region"] = json.dumps(read_region(region).to_json())
         for batch in batches(photographs, max_files=_MAX_SCORED_FILES):
             content = self._content(
                 "POST",
                 _path(domain, "score"),
-                params={"heatmap": heatmap, **_depth(bit_depth)},
+                params=params,
                 files=_files(batch),
             )
             answer = self._read(schemas.ScoreAnswer, content)

@@ -99,6 +99,24 @@ class SettingsBody(_RequestBody):
     )
 
 
+class RegionBody(_RequestBody):
+    """A region of interest: outside of it nothing is scored or enrolled."""
+
+    polygons: list[list[tuple[float, float]]] | None = Field(
+        default=None,
+        max_length=64,
+        description="Each a list of at least 3 corners [x, y], as fractions, 0 to 1, of the photograph's"
+        " width and height.",
+        examples=[[[[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]]],
+    )
+    mask_png: str | None = Field(
+        default=None,
+        max_length=400_000,
+        description="Instead of polygons: a PNG in base64, of the photographs' aspect ratio; what counts is not"
+        " black.",
+    )
+
+
 class RollbackBody(_RequestBody):
     """Which version becomes current."""
 
@@ -114,6 +132,7 @@ class SettingsAnswer(Answer):
     note: str = ""
     bit_depth: int | None = None
     scale: str | None = None
+    region: dict[str, Any] | None = None
 
 
 class _SettingsOnWire:
@@ -176,6 +195,11 @@ class DomainAnswer(Answer):
         description="Null while nothing is enrolled, and in the list of domains.",
     )
     recent: RecentAnswer | None = Field(default=None, description="Null in the list of domains.")
+    region: dict[str, Any] | None = Field(
+        default=None,
+        description="The region of interest; null: all of every photograph is looked at.",
+        examples=[{"polygons": [[[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]]}],
+    )
     thumbnail: str | None = Field(
         default=None,
         description="Path of a small JPEG of the first reference.",

@@ -13,6 +13,7 @@ from rich.table import Table
 from dgad.command_line import PlainConsole, show_progress_bars
 from dgad.commands.options import bit_depth_option
 from dgad.domains.decoding import image_size, read_file
+from dgad.domains.domain_file import read_region
 from dgad.domains.image_paths import expand_image_paths, overlay_paths
 from dgad.errors import DataError, DgadError, MissingError
 from dgad.files import write_atomic
@@ -46,7 +47,7 @@ Examples:
 """
 
 
-def _service_options(command: F) -> F:
+def service_options(command: F) -> F:
     """`--url` and `--json`."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
@@ -63,7 +64,7 @@ def _service_options(command: F) -> F:
     return command
 
 
-def _client(url: str) -> "Client":
+def open_client(url: str) -> "Client":
     from serve.api.client import Client  # requests takes a moment to import, and --help needs none of it
 
     return Client(url, on_retry=_tell_retry)
@@ -75,13 +76,13 @@ def _tell_retry(trouble: "ClientError", pause_s: float) -> None:
 
 
 @click.command("domains", epilog=_DOMAINS_EXAMPLE)
-@_service_options
+@service_options
 def domains_command(*, url: str, as_json: bool) -> None:
     """List the domains of a running service."""
-    with _client(url) as client:
+    with open_client(url) as client:
         domains = client.domains()
     if as_json:
-        _print_json({"domains": [_to_plain(domain) for domain in domains]})
+        print_json({"domains": [to_plain(domain) for domain in domains]})
         return
     if not domains:
         click.echo("No domain yet; `dgad-serve enroll DOMAIN IMAGES... --create` makes one.")
@@ -116,8 +117,10 @@ def domains_command(*, url: str, as_json: bool) -> None:
 )
 @click.option("--coreset", type=int, help="Compare with at most this many references  [default: all]")
 @bit_depth_option
+@click.option("--scale", help="At what scale this domain is looked at, where its camera differs.")
+@click.option("--region", metavar="FILE", help="Region of interest: FILE.json with polygons, or a mask.")
 @click.option("--note", help="A line that is shown with the domain.")
-@_service_options
+@service_options
 def enroll_command(
     *, domain: str, images: tuple[str, ...], create: bool, url: str, as_json: bool, **settings: Any
 ) -> None:
@@ -129,10 +132,12 @@ def enroll_command(
     from serve.api.client import MAX_ENROLLED_FILES, batches
 
     paths = expand_image_paths(images)
+    if settings["region"] is not None:
+        settings["region"] = read_region(settings["region"]).to_json()
     for path in paths:  # before anything is made at the service: a mistake leaves no empty domain
         image_size(read_file(path), path)
     answers: list[EnrolmentAnswer] = []
-    with _client(url) as client:
+    with open_client(url) as client:
         settled = _ensure_domain(client, domain, {k: v for k, v in settings.items() if v is not None}, create)
         pieces = list(batches(paths, max_files=MAX_ENROLLED_FILES))
         with _tell_of_empty_domain(domain, answers, created=settled), show_progress_bars() as progress:
@@ -147,14 +152,14 @@ def enroll_command(
     already_there = [name for answer in answers for name in answer.already_there]
     warnings = [warning for answer in answers for warning in answer.warnings]
     if as_json:
-        _print_json(
+        print_json(
             {
                 "domain": domain,
                 "created": settled,
                 "version": last.version,
-                "added": [_to_plain(reference) for reference in added],
+                "added": [to_plain(reference) for reference in added],
                 "already_there": already_there,
-                "threshold": _to_plain(last.threshold),
+                "threshold": to_plain(last.threshold),
                 "warnings": warnings,
             }
         )
@@ -201,7 +206,7 @@ def _ensure_domain(client: "Client", name: str, given: dict[str, Any], create: b
 @click.argument("images", nargs=-1, required=True)
 @click.option("--heatmaps", "heatmap_folder", help="Write an overlay NAME.png per image into this folder.")
 @bit_depth_option
-@_service_options
+@service_options
 def score_command(
     *,
     domain: str,
@@ -219,7 +224,7 @@ def score_command(
     paths = expand_image_paths(images)
     overlays = overlay_paths(paths, heatmap_folder) if heatmap_folder else ()
     found: list[ResultAnswer] = []
-    with _client(url) as client, show_progress_bars() as progress:
+    with open_client(url) as client, show_progress_bars() as progress:
         progress("scoring", 0, len(paths), float("nan"))
         heatmap: Heatmap = "overlay" if overlays else "none"
         for score in client.scores(domain, paths, heatmap=heatmap, bit_depth=bit_depth):
@@ -237,14 +242,14 @@ def score_command(
             )
     rows = [
         {
-            **_to_plain(score),
+            **to_plain(score),
             "image": path,
             "heatmap": str(overlays[i]) if overlays else None,
         }
         for i, (path, score) in enumerate(zip(paths, found, strict=True))
     ]
     if as_json:
-        _print_json({"domain": domain, "results": rows})
+        print_json({"domain": domain, "results": rows})
         return
     versions = sorted({score.version for score in found})
     title = f"{domain}, version {', '.join(map(str, versions))}"
@@ -293,9 +298,9 @@ def _print(table: Table) -> None:
     PlainConsole(soft_wrap=True).print(table)
 
 
-def _to_plain(value: "BaseModel") -> dict[str, Any]:
+def to_plain(value: "BaseModel") -> dict[str, Any]:
     return value.model_dump(mode="json", exclude={"thumbnail"})
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dgad.calibration.threshold import Guarantee as Guarantee
 from dgad.calibration.threshold import Scheme as Scheme
+from dgad.domains.region import RegionOfInterest
 from dgad.errors import DgadError
 from dgad.evaluation.regions import Region as Region
 from dgad.references.domain import Change, Enrolment
@@ -72,6 +73,8 @@ class Query:
     height_px: int
     """Of the original, for the boxes of regions."""
     wants_map: bool
+    region: RegionOfInterest | None = None
+    """Looked at for this query instead of the domain's; None: the domain's."""
     bit_depth: int | None = None
     """That its values were read by, where they have more than 8 bits a channel."""
 

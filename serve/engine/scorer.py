@@ -20,6 +20,7 @@ from dgad.bundle import load_method, read_bundle
 from dgad.device import resolve_device
 from dgad.domains.geometry import Geometry
 from dgad.domains.image_set import ImageSet
+from dgad.domains.region import RegionOfInterest
 from dgad.errors import ConflictError, DataError, MissingError, StoreError, UserError
 from dgad.evaluation.regions import regions
 from dgad.features.cache import FeatureCache
@@ -165,7 +166,9 @@ class SurfaceScorer:
             for query in queries
         ]
         fitting = [query for query, wrong in zip(queries, checked, strict=True) if wrong is None]
-        scores = self._method.score(_gather_images(fitting), resident.state.enrolled)
+        scores = self._method.score(
+            _gather_images(fitting, resident.change.settings.region_of_interest), resident.state.enrolled
+        )
         threshold = derive_threshold(resident.state.calibration, resident.change.settings.false_alarm_rate)
         made = (self._make_outcome(query, scores, i, resident, threshold) for i, query in enumerate(fitting))
         return [next(made) if wrong is None else wrong for wrong in checked]
@@ -299,6 +302,12 @@ def _check_bit_depth(query: Query, change: Change) -> ConflictError | None:
     )
 
 
-def _gather_images(queries: Sequence[Query]) -> ImageSet:
+def _gather_images(queries: Sequence[Query], region: RegionOfInterest | None = None) -> ImageSet:
+    """The photographs, of which the domain's region counts where a query brings none of its own."""
     images = [torch.from_numpy(q.image) for q in queries]
-    return ImageSet(images=images, keys=tuple(q.key for q in queries))
+    regions = tuple(q.region or region for q in queries)
+    return ImageSet(
+        images=images,
+        keys=tuple(q.key for q in queries),
+        regions=regions if any(r is not None for r in regions) else (),
+    )

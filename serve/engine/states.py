@@ -127,7 +127,12 @@ class EnrolledStates:
             self._images.move_to_end((reference.id, *read_as))
         while sum(kept.images[0].nbytes for kept in self._images.values()) > _MAX_KEPT_BYTES:
             self._images.popitem(last=False)
-        return ImageSet(images=[i.images[0] for i in loaded], keys=tuple(k for i in loaded for k in i.keys))
+        region = settings.region_of_interest
+        return ImageSet(
+            images=[i.images[0] for i in loaded],
+            keys=tuple(k for i in loaded for k in i.keys),
+            regions=() if region is None else (region,) * len(loaded),
+        )
 
 
 def derive_threshold(calibration: Calibration, rate: float | None) -> Threshold:

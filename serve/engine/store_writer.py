@@ -1,8 +1,10 @@
 """The one writer of a service's stores: every change is warm before it counts; neither Ray nor HTTP."""
 
+import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dgad.bundle import load_method, read_bundle
 from dgad.device import resolve_device
@@ -11,7 +13,15 @@ from dgad.features.cache import FeatureCache
 from dgad.references.domain import Change, DomainSettings, Enrolment, Reference, Upload
 from dgad.references.store import ReferenceStore
 from serve.engine.states import EnrolledStates
-from serve.engine.writes import CreateDomain, DeleteDomain, Enroll, RemoveReference, Rollback, Write
+from serve.engine.writes import (
+    CreateDomain,
+    DeleteDomain,
+    Enroll,
+    RemoveReference,
+    Rollback,
+    SetRegion,
+    Write,
+)
 from serve.settings import Limits
 
 logger = logging.getLogger(__name__)
@@ -55,6 +65,8 @@ class StoreWriter:
         match change:
             case CreateDomain(domain=domain, settings=settings, author=author):
                 return self.create(domain, settings, author=author)
+            case SetRegion(domain=domain, region=region, author=author):
+                return self.set_region(domain, region, author=author)
             case Enroll(domain=domain, uploads=uploads, author=author, idempotency_key=key):
                 return self.enroll(domain, uploads, author=author, idempotency_key=key)
             case RemoveReference(domain=domain, reference_id=reference_id, purge=purge, author=author):
@@ -75,8 +87,16 @@ class StoreWriter:
                     " or start it with a higher `max_domains`."
                 )
         elif head.references:
-            self._warm(domain, head.references, settings)
+            own = dataclasses.replace(settings, region=head.settings.region)
+            self._warm(domain, head.references, own)
         return self._store.create(domain, settings, author=author)
+
+    def set_region(self, domain: str, region: Mapping[str, Any] | None, *, author: str) -> Change:
+        """Give the domain a region of interest, as a new version; `DataError` where it covers no patch."""
+        head = self._store.head(domain)
+        if head.references and head.settings.region != region:
+            self._warm(domain, head.references, dataclasses.replace(head.settings, region=region))
+        return self._store.set_region(domain, region, author=author)
 
     def enroll(
         self, domain: str, uploads: Sequence[Upload], *, author: str, idempotency_key: str | None
@@ -128,7 +148,8 @@ class StoreWriter:
                 " be scored with it: choose another version."
             )
         if found is not None and not found.is_current:
-            self._warm(domain, found.references, head.settings)
+            settings = dataclasses.replace(head.settings, region=found.region)
+            self._warm(domain, found.references, settings)
         return self._store.rollback(domain, version, author=author)
 
     def delete(self, domain: str, *, author: str) -> Change:

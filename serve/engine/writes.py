@@ -1,4 +1,4 @@
-"""The five changes that a service makes to its stores, as values that travel to the one writer.
+"""The six changes that a service makes to its stores, as values that travel to the one writer.
 
 Between replicas a change goes as its `action` and plain arguments, as in every version so far: in a roll-out
 an ingress of one version asks the writer of another.
@@ -22,6 +22,16 @@ class CreateDomain:
     settings: DomainSettings
     author: str
     """Name of the API key that asked for it; `local` without keys."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SetRegion:
+    """Give the domain a region of interest as a new version; None: all of every photograph counts."""
+
+    action: ClassVar = "region"
+    domain: str
+    region: Mapping[str, Any] | None
+    author: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,11 +75,11 @@ class DeleteDomain:
     author: str
 
 
-DomainWrite: TypeAlias = CreateDomain | RemoveReference | Rollback | DeleteDomain
+DomainWrite: TypeAlias = CreateDomain | SetRegion | RemoveReference | Rollback | DeleteDomain
 """What is answered by the `dgad.references.domain.Change` that it made."""
 Write: TypeAlias = DomainWrite | Enroll
 
-_WRITES: tuple[type[Any], ...] = (CreateDomain, Enroll, RemoveReference, Rollback, DeleteDomain)
+_WRITES: tuple[type[Any], ...] = (CreateDomain, SetRegion, Enroll, RemoveReference, Rollback, DeleteDomain)
 _BY_ACTION: Mapping[str, type[Any]] = {write.action: write for write in _WRITES}
 
 

@@ -43,6 +43,7 @@ def render_domain(
         threshold=None if threshold is None else render_threshold(threshold),
         recent=None if recent is None else schemas.RecentAnswer(**dataclasses.asdict(recent)),
         thumbnail=first and f"/v1/domains/{name}/references/{first}?thumbnail={_THUMBNAIL_PX}",
+        region=None if change.settings.region is None else dict(change.settings.region),
         bundle_id=bundle_id,
     )
 

@@ -12,7 +12,7 @@ from dgad.references.store import ReferenceStore
 from serve.engine.backend import RecentScores, UnavailableError
 from serve.engine.bundle import fetch_bundle
 from serve.engine.drift import DriftDetector, ScoreRecord
-from serve.engine.writes import CreateDomain, DeleteDomain, Enroll, Rollback, Write, unpack_write
+from serve.engine.writes import CreateDomain, DeleteDomain, Enroll, Rollback, SetRegion, Write, unpack_write
 from serve.logs import log_to_worker
 from serve.replicas.metrics import ServiceMetrics
 from serve.replicas.parcels import LostParcel, Parcel, ParcelShelf, Piece
@@ -121,7 +121,11 @@ class WriterReplica:
     def _find_done(self, change: Write) -> Change | None:
         """The log's last change, where it is this one."""
         log = self._store.log(change.domain)
-        if isinstance(change, CreateDomain | Enroll) or not log or log[-1].author != change.author:
+        if (
+            isinstance(change, CreateDomain | SetRegion | Enroll)
+            or not log
+            or log[-1].author != change.author
+        ):
             return None
         last = log[-1]
         if isinstance(change, DeleteDomain):

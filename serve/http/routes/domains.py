@@ -5,10 +5,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Request, Response
 
+from dgad.domains.region import RegionOfInterest
 from dgad.errors import MissingError
 from dgad.references.domain import Change, DomainSettings
 from serve.api import schemas
-from serve.engine.writes import CreateDomain, DeleteDomain, Rollback
+from serve.engine.writes import CreateDomain, DeleteDomain, Rollback, SetRegion
 from serve.http.dependencies import AppState, context_in, state_of
 from serve.http.openapi import errors
 from serve.http.route_rules import RouteRules, declare
@@ -133,6 +134,33 @@ async def rollback(request: Request, domain: DomainName, wanted: schemas.Rollbac
     async with service.change_deadline():
         change = await service.backend.write(
             Rollback(domain=domain, version=wanted.version, author=context_in(request).author)
+        )
+        answer = await describe_domain(service, domain, change)
+    return json_answer(answer)
+
+
+@router.put("/{domain}/region", response_model=schemas.DomainAnswer, responses=errors(404, 409, 504))
+@declare(RouteRules(scope="write"))
+async def put_region(request: Request, domain: DomainName, region: schemas.RegionBody) -> Response:
+    """Look at a part of the photographs only, as a new version; the threshold is made anew."""
+    wanted = RegionOfInterest.from_json(region.model_dump(exclude_none=True))
+    return await _set_region(request, domain, wanted)
+
+
+@router.delete("/{domain}/region", response_model=schemas.DomainAnswer, responses=errors(404, 409, 504))
+@declare(RouteRules(scope="write"))
+async def delete_region(request: Request, domain: DomainName) -> Response:
+    """Look at all of the photographs again, as a new version."""
+    return await _set_region(request, domain, None)
+
+
+async def _set_region(request: Request, domain: str, region: RegionOfInterest | None) -> Response:
+    service = state_of(request)
+    await service.head(domain)
+    wanted = None if region is None else region.to_json()
+    async with service.change_deadline():
+        change = await service.backend.write(
+            SetRegion(domain=domain, region=wanted, author=context_in(request).author)
         )
         answer = await describe_domain(service, domain, change)
     return json_answer(answer)

@@ -2,12 +2,15 @@
 
 import asyncio
 import functools
+import json
 import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 
+from dgad.domains.region import RegionOfInterest
+from dgad.errors import DataError
 from serve.api import schemas
 from serve.engine.backend import Outcome, ScaleChangedError
 from serve.engine.backend import Query as Asked
@@ -67,6 +70,14 @@ async def score(
         str | None, Query(max_length=1000, description="File name of a raw body, for people only.")
     ] = None,
     bit_depth: BitDepth = None,
+    region: Annotated[
+        str | None,
+        Query(
+            max_length=8192,
+            description="Region of interest of this request, as JSON; it counts instead of the domain's.",
+            examples=['{"polygons": [[[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]]}'],
+        ),
+    ] = None,
 ) -> Response:
     """Score photographs against the domain's references; nothing of them is kept."""
     started = time.perf_counter()
@@ -86,6 +97,7 @@ async def score(
         wants_map=kind != "none",
         picture_px=0 if kind in ("none", "map") else heatmap_px,
         bit_depth=bit_depth,
+        region=_read_region(region),
     )
     async with service.answer_deadline():
         scale = str((await service.backend.describe())["scale"])
@@ -117,6 +129,7 @@ async def _score(
     wants_map: bool,
     picture_px: int,
     bit_depth: int | None,
+    region: RegionOfInterest | None,
 ) -> tuple[list[Photograph], list[Outcome]]:
     head = await service.head(domain)
     if not head.references:
@@ -140,6 +153,7 @@ async def _score(
             width_px=photograph.width_px,
             height_px=photograph.height_px,
             wants_map=wants_map,
+            region=region,
             bit_depth=photograph.bit_depth,
         )
         for photograph in photographs
@@ -229,6 +243,16 @@ def _wants_png(request: Request) -> bool:
     """Whether a picture is preferred to JSON: `image/png` is asked for, and JSON is not."""
     kinds = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")]
     return "image/png" in kinds and "application/json" not in kinds
+
+
+def _read_region(text: str | None) -> RegionOfInterest | None:
+    if text is None:
+        return None
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        raise DataError('`region` must be JSON such as {"polygons": [[[x, y], ...]]}.') from None
+    return RegionOfInterest.from_json(values)
 
 
 def _check_number(num_files: int, kind: HeatmapKind, wants_png: bool) -> None:
