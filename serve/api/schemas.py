@@ -102,7 +102,7 @@ class SettingsBody(_RequestBody):
 class RegionBody(_RequestBody):
     """A region of interest: outside of it nothing is scored or enrolled."""
 
-    polygons: list[list[tuple[float, float]]] | None = Field(
+    polygons: list[list[list[float]]] | None = Field(
         default=None,
         max_length=64,
         description="Each a list of at least 3 corners [x, y], as fractions, 0 to 1, of the photograph's"
@@ -112,8 +112,8 @@ class RegionBody(_RequestBody):
     mask_png: str | None = Field(
         default=None,
         max_length=400_000,
-        description="Instead of polygons: a PNG in base64, of the photographs' aspect ratio; what counts is not"
-        " black.",
+        description="Instead of polygons: a PNG in base64, of the photographs' aspect ratio; what counts is"
+        " not black.",
     )
 
 

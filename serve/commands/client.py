@@ -65,6 +65,7 @@ def service_options(command: F) -> F:
 
 
 def open_client(url: str) -> "Client":
+    """A client of the service at `url`, with the key of the environment."""
     from serve.api.client import Client  # requests takes a moment to import, and --help needs none of it
 
     return Client(url, on_retry=_tell_retry)
@@ -299,8 +300,10 @@ def _print(table: Table) -> None:
 
 
 def to_plain(value: "BaseModel") -> dict[str, Any]:
+    """An answer as plain JSON values, without what is for the page."""
     return value.model_dump(mode="json", exclude={"thumbnail"})
 
 
 def print_json(value: Any) -> None:
+    """Print the value as JSON to standard output."""
     click.echo(json.dumps(value, indent=2, allow_nan=False))

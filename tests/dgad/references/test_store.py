@@ -14,6 +14,7 @@ import pytest
 
 from dgad.errors import (
     ConflictError,
+    DataError,
     GoneStoreError,
     MissingError,
     SettingsError,
@@ -555,3 +556,20 @@ def test_many_uploads_in_one_request_make_one_version(local: ReferenceStore) -> 
     assert local.commit(plan).version == 1
     assert numbers_of(local) == list(range(40))
     assert all(r.near_duplicate_of is None for r in local.head("oak").references)
+
+
+def test_a_region_is_a_version_that_one_can_go_back_from(local: ReferenceStore) -> None:
+    triangle = {"polygons": [[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]]}
+    early = local.set_region("oak", triangle, author="anna")
+    assert (early.action, early.version) == ("region", 0), "nothing is enrolled yet"
+    plan = local.plan_enrolment("oak", [upload(1)], author="anna")
+    assert isinstance(plan, Plan)
+    local.commit(plan)
+    cleared = local.set_region("oak", None, author="ben")
+    assert (cleared.version, cleared.settings.region) == (2, None)
+    assert [v.region for v in local.versions("oak")] == [triangle, None]
+    assert local.rollback("oak", 1, author="anna").settings.region == triangle
+    again = ReferenceStore(local.location)
+    assert again.head("oak").settings.region == triangle
+    with pytest.raises(DataError, match="covers nothing"):
+        local.set_region("oak", {"polygons": [[[0.0, 0.0]] * 3]}, author="anna")

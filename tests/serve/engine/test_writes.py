@@ -11,6 +11,7 @@ from serve.engine.writes import (
     Enroll,
     RemoveReference,
     Rollback,
+    SetRegion,
     Write,
     pack_write,
     unpack_write,
@@ -20,6 +21,7 @@ WRITES: list[Write] = [
     CreateDomain(domain="belt", settings=DomainSettings(note="left camera"), author="anna"),
     Enroll(domain="belt", uploads=(), author="anna", idempotency_key="k"),
     RemoveReference(domain="belt", reference_id="0" * 64, purge=True, author="anna"),
+    SetRegion(domain="belt", region={"polygons": [[[0, 0], [1, 0], [1, 1]]]}, author="anna"),
     Rollback(domain="belt", version=3, author="anna"),
     DeleteDomain(domain="belt", author="anna"),
 ]
