@@ -17,6 +17,8 @@ from dgad.domains.problems import Problem
 
 FEWEST_PX = 4.0
 """Scaled pixels a side below which a defect is no more than noise in the finest map of a backbone."""
+_FRAGMENT = 1 / 16
+"""Share of its mask's largest defect below which a connected part is a fragment of drawing, and no defect."""
 _SMALLEST = 5.0
 """Percentile of a domain's defects that stands for its smallest ones: single specks are often slips."""
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=np.int8)
@@ -29,9 +31,9 @@ class SampleSizes:
     height: int
     width: int
     defects_px: tuple[float, ...] = ()
-    """Side of a square of as many pixels, of every connected defect of the mask."""
+    """Side of a square of as many pixels, of every connected defect of the mask but fragments."""
     num_outside: int = 0
-    """Of them, those that lie outside of the domain's region of interest for the most part."""
+    """Connected defects that lie outside of the domain's region of interest for the most part."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +48,7 @@ class DomainSizes:
     scaled_smallest: tuple[int, int]
     scaled_largest: tuple[int, int]
     num_defects: int
-    """Connected defects of all masks."""
+    """Connected defects of all masks, fragments left out."""
     defect_px: float | None
     """Side of the smallest defects (5th percentile), as the root of their area; None without a mask."""
     scaled_defect_px: float | None
@@ -70,7 +72,7 @@ def measure_sample(
     return SampleSizes(
         height=size[0],
         width=size[1],
-        defects_px=tuple(np.sqrt(areas_D).tolist()),
+        defects_px=tuple(np.sqrt(areas_D[areas_D >= _FRAGMENT * areas_D.max()]).tolist()),
         num_outside=num_outside,
     )
 
@@ -126,8 +128,8 @@ def list_size_problems(domain: Domain, dataset: Dataset, sizes: DomainSizes | No
     if sizes.scale == "native":
         small = f"{sizes.defect_px:.1f} px, under {FEWEST_PX:.0f}"
     message = (
-        f"has defects as small as a square of {small} (of {sizes.num_defects} connected ones a twentieth is"
-        f" smaller; {sizes.defect_px:.0f} px in the photographs), so they may be missed; {reason}"
+        f"has defects as small as a square of {small} (the 5th percentile of {sizes.num_defects} connected"
+        f" ones, {sizes.defect_px:.0f} px in the photographs), so they may be missed; {reason}"
     )
     yield describe_domain("warning", "tiny_defects", domain, dataset, message)
 
@@ -142,8 +144,7 @@ def list_outside_problems(sample: Sample, sizes: SampleSizes) -> Iterator[Proble
     """A warning where defects of a mask lie outside of the region of interest."""
     if not sizes.num_outside or sample.mask is None:
         return
-    count = len(sizes.defects_px)
-    what = "its defect" if count == 1 else f"{sizes.num_outside} of its {count} defects"
+    what = "a defect" if sizes.num_outside == 1 else f"{sizes.num_outside} defects"
     yield Problem(
         severity="warning",
         code="defect_outside_region",

@@ -63,8 +63,9 @@ def test_a_thin_defect_counts_by_its_area_and_specks_of_one_mask_are_counted_apa
     sample = open_dataset(str(large_domain(tmp_path, 4))).domain("steel").tests[0]
     mask = np.zeros((300, 400), bool)
     mask[10, 0:100] = True
-    mask[100, 100] = mask[101, 101] = True  # they touch by a corner: one defect
-    assert measure_sample(sample, (300, 400), mask).defects_px == (10.0, pytest.approx(2**0.5))
+    mask[100:104, 100] = mask[104:108, 101] = True  # they touch by a corner: one defect
+    mask[200, 200:206] = True  # a fragment
+    assert measure_sample(sample, (300, 400), mask).defects_px == (10.0, pytest.approx(8**0.5))
 
 
 def test_a_defect_outside_of_the_region_of_interest_is_warned_of(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_the_region_of_a_domain_file_is_held_against_the_masks(tmp_path: Path) -
     (root / "steel" / "domain.json").write_text(f'{{"region": {{"polygons": {polygons}}}}}')
     found = [p for p in check_dataset(root).problems if p.code == "defect_outside_region"]
     assert [Path(p.path).name for p in found] == ["0_mask.png", "1_mask.png"]
-    assert "has its defect outside of the domain's region of interest" in found[0].message
+    assert "has a defect outside of the domain's region of interest" in found[0].message
 
 
 def test_a_domain_s_own_scale_goes_before_the_one_asked_for(tmp_path: Path) -> None:
