@@ -31,7 +31,7 @@ def test_no_request_made_of_the_description_is_answered_500_or_as_it_does_not_sa
     load_all_checks()
     schema = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
-    assert len(operations) == 14
+    assert len(operations) == 16
     for operation in operations:
         for mode in schemathesis.GenerationMode:
             with contextlib.suppress(hypothesis.errors.Unsatisfiable):  # nothing can be wrong about it

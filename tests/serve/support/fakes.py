@@ -94,6 +94,13 @@ class FakeBackend:
             domain, "create" if head is None else "settings", author, settings=settings, anew=head is None
         )
 
+    async def _region(self, domain: str, region: Any, *, author: str) -> Change:
+        head = self.store.head(domain)
+        if head.settings.region == region:
+            return head
+        settings = dataclasses.replace(head.settings, region=region)
+        return self._append(domain, "region", author, settings=settings, references=head.references)
+
     async def _enroll(
         self, domain: str, uploads: Sequence[Upload], *, author: str, idempotency_key: str | None
     ) -> Enrolment:
