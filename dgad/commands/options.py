@@ -18,7 +18,7 @@ def feature_options(command: F) -> F:
         click.option("--weights", help="builtin | none | timm | FILE.safetensors  [default: builtin]"),
         click.option("--overlap-px", type=int, help="context of a tile on each side, in scaled pixels"),
         click.option("--tile-px", type=int, help=f"pixels a side of a tile  [default: {DEFAULT_TILE_PX}]"),
-        click.option("--scale", help=f"native | 0.5 | 'fit N' | 'squash N'  [default: {DEFAULT_SCALE}]"),
+        click.option("--scale", help=f"auto | native | 0.5 | 'fit N' | 'squash N'  [{DEFAULT_SCALE}]"),
     ):
         command = option(command)
     return refuse_image_size(command)

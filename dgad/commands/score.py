@@ -45,7 +45,7 @@ Example:
 @click.argument("images", nargs=-1, required=True)
 @click.option("--heatmaps", "heatmap_folder", help="Write an overlay NAME.png per image into this folder.")
 @bit_depth_option
-@click.option("--scale", help="native | 0.5 | 'fit N' | 'squash N'  [default: the bundle's]")
+@click.option("--scale", help="auto | native | 0.5 | 'fit N' | 'squash N'  [default: the bundle's]")
 @click.option("--region", metavar="FILE", help="Region of interest: FILE.json with polygons, or a mask.")
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

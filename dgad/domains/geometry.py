@@ -14,16 +14,20 @@ if TYPE_CHECKING:  # looking into a bundle needs neither
     import numpy.typing as npt
     from PIL import Image
 
-ScaleKind = Literal["native", "factor", "fit", "squash"]
+ScaleKind = Literal["auto", "native", "factor", "fit", "squash"]
 
-DEFAULT_SCALE = "squash 128"
+DEFAULT_SCALE = "auto"
 DEFAULT_TILE_PX = 256
 
 _FULL_MAP_PIXELS = 2**20
 """Up to so many pixels a score map has one value a pixel."""
 _POOLED_SIDE_PX = 128
 """Of the square whose share of patches is pooled, however large the image is."""
-_EXAMPLES = "`native`, a factor such as 0.5, `fit N` (the longer side) or `squash N` (N x N, aspect lost)"
+_AUTO_FACTOR, _AUTO_SHORTEST_PX = 0.5, 128
+"""What `auto` does: measured on synthesized and real surfaces (docs/guide/resolution.md)."""
+_EXAMPLES = (
+    "`auto`, `native`, a factor such as 0.5, `fit N` (the longer side) or `squash N` (N x N, aspect lost)"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,28 +36,38 @@ class Scale:
 
     kind: ScaleKind
     amount: float
-    """Output pixels per input pixel, or pixels of the longer side (`fit`) or of every side (`squash`)."""
+    """Output pixels per input pixel, or pixels of the longer side (`fit`) or of every side (`squash`).
+
+    Of `auto` the factor for large photographs.
+    """
 
     def scaled_size(self, height: int, width: int) -> tuple[int, int]:
         """Pixels (h, w) that a photograph of height x width is brought to, at least 1 each."""
         if self.kind == "squash":
             return int(self.amount), int(self.amount)
-        factor = self.amount / max(height, width) if self.kind == "fit" else self.amount
+        factor = self.amount
+        if self.kind == "fit":
+            factor = self.amount / max(height, width)
+        elif self.kind == "auto":
+            factor = min(1.0, max(self.amount, _AUTO_SHORTEST_PX / min(height, width)))
         return max(1, round(height * factor)), max(1, round(width * factor))
 
     def __str__(self) -> str:
-        if self.kind == "native":
-            return "native"
+        if self.kind in ("auto", "native"):
+            return self.kind
         return f"{self.amount:g}" if self.kind == "factor" else f"{self.kind} {int(self.amount)}"
 
 
 def parse_scale(text: str, name: str = "scale") -> Scale:
     """A scale from its text; `SettingsError` names the setting and what is allowed.
 
+    `auto`, half of the photograph's own resolution but its shorter side not below 128 px, nor enlarged;
     `native`; a factor above 0 and at most 4; `fit N` with N from 32 to 16384; `squash N` with N a multiple
     of 32 from 32 to 1024.
     """
     cleaned = " ".join(str(text).strip().lower().split())
+    if cleaned == "auto":
+        return Scale(kind="auto", amount=_AUTO_FACTOR)
     if cleaned == "native":
         return Scale(kind="native", amount=1.0)
     found = re.fullmatch(r"(fit|squash) (\d{1,6})", cleaned)
@@ -80,7 +94,10 @@ class Geometry:
     """
 
     scale: str = DEFAULT_SCALE
-    """`native`, a factor (output pixels per input pixel), `fit N` for the longer side, or `squash N`."""
+    """`auto`, `native`, a factor (output pixels per input pixel), `fit N` for the longer side, or `squash N`.
+
+    See `parse_scale`.
+    """
     tile_px: int = DEFAULT_TILE_PX
     """Side of the tiles that training draws and transformers see, in scaled pixels; a multiple of 32."""
     overlap_px: int | None = None
@@ -124,6 +141,8 @@ class Geometry:
         scale = self.parsed_scale
         if scale.kind == "fit":
             return max(32, min(self.tile_px, int(scale.amount)) // 32 * 32)
+        if scale.kind == "auto":
+            return min(self.tile_px, _AUTO_SHORTEST_PX)
         return self.input_px
 
     @property
@@ -158,6 +177,8 @@ class Geometry:
             return f"squashed to {int(scale.amount)} x {int(scale.amount)} px"
         if scale.kind == "fit":
             return f"longer side {int(scale.amount)} px"
+        if scale.kind == "auto":
+            return "half of native resolution, the shorter side at least 128 px"
         return "native resolution" if scale.kind == "native" else f"{scale} of native resolution"
 
 

@@ -21,7 +21,7 @@ class FeatureSettings:
     """`builtin` (ship with dgad, learnt from procedural images), `none` (random, seeded), `timm` (fetched
     from the hub), or the path of a .safetensors file."""
     scale: str = DEFAULT_SCALE
-    """`native`, a factor (output pixels per input pixel), `fit N` for the longer side, or `squash N`."""
+    """`auto`, `native`, a factor (output pixels per input pixel), `fit N` (longer side), or `squash N`."""
     tile_px: int = DEFAULT_TILE_PX
     """Side of the tiles that training draws and transformers see, in scaled pixels; a multiple of 32."""
     overlap_px: int | None = None

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dgad.bundle import read_bundle, write_bundle
 from dgad.errors import UserError
@@ -34,6 +35,7 @@ from tune.search.seal import SealedRow
 from tune.search.selection import explain_no_winner
 from tune.study.cell_id import DEPLOY
 from tune.study.cells import find_bundled_label
+from tune.study.data import open_data
 
 
 def summarise(
@@ -162,6 +164,7 @@ def _write_bundle(run: Run, row: SealedRow, summary: StudySummary, executor: Fit
         ),
         provenance={
             "training_domains": list(key.sources),
+            "declared": _declared(run, key.sources),
             "study": run.study.name,
             "fit": key.id,
             "fit_s": fit_s,
@@ -178,6 +181,19 @@ def _write_bundle(run: Run, row: SealedRow, summary: StudySummary, executor: Fit
         expected_image_auroc=expected,
         was_trained=bool(key.sources),
     )
+
+
+def _declared(run: Run, sources: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The scale and the region of interest that training domains state for themselves, by name."""
+    dataset = open_data(run.study, run.data, run.disk_cache).dataset
+    found: dict[str, dict[str, Any]] = {}
+    for name in sources:
+        domain = dataset.domain(name)
+        region = None if domain.region is None else domain.region.to_json()
+        facts = {"scale": domain.scale, "region": region}
+        if stated := {fact: value for fact, value in facts.items() if value is not None}:
+            found[name] = stated
+    return found
 
 
 def _metrics_by_target(records: Sequence[Record]) -> dict[str, dict[str, float | None]]:

@@ -78,9 +78,9 @@ class Study:
     """Any timm model that gives a pyramid of feature maps."""
     weights: str = "builtin"
     """The backbone's weights: builtin, none (random), timm (fetched from the hub), or FILE.safetensors."""
-    scale: str = "squash 128"
-    """At what scale photographs are looked at: native, a factor such as 0.5, `fit N` (the longer side), or
-    `squash N` (N x N, aspect lost)."""
+    scale: str = "auto"
+    """At what scale photographs are looked at: auto (half, the shorter side not below 128 px), native, a
+    factor such as 0.5, `fit N` (the longer side), or `squash N` (N x N, aspect lost)."""
     tile_px: int = 256
     """Side of the tiles that training draws and transformers see, in scaled pixels."""
     overlap_px: int | None = None

@@ -252,7 +252,7 @@ def test_a_method_without_maps_has_no_overlay(
 
 def test_the_shipped_comparer_needs_nothing_but_references(good: Path, parts: list[Path]) -> None:
     comparer = dgad.load_comparer(device="cpu")
-    assert (comparer.location, comparer.geometry.scale, comparer.device) == ("builtin", "squash 128", "cpu")
+    assert (comparer.location, comparer.geometry.scale, comparer.device) == ("builtin", "auto", "cpu")
     assert comparer.method.settings == dgad.METHODS["comparer"].presets["builtin"]
     surface = comparer.enroll(sorted(good.iterdir())[:4])
     found = surface.score(parts)

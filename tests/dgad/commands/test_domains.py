@@ -111,4 +111,4 @@ def test_check_shows_what_a_scale_makes_of_photographs_and_defects(tmp_path):
 def test_a_scale_that_is_none_is_one_sentence(tmp_path):
     error = run("check", mvtec_tree(tmp_path), "--scale", "large").exception
     assert isinstance(error, SettingsError)
-    assert "`scale` must be `native`, a factor" in str(error)
+    assert "`scale` must be `auto`, `native`, a factor" in str(error)

@@ -11,6 +11,9 @@ from dgad.errors import SettingsError
 @pytest.mark.parametrize(
     ("scale", "size", "expected"),
     [
+        ("auto", (1200, 1600), (600, 800)),
+        ("auto", (200, 300), (128, 192)),
+        ("auto", (90, 300), (90, 300)),
         ("native", (1200, 1600), (1200, 1600)),
         ("1", (1200, 1600), (1200, 1600)),
         ("0.5", (1260, 500), (630, 250)),
@@ -67,7 +70,7 @@ def test_the_pooled_area_does_not_grow_with_the_image() -> None:
 
 
 def test_a_scale_is_told_as_it_is_read() -> None:
-    for text in ("native", "0.5", "fit 300", "squash 96"):
+    for text in ("auto", "native", "0.5", "fit 300", "squash 96"):
         assert str(parse_scale(text)) == text
 
 
