@@ -9,7 +9,7 @@ import { listenForDrops } from "./dropzone.js";
 import { tell } from "./notices.js";
 import { isBusy } from "./session.js";
 
-const TABS = ["score", "references", "history", "settings"];
+const TABS = ["score", "references", "region", "history", "settings"];
 const main = document.getElementById("main");
 
 let leaving = new AbortController();

@@ -5,12 +5,14 @@ import { badge, errorState, fill, h, loadingState, mark } from "./dom.js";
 import { GUARANTEES, count, promise, score, when } from "./format.js";
 import { historyTab } from "./history_tab.js";
 import { referencesTab } from "./references_tab.js";
+import { regionTab } from "./region/tab.js";
 import { scoreTab } from "./score_tab.js";
 import { settingsTab } from "./settings_tab.js";
 
 const TABS = {
   score: ["Score", scoreTab],
   references: ["References", referencesTab],
+  region: ["Region", regionTab],
   history: ["History", historyTab],
   settings: ["Settings", settingsTab],
 };

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.dgad.methods.surfaces import SIZE
 from tests.serve.support.browser import drop, tab
-from tests.serve.support.page import Served, good
+from tests.serve.support.page import Served, bad, good
 
 _FREEZE_MS = 5000
 """A block that anybody calls a freeze; the page's own longest is a small part of it."""
@@ -157,3 +159,73 @@ def test_a_photograph_is_zoomed_and_moved_by_keys_buttons_and_fingers(browser: B
         moved = after(lambda: page.mouse.move(x - 60, y, steps=3))
         page.mouse.up()
         assert moved[0] > pinched[0]
+
+
+def test_a_region_that_is_drawn_is_saved_and_a_defect_outside_of_it_alarms_no_more(
+    browser: Browser, served: Served
+):
+    served.enrolled("partly", [data for _, data in good(10)])
+    with tab(browser, served.url) as page:
+        page.goto("/#/d/partly")
+        drop(page, bad(1))
+        expect(page.locator(".verdict")).to_contain_text("Abnormal")
+        # The defect of this photograph lies in its right half.
+        assert float(page.locator(".box").first.get_attribute("x") or 0) >= SIZE
+
+        page.get_by_role("link", name="Region", exact=True).click()
+        stage = page.locator(".stage[data-visible]")
+        stage.scroll_into_view_if_needed()
+        box = stage.bounding_box()
+        assert box is not None
+        scale = min(box["width"] / (2 * SIZE), box["height"] / SIZE)
+
+        def click(x: float, y: float) -> None:
+            """At shares of the photograph's width and height, which lies in the middle of its stage."""
+            page.mouse.click(
+                box["x"] + box["width"] / 2 + (x - 0.5) * 2 * SIZE * scale,
+                box["y"] + box["height"] / 2 + (y - 0.5) * SIZE * scale,
+            )
+
+        page.get_by_role("button", name="Draw a polygon").click()
+        click(0.1, 0.1)
+        click(0.3, 0.1)
+        page.keyboard.press("Enter")  # two corners are no polygon
+        expect(page.get_by_text("at least 3 corners")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator(".region-corner")).to_have_count(0)
+        save = page.get_by_role("button", name="Save the region")
+        expect(save).to_be_disabled()
+
+        page.get_by_role("button", name="Draw a polygon").click()
+        for corner in [(0.05, 0.05), (0.4, 0.05), (0.6, 0.5), (0.4, 0.95), (0.05, 0.95)]:
+            click(*corner)
+        expect(page.locator(".region-corner")).to_have_count(5)
+        page.get_by_role("button", name="Undo").click()
+        expect(page.locator(".region-corner")).to_have_count(4)
+        stage.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator(".region-line")).to_have_count(1)
+        # The third corner by its number, further to the left: without a pointer.
+        page.get_by_text("Corners as numbers").click()
+        page.get_by_label("Polygon 1, corner 3, percent from the left").fill("40")
+        page.keyboard.press("Tab")
+        page.get_by_role("button", name="Add a rectangle").click()
+        page.get_by_role("button", name="Remove the polygon", exact=True).first.click()
+        expect(page.locator(".region-line")).to_have_count(1)
+        save.click()
+        expect(page.locator(".notice-done")).to_contain_text("The region is saved; version 2")
+        (corners,) = served.get("/v1/domains/partly").json()["region"]["polygons"]
+        assert np.array(corners) == pytest.approx(
+            np.array([(0.05, 0.05), (0.4, 0.05), (0.4, 0.5), (0.4, 0.95)]), abs=0.01
+        )
+
+        page.get_by_role("link", name="Score", exact=True).click()
+        page.get_by_role("button", name="Score again").click()
+        expect(page.locator(".verdict")).to_contain_text("Normal")
+        expect(page.locator(".region-line")).to_have_count(1)
+        expect(page.locator(".box")).to_have_count(0)
+        page.get_by_role("link", name="Region", exact=True).click()
+        page.get_by_role("button", name="Remove all").click()
+        save.click()
+        expect(page.locator(".notice-done").last).to_contain_text("The region is removed; version 3")
+        assert served.get("/v1/domains/partly").json()["region"] is None

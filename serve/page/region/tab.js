@@ -83,8 +83,7 @@ export function regionTab(context, signal) {
       if (region) await sendJson("PUT", path, region);
       else await json("DELETE", path);
       await context.refresh();
-      tell(region ? `The region is saved; version ${context.domain.version} looks at nothing else.`
-        : `The region is removed; version ${context.domain.version} looks at all of each photograph.`);
+      tell(saved(Boolean(region), context.domain.version));
     } catch (error) {
       trouble.textContent = error.message;
     } finally {
@@ -164,4 +163,10 @@ export function regionTab(context, signal) {
     h("details", { class: "corners" }, h("summary", {}, "Corners as numbers"),
       h("p", { class: "hint" }, "In percent of the photograph's width from the left, and of its height from the top."),
       cornerFields(shape)))];
+}
+
+function saved(isThere, version) {
+  const what = isThere ? "The region is saved" : "The region is removed";
+  if (!version) return `${what}.`;
+  return `${what}; version ${version} looks ${isThere ? "nowhere else" : "at all of each photograph"}.`;
 }
