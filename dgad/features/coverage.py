@@ -5,6 +5,7 @@
 import torch
 from torch import Tensor
 
+from dgad.errors import DataError
 from dgad.features.coreset import greedy_centres, project
 from dgad.settings import require
 
@@ -62,9 +63,16 @@ class CoverageMemory:
 
     @torch.no_grad()
     def result(self) -> tuple[Tensor, Tensor]:
-        """The patches kept (K, C), as they came, and whose each is (K,); more may be added afterwards."""
+        """The patches kept (K, C), as they came, and whose each is (K,); more may be added afterwards.
+
+        Raises `DataError` where none was added.
+        """
         self._take_waiting()
-        assert self._patch_KC is not None, "nothing was added"
+        if self._patch_KC is None or self.num_given == 0:
+            raise DataError(
+                "The references have no patch that counts: draw a larger region of interest, or give larger"
+                " photographs."
+            )
         if len(self._patch_KC) > self.max_patches:
             self._reduce()
         return self._patch_KC, self._owner_K

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dgad.errors import SettingsError
+from dgad.errors import DataError, SettingsError
 from dgad.features import coverage
 from dgad.features.coverage import CoverageMemory
 from tests.dgad.features.test_coreset import drawn, plain_centres
@@ -93,3 +93,12 @@ def test_equal_patches_and_such_that_are_no_numbers_leave_it_of_its_size() -> No
 def test_a_bound_below_one_is_refused() -> None:
     with pytest.raises(SettingsError, match="`max_patches` must be at least 1, but got 0"):
         CoverageMemory(0)
+
+
+def test_references_of_which_nothing_counts_are_refused() -> None:
+    memory = CoverageMemory(5)
+    with pytest.raises(DataError, match="no patch that counts"):
+        memory.result()
+    memory.add(torch.zeros(0, 3), 0)
+    with pytest.raises(DataError, match="region of interest"):
+        memory.result()
