@@ -1,6 +1,8 @@
 """Methods on large images: what they answer block by block is what they answer on the whole image."""
 
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -147,3 +149,44 @@ def test_scores_depend_on_no_other_image(method: Method) -> None:
 def test_what_an_image_is_filled_up_with_is_never_enrolled() -> None:
     enrolled = knn().enroll(ImageSet(images=[photograph(61, 75, 1), photograph(33, 64, 2)]))
     assert len(enrolled.tensors["memory"]) == 16 * 19 + 9 * 16
+
+
+_PEAK = """
+import re, torch
+from pathlib import Path
+from dgad.domains.image_set import ImageSet
+from dgad.features.cache import FeatureCache
+from dgad.features.settings import FeatureSettings
+from dgad.methods.base import Context
+from dgad.methods.patch_knn import PatchKnnMethod, PatchKnnSettings
+
+def used_mib(name):
+    return int(re.search(name + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+
+torch.set_num_threads(1)
+features, device = FeatureSettings(scale="native"), torch.device("cpu")
+context = Context(features=features, device=device, cache=FeatureCache(2**30))
+method = PatchKnnMethod(PatchKnnSettings(max_memory_patches=64), context)
+small = torch.randint(0, 256, (2, 3, 128, 128), dtype=torch.uint8)
+enrolled = method.enroll(ImageSet(images=small))
+method.score(ImageSet(images=small), enrolled)
+idle = used_mib("VmRSS")
+try:
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is that of what follows
+except OSError:
+    raise SystemExit(77)
+large = torch.zeros(3, 3000, 3000, dtype=torch.uint8).random_(0, 256)
+scores = method.score(ImageSet(images=[large], keys=("large",)), enrolled)
+assert scores.pixels[0].shape == (750, 750)
+print(used_mib("VmHWM") - idle)
+"""
+
+
+@pytest.mark.slow
+def test_memory_is_bounded_by_blocks_and_not_by_the_image() -> None:
+    """Nine megapixels at once would take more than 2.5 GiB."""
+    answer = subprocess.run([sys.executable, "-c", _PEAK], check=False, capture_output=True, text=True)
+    if answer.returncode == 77:
+        pytest.skip("the kernel does not let a process reset its high-water mark")
+    assert answer.returncode == 0, answer.stderr
+    assert float(answer.stdout) < 800
