@@ -4,7 +4,7 @@ import base64
 import dataclasses
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from dgad.files import replace_folder_atomic, write_atomic
 from dgad.provenance import utc_now
 from dgad.records import Record, RecordStore
 from dgad.report.content import Content, content
-from dgad.report.examples import read_examples
+from dgad.report.examples import Example, read_examples
 from dgad.report.exports import write_tables
 from dgad.report.figures import bar, search_history
 from dgad.report.outputs import report_plots, report_tables, texture_mean
@@ -38,6 +38,8 @@ FILE_NAME = "report.html"
 FILES_FOLDER = "report"
 """Tables and drawings as files, beside the page."""
 _MAX_STRIP_WIDTH_PX = 720
+_QUALITIES = (88, 75, 60)
+"""Of JPEG, tried one after the other until the pictures of a surface fit their part of the page."""
 _MAX_PICTURE_BYTES = 2_700_000
 """All pictures together; base64 adds a third, and the page stays under 5 MB."""
 
@@ -232,34 +234,40 @@ def _gallery(folder: Path) -> dict[str, list[Picture]]:
     """Strips by target, small enough together; each target gets its fair part of the room."""
     examples = read_examples(folder)
     room = _MAX_PICTURE_BYTES // max(1, len(examples))
-    gallery = {}
-    for target, strips in examples.items():
-        used, pictures = 0, []
-        for strip in strips:
-            data, size = _small_jpeg(strip.path)
-            used += len(data)
-            if used > room:
-                break
-            uri = "data:image/jpeg;base64," + base64.b64encode(data).decode()
-            pictures.append(
-                Picture(
-                    uri=uri,
-                    caption=strip.caption,
-                    alt=f"{strip.shows}; {strip.caption}",
-                    width=size[0],
-                    height=size[1],
-                )
-            )
-        gallery[target] = pictures
-    return gallery
+    return {target: list(_fit_pictures(strips, room)) for target, strips in examples.items()}
 
 
-def _small_jpeg(path: Path) -> tuple[bytes, tuple[int, int]]:
+def _fit_pictures(strips: Sequence[Example], room_bytes: int) -> Iterator[Picture]:
+    """All of them at the best quality at which they fit together, else the first ones at the least."""
+    shown = [_open_small(strip.path) for strip in strips]
+    for quality in _QUALITIES:
+        encoded = [_encode(image, quality) for image in shown]
+        if sum(map(len, encoded)) <= room_bytes:
+            break
+    used = 0
+    for strip, image, data in zip(strips, shown, encoded, strict=True):
+        used += len(data)
+        if used > room_bytes:
+            return
+        yield Picture(
+            uri="data:image/jpeg;base64," + base64.b64encode(data).decode(),
+            caption=strip.caption,
+            alt=f"{strip.shows}; {strip.caption}",
+            width=image.width,
+            height=image.height,
+        )
+
+
+def _open_small(path: Path) -> Image.Image:
     with Image.open(path) as image:
         rgb = image.convert("RGB")
-    if rgb.width > _MAX_STRIP_WIDTH_PX:
-        height = max(1, round(rgb.height * _MAX_STRIP_WIDTH_PX / rgb.width))
-        rgb = rgb.resize((_MAX_STRIP_WIDTH_PX, height), Image.Resampling.LANCZOS)
+    if rgb.width <= _MAX_STRIP_WIDTH_PX:
+        return rgb
+    height = max(1, round(rgb.height * _MAX_STRIP_WIDTH_PX / rgb.width))
+    return rgb.resize((_MAX_STRIP_WIDTH_PX, height), Image.Resampling.LANCZOS)
+
+
+def _encode(image: Image.Image, quality: int) -> bytes:
     buffer = io.BytesIO()
-    rgb.save(buffer, format="JPEG", quality=88)
-    return buffer.getvalue(), rgb.size
+    image.save(buffer, format="JPEG", quality=quality)
+    return buffer.getvalue()

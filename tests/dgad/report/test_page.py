@@ -11,8 +11,8 @@ import subprocess
 import pyarrow.csv as pa_csv
 import pytest
 
-from dgad.report import leaderboard, write_report
-from dgad.report.page import FILES_FOLDER, figure
+from dgad.report import leaderboard, page, write_report
+from dgad.report.page import FILES_FOLDER, _gallery, figure
 from dgad.report.plots import Plot
 from dgad.report.summary import read_summary, write_summary
 from dgad.report.tables import METRIC_TITLES, optimism, outer_records
@@ -197,6 +197,18 @@ def test_a_run_without_pictures_pixels_search_or_results_still_has_a_page(run):
     assert "Nothing was searched" in text
     make_run(run.parent / "empty", records=[], summary=make_summary([], bundle=None), strips_per_target=0)
     assert "No method was scored" in write_report(run.parent / "empty").read_text()
+
+
+def test_pictures_that_do_not_fit_at_full_quality_are_kept_at_less(run, monkeypatch):
+    make_run(run, strips_per_target=4, size_px=240)
+    whole = _gallery(run)
+    assert [len(pictures) for pictures in whole.values()] == [4] * len(DOMAINS)
+    bytes_each = sum(len(p.uri) for p in whole[DOMAINS[0]]) * 3 / 4
+    monkeypatch.setattr(page, "_MAX_PICTURE_BYTES", int(0.7 * bytes_each) * len(DOMAINS))
+    small = _gallery(run)
+    assert [len(pictures) for pictures in small.values()] == [4] * len(DOMAINS)
+    assert sum(len(p.uri) for p in small[DOMAINS[0]]) < 0.7 * sum(len(p.uri) for p in whole[DOMAINS[0]])
+    assert small[DOMAINS[0]][0].alt.startswith("The whole photograph, the outline of its defect")
 
 
 def test_a_large_gallery_stays_under_five_megabytes(run):

@@ -12,6 +12,7 @@ import pytest
 import tune
 from dgad.errors import DataError, RecordError
 from dgad.report.summary import StudySummary, write_summary
+from tests.tune.helpers import run_on
 from tests.tune.launches import invoke
 from tune.launcher.inputs import check_unchanged, compute_weights_sum, describe_inputs
 from tune.run_folder.folder import read_info, write_info, write_study
@@ -158,3 +159,25 @@ def test_one_that_has_not_finished_goes_on_with_the_same_code_and_weights_alone(
     check_unchanged(old, now, study, str(data))
     with pytest.raises(DataError, match=r"has changed since the study `x` began, so its"):
         check_unchanged(dataclasses.replace(old, data_fingerprint="0"), now, study, str(data))
+
+
+def test_weights_files_that_are_searched_are_held_too_and_decide_the_fits(data: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"one")
+    backbones = ("resnet18", f"resnet18 {weights}")
+    study = _finish(data, tmp_path / "runs", weights="none", search_backbone=backbones)
+    before = read_info(tmp_path / "runs" / "x")
+    assert before is not None
+    assert (before.weights_sha256, before.searched_weights_sha256) == (
+        "",
+        {str(weights): compute_weights_sum(str(weights))},
+    )
+    base = run_on(data, tmp_path)
+    run = dataclasses.replace(base, study=study, searched_weights_sha256=before.searched_weights_sha256)
+    drawn, filed = (run.fit_key("trivial", {"backbone": b}, ()) for b in backbones)
+    assert drawn.id == run.fit_key("trivial", {}, ()).id
+    assert (drawn.features["weights"], filed.features["weights"]) == ("none", str(weights))
+    assert filed.features["weights_sha256"] == compute_weights_sum(str(weights))
+    weights.write_bytes(b"two")
+    with pytest.raises(DataError, match=f"The weights file {weights} has changed since the study `x` began"):
+        _again(tmp_path / "runs")

@@ -47,7 +47,13 @@ def done(surfaces: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
     fixed |= {"score_pooling": "max", "reference_norm": True, "aggregation": "min"}
     spaces = read_spaces({"comparer": {**fixed, "density_correction": False}})
     study = dataclasses.replace(
-        run.study, folds=("grid",), trials=3, weights="none", spaces=spaces, search_scale=SCALES
+        run.study,
+        folds=("grid",),
+        trials=3,
+        weights="none",
+        backbone="test_resnet",
+        spaces=spaces,
+        search_scale=SCALES,
     )
     run = dataclasses.replace(run, study=study)
     write_study(run.folder, study)
