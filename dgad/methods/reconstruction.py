@@ -1,15 +1,15 @@
 """What `autoencoder`, `memae`, `trustmae` share: a network trained at enrolment on the references alone."""
 
-# R references, N images, B crops a step, S pixels a side
+# N tiles, B crops a step, H x W pixels of a tile or crop
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from dgad.comparer.model import gaussian_smooth
+from dgad.domains.geometry import map_stride
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DataError
 from dgad.features.backbone import Backbone, check_strides
@@ -28,11 +28,16 @@ from dgad.reconstruction.crops import random_crops
 from dgad.reconstruction.memory import Bottleneck
 from dgad.reconstruction.networks import Reconstructor
 from dgad.reconstruction.settings import ReconstructionSettings
+from dgad.reconstruction.stitching import Stitcher, pool_map, smooth_inside
 from dgad.seeds import seed_for
 from dgad.training.augmentation import random_flips
 from dgad.training.loop import one_cycle, train
 from dgad.training.sources import SourceDomain
+from dgad.training.tiles import Tiles, tile_side_px
 from dgad.training.weights import collect_state, load_into
+
+_OVERLAP_PX = 32
+"""What neighbouring tiles of a query share, unless the geometry says it."""
 
 
 class ReconstructionMethod(Method):
@@ -67,21 +72,23 @@ class ReconstructionMethod(Method):
     def make_bottleneck(self) -> Bottleneck:
         """With random weights from the global generator, which is forked around the call."""
 
-    def before_training(self, network: Reconstructor, references: ImageSet) -> None:
+    def before_training(self, network: Reconstructor, references: Tiles) -> None:
         """Take from the references what training needs beside the weights."""
-        network.standardise_by(references.stack())
+        network.standardise_by(_CountedPixels(references))
 
-    def after_training(self, network: Reconstructor, references: ImageSet) -> None:
+    def after_training(self, network: Reconstructor, references: Tiles) -> None:
         """Take from the references and their reconstructions what scoring needs; in eval mode."""
 
-    def loss(self, network: Reconstructor, pixels_B3SS: Tensor, images_B3SS: Tensor) -> Tensor:
-        """Mean squared error of standardised pixels."""
-        return (pixels_B3SS - network.standardise(images_B3SS)).square().mean()
+    def loss(
+        self, network: Reconstructor, pixels_B3HW: Tensor, images_B3HW: Tensor, alpha_BHW: Tensor | None
+    ) -> Tensor:
+        """Mean squared error of standardised pixels that count."""
+        return mean_counted((pixels_B3HW - network.standardise(images_B3HW)).square(), alpha_BHW)
 
-    def error_maps(self, network: Reconstructor, pixels_N3SS: Tensor, queries: ImageSet) -> Tensor:
-        """How badly each pixel is reconstructed, (N, S, S): squared error of standardised pixels."""
-        images_N3SS = queries.stack().to(self.context.device)
-        return (pixels_N3SS - network.standardise(images_N3SS)).square().mean(1)
+    def error_maps(self, network: Reconstructor, pixels_N3HW: Tensor, tiles: ImageSet) -> Tensor:
+        """How badly each pixel is reconstructed, (N, H, W): squared error of standardised pixels."""
+        images_N3HW = tiles.stack().to(self.context.device)
+        return (pixels_N3HW - network.standardise(images_N3HW)).square().mean(1)
 
     # The contract
 
@@ -110,19 +117,20 @@ class ReconstructionMethod(Method):
         Raises `TrainingError` on a loss that is not finite.
         """
         check_references(references)
-        ordered = references.take(content_order(references))
-        images_R3SS = ordered.stack()
+        tiles = self._cut(references.take(content_order(references)), common=True)
         network = self._new_network().train()
-        self.before_training(network, ordered)
+        self.before_training(network, tiles)
         generator = torch.Generator().manual_seed(seed_for(self.seed, self.name, "crops"))
         settings = self.settings
 
         def step_loss() -> Tensor:
-            drawn_B = torch.randint(len(images_R3SS), (settings.batch_size,), generator=generator)
-            crops = random_crops(images_R3SS[drawn_B], settings.crop_px, generator)
-            crops_B3SS = random_flips(crops, generator).to(self.context.device)
-            pixels_B3SS, bottleneck_loss = network(self._seen(network, crops_B3SS))
-            loss: Tensor = self.loss(network, pixels_B3SS, crops_B3SS) + bottleneck_loss
+            drawn_B = torch.randint(len(tiles), (settings.batch_size,), generator=generator)
+            crops = random_crops(tiles.read(drawn_B.tolist()), settings.crop_px, generator)
+            crops_BCHW = random_flips(crops, generator).to(self.context.device)
+            crops_B3HW = crops_BCHW[:, :3]
+            alpha_BHW = crops_BCHW[:, 3] if crops_BCHW.shape[1] > 3 else None
+            pixels_B3HW, bottleneck_loss = network(self._seen(network, crops_B3HW))
+            loss: Tensor = self.loss(network, pixels_B3HW, crops_B3HW, alpha_BHW) + bottleneck_loss
             return loss
 
         train(
@@ -135,57 +143,95 @@ class ReconstructionMethod(Method):
             clip_norm=settings.clip_norm,
             progress=self.context.progress,
         )
-        self.after_training(network.eval(), ordered)
+        self.after_training(network.eval(), tiles)
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
         return Enrolled(method=self.name, num_references=len(references), tensors=tensors)
 
     @torch.no_grad()
     def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
-        """Reconstruction errors, at least 0."""
-        settings = self.settings
+        """Reconstruction errors, at least 0; an image in tiles has one map, blended where they overlap."""
+        settings, geometry = self.settings, self.context.features.geometry
         network = self._network
         network.load_state_dict(dict(enrolled.tensors))
+        tiles = self._cut(queries)
+        stitcher = Stitcher(tiles, self._overlap_px)
         images: list[Tensor] = [torch.zeros(0)]
         maps: list[Tensor] = []
-        for batch in queries.batches(self.context.scoring_batch):
-            map_NSS = self.error_maps(network, self.rebuild(network, batch), batch)
-            if settings.map_sigma_px:
-                map_NSS = gaussian_smooth(map_NSS, settings.map_sigma_px)
-            num_top = max(1, round(settings.top_fraction * map_NSS[0].numel()))
-            images.append(map_NSS.flatten(1).topk(num_top, dim=1).values.mean(1).cpu())
-            maps += map_NSS.cpu().unbind(0)
+        for batch in tiles.batches(self.context.scoring_batch):
+            part = tiles.images.take(batch)
+            error_NHW = self.error_maps(network, self.rebuild(network, part), part)
+            for index, error_HW in zip(batch, error_NHW, strict=True):
+                whole_hw = stitcher.add(index, error_HW)
+                if whole_hw is None:
+                    continue
+                stride = map_stride(*queries.sizes[len(maps)])
+                maps.append(smooth_inside(whole_hw, settings.map_sigma_px / stride))
+                score = pool_map(
+                    maps[-1],
+                    settings.top_fraction,
+                    stride=stride,
+                    pooled_area_px=geometry.pooled_area_px,
+                )
+                images.append(score[None])
         return Scores(image=torch.cat(images), pixels=tuple(maps))
+
+    # Tiles
+
+    @property
+    def _overlap_px(self) -> int:
+        """What neighbouring tiles of a query share, a multiple of 4 and at most half a tile."""
+        overlap_px = self.context.features.geometry.overlap_px
+        wanted = _OVERLAP_PX if overlap_px is None else overlap_px
+        return min(-(-wanted // 4) * 4, self._tile_px // 2)
+
+    @property
+    def _window_px(self) -> int | None:
+        return None if self.backbone is None else self.backbone.window_px
+
+    @property
+    def _tile_px(self) -> int:
+        return tile_side_px(self.context.features.geometry) if self._window_px is None else self._window_px
+
+    def _cut(self, images: ImageSet, *, common: bool = False) -> Tiles:
+        """Tiles of references, all of one shape, or of queries, which overlap."""
+        return Tiles(
+            images,
+            self._tile_px,
+            overlap_px=0 if common else self._overlap_px,
+            common=common,
+            square=self._window_px is not None,
+        )
 
     # The frozen backbone
 
-    def maps(self, images_N3SS: Tensor) -> dict[int, Tensor]:
+    def maps(self, images_N3HW: Tensor) -> dict[int, Tensor]:
         """By stride the backbone's maps of images in 0 to 255 on the device; gradients reach the images."""
         assert self.backbone is not None
-        return dict(zip(self.backbone.strides, self.backbone(images_N3SS), strict=True))
+        return dict(zip(self.backbone.strides, self.backbone(images_N3HW), strict=True))
 
-    def query_maps(self, queries: ImageSet) -> dict[int, Tensor]:
-        """The same of decoded images, out of the feature cache where they are kept there."""
+    def query_maps(self, tiles: ImageSet) -> dict[int, Tensor]:
+        """The same of decoded tiles, out of the feature cache where they are kept there."""
         assert self.backbone is not None
         if self._frozen is None:
             self._frozen = FrozenFeatures(self.backbone, self.context.cache, self.context.device)
-        return dict(zip(self.backbone.strides, self._frozen.maps(queries), strict=True))
+        return dict(zip(self.backbone.strides, self._frozen.maps(tiles), strict=True))
 
     @torch.no_grad()
-    def _seen(self, network: Reconstructor, crops_B3SS: Tensor) -> Tensor:
+    def _seen(self, network: Reconstructor, crops_B3HW: Tensor) -> Tensor:
         """What the network is given in training: nothing is kept, no crop comes twice."""
         if self.settings.encoder == "conv":
-            return network.standardise(crops_B3SS)
-        return self.maps(crops_B3SS)[self.settings.stride]
+            return network.standardise(crops_B3HW)
+        return self.maps(crops_B3HW)[self.settings.stride]
 
     @torch.no_grad()
     def rebuild(self, network: Reconstructor, images: ImageSet) -> Tensor:
-        """Standardised pixels (N, 3, S, S) of whole images, of one batch."""
+        """Standardised pixels (N, 3, H, W) of whole tiles, of one batch."""
         if self.settings.encoder == "conv":
             seen = network.standardise(images.stack().to(self.context.device))
         else:
             seen = self.query_maps(images)[self.settings.stride]
-        pixels_N3SS: Tensor = network(seen)[0]
-        return pixels_N3SS
+        pixels_N3HW: Tensor = network(seen)[0]
+        return pixels_N3HW
 
     def make_network(self, in_channels: int | None) -> Reconstructor:
         """With random weights from the global generator, which is forked around the call."""
@@ -224,3 +270,25 @@ class ReconstructionMethod(Method):
         load_into(self._parts, state, method=self.name)
         self.seed = int(state["seed"])
         self._frozen = None
+
+
+class _CountedPixels:
+    """The pixels that count of every tile, uint8 (3, h, w) or (3, 1, K); read again each time."""
+
+    def __init__(self, tiles: Tiles) -> None:
+        self._tiles = tiles
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for index in range(len(self._tiles)):
+            pixels_3HW = self._tiles.images.images[index]
+            inside = self._tiles.inside(index)
+            yield pixels_3HW if inside is None else pixels_3HW[:, torch.from_numpy(inside)][:, None]
+
+
+def mean_counted(error_BCHW: Tensor, alpha_BHW: Tensor | None) -> Tensor:
+    """Mean of errors (B, C, H, W) at pixels that count; None: all."""
+    if alpha_BHW is None:
+        return error_BCHW.mean()
+    counted_B1HW = (alpha_BHW > 0).to(error_BCHW)[:, None]
+    # A crop may lie outside of the region of interest.
+    return (error_BCHW * counted_B1HW).sum() / (counted_B1HW.sum() * error_BCHW.shape[1]).clamp_min(1)

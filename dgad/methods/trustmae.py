@@ -1,19 +1,20 @@
 """`trustmae`: nearest memory slots that keep away from noise, judged by features (Tan et al., WACV 2021)."""
 
-# N images, B crops a step, S pixels a side
+# N tiles, B crops a step, H x W pixels of a tile or crop
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
-from dgad.methods.reconstruction import ReconstructionMethod
+from dgad.methods.reconstruction import ReconstructionMethod, mean_counted
 from dgad.reconstruction.memory import TrustMemory
 from dgad.reconstruction.networks import Reconstructor
 from dgad.reconstruction.perceptual import PerceptualDistance
 from dgad.reconstruction.settings import ReconstructionSettings, TrustMAESettings
+from dgad.training.tiles import Tiles, count_cells
 
 _PERCEPTUAL_STRIDES = (4, 8)
 """Levels of the backbone that images are compared by: the finest two of a ResNet after its stem."""
@@ -45,44 +46,54 @@ class TrustMAEMethod(ReconstructionMethod):
         network.add_module("distance", PerceptualDistance([by_stride[s] for s in _PERCEPTUAL_STRIDES]))
         return network
 
-    def before_training(self, network: Reconstructor, references: ImageSet) -> None:
+    def before_training(self, network: Reconstructor, references: Tiles) -> None:
         """Units of the perceptual distance too."""
         super().before_training(network, references)
         _distance_of(network).scale_by(
-            _choose_compared(self.query_maps(batch))
+            counted
             for batch in references.batches(self.context.scoring_batch)
+            for counted in _split_counted(
+                _choose_compared(self.query_maps(references.images.take(batch))), references.alpha(batch)
+            )
         )
 
     @torch.no_grad()
-    def after_training(self, network: Reconstructor, references: ImageSet) -> None:
+    def after_training(self, network: Reconstructor, references: Tiles) -> None:
         """What reconstruction usually does to a feature, if the settings ask for it."""
         if not self.settings.centred:
             return
-        _distance_of(network).centre_on(
-            (
-                _choose_compared(self.query_maps(batch)),
-                _choose_compared(self.maps(network.images(self.rebuild(network, batch)))),
-            )
-            for batch in references.batches(self.context.scoring_batch)
-        )
 
-    def loss(self, network: Reconstructor, pixels_B3SS: Tensor, images_B3SS: Tensor) -> Tensor:
+        def pairs() -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+            for batch in references.batches(self.context.scoring_batch):
+                tiles, alpha_NHW = references.images.take(batch), references.alpha(batch)
+                maps = _choose_compared(self.query_maps(tiles))
+                rebuilt = _choose_compared(self.maps(network.images(self.rebuild(network, tiles))))
+                yield from zip(
+                    _split_counted(maps, alpha_NHW), _split_counted(rebuilt, alpha_NHW), strict=True
+                )
+
+        _distance_of(network).centre_on(pairs())
+
+    def loss(
+        self, network: Reconstructor, pixels_B3HW: Tensor, images_B3HW: Tensor, alpha_BHW: Tensor | None
+    ) -> Tensor:
         """Squared error and perceptual distance."""
-        squared = super().loss(network, pixels_B3SS, images_B3SS)
+        squared = super().loss(network, pixels_B3HW, images_B3HW, alpha_BHW)
         if self.settings.perceptual_weight == 0:
             return squared
         with torch.no_grad():
-            maps = self.maps(images_B3SS)
-        return squared + self.settings.perceptual_weight * self._distance(network, pixels_B3SS, maps).mean()
+            maps = self.maps(images_B3HW)
+        distance_BHW = self._distance(network, pixels_B3HW, maps)
+        return squared + self.settings.perceptual_weight * mean_counted(distance_BHW[:, None], alpha_BHW)
 
-    def error_maps(self, network: Reconstructor, pixels_N3SS: Tensor, queries: ImageSet) -> Tensor:
+    def error_maps(self, network: Reconstructor, pixels_N3HW: Tensor, tiles: ImageSet) -> Tensor:
         """Perceptual distance, at least 0."""
-        return self._distance(network, pixels_N3SS, self.query_maps(queries))
+        return self._distance(network, pixels_N3HW, self.query_maps(tiles))
 
-    def _distance(self, network: Reconstructor, pixels_N3SS: Tensor, maps: Mapping[int, Tensor]) -> Tensor:
-        rebuilt = self.maps(network.images(pixels_N3SS))
+    def _distance(self, network: Reconstructor, pixels_N3HW: Tensor, maps: Mapping[int, Tensor]) -> Tensor:
+        rebuilt = self.maps(network.images(pixels_N3HW))
         distance: Tensor = _distance_of(network)(
-            _choose_compared(maps), _choose_compared(rebuilt), pixels_N3SS.shape[-1]
+            _choose_compared(maps), _choose_compared(rebuilt), pixels_N3HW.shape[-2:]
         )
         return distance
 
@@ -97,3 +108,15 @@ def _distance_of(network: Reconstructor) -> PerceptualDistance:
 def _choose_compared(maps: Mapping[int, Tensor]) -> list[Tensor]:
     """The maps of those levels that images are compared by."""
     return [maps[stride] for stride in _PERCEPTUAL_STRIDES]
+
+
+def _split_counted(maps: Sequence[Tensor], alpha_NHW: Tensor | None) -> Iterator[list[Tensor]]:
+    """Maps (N, C_i, h_i, w_i) as they are, or of each tile the cells that count, (1, C_i, K_i, 1)."""
+    if alpha_NHW is None:
+        yield list(maps)
+        return
+    counted = [count_cells(alpha_NHW.to(level.device), level.shape[-2:]) for level in maps]
+    for row in range(len(alpha_NHW)):
+        yield [
+            level[row][:, cells[row]][None, :, :, None] for level, cells in zip(maps, counted, strict=True)
+        ]

@@ -1,15 +1,22 @@
 """Crops: the patches of a texture are many, also where its photographs are few."""
 
-# N images, S pixels a side
+# N images, C channels, H x W pixels
 
 import torch
 from torch import Tensor
 
 
-def random_crops(images_N3SS: Tensor, size_px: int, generator: torch.Generator) -> Tensor:
-    """Of each image a square of `size_px`, or of the image's size if that is less, at a random place."""
-    side = images_N3SS.shape[-1]
-    size = min(size_px, side)
-    corners = torch.randint(side - size + 1, (len(images_N3SS), 2), generator=generator).tolist()
-    crops = [image[:, y : y + size, x : x + size] for image, (y, x) in zip(images_N3SS, corners, strict=True)]
+def random_crops(images_NCHW: Tensor, size_px: int, generator: torch.Generator) -> Tensor:
+    """Of each image a square of `size_px` at a random place; a side that is shorter is taken whole."""
+    count, (height, width) = len(images_NCHW), images_NCHW.shape[-2:]
+    rows, columns = min(size_px, height), min(size_px, width)
+    if height == width:
+        corners = torch.randint(height - rows + 1, (count, 2), generator=generator)
+    else:
+        sides = ((height - rows), (width - columns))
+        corners = torch.stack([torch.randint(s + 1, (count,), generator=generator) for s in sides], dim=1)
+    crops = [
+        image[:, y : y + rows, x : x + columns]
+        for image, (y, x) in zip(images_NCHW, corners.tolist(), strict=True)
+    ]
     return torch.stack(crops)

@@ -3,6 +3,7 @@
 # N images, S pixels a side, C channels of a latent, h = w = S / stride, Q = N h w
 
 import math
+from collections.abc import Iterable
 from itertools import pairwise
 
 import torch
@@ -79,12 +80,12 @@ class Reconstructor(nn.Module):
         self.register_buffer("mean", torch.zeros(1, 3, 1, 1))
         self.register_buffer("std", torch.ones(()))
 
-    def standardise_by(self, references_R3SS: Tensor) -> None:
-        """Take mean and deviation from these uint8 images."""
+    def standardise_by(self, references: Iterable[Tensor]) -> None:
+        """Take mean and deviation from these uint8 images (3, h, w), gone through twice."""
         # One image at a time: as floats, all of them would be four times as large.
-        mean_R3 = torch.stack([image.float().mean((1, 2)) for image in references_R3SS])
+        mean_R3 = torch.stack([image.float().mean((1, 2)) for image in references])
         self.mean.copy_(mean_R3.mean(0).view(1, 3, 1, 1))
-        squares = [(image.to(self.mean) - self.mean[0]).square().mean() for image in references_R3SS]
+        squares = [(image.to(self.mean) - self.mean[0]).square().mean() for image in references]
         # At least one grey value: a blank reference has no deviation.
         self.std.copy_(torch.stack(squares).mean().sqrt().clamp_min(1.0))
 

@@ -1,6 +1,6 @@
 """How far two images are apart as a frozen backbone sees them."""
 
-# N images, R references, S pixels a side, C_i channels of level i, h_i w_i its grid
+# N tiles, R of references, H x W pixels, C_i channels of level i, h_i w_i its grid
 
 from collections.abc import Iterable, Sequence
 
@@ -44,11 +44,11 @@ class PerceptualDistance(nn.Module):
         for i, level in enumerate(zip(*differences, strict=True)):
             self.get_buffer(f"usual{i}").copy_(torch.cat(level).mean(0)[:, None, None])
 
-    def forward(self, maps: Sequence[Tensor], rebuilt_maps: Sequence[Tensor], size_px: int) -> Tensor:
-        """Distance of every pixel, (N, S, S), at least 0, from maps (N, C_i, h_i, w_i) of both images."""
+    def forward(self, maps: Sequence[Tensor], rebuilt_maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """Distance of every pixel, (N, H, W), at least 0, from maps (N, C_i, h_i, w_i) of both images."""
         levels = []
         for i, (level, rebuilt) in enumerate(zip(maps, rebuilt_maps, strict=True)):
             unusual = level - rebuilt - self.get_buffer(f"usual{i}")
             distance_N1hw = unusual.square().mean(1, keepdim=True) / self.get_buffer(f"scale{i}")
-            levels.append(F.interpolate(distance_N1hw, size=(size_px, size_px), mode="bilinear")[:, 0])
+            levels.append(F.interpolate(distance_N1hw, size=tuple(size), mode="bilinear")[:, 0])
         return torch.stack(levels).mean(0)

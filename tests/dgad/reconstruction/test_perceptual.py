@@ -29,7 +29,7 @@ def test_equal_images_are_exactly_nowhere_apart() -> None:
     maps = model(image())
     distance = PerceptualDistance(model.channels)
     distance.scale_by([maps])
-    assert (distance(maps, maps, 64) == 0).all()
+    assert (distance(maps, maps, (64, 64)) == 0).all()
 
 
 @torch.no_grad()
@@ -41,7 +41,7 @@ def test_it_grows_with_a_defect_and_lies_where_the_defect_is() -> None:
     for side in (4, 12, 24):
         torn = whole.clone()
         torn[:, :, 8 : 8 + side, 8 : 8 + side] = 255
-        map_SS = distance(model(whole), model(torn), 64)[0]
+        map_SS = distance(model(whole), model(torn), (64, 64))[0]
         assert float(map_SS.min()) >= 0
         means.append(float(map_SS.mean()))
         inside.append(float(map_SS[8 : 8 + side, 8 : 8 + side].mean()))
@@ -64,7 +64,7 @@ def test_it_equals_a_plain_loop() -> None:
         variance = sum((row[c] - mean[c]) ** 2 for row in rows for c in range(width)) / (3 * width)
         pairs = zip(level.flatten().tolist(), other.flatten().tolist(), strict=True)
         expected += sum((a - b) ** 2 for a, b in pairs) / width / variance / 2
-    map_SS = distance(maps, rebuilt, 4)[0]
+    map_SS = distance(maps, rebuilt, (4, 4))[0]
     torch.testing.assert_close(map_SS, torch.full((4, 4), expected), rtol=1e-5, atol=1e-6)
 
 
@@ -72,24 +72,24 @@ def test_centred_what_reconstruction_always_does_is_no_distance() -> None:
     maps = [drawn(4, 3, 2, 2, seed=0)]
     lost = torch.tensor([0.5, -2.0, 1.0]).view(1, 3, 1, 1)
     distance = PerceptualDistance([3])
-    before = distance(maps, [maps[0] - lost], 2)
+    before = distance(maps, [maps[0] - lost], (2, 2))
     distance.centre_on([([maps[0][:1]], [maps[0][:1] - lost]), ([maps[0][1:]], [maps[0][1:] - lost])])
-    after = distance(maps, [maps[0] - lost], 2)
+    after = distance(maps, [maps[0] - lost], (2, 2))
     torch.testing.assert_close(before, torch.full((4, 2, 2), (0.25 + 4 + 1) / 3))
     torch.testing.assert_close(after, torch.zeros(4, 2, 2), rtol=0, atol=1e-9)
     # What is rebuilt perfectly is then as unusual as what is usual was far.
-    torch.testing.assert_close(distance(maps, maps, 2), before)
+    torch.testing.assert_close(distance(maps, maps, (2, 2)), before)
 
 
 def test_blank_references_give_a_finite_distance() -> None:
     distance = PerceptualDistance([2])
     distance.scale_by([[torch.ones(2, 2, 3, 3)]])
-    assert math.isfinite(float(distance([torch.zeros(1, 2, 1, 1)], [torch.ones(1, 2, 1, 1)], 2).max()))
+    assert math.isfinite(float(distance([torch.zeros(1, 2, 1, 1)], [torch.ones(1, 2, 1, 1)], (2, 2)).max()))
 
 
 def test_gradients_reach_what_was_rebuilt() -> None:
     rebuilt = drawn(1, 2, 2, 2, seed=1).requires_grad_()
-    loss = PerceptualDistance([2])([drawn(1, 2, 2, 2, seed=0)], [rebuilt], 4).mean()
+    loss = PerceptualDistance([2])([drawn(1, 2, 2, 2, seed=0)], [rebuilt], (4, 4)).mean()
     (gradient,) = torch.autograd.grad(loss, rebuilt)
     assert torch.isfinite(gradient).all()
     assert (gradient != 0).all()
@@ -102,4 +102,4 @@ def test_what_it_takes_from_references_is_stored_and_loaded() -> None:
     distance.centre_on([(maps, [maps[0] - 1])])
     assert set(distance.state_dict()) == {"scale0", "usual0"}
     other.load_state_dict(distance.state_dict())
-    torch.testing.assert_close(other(maps, [2 * maps[0]], 4), distance(maps, [2 * maps[0]], 4))
+    torch.testing.assert_close(other(maps, [2 * maps[0]], (4, 4)), distance(maps, [2 * maps[0]], (4, 4)))
