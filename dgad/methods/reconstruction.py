@@ -24,11 +24,11 @@ from dgad.methods.base import (
     check_references,
 )
 from dgad.methods.order import content_order
+from dgad.methods.stitching import Stitcher, pool_map, smooth_inside
 from dgad.reconstruction.crops import random_crops
 from dgad.reconstruction.memory import Bottleneck
 from dgad.reconstruction.networks import Reconstructor
 from dgad.reconstruction.settings import ReconstructionSettings
-from dgad.reconstruction.stitching import Stitcher, pool_map, smooth_inside
 from dgad.seeds import seed_for
 from dgad.training.augmentation import random_flips
 from dgad.training.loop import one_cycle, train
