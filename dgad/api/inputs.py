@@ -120,6 +120,8 @@ def decode_inputs(
     for given in inputs:
         decoded, content_id = given.read()
         image = decoded.image
+        if region is not None:
+            _check_region(region, image, given.name)
         images.append(torch.from_numpy(geometry.resize(image)))
         ids.append(content_id)
         keys.append(content_key(content_id, geometry, given.bit_depth))
@@ -136,6 +138,13 @@ def decode_inputs(
         fingerprints=tuple(fingerprints),
         ranges=tuple(ranges),
     )
+
+
+def _check_region(region: RegionOfInterest, image: Image.Image, name: str) -> None:
+    try:
+        region.check_fits(image.height, image.width)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
 
 
 def _listed(image: object, name: str, bit_depth: int | None) -> list[InputImage]:

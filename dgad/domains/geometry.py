@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Literal
 
-from dgad.errors import SettingsError
+from dgad.errors import ImageError, SettingsError
 from dgad.settings import require
 
 if TYPE_CHECKING:  # looking into a bundle needs neither
@@ -19,6 +19,9 @@ ScaleKind = Literal["auto", "native", "factor", "fit", "squash"]
 DEFAULT_SCALE = "auto"
 DEFAULT_TILE_PX = 256
 
+MAX_SCALED_PIXELS = 2**26
+"""As many as a photograph may have itself; a scale that enlarges could ask for more than there is memory."""
+_ROWS_PIXELS = 2**20
 _FULL_MAP_PIXELS = 2**20
 """Up to so many pixels a score map has one value a pixel."""
 _POOLED_SIDE_PX = 128
@@ -160,15 +163,25 @@ class Geometry:
         return self.parsed_scale.scaled_size(height, width)
 
     def resize(self, image: "Image.Image") -> "npt.NDArray[np.uint8]":
-        """A decoded RGB photograph as methods take it: uint8 (3, h, w)."""
+        """A decoded RGB photograph as methods take it: uint8 (3, h, w); `ImageError` beyond 64 Mipx."""
         import numpy as np
         from PIL import Image
 
         height, width = self.scaled_size(image.height, image.width)
+        if height * width > MAX_SCALED_PIXELS:
+            raise ImageError(
+                f"A photograph of {image.width} x {image.height} px would become {width} x {height} px at the"
+                f" scale `{self.scale}`, more than {MAX_SCALED_PIXELS:,}: choose a smaller scale."
+            )
         if (height, width) != (image.height, image.width):
             # Pillow's bilinear filter widens with the reduction, so nothing aliases.
             image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+        pixels = np.empty((3, height, width), dtype=np.uint8)
+        rows = max(1, _ROWS_PIXELS // width)
+        for top in range(0, height, rows):  # not all at once: a large photograph is there twice already
+            bottom = min(height, top + rows)
+            pixels[:, top:bottom] = np.asarray(image.crop((0, top, width, bottom))).transpose(2, 0, 1)
+        return pixels
 
     def describe(self) -> str:
         """The scale in a few words, for tables and model cards."""

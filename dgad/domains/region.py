@@ -22,6 +22,7 @@ _MAX_POLYGONS = 64
 _MAX_CORNERS = 1024
 _MAX_MASK_SIDE_PX = 2048
 _MAX_MASK_BYTES = 2**18
+_ASPECT_SLACK = 0.02
 _SHOWN = '{"polygons": [[[x, y], [x, y], [x, y]]]} with x and y from 0 to 1'
 
 
@@ -72,6 +73,22 @@ class RegionOfInterest:
         for polygon in self.polygons:
             covered |= _inside(polygon, x_W, y_H)
         return covered
+
+    def check_fits(self, height: int, width: int) -> None:
+        """Raise `DataError` where a mask is of another shape than a photograph of height x width px.
+
+        Polygons are fractions, which are of any shape.
+        """
+        if self.mask_png is None:
+            return
+        rows, columns = _open_mask(self.mask_png).shape
+        # A shrunk mask has whole pixels: half of one more or less is no other shape.
+        slack = _ASPECT_SLACK + 1 / rows + 1 / columns
+        if abs(math.log(columns * height / (rows * width))) > slack:
+            raise DataError(
+                f"The mask of the region of interest is {columns} x {rows} px, of another shape than the"
+                f" photograph's {width} x {height}: draw it on such a photograph, or give polygons."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """As files, stores and requests have it; `from_json` reads it."""

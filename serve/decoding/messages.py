@@ -112,7 +112,9 @@ def read_pixels(told: dict[str, Any], fd: int) -> Pixels:
         if len(shape) > 3 or not all(isinstance(side, int) and 0 < side < _MAX_SIDE for side in shape):
             raise ValueError(f"{name} has the shape {shape}")
         num_bytes = math.prod(shape) * np.dtype(kind).itemsize
-        data = bytearray(os.pread(fd, num_bytes, place))  # of what can be written to, torch makes a tensor
+        data = bytearray(num_bytes)  # of what can be written to, torch makes a tensor
+        if os.preadv(fd, [data], place) != num_bytes:
+            raise ValueError(f"{name} is not all there")
         arrays[name] = np.frombuffer(data, dtype=kind).reshape(shape)
         place += num_bytes
     wide = told["wide"] and from_dict(WideRange, told["wide"])

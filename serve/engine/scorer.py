@@ -162,7 +162,9 @@ class SurfaceScorer:
     def _score_domain(self, domain: str, queries: Sequence[Query]) -> list[Outcome | WrongScale | UserError]:
         resident = self._load_resident(domain, max(q.sequence for q in queries))
         checked = [
-            _check_bit_depth(query, resident.change) or self._check_scale(query, resident.change)
+            _check_bit_depth(query, resident.change)
+            or self._check_scale(query, resident.change)
+            or _check_region(query, resident.change)
             for query in queries
         ]
         fitting = [query for query, wrong in zip(queries, checked, strict=True) if wrong is None]
@@ -300,6 +302,17 @@ def _check_bit_depth(query: Query, change: Change) -> ConflictError | None:
     return ConflictError(
         f"The bit depth of domain {query.domain!r} became {stated} meanwhile: send the photograph again."
     )
+
+
+def _check_region(query: Query, change: Change) -> DataError | None:
+    """Why the region of interest is not one of this photograph."""
+    region = query.region or change.settings.region_of_interest
+    try:
+        if region is not None:
+            region.check_fits(query.height_px, query.width_px)
+    except DataError as error:
+        return error
+    return None
 
 
 def _gather_images(queries: Sequence[Query], region: RegionOfInterest | None = None) -> ImageSet:

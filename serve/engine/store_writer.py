@@ -204,4 +204,7 @@ class StoreWriter:
         settings: DomainSettings,
         uploads: Sequence[Upload] = (),
     ) -> None:
+        if (region := settings.region_of_interest) is not None:
+            for reference in references:
+                region.check_fits(reference.height_px, reference.width_px)
         self._states.fetch_or_make(domain, references, settings, uploads)

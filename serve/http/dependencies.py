@@ -14,6 +14,7 @@ from dgad.references.reader import StoreReader
 from serve.decoding.bounds import CpuAllowance
 from serve.decoding.pool import DecodePool
 from serve.engine.backend import Backend, TimedOutError
+from serve.http.held_pixels import HeldPixels
 from serve.http.images import Workers
 from serve.http.multipart import RawFile
 from serve.http.request_context import RequestContext, context_of
@@ -36,6 +37,8 @@ class AppState:
     """Threads that draw, and make thumbnails of what is enrolled."""
     decoders: DecodePool
     """Processes that decode what is sent."""
+    held: HeldPixels = dataclasses.field(default_factory=HeldPixels)
+    """What they gave that is not scored and drawn yet."""
     thumbnails: Thumbnails = dataclasses.field(default_factory=Thumbnails)
     bundle: dict[str, Any] = dataclasses.field(default_factory=dict)
     """What the bundle's folder says, read once it is asked for."""

@@ -52,6 +52,11 @@ class Photograph:
     wide: WideRange | None
     """How much of more than 8 bits a channel it uses; None where it has no more."""
 
+    @property
+    def num_bytes(self) -> int:
+        """That its pixels hold."""
+        return self.image.nbytes + (0 if self.picture is None else self.picture.nbytes)
+
 
 class Workers:
     """Threads for one kind of work, which lets go of the GIL: reading the store, or drawing."""

@@ -1,6 +1,8 @@
 """The whole service on a real Ray Serve: two ingresses, two scorers, one writer. One start for all tests."""
 
+import base64
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -9,13 +11,16 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import requests
+from PIL import Image
 
 from tests import decode_bombs
 from tests.conftest import Run
@@ -70,6 +75,38 @@ def lines_about(request_id: str, service: Service) -> list[dict[str, Any]]:
     # What follows a file's last line break is still being written.
     whole = [line for log in logs for line in log.rpartition("\n")[0].splitlines()]
     return [json.loads(line) for line in whole if request_id in line]
+
+
+def test_a_photograph_of_five_megapixels_is_scored_within_a_region(service: Service) -> None:
+    """At half its resolution: blocks, a region of interest and a heatmap go through all processes."""
+    made = service.ask("PUT", "/v1/domains/belt", json={"scale": "0.5"})
+    assert made.json()["settings"]["scale"] == "0.5"
+    assert service.enroll("belt", NORMAL[:3]).status_code == 201
+    pixels = np.tile(np.asarray(Image.open(io.BytesIO(NORMAL[5]))), (31, 20, 1))[:1944, :2560]
+    pixels[900:940, 1000:1040] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    left = {"polygons": [[[0.0, 0.0], [0.25, 0.0], [0.25, 1.0], [0.0, 1.0]]]}
+
+    def score(**query: str) -> dict[str, Any]:
+        path = "/v1/domains/belt/score?" + urllib.parse.urlencode(query)
+        answer = service.ask("POST", path, data=buffer.getvalue(), headers={"Content-Type": "image/png"})
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json()["results"][0])
+
+    whole = score(heatmap="map", heatmap_px="640")
+    box = whole["regions"][0]
+    assert box["x"] <= 1020 <= box["x"] + box["width"]
+    assert box["y"] <= 920 <= box["y"] + box["height"]
+    drawn = Image.open(io.BytesIO(base64.b64decode(whole["heatmap"].partition(",")[2])))
+    assert max(drawn.size) == 640
+    assert score(region=json.dumps(left))["score"] < whole["score"], "the defect lies outside"
+    version = service.ask("GET", "/v1/domains/belt").json()["version"]
+    put = service.ask("PUT", "/v1/domains/belt/region", json=left)
+    assert (put.json()["region"], put.json()["version"]) == (left, version + 1)
+    assert score()["score"] < whole["score"]
+    assert service.ask("DELETE", "/v1/domains/belt/region").json()["region"] is None
+    assert service.ask("DELETE", "/v1/domains/belt").status_code in (200, 204)
 
 
 def test_only_the_host_that_was_named_is_listened_on(service: Service) -> None:

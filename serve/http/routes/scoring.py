@@ -1,6 +1,7 @@
 """Scores, with regions and heatmaps."""
 
 import asyncio
+import dataclasses
 import functools
 import json
 import time
@@ -10,6 +11,7 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Query, Request, Response
 
 from dgad.domains.region import RegionOfInterest
+from dgad.domains.wide_values import WideRange
 from dgad.errors import DataError
 from serve.api import schemas
 from serve.engine.backend import Outcome, ScaleChangedError
@@ -17,6 +19,7 @@ from serve.engine.backend import Query as Asked
 from serve.http.dependencies import AppState, context_in, state_of, work_while_connected
 from serve.http.errors import ApiError
 from serve.http.heatmap_png import HeatmapKind, draw, draw_uri
+from serve.http.held_pixels import expect_bytes, group
 from serve.http.images import Photograph, decode_all, decode_query
 from serve.http.multipart import RawFile
 from serve.http.openapi import errors, image_bodies
@@ -94,6 +97,7 @@ async def score(
         domain,
         files,
         context.client,
+        draw=functools.partial(draw if wants_png else draw_uri, kind=kind, max_side_px=heatmap_px),
         wants_map=kind != "none",
         picture_px=0 if kind in ("none", "map") else heatmap_px,
         bit_depth=bit_depth,
@@ -101,12 +105,20 @@ async def score(
     )
     async with service.answer_deadline():
         scale = str((await service.backend.describe())["scale"])
-        photographs, outcomes = await work_while_connected(request, _ask_at_either_scale(ask, scale))
+        scored = await work_while_connected(request, _ask_at_either_scale(ask, scale))
     if wants_png:
-        picture = await service.workers.run(draw, photographs[0], outcomes[0], kind, heatmap_px)
-        return _png_answer(outcomes[0], picture)
-    heatmaps = await _draw_heatmaps(service, photographs, outcomes, kind, heatmap_px)
-    return json_answer(_answer(domain, photographs, outcomes, heatmaps, started))
+        return _png_answer(scored[0])
+    return json_answer(_answer(domain, scored, started))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Scored:
+    """What the answer has of one photograph; its pixels are gone."""
+
+    name: str
+    wide: WideRange | None
+    outcome: Outcome
+    heatmap: bytes | str | None
 
 
 async def _ask_at_either_scale(ask: Callable[[str], Awaitable[T]], scale: str) -> T:
@@ -126,11 +138,13 @@ async def _score(
     client: str,
     scale: str,
     *,
+    draw: Callable[[Photograph, Outcome], bytes | str | None],
     wants_map: bool,
     picture_px: int,
     bit_depth: int | None,
     region: RegionOfInterest | None,
-) -> tuple[list[Photograph], list[Outcome]]:
+) -> list[_Scored]:
+    """Score them all together or, of large ones, as many at a time as one ingress may hold of them."""
     head = await service.head(domain)
     if not head.references:
         raise ApiError(
@@ -139,79 +153,64 @@ async def _score(
             f"The domain {domain!r} has no references yet; enrol photographs of normal parts with"
             f" POST /v1/domains/{domain}/references first.",
         )
-    depth = choose_bit_depth(domain, head.settings, bit_depth)
-    photographs = await _decode(
-        service, files, client, head.settings.scale or scale, picture_px=picture_px, bit_depth=depth
+    scale = head.settings.scale or scale
+    decode = functools.partial(
+        decode_query,
+        service.decoders,
+        allowance=service.make_allowance(files, client),
+        scale=scale,
+        picture_px=picture_px,
+        bit_depth=choose_bit_depth(domain, head.settings, bit_depth),
     )
-    queries = [
-        Asked(
-            domain=domain,
-            sequence=head.sequence,
-            image=photograph.image,
-            scale=photograph.scale,
-            key=photograph.key,
-            width_px=photograph.width_px,
-            height_px=photograph.height_px,
-            wants_map=wants_map,
-            region=region,
-            bit_depth=photograph.bit_depth,
-        )
-        for photograph in photographs
-    ]
-    return photographs, await service.backend.score(queries)
+    scored: list[_Scored] = []
+    for together, num_bytes in group((file, expect_bytes(file.data, scale, picture_px)) for file in files):
+        async with service.held.hold(num_bytes) as held:
+            photographs = await decode_all(decode(file=file) for file in together)
+            held.shrink(sum(photograph.num_bytes for photograph in photographs))
+            queries = [
+                Asked(
+                    domain=domain,
+                    sequence=head.sequence,
+                    image=photograph.image,
+                    scale=photograph.scale,
+                    key=photograph.key,
+                    width_px=photograph.width_px,
+                    height_px=photograph.height_px,
+                    wants_map=wants_map,
+                    region=region,
+                    bit_depth=photograph.bit_depth,
+                )
+                for photograph in photographs
+            ]
+            outcomes = await service.backend.score(queries)
+            pairs = list(zip(photographs, outcomes, strict=True))
+            heatmaps = await asyncio.gather(*(service.workers.run(draw, *pair) for pair in pairs))
+            scored += [
+                _Scored(
+                    name=photograph.name,
+                    wide=photograph.wide,
+                    outcome=dataclasses.replace(outcome, heat=None),
+                    heatmap=heatmap,
+                )
+                for (photograph, outcome), heatmap in zip(pairs, heatmaps, strict=True)
+            ]
+            del photographs, queries, outcomes, pairs  # before anybody else holds as much
+    return scored
 
 
-async def _decode(
-    service: AppState,
-    files: list[RawFile],
-    client: str,
-    scale: str,
-    *,
-    picture_px: int,
-    bit_depth: int | None,
-) -> list[Photograph]:
-    allowance = service.make_allowance(files, client)
-    return await decode_all(
-        decode_query(service.decoders, file, allowance, scale, picture_px=picture_px, bit_depth=bit_depth)
-        for file in files
-    )
-
-
-async def _draw_heatmaps(
-    service: AppState,
-    photographs: list[Photograph],
-    outcomes: list[Outcome],
-    kind: HeatmapKind,
-    max_side_px: int,
-) -> list[str | None]:
-    if kind == "none":
-        return [None] * len(outcomes)
-    pairs = zip(photographs, outcomes, strict=True)
-    tasks = [
-        service.workers.run(draw_uri, photograph, outcome, kind, max_side_px) for photograph, outcome in pairs
-    ]
-    return await asyncio.gather(*tasks)
-
-
-def _answer(
-    domain: str,
-    photographs: list[Photograph],
-    outcomes: list[Outcome],
-    heatmaps: list[str | None],
-    started: float,
-) -> schemas.ScoreAnswer:
-    last = outcomes[-1]
+def _answer(domain: str, scored: list[_Scored], started: float) -> schemas.ScoreAnswer:
+    last = scored[-1].outcome
     threshold, view = last.threshold, render_threshold(last.threshold)
     milliseconds = round((time.perf_counter() - started) * 1e3, 3)
     results = tuple(
         render_result(
-            photograph.name,
-            outcome,
-            view if outcome.threshold == threshold else render_threshold(outcome.threshold),
-            heatmap=heatmap,
+            one.name,
+            one.outcome,
+            view if one.outcome.threshold == threshold else render_threshold(one.outcome.threshold),
+            heatmap=one.heatmap if isinstance(one.heatmap, str) else None,
             milliseconds=milliseconds,
         )
-        for photograph, outcome, heatmap in zip(photographs, outcomes, heatmaps, strict=True)
+        for one in scored
     )
     return schemas.ScoreAnswer(
         domain=domain,
@@ -220,12 +219,13 @@ def _answer(
         num_references=last.num_enrolled,
         milliseconds=milliseconds,
         results=results,
-        warnings=tuple(list_range_warnings((p.wide for p in photographs), are_queries=True)),
+        warnings=tuple(list_range_warnings((one.wide for one in scored), are_queries=True)),
     )
 
 
-def _png_answer(outcome: Outcome, picture: bytes | None) -> Response:
-    if picture is None:
+def _png_answer(scored: _Scored) -> Response:
+    outcome = scored.outcome
+    if scored.heatmap is None:
         raise ApiError(
             406, "no_heatmap", "This bundle's method does not localise, so it has no picture; ask for JSON."
         )
@@ -236,7 +236,7 @@ def _png_answer(outcome: Outcome, picture: bytes | None) -> Response:
         "X-Dgad-Version": str(outcome.version),
         "X-Dgad-Bundle": outcome.bundle_id,
     }
-    return Response(picture, media_type="image/png", headers=headers)
+    return Response(scored.heatmap, media_type="image/png", headers=headers)
 
 
 def _wants_png(request: Request) -> bool:

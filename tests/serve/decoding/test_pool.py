@@ -77,6 +77,28 @@ def test_pixels_are_those_of_this_process() -> None:
     in_pool(work)
 
 
+@pytest.mark.slow
+def test_the_largest_photograph_comes_in_its_own_size_and_no_scale_makes_more_of_one() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8192, 8192), (10, 200, 30)).save(buffer, "JPEG")
+    large = buffer.getvalue()
+
+    async def work(pool: DecodePool) -> None:
+        found = await pool.decode(large, "a.jpg", allow(large, seconds=20), scale="native")
+        assert found.image is not None
+        assert found.image.shape == (3, 8192, 8192)
+        corners = found.image[:, ::8191, ::8191].reshape(3, 4)
+        np.testing.assert_array_equal(corners, found.image[:, :1, 0].repeat(4, 1))
+        small = valid("JPEG", size=(300, 300))
+        with pytest.raises(ImageError, match="choose a smaller scale"):
+            await pool.decode(small, "b.jpg", allow(small), scale="fit 16384")
+        enlarged = await pool.decode(small, "b.jpg", allow(small), scale="4")
+        assert enlarged.image is not None
+        assert enlarged.image.shape == (3, 1200, 1200)
+
+    in_pool(work)
+
+
 def test_what_takes_too_long_is_refused_by_name_and_its_process_replaced() -> None:
     async def work(pool: DecodePool) -> None:
         with pytest.raises(ImageError, match=r"^bomb\.png takes more than 0\.0 s to decode"):

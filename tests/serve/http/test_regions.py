@@ -12,8 +12,10 @@ import requests
 from click.testing import CliRunner
 from PIL import Image
 
+from dgad.domains.region import RegionOfInterest
 from dgad.errors import DataError
-from serve.api.client import Client
+from serve.api.client import Client, Heatmap
+from serve.api.transport import RefusedError
 from serve.cli import cli
 from tests.serve.support.page import Served, bad, good, service_of
 
@@ -60,6 +62,26 @@ def test_a_requests_own_region_and_a_wanted_heatmap(client: Client) -> None:
     assert Image.open(io.BytesIO(overlay.heatmap_png() or b"")).size == (40, 20)
 
 
+@pytest.mark.parametrize("heatmap", ["overlay", "png"])
+def test_heatmaps_are_drawn_where_the_region_is(client: Client, heatmap: Heatmap) -> None:
+    (drawn,) = client.score("carpet", [bad(1)[0]], heatmap=heatmap, region=LEFT)
+    assert Image.open(io.BytesIO(drawn.heatmap_png() or b"")).size == (128, 64)
+    assert all(region.x < 66 for region in drawn.regions)
+
+
+def test_a_mask_must_be_of_the_photographs_shape(client: Client) -> None:
+    wide = np.zeros((40, 80), np.bool_)
+    wide[:, :40] = True
+    before = client.describe("carpet").version
+    assert client.set_region("carpet", RegionOfInterest.from_mask(wide)).version > before
+    square = RegionOfInterest.from_mask(np.ones((50, 50), np.bool_))
+    with pytest.raises(RefusedError, match="another shape"):
+        client.set_region("carpet", square)
+    with pytest.raises(RefusedError, match="another shape"):
+        client.score("carpet", [bad(1)[0]], region=square)
+    client.rollback("carpet", before)
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -69,10 +91,17 @@ def test_a_requests_own_region_and_a_wanted_heatmap(client: Client) -> None:
         ({"polygons": [[[0, 0], [0, 0], [0, 0]]]}, "covers nothing"),
         ({"mask_png": "?"}, "base64"),
         ({"circle": 1}, "circle"),
+        ({"polygons": [[[0, 0], [1, 0], [float("nan"), 1]]]}, ""),
+        ({"polygons": [[[0, 0], [1, 0], [1, 1]]] * 100}, ""),
     ],
 )
 def test_what_is_no_region_is_refused_with_a_reason(service: Served, body: object, told: str) -> None:
-    answer = requests.put(f"{service.url}/v1/domains/carpet/region", json=body, timeout=60)
+    answer = requests.put(
+        f"{service.url}/v1/domains/carpet/region",
+        data=json.dumps(body),
+        headers={"Content-Type": "application/json"},
+        timeout=60,
+    )
     assert answer.status_code == 422
     assert told in answer.text
     asked = requests.post(
