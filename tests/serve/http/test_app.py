@@ -36,6 +36,7 @@ def test_a_domain_is_made_told_changed_listed_and_deleted(service: Served) -> No
         "note": "line 3",
         "bit_depth": None,
         "scale": None,
+        "region": None,
     }
     assert (told["version"], told["num_references"], told["threshold"]) == (0, 0, None)
     assert told["thumbnail"] is None
@@ -288,6 +289,7 @@ def test_the_description_names_every_schema_error_and_key(service: Served) -> No
         "/v1/domains",
         "/v1/domains/{domain}",
         "/v1/domains/{domain}/versions",
+        "/v1/domains/{domain}/region",
         "/v1/domains/{domain}/rollback",
         "/v1/domains/{domain}/references",
         "/v1/domains/{domain}/references/{reference_id}",

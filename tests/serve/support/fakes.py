@@ -50,6 +50,7 @@ class FakeStore:
                 references=tuple(r for r in change.references if (domain, r.id) in self.images),
                 num_purged=sum((domain, r.id) not in self.images for r in change.references),
                 is_current=number == current,
+                region=change.settings.region,
             )
             for number, change in sorted(found.items())
         )
