@@ -50,7 +50,7 @@ def domains() -> None:
     "--scale",
     default=DEFAULT_SCALE,
     show_default=True,
-    help="How a study would look at it: native, a factor such as 0.5, `fit N`, or `squash N`.",
+    help="How a study would look at it: auto, native, a factor such as 0.5, `fit N`, or `squash N`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def check_command(directory: str, layout: str | None, scale: str, as_json: bool) -> None:

@@ -31,7 +31,7 @@ class Moments:
 
     @property
     def mean(self) -> Tensor:
-        """Float64 (C,)."""
+        """Mean of all patches, float64 (C,)."""
         return self._origin_C + self._sum_C / self.count
 
     @property
