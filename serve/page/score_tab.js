@@ -13,6 +13,7 @@ import { upload } from "./upload.js";
 
 const NUM_AT_ONCE = 3;
 const MAX_KEPT = 500;
+const MAX_MAP_PX = 16384; // the whole map: the most that the service takes
 const FILTERS = { all: "All", abnormal: "Abnormal", normal: "Normal", uncalibrated: "Uncalibrated", failed: "Failed" };
 
 export function scoreTab(context, signal) {
@@ -188,8 +189,8 @@ async function scoreOne(name, result) {
   try {
     // Browsers do not show TIFF: then the service lays the heatmap over it.
     const isDrawnByService = /\.tiff?$/i.test(result.file.name);
-    const kind = isDrawnByService ? "overlay" : "map";
-    const answer = await upload(domainPath(name, `/score?heatmap=${kind}`), [result.file], { onprogress: (fraction) => {
+    const kind = isDrawnByService ? "heatmap=overlay" : `heatmap=map&heatmap_px=${MAX_MAP_PX}`;
+    const answer = await upload(domainPath(name, `/score?${kind}`), [result.file], { onprogress: (fraction) => {
       result.sent = fraction;
       result.progress.dispatchEvent(new Event("change"));
     } });

@@ -53,7 +53,9 @@ export function regionTab(context, signal) {
       return "Click where the corners are. Enter, a double click or a click on the first corner ends the polygon;"
         + " Backspace takes the last corner back, Escape all of it.";
     }
-    if (shape.toRegion()?.mask_png) return "This domain has a mask for its region. What is drawn here replaces it when it is saved.";
+    if (shape.toRegion()?.mask_png) {
+      return "This domain has a mask for its region. What is drawn here replaces it when it is saved.";
+    }
     if (!shape.polygons.length) return "No region: all of each photograph is looked at.";
     return `Only what lies inside ${count(shape.polygons.length, "polygon")} is looked at. Click into one to move its`
       + " corners; Delete removes it.";
