@@ -36,6 +36,7 @@ from dgad.domains import open_dataset
 from dgad.domains.geometry import Geometry
 from dgad.errors import UserError
 from dgad.evaluation.metrics import image_auroc, paired_bootstrap_difference
+from dgad.evaluation.settings_file import read_settings
 from dgad.seeds import seed_for
 
 HERE = Path(__file__).parent
@@ -254,6 +255,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", help="data folder or URI; `defects` makes its own unless given")
     parser.add_argument("--domains", help="only these, A,B")
     parser.add_argument("--methods", help=f"default: {DEFAULT_METHODS}; of `surfaces` patch_knn")
+    parser.add_argument("--settings", help="YAML file whose variants may be named in --methods")
     parser.add_argument("--scales", default="squash 128,squash 256,native", help="of `defects`")
     parser.add_argument("--scale", default="native", help="of `surfaces`")
     parser.add_argument("--size", default="1600x1200")
@@ -273,6 +275,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if others and not {"speed", "http"} & set(options.what):
         parser.error(f"unknown: {' '.join(others)}")
     options.others = others
+    options.variants = read_settings(options.settings).variants if options.settings else {}
     options.seeds = tuple(map(int, options.seeds.split(",")))
     options.scales = tuple(s.strip() for s in options.scales.split(","))
     return options

@@ -97,7 +97,8 @@ def photographs_of(domain: Domain, options: argparse.Namespace) -> Photographs:
 def scored(photographs: Photographs, arm: Arm, seed: int, options: argparse.Namespace) -> Outcome:
     """Enrol and score, one photograph at a time."""
     features = FeatureSettings(backbone=options.backbone, weights=options.weights, scale=arm.scale)
-    name, _, settings = parse_method(arm.method)
+    name = arm.method.partition(":")[0]
+    settings = options.variants.get(arm.method) or parse_method(arm.method)[2]
     context = Context(features=features, device=resolve_device(options.device), cache=FeatureCache(0))
     method = METHODS[name](settings, context)
     method.fit((), seed=seed)
