@@ -9,7 +9,7 @@ above it in the mean, and on no domain below it with a 95% interval that leaves 
 `http`: `resolution_http.py`, median latency and memory of the service by the size of the photograph.
 
     python benchmarks/resolution.py defects
-    python benchmarks/resolution.py surfaces --data DIR --scale native --num-good 36 --num-defective 40
+    python benchmarks/resolution.py surfaces --data DIR --num-good 36 --num-defective 40
 
 All maps of a photograph are brought to one grid before AUPRO is taken, that of its own pixels, so that scales
 compare. A defective photograph's share is that of the normal ones that score below it; its mean is the AUROC.
@@ -33,7 +33,7 @@ from ablation import figure, tell
 from resolution_arms import Arm, Outcome, Photographs, aupro_of, mean, photographs_of, scored, shares
 
 from dgad.domains import open_dataset
-from dgad.domains.geometry import Geometry
+from dgad.domains.geometry import DEFAULT_SCALE, Geometry
 from dgad.errors import UserError
 from dgad.evaluation.metrics import image_auroc, paired_bootstrap_difference
 from dgad.evaluation.settings_file import read_settings
@@ -256,8 +256,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--domains", help="only these, A,B")
     parser.add_argument("--methods", help=f"default: {DEFAULT_METHODS}; of `surfaces` patch_knn")
     parser.add_argument("--settings", help="YAML file whose variants may be named in --methods")
-    parser.add_argument("--scales", default="squash 128,squash 256,native", help="of `defects`")
-    parser.add_argument("--scale", default="native", help="of `surfaces`")
+    parser.add_argument("--scales", default="squash 128,squash 256,0.5,native", help="of `defects`")
+    parser.add_argument("--scale", default=DEFAULT_SCALE, help="of `surfaces`")
     parser.add_argument("--size", default="1600x1200")
     parser.add_argument("--defect-px", default="8-40")
     parser.add_argument("--bins", default="8,12,16,24,32,48", help="edges in px")

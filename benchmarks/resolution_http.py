@@ -158,7 +158,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--service", choices=("up", "plain"), default="up")
     parser.add_argument("--request-timeout", type=float, default=600.0, help="seconds; of `plain`")
     parser.add_argument("--method", default="patch_knn", help="such as needs no training")
-    parser.add_argument("--scale", default="native")
+    parser.add_argument("--scale", default="auto")
     parser.add_argument("--num-references", type=int, default=10)
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--weights", default="builtin")
