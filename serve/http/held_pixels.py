@@ -42,7 +42,7 @@ class HeldPixels:
 
     @property
     def num_bytes(self) -> int:
-        """Held now."""
+        """Bytes that are held at this moment."""
         return self._num_held
 
     @asynccontextmanager
