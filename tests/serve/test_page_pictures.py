@@ -164,7 +164,7 @@ def test_a_photograph_is_zoomed_and_moved_by_keys_buttons_and_fingers(browser: B
 def test_a_region_that_is_drawn_is_saved_and_a_defect_outside_of_it_alarms_no_more(
     browser: Browser, served: Served
 ):
-    served.enrolled("partly", [data for _, data in good(10)])
+    served.enrolled("partly", [data for _, data in good(8)])
     with tab(browser, served.url) as page:
         page.goto("/#/d/partly")
         drop(page, bad(1))
