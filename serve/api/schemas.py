@@ -111,7 +111,7 @@ class RegionBody(_RequestBody):
     )
     mask_png: str | None = Field(
         default=None,
-        max_length=400_000,
+        max_length=60_000,
         description="Instead of polygons: a PNG in base64, of the photographs' aspect ratio; what counts is"
         " not black.",
     )
