@@ -189,7 +189,8 @@ DEMO_DEFAULTS: Mapping[str, Any] = {
     "methods": ("comparer", "comparer:paper"),
     "space": "demo",
     "trials": 3,
-    "scale": "squash 96",
+    "scale": "native",
+    "tile_px": 96,
 }
 """What a study without data does differently, unless told."""
 
