@@ -284,7 +284,8 @@ def load_comparer(source: str | os.PathLike[str] = BUILTIN, *, device: str = "au
 
     Args:
         source: `builtin`, or the folder of a bundle such as `runs/NAME/bundle`. `builtin` is
-            `comparer:builtin` on 128 px: nothing is fetched, and it needs no data of yours but references.
+            `comparer:builtin` at the scale `auto`: nothing is fetched, and it needs no data of yours but
+            references.
         device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
 
     Returns:

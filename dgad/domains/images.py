@@ -25,6 +25,7 @@ from dgad.domains.geometry import Geometry, map_size
 from dgad.domains.image_paths import expand_image_paths
 from dgad.domains.image_set import ImageSet
 from dgad.domains.wide_values import NarrowRangeWarning, WideRange, find_narrow_range
+from dgad.errors import DataError
 
 __all__ = [
     "DecodeLimits",
@@ -122,6 +123,11 @@ def _load(
     for file in files:
         data = file.read()
         decoded = decode_with_range(data, file.path, limits, bit_depth=file.bit_depth)
+        if file.region is not None:
+            try:
+                file.region.check_fits(decoded.image.height, decoded.image.width)
+            except DataError as error:
+                raise DataError(f"{file.path}: {error}") from None
         own = geometry.with_scale(file.scale)
         images.add(torch.from_numpy(own.resize(decoded.image)))
         keys.append(content_key(hashlib.sha256(data).hexdigest(), own, file.bit_depth))

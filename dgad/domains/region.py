@@ -23,6 +23,8 @@ _MAX_CORNERS = 1024
 _MAX_MASK_SIDE_PX = 2048
 _MAX_MASK_BYTES = 2**18
 _ASPECT_SLACK = 0.02
+_DRAWN_PX = 256
+"""Side of the grid on which every region has a cell."""
 _SHOWN = '{"polygons": [[[x, y], [x, y], [x, y]]]} with x and y from 0 to 1'
 
 
@@ -58,7 +60,7 @@ class RegionOfInterest:
                 f" {_MAX_MASK_BYTES:,}: shrink it."
             )
         # Drawn small, so that what covers nothing is refused before anything is enrolled with it.
-        if not self.covers(256, 256).any():
+        if not self.covers(_DRAWN_PX, _DRAWN_PX).any():
             raise DataError("The region of interest covers nothing: draw it larger.")
 
     def covers(self, height: int, width: int) -> npt.NDArray[np.bool_]:
@@ -73,6 +75,18 @@ class RegionOfInterest:
         for polygon in self.polygons:
             covered |= _inside(polygon, x_W, y_H)
         return covered
+
+    def counts(self, height: int, width: int) -> npt.NDArray[np.bool_]:
+        """Which cells of a grid count, bool (height, width): those covered, or if none is, those touched.
+
+        At least one, so that a small region is looked at on a coarse grid too.
+        """
+        counted = self.covers(height, width)
+        if not counted.any():
+            rows, columns = np.nonzero(self.covers(_DRAWN_PX, _DRAWN_PX))
+            side = 2 * _DRAWN_PX
+            counted[(2 * rows + 1) * height // side, (2 * columns + 1) * width // side] = True
+        return counted
 
     def check_fits(self, height: int, width: int) -> None:
         """Raise `DataError` where a mask is of another shape than a photograph of height x width px.

@@ -195,6 +195,6 @@ def _scored_cells(
     if not queries.regions:
         return ()
     return tuple(
-        None if region is None else region.covers(*own.shape)
+        None if region is None else region.counts(*own.shape)
         for region, own in zip(queries.regions, maps, strict=True)
     )

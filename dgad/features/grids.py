@@ -11,12 +11,8 @@ from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
 from dgad.domains.region import RegionOfInterest
-from dgad.errors import DataError
 from dgad.features.blocks import Placement
 from dgad.features.frozen import Blocks
-
-_FINER = 8
-"""How much finer a region is looked at that covers no cell's centre."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,16 +101,8 @@ class Cells:
 
 
 def covered_cells(region: RegionOfInterest, grid: tuple[int, int]) -> Tensor:
-    """Cells of a grid over the image whose centre a region covers, bool; if none, those that it touches."""
-    covered = region.covers(*grid)
-    if not covered.any():
-        finer = region.covers(grid[0] * _FINER, grid[1] * _FINER)
-        covered = np.asarray(finer.reshape(grid[0], _FINER, grid[1], _FINER).any(axis=(1, 3)))
-    if not covered.any():
-        raise DataError(
-            "The region of interest is smaller than a patch, so nothing can be scored: draw it larger."
-        )
-    return torch.from_numpy(np.ascontiguousarray(covered))
+    """Cells of a grid over the image that a region lets count, bool (H, W); at least one."""
+    return torch.from_numpy(np.ascontiguousarray(region.counts(*grid)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

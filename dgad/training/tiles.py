@@ -18,7 +18,6 @@ from torch import Tensor
 
 from dgad.domains.geometry import Geometry, map_size, map_stride
 from dgad.domains.image_set import ImageSet
-from dgad.errors import DataError
 
 _ALIGN_PX = 32
 """Sides of tiles are multiples of it: so coarse is the coarsest map."""
@@ -108,12 +107,6 @@ class Tiles:
                 for left in spread(w, width, overlap_px):
                     tiles.append(Tile(image=index, top=top, left=left, height=height, width=width))
         self.tiles = tuple(t for t in tiles if self._has_inside(t))
-        for index in sorted({t.image for t in tiles} - {t.image for t in self.tiles}):
-            height, width = images.sizes[index]
-            raise DataError(
-                f"The region of interest covers no pixel of an image of {width} x {height} px, as it is"
-                " looked at: draw the region larger, or use a larger `scale`."
-            )
         self.images = self._image_set()
         """The tiles as images of their own; those that are the whole of one keep its key."""
 
@@ -189,7 +182,7 @@ class Tiles:
         inside[:down, :right] = True
         if region is not None:
             if (region, size) not in self._covered:
-                self._covered[region, size] = region.covers(*map_size(*size))
+                self._covered[region, size] = region.counts(*map_size(*size))
             inside &= _crop_grid(self._covered[region, size], size, tile)
         return inside
 

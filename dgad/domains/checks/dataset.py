@@ -26,7 +26,7 @@ from dgad.domains.geometry import Geometry
 from dgad.domains.layouts import LAYOUTS, open_dataset
 from dgad.domains.problems import SEVERITIES, Problem, Severity
 from dgad.domains.wide_values import WideRange, find_narrow_range
-from dgad.errors import ImageError
+from dgad.errors import DataError, ImageError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,6 +141,12 @@ def _check_sample(sample: Sample, looks: dict[str, MaskLook]) -> _SampleCheck:
         content = digest.hexdigest()
     except ImageError as error:
         problems.append(_unreadable(sample, sample.image.path, error))
+    if size is not None and sample.image.region is not None:
+        try:
+            sample.image.region.check_fits(*size)
+        except DataError as error:
+            message = f"does not fit its domain's region of interest: {str(error).rstrip('.')}"
+            problems.append(_problem("fatal", "region_of_another_shape", sample, sample.image.path, message))
     mask = _check_mask(sample, size, looks, problems)
     sizes = None if size is None else measure_sample(sample, size, mask)
     return _SampleCheck(problems=tuple(problems), content=content, wide=wide, sizes=sizes)

@@ -68,7 +68,7 @@ def _strays_of(folder: str, domain: Domain, variant: TreeVariant) -> Iterator[Pr
         directories[:] = sorted(d for d in directories if not d.startswith("."))
         for name in sorted(names):
             path = os.path.join(parent, name)
-            if path in told:
+            if path in told or path == os.path.join(folder, REGION_FILE):
                 continue
             if (broken := broken_link(path)) is not None:
                 yield _of(domain.name, "warning", "broken_link", path, broken)

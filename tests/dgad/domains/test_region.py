@@ -6,7 +6,10 @@ import pytest
 from PIL import Image
 
 from dgad.domains import open_dataset
+from dgad.domains.checks import check_dataset
 from dgad.domains.domain_file import read_domain_file
+from dgad.domains.geometry import Geometry
+from dgad.domains.images import load_images
 from dgad.domains.pack import pack
 from dgad.domains.region import RegionOfInterest
 from dgad.errors import DataError
@@ -38,6 +41,21 @@ def test_a_mask_is_a_region_of_any_grid() -> None:
     np.testing.assert_array_equal(region.covers(30, 60), mask)
     assert region.covers(7, 10)[:, 5:].all()
     assert not region.covers(7, 10)[:, :5].any()
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (3, 8), (8, 8), (301, 77)])
+def test_the_smallest_region_has_a_cell_of_every_grid(grid: tuple[int, int]) -> None:
+    dot = tuple((0.3 + x / 256, 0.8 + y / 256) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1)))
+    region = RegionOfInterest(polygons=(dot,))
+    rows, columns = np.nonzero(region.counts(*grid))
+    assert rows.tolist() == [int(0.802 * grid[0])]
+    assert columns.tolist() == [int(0.302 * grid[1])]
+
+
+@pytest.mark.parametrize("grid", [(5, 5), (24, 20), (600, 500)])
+def test_what_is_covered_is_what_counts(grid: tuple[int, int]) -> None:
+    region = RegionOfInterest(polygons=(TRIANGLE,))
+    np.testing.assert_array_equal(region.counts(*grid), region.covers(*grid))
 
 
 @pytest.mark.parametrize(
@@ -96,3 +114,18 @@ def test_a_mask_file_is_the_region_and_may_not_stand_beside_another(tmp_path) ->
     assert "remove one of them" in problem.message
     (tmp_path / "domain.json").write_text('{"scale": "big"}')
     assert "`scale` must be" in read_domain_file(str(tmp_path))[1][0].message
+
+
+def test_a_mask_file_is_part_of_the_data_and_of_the_shape_of_its_photographs(tmp_path) -> None:
+    root = mvtec_tree(tmp_path / "data", "a", "b")
+    marked = np.zeros((12, 10), dtype=np.uint8)
+    marked[:, 5:] = 255
+    Image.fromarray(marked).save(root / "a/region.png")
+    assert not [p for p in check_dataset(root).problems if p.path.endswith(("region.png", "/a"))]
+    assert load_images(open_dataset(str(root)).domain("a").samples, Geometry()).region(0) is not None
+    Image.fromarray(marked.T).save(root / "a/region.png")
+    fatal = [p for p in check_dataset(root).problems if p.severity == "fatal"]
+    assert {(p.code, p.domain) for p in fatal} == {("region_of_another_shape", "a")}
+    assert "is 12 x 10 px, of another shape than the photograph's 20 x 24" in fatal[0].message
+    with pytest.raises(DataError, match=r"000\.png: The mask of the region of interest is 12 x 10 px"):
+        load_images(open_dataset(str(root)).domain("a").samples, Geometry())
