@@ -70,8 +70,11 @@ def _summary(folder: Path, error: str | None) -> None:
     cell = CellSummary(
         method="comparer", target="wood", protocol="nested", selected={}, inner_score=None, error=error
     )
-    values = {f.name: "" for f in dataclasses.fields(StudySummary) if f.default is dataclasses.MISSING}
-    del values["not_applicable"]
+    values = {
+        f.name: ""
+        for f in dataclasses.fields(StudySummary)
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    }
     numbers = {"trials_per_cell": 3, "wall_s": 1.0, "fits_computed": 0, "fits_reused": 0}
     empty = {"domains": (), "methods": (), "seeds": (), "features": {}, "versions": {}, "cells": (cell,)}
     write_summary(folder, StudySummary(**{**values, **numbers, **empty}))
