@@ -3,6 +3,7 @@
 # N images, H x W pixels of one, S pixels a side of what methods take
 
 import dataclasses
+import functools
 import hashlib
 import os
 import warnings
@@ -18,7 +19,7 @@ from dgad.domains.decoding import DecodedImage, decode_with_range, read_file, up
 from dgad.domains.geometry import Geometry
 from dgad.domains.image_paths import expand_image_paths
 from dgad.domains.image_set import ImageSet
-from dgad.domains.images import content_key
+from dgad.domains.images import RereadImages, content_key
 from dgad.domains.region import RegionOfInterest
 from dgad.domains.wide_values import NarrowRangeWarning, WideRange, find_narrow_range, wide_type
 from dgad.errors import DataError, ImageError
@@ -104,7 +105,9 @@ def decode_inputs(
     with_fingerprints: bool = False,
     region: RegionOfInterest | None = None,
 ) -> DecodedImages:
-    """Decode and scale images one at a time: only the scaled ones are held together.
+    """Decode and scale images one at a time: only scaled ones are held together, and of those up to 1 GiB.
+
+    What is beyond is decoded again when it is asked for.
 
     Args:
         inputs: What `list_inputs` found.
@@ -115,14 +118,16 @@ def decode_inputs(
     Raises:
         ImageError: A file cannot be read or decoded; the message names it.
     """
-    images: list[Tensor] = []
+    images = RereadImages()
     ids, keys, sizes, fingerprints, ranges = [], [], [], [], []
     for given in inputs:
         decoded, content_id = given.read()
         image = decoded.image
         if region is not None:
             _check_region(region, image, given.name)
-        images.append(torch.from_numpy(geometry.resize(image)))
+        images.add(
+            functools.partial(_decode_again, given, geometry), torch.from_numpy(geometry.resize(image))
+        )
         ids.append(content_id)
         keys.append(content_key(content_id, geometry, given.bit_depth))
         ranges.append(decoded.wide)
@@ -131,13 +136,19 @@ def decode_inputs(
             fingerprints.append(fingerprint(image))
     return DecodedImages(
         images=ImageSet(
-            images=images, keys=tuple(keys), regions=() if region is None else (region,) * len(images)
+            images=images.all_or_lazy(),
+            keys=tuple(keys),
+            regions=() if region is None else (region,) * len(images),
         ),
         ids=tuple(ids),
         sizes_px=tuple(sizes),
         fingerprints=tuple(fingerprints),
         ranges=tuple(ranges),
     )
+
+
+def _decode_again(given: InputImage, geometry: Geometry) -> Tensor:
+    return torch.from_numpy(geometry.resize(given.read()[0].image))
 
 
 def _check_region(region: RegionOfInterest, image: Image.Image, name: str) -> None:

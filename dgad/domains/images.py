@@ -2,9 +2,10 @@
 
 # N samples, H x W pixels of a file, h x w cells of a score map
 
+import functools
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -80,26 +81,26 @@ def content_key(content_id: str, geometry: Geometry, bit_depth: int | None) -> s
     return f"{content_id}-{geometry.key}{declared}"
 
 
-class _DecodedImages(Sequence[Tensor]):
-    """Scaled images, the first of them kept and the others decoded when they are asked for."""
+class RereadImages(Sequence[Tensor]):
+    """Scaled images, up to 1 GiB of the first of them kept and the others decoded when they are asked for."""
 
-    def __init__(self, files: Sequence[EncodedImage], geometry: Geometry, limits: DecodeLimits) -> None:
-        self._files, self._geometry, self._limits = list(files), geometry, limits
-        self._kept: dict[int, Tensor] = {}
-        self._room = _KEPT_BYTES
+    def __init__(self) -> None:
         self.sizes: list[tuple[int, int]] = []
+        self._kept: dict[int, Tensor] = {}
+        self._decoders: list[Callable[[], Tensor]] = []
+        self._room = _KEPT_BYTES
 
-    def add(self, image_3HW: Tensor) -> None:
-        """Take the next image, as it was decoded to look at it."""
+    def add(self, decode: Callable[[], Tensor], image_3HW: Tensor) -> None:
+        """Take the next image, as it was decoded to look at it, and what decodes it again."""
         self.sizes.append((int(image_3HW.shape[1]), int(image_3HW.shape[2])))
+        self._decoders.append(decode)
         if image_3HW.numel() <= self._room:
             self._room -= image_3HW.numel()
             self._kept[len(self.sizes) - 1] = image_3HW
 
-    @property
-    def all_kept(self) -> bool:
-        """Whether none has to be decoded again."""
-        return len(self._kept) == len(self.sizes)
+    def all_or_lazy(self) -> Sequence[Tensor]:
+        """The images as a list where none has to be decoded again."""
+        return list(self) if len(self._kept) == len(self.sizes) else self
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -108,17 +109,13 @@ class _DecodedImages(Sequence[Tensor]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         index = range(len(self))[index]
-        if index in self._kept:
-            return self._kept[index]
-        file = self._files[index]
-        decoded = decode_with_range(file.read(), file.path, self._limits, bit_depth=file.bit_depth)
-        return torch.from_numpy(self._geometry.with_scale(file.scale).resize(decoded.image))
+        return self._kept[index] if index in self._kept else self._decoders[index]()
 
 
 def _load(
     files: Sequence[EncodedImage], geometry: Geometry, limits: DecodeLimits
 ) -> tuple[ImageSet, list[WideRange | None]]:
-    images = _DecodedImages(files, geometry, limits)
+    images = RereadImages()
     keys, ranges = [], []
     for file in files:
         data = file.read()
@@ -129,12 +126,18 @@ def _load(
             except DataError as error:
                 raise DataError(f"{file.path}: {error}") from None
         own = geometry.with_scale(file.scale)
-        images.add(torch.from_numpy(own.resize(decoded.image)))
+        images.add(
+            functools.partial(_decode_again, file, own, limits), torch.from_numpy(own.resize(decoded.image))
+        )
         keys.append(content_key(hashlib.sha256(data).hexdigest(), own, file.bit_depth))
         ranges.append(decoded.wide)
     regions = tuple(f.region for f in files) if any(f.region is not None for f in files) else ()
-    pixels: Sequence[Tensor] = list(images) if images.all_kept else images
-    return ImageSet(images=pixels, keys=tuple(keys), regions=regions), ranges
+    return ImageSet(images=images.all_or_lazy(), keys=tuple(keys), regions=regions), ranges
+
+
+def _decode_again(file: EncodedImage, geometry: Geometry, limits: DecodeLimits) -> Tensor:
+    decoded = decode_with_range(file.read(), file.path, limits, bit_depth=file.bit_depth)
+    return torch.from_numpy(geometry.resize(decoded.image))
 
 
 def load_masks(

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 import dgad
+from dgad.api.inputs import decode_inputs, list_inputs
+from dgad.domains import images as images_module
 from dgad.errors import BundleError, DataError, ImageError, SettingsError
 from tests.conftest import Run
 from tests.dgad.api.conftest import write_small_bundle
@@ -294,3 +296,14 @@ def test_a_declared_bit_depth_is_the_surfaces_and_decides_how_images_are_read(
     kept = dgad.load_surface(surface.save(tmp_path / "surface"), comparer)
     assert kept.settings.bit_depth == 12
     assert kept.score(paths[2])[0].score == scored.score
+
+
+def test_images_beyond_the_bound_are_decoded_again_and_score_alike(
+    surface: dgad.Surface, good: Path, parts: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = scores(surface.score(parts))
+    monkeypatch.setattr(images_module, "_KEPT_BYTES", 1)
+    decoded = decode_inputs(list_inputs(parts, "images"), surface.comparer.geometry)
+    assert not isinstance(decoded.images.images, tuple), "they are held together"
+    assert scores(surface.score(parts)) == kept
+    assert scores(surface.comparer.enroll(good).score(parts)) == kept
