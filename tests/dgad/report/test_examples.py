@@ -6,6 +6,7 @@ import torch
 from dgad.domains.image_set import ImageSet
 from dgad.evaluation.metrics import Metrics
 from dgad.evaluation.scoring import TargetDomain, TargetScores
+from dgad.report import examples
 from dgad.report.examples import read_examples, write_examples
 from dgad.storage import Storage
 
@@ -72,3 +73,12 @@ def test_few_pictures_are_not_shown_twice_and_old_ones_go(tmp_path):
 
 def test_no_examples_is_an_empty_gallery(tmp_path):
     assert read_examples(tmp_path) == {}
+
+
+def test_the_scale_of_pictures_knows_a_region_that_regular_steps_miss(monkeypatch) -> None:
+    monkeypatch.setattr(examples, "_MAX_SCALED", 256)
+    heat = np.full((64, 64), np.nan, dtype=np.float32)
+    heat[:, 9:15] = np.arange(64)[:, None]  # 16 values are passed over from one that is looked at to the next
+    low, high = examples._scale([heat])
+    assert 25 < low < 38
+    assert high > 55
