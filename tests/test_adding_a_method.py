@@ -60,7 +60,7 @@ def test_it_keeps_the_contract_and_has_a_space(copy: Path) -> None:
 @pytest.mark.slow
 def test_it_is_evaluated_like_every_other(copy: Path, tmp_path: Path) -> None:
     dgad = ("-c", "import dgad.cli; dgad.cli.main()")
-    few = ("--num-train", "6", "--num-good", "4", "--num-defective", "4", "--image-size", "64")
+    few = ("--num-train", "6", "--num-good", "4", "--num-defective", "4", "--size", "64")
     run_in(copy, *dgad, "domains", "synthesize", str(tmp_path / "data"), "--domains", "grid,wood", *few)
     asked = ("--data", str(tmp_path / "data"), "--target", "wood", "--num-references", "4", "--json")
     said = run_in(copy, *dgad, "evaluate", *asked, "--method", f"{NAME},trivial")
