@@ -5,6 +5,7 @@
 import base64
 import binascii
 import dataclasses
+import functools
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,6 @@ from PIL import Image
 from dgad.errors import DataError
 
 Corner = tuple[float, float]
-_FORMS = {"polygons", "mask_png"}
 _MAX_POLYGONS = 64
 _MAX_CORNERS = 1024
 _MAX_MASK_SIDE_PX = 2048
@@ -170,11 +170,15 @@ def _inside(
     return np.asarray(crossings[:, :-1].cumsum(axis=1) % 2 == 1)
 
 
+@functools.lru_cache(maxsize=8)  # asked of every photograph of a domain
 def _open_mask(png: bytes) -> npt.NDArray[np.bool_]:
+    """Read-only: it is shared."""
     try:
         image = Image.open(io.BytesIO(png), formats=("PNG",))
         if max(image.size) > _MAX_MASK_SIDE_PX:
             raise DataError(f"A mask of a region has at most {_MAX_MASK_SIDE_PX} px a side: shrink it.")
-        return np.asarray(image.convert("L")) > 0
+        mask: npt.NDArray[np.bool_] = np.asarray(image.convert("L")) > 0
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"The mask of a region of interest is no PNG that can be read ({error}).") from None
+    mask.flags.writeable = False
+    return mask

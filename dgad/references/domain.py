@@ -1,6 +1,8 @@
 """What a store knows of a domain: its settings, its references, its versions, and what was done to it."""
 
 import dataclasses
+import functools
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -16,6 +18,11 @@ FORMAT_VERSION = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 Action = Literal["create", "settings", "region", "enroll", "remove", "purge", "rollback", "delete"]
+
+
+@functools.lru_cache(maxsize=64)  # every batch of queries asks, and drawing a region takes milliseconds
+def _read_region(text: str) -> RegionOfInterest:
+    return RegionOfInterest.from_json(json.loads(text))
 
 
 def check_domain_name(name: str) -> None:
@@ -60,7 +67,7 @@ class DomainSettings:
     @property
     def region_of_interest(self) -> RegionOfInterest | None:
         """Outside of which nothing is scored or enrolled."""
-        return None if self.region is None else RegionOfInterest.from_json(self.region)
+        return None if self.region is None else _read_region(json.dumps(self.region))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

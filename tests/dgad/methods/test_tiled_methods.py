@@ -94,7 +94,7 @@ def test_an_images_score_is_that_of_its_worst_tile() -> None:
     torch.testing.assert_close(whole[0], method.score(ImageSet(images=tiles), enrolled).image.amax())
 
 
-def test_a_stitched_map_has_no_seam_and_is_high_at_the_defect() -> None:
+def test_a_map_that_is_stitched_of_tiles_is_high_at_the_defect() -> None:
     method = make("autoencoder", num_steps=40, encoder="conv", stride=4, learning_rate=3e-3)
     enrolled = method.enroll(ImageSet(images=images(3, 64, 200, 20)))
     (map_hw,) = method.score(ImageSet(images=[photograph(64, 200, 3, defect_at=100)]), enrolled).pixels or ()
