@@ -173,6 +173,8 @@ def test_a_region_that_is_drawn_is_saved_and_a_defect_outside_of_it_alarms_no_mo
         assert float(page.locator(".box").first.get_attribute("x") or 0) >= SIZE
 
         page.get_by_role("link", name="Region", exact=True).click()
+        # The tab's own stage: until it is there, the one that was left still stands.
+        expect(page.get_by_role("button", name="Draw a polygon")).to_be_visible()
         stage = page.locator(".stage[data-visible]")
         stage.scroll_into_view_if_needed()
         box = stage.bounding_box()
