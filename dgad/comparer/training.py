@@ -2,6 +2,7 @@
 
 # N tiles of an episode, queries first; H x W pixels of a tile; h x w cells of a level
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -9,8 +10,10 @@ from torch import Tensor
 
 from dgad.comparer.model import Comparer
 from dgad.comparer.objective import EpisodeMaps, episode_loss, rank_tiles
-from dgad.features.backbone import Backbone
+from dgad.features.adapted import AdaptedBody
+from dgad.features.backbone import Backbone, channels_last
 from dgad.features.frozen import FrozenFeatures
+from dgad.features.statistics import Statistics
 from dgad.seeds import seed_for
 from dgad.training.augmentation import draw_flips, flip
 from dgad.training.episodes import Episode, EpisodeSampler, Ranking
@@ -41,6 +44,8 @@ class EpisodeTraining:
         self.backbone, self.comparer, self.sampler, self.frozen = backbone, comparer, sampler, frozen
         self.settings = comparer.settings
         self._area_px, self._device = pooled_area_px, device
+        # Of weights as they are at each step, since it shares them.
+        self._adapted = AdaptedBody(backbone.body, backbone.reference_share)
         self._generator = torch.Generator().manual_seed(seed_for(seed, "patches") % 2**63)
         self._ranking_generator = torch.Generator().manual_seed(seed_for(seed, "ranked patches") % 2**63)
 
@@ -67,23 +72,46 @@ class EpisodeTraining:
     def _episode_maps(self, episodes: Sequence[Episode]) -> list[EpisodeMaps]:
         indices = [(*e.query_tiles, *e.references) for e in episodes]
         if self.frozen is not None:
-            found = [self._frozen_maps(e.domain, i) for e, i in zip(episodes, indices, strict=True)]
+            found = [self._frozen_maps(e, i) for e, i in zip(episodes, indices, strict=True)]
         else:
-            found = self._trained_maps([e.domain for e in episodes], indices)
+            sizes = [len(e.references) for e in episodes]
+            found = self._trained_maps([e.domain for e in episodes], indices, sizes)
         return [
             self._split(maps, alpha_NHW, len(e.query_tiles))
             for e, (maps, alpha_NHW) in zip(episodes, found, strict=True)
         ]
 
-    def _frozen_maps(self, domain: SourceTiles, indices: Sequence[int]) -> tuple[list[Tensor], Tensor | None]:
+    def _frozen_maps(self, episode: Episode, indices: Sequence[int]) -> tuple[list[Tensor], Tensor | None]:
         assert self.frozen is not None
-        maps = self.frozen.maps(domain.tiles.images.take(indices))
-        return maps, domain.tiles.alpha(indices)
+        tiles, statistics = episode.domain.tiles, self._measure(episode)
+        images = tiles.images.take(indices)
+        if statistics is not None:  # no other episode has the same
+            images = images.without_keys()
+        return self.frozen.maps(images, statistics=statistics), tiles.alpha(indices)
+
+    @torch.no_grad()
+    def _measure(self, episode: Episode) -> Statistics | None:
+        """The statistics of an episode's own references; None where the pretrained ones hold."""
+        if self._adapted.share == 0:
+            return None
+        tiles = episode.domain.tiles
+        alpha_NHW = tiles.alpha(episode.references)
+        pixels = self._normalise(tiles.images.take(episode.references).stack())
+        return self._adapted.measure(pixels, None if alpha_NHW is None else alpha_NHW.to(self._device) > 0)
+
+    def _normalise(self, pixels_N3HW: Tensor) -> Tensor:
+        return channels_last(self.backbone.normalise(pixels_N3HW.to(self._device)))
 
     def _trained_maps(
-        self, domains: Sequence[SourceTiles], indices: Sequence[Sequence[int]]
+        self,
+        domains: Sequence[SourceTiles],
+        indices: Sequence[Sequence[int]],
+        num_references: Sequence[int],
     ) -> list[tuple[list[Tensor], Tensor | None]]:
-        """Maps with gradients, and what of the tiles counts, both flipped alike."""
+        """Maps with gradients, and what of the tiles counts, both flipped alike.
+
+        The last `num_references` tiles of each episode are those that its statistics are of.
+        """
         pixels = [d.tiles.images.take(i).stack() for d, i in zip(domains, indices, strict=True)]
         alphas = [d.tiles.alpha(i) for d, i in zip(domains, indices, strict=True)]
         if self.settings.flips:
@@ -93,8 +121,41 @@ class EpisodeTraining:
             alphas = [
                 None if a is None else flip(a[:, None], d)[:, 0] for a, d in zip(alphas, draws, strict=True)
             ]
-        maps = run_by_shape(lambda part: self.backbone(part.to(self._device)), pixels)
+        if self._adapted.share == 0:
+            maps = run_by_shape(lambda part: self.backbone(part.to(self._device)), pixels)
+        else:
+            maps = self._adapted_maps(pixels, alphas, num_references)
         return list(zip(maps, alphas, strict=True))
+
+    def _adapted_maps(
+        self, stacks: Sequence[Tensor], alphas: Sequence[Tensor | None], num_references: Sequence[int]
+    ) -> list[list[Tensor]]:
+        """Maps of the episodes' tiles, each episode with the statistics of its own references."""
+        of_row = [torch.full((len(stack),), i) for i, stack in enumerate(stacks)]
+        is_reference = [
+            torch.arange(len(stack)) >= len(stack) - count
+            for stack, count in zip(stacks, num_references, strict=True)
+        ]
+        counted = [
+            torch.ones(len(stack), *stack.shape[-2:], dtype=torch.bool) if alpha is None else alpha > 0
+            for stack, alpha in zip(stacks, alphas, strict=True)
+        ]
+        found: list[list[Tensor]] = [[] for _ in stacks]
+        for shape in dict.fromkeys(stack.shape[1:] for stack in stacks):
+            members = [i for i, stack in enumerate(stacks) if stack.shape[1:] == shape]
+            counted_NHW = torch.cat([counted[i] for i in members])
+            group_N = torch.unique(torch.cat([of_row[i] for i in members]), return_inverse=True)[1]
+            adapt = functools.partial(
+                self._adapted.run_episodes,
+                group_N=group_N.to(self._device),
+                is_reference_N=torch.cat([is_reference[i] for i in members]).to(self._device),
+                counted_NHW=None if bool(counted_NHW.all()) else counted_NHW.to(self._device),
+            )
+            maps = self.backbone(torch.cat([stacks[i] for i in members]).to(self._device), adapt)
+            sizes = [len(stacks[i]) for i in members]
+            for i, *rows in zip(members, *(torch.split(level, sizes) for level in maps), strict=True):
+                found[i] = rows
+        return found
 
     def _split(self, maps: Sequence[Tensor], alpha_NHW: Tensor | None, num_queries: int) -> EpisodeMaps:
         counted = None
@@ -111,12 +172,18 @@ class EpisodeTraining:
     def _ranking(self, episode: Episode) -> Ranking:
         """Logits of tiles as they are, unflipped, against the episode's references."""
         tiles, references = episode.domain.tiles, episode.references
+        statistics = self._measure(episode)
 
         @torch.no_grad()
         def maps_of(indices: Sequence[int]) -> list[Tensor]:
+            images = tiles.images.take(indices)
+            adapt = None
+            if statistics is not None:
+                images = images.without_keys()
+                adapt = functools.partial(self._adapted.run, statistics=[statistics] * len(images))
             if self.frozen is not None:
-                return self.frozen.maps(tiles.images.take(indices))
-            maps: list[Tensor] = self.backbone(tiles.images.take(indices).stack().to(self._device))
+                return self.frozen.maps(images, statistics=statistics)
+            maps: list[Tensor] = self.backbone(images.stack().to(self._device), adapt)
             return maps
 
         reference_maps = maps_of(references)

@@ -3,7 +3,7 @@
 # N images, S pixels a side, C_i channels of level i, h_i = w_i = S / stride of level i
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import timm
@@ -14,9 +14,13 @@ from torch import Tensor, nn
 from dgad.errors import DgadError, SettingsError, WeightsError
 from dgad.features.builtin import OTHERS, Builtin, read_builtin
 from dgad.features.levels import check_levels, level_strides
+from dgad.features.normalisation import parse_normalisation
 from dgad.features.settings import FeatureSettings
 from dgad.features.tokens import TokenMap, has_fixed_size, nearest_multiple, size_argument
 from dgad.features.weights_file import ALTERNATIVES, find_weights_file, without_loader_warnings
+
+Body = Callable[[Tensor], Any]
+"""Normalised images (N, 3, H, W) to a list of maps, as the model lays them out."""
 
 
 class Backbone(nn.Module):
@@ -58,6 +62,8 @@ class Backbone(nn.Module):
             self.window_px = self.input_size_px
         self.overlap_px: int | None = settings.geometry.overlap_px
         """Context that the user wants the blocks of a large image to have; None: what the model sees."""
+        self.reference_share = parse_normalisation(settings.normalisation).share_on(self.name)
+        """How far BatchNorm is to take the statistics of the references."""
         body = _create(settings, self.strides, seed, token_layer)
         self.body: nn.Module = body.to(memory_format=torch.channels_last)
         if isinstance(self.body, TokenMap):
@@ -78,14 +84,14 @@ class Backbone(nn.Module):
         """Never leaves eval mode; gradients flow all the same."""
         return super().train(False)
 
-    def forward(self, images_N3SS: Tensor, body: nn.Module | None = None) -> list[Tensor]:
+    def forward(self, images_N3SS: Tensor, body: Body | None = None) -> list[Tensor]:
         """Compute the feature maps of uint8 images: (N, C_i, h_i, w_i), one per stride.
 
         Done by `body`, if one is given that does what the backbone's own does.
         """
         return self.features(self.normalise(images_N3SS), body)
 
-    def features(self, pixels_N3SS: Tensor, body: nn.Module | None = None) -> list[Tensor]:
+    def features(self, pixels_N3SS: Tensor, body: Body | None = None) -> list[Tensor]:
         """The same of images that are normalised already, float32."""
         run = self.body if body is None else body
         maps = run(channels_last(pixels_N3SS))
@@ -128,8 +134,14 @@ def check_strides(settings: FeatureSettings, strides: Sequence[int]) -> None:
     """
     check_levels(settings.backbone, None)
     _check_present(settings.backbone, strides)
+    check_normalisation(settings)
     if settings.weights == "builtin" and settings.backbone == read_builtin().info.backbone:
         _checked_builtin(settings.backbone, tuple(strides))
+
+
+def check_normalisation(settings: FeatureSettings) -> None:
+    """Raise `SettingsError` where the statistics of references are asked for on a model without BatchNorm."""
+    parse_normalisation(settings.normalisation).share_on(settings.backbone)
 
 
 def _check_present(name: str, strides: Sequence[int]) -> None:

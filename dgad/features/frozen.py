@@ -4,28 +4,24 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DgadWarning, SettingsError
+from dgad.features.adapted_bodies import AdaptedBodies
 from dgad.features.backbone import Backbone, channels_last
 from dgad.features.blocks import BLOCK_PX, Cutting, Placement, Window, cut_image, cut_pixels, up
 from dgad.features.cache import FeatureCache
 from dgad.features.context import Context, measure_context
-from dgad.features.fused import fuse_layers
-
-_T = TypeVar("_T")
+from dgad.features.statistics import Statistics
 
 _SAFE_ALIGN_PX = 32
 """Images of such multiples are taken whole by every pyramid, so nothing is measured for them."""
 _KEPT_SHARE = 4
 """An image whose maps fill more than one part in so many of the cache would only push out the others."""
-_MAX_HELD_PX = 8 * BLOCK_PX
-"""Pixels of references whose maps are held while they are gone through more than once."""
 _MAX_WAITING_PX = 4 * BLOCK_PX
 """Pixels of blocks that wait for others of their shape."""
 
@@ -69,48 +65,68 @@ class FrozenFeatures:
         self.lasting = lasting
         self.margin_cells = margin_cells
         self.fingerprint = backbone.fingerprint()
-        self._body: nn.Module | None = None
+        self._bodies = AdaptedBodies(backbone)
         self._context: Context | None = None
         self._has_warned = False
 
+    def measure(self, references: ImageSet) -> Statistics | None:
+        """What the network normalises this surface with; None: what it was pretrained with.
+
+        In one pass over at least one reference. Which they are matters, not in which order.
+        """
+        return self._bodies.measure(references, self.device)
+
     @torch.no_grad()
-    def blocks(self, images: ImageSet, batch_size: int = 16) -> Iterator[Blocks]:
+    def blocks(
+        self,
+        images: ImageSet,
+        batch_size: int = 16,
+        *,
+        statistics: Statistics | Sequence[Statistics | None] | None = None,
+    ) -> Iterator[Blocks]:
         """The maps of all images, block by block, whatever their sizes.
 
         Blocks of equal shape come together, at most `batch_size` and about a megapixel of them, also of
         different images; those of one image come in no particular order. An image of up to a megapixel is
-        one block. Never are the maps of more than some blocks in memory. Raises `SettingsError` for a large
-        image on a backbone that cannot be computed in parts.
+        one block. Never are the maps of more than some blocks in memory. `statistics` are those of all
+        images, or of each one. Raises `SettingsError` for a large image on a backbone that cannot be computed
+        in parts.
         """
-        waiting: dict[tuple[int, ...], _Batch] = {}
-        for index, size in enumerate(images.sizes):
+        waiting: dict[tuple[object, ...], _Batch] = {}
+        each = statistics if isinstance(statistics, Sequence) else [statistics] * len(images)
+        for index, (size, own) in enumerate(zip(images.sizes, each, strict=True)):
             image: Tensor | None = None
             is_kept = bool(images.keys) and self._is_kept(size)
             for place in self._cut(size):
-                key = self._key(images.keys[index], size, place) if is_kept else None
+                key = self._key(images.keys[index], size, place, own) if is_kept else None
                 maps = self._found(key) if key is not None else None
                 pixels = None
                 if maps is None:
                     image = images.images[index] if image is None else image  # decoded once, if ever
                     pixels = cut_pixels(image, place.seen)
-                batch = waiting.setdefault(place.shape, _Batch())
-                batch.add(_Item(image=index, size=size, place=place, key=key, pixels=pixels, maps=maps))
+                kind = (place.shape, own if self._bodies.can_fold else own is None)
+                batch = waiting.setdefault(kind, _Batch())
+                batch.add(
+                    _Item(image=index, size=size, place=place, key=key, pixels=pixels, maps=maps, own=own)
+                )
                 if len(batch.items) >= batch_size or batch.num_px + batch.block_px > BLOCK_PX:
-                    yield self._finish(waiting.pop(place.shape))
+                    yield self._finish(waiting.pop(kind))
             while sum(batch.num_px for batch in waiting.values()) > _MAX_WAITING_PX:
                 yield self._finish(waiting.pop(next(iter(waiting))))
         for batch in waiting.values():
             yield self._finish(batch)
 
     @torch.no_grad()
-    def maps(self, images: ImageSet, batch_size: int = 16) -> list[Tensor]:
+    def maps(
+        self, images: ImageSet, batch_size: int = 16, *, statistics: Statistics | None = None
+    ) -> list[Tensor]:
         """Maps (N, C_i, h_i, w_i) on the device, one per stride, of whole images of one size.
 
         What an image is filled up with at the right and below is part of them. For images of up to a
         megapixel; `blocks` takes any.
         """
         found: list[list[Tensor]] = [[] for _ in range(len(images))]
-        for batch in self.blocks(images, batch_size):
+        for batch in self.blocks(images, batch_size, statistics=statistics):
             for row, index in enumerate(batch.images):
                 if batch.places[row].core != batch.places[row].seen or found[index]:
                     raise SettingsError(
@@ -122,15 +138,23 @@ class FrozenFeatures:
         return [channels_last(torch.stack(level)) for level in zip(*found, strict=True)]
 
     @torch.no_grad()
-    def prepare(self, images: ImageSet, batch_size: int = 16) -> None:
+    def prepare(
+        self,
+        images: ImageSet,
+        batch_size: int = 16,
+        *,
+        statistics: Sequence[Statistics | None] = (),
+    ) -> None:
         """Put the maps of images with keys into the cache, so that `blocks` and `maps` find them there.
 
-        Of more images than the cache can hold the first are lost again: that costs time, nothing else.
+        `statistics` are those of each image. Of more images than the cache can hold the first are lost
+        again: that costs time, nothing else.
         """
-        first = {key: i for i, key in reversed(list(enumerate(images.keys)))}
+        each = statistics or [None] * len(images)
+        first = {(key, each[i]): i for i, key in reversed(list(enumerate(images.keys)))}
         sizes = images.sizes
         wanted = [i for i in sorted(first.values()) if self._is_kept(sizes[i])]
-        for _ in self.blocks(images.take(wanted), batch_size):
+        for _ in self.blocks(images.take(wanted), batch_size, statistics=[each[i] for i in wanted]):
             pass
 
     def _cut(self, size: tuple[int, int]) -> tuple[Placement, ...]:
@@ -186,8 +210,10 @@ class FrozenFeatures:
         num_bytes = 4 * size[0] * size[1] * sum(c / s**2 for c, s in levels)
         return num_bytes * _KEPT_SHARE <= self.cache.max_bytes or size[0] * size[1] <= BLOCK_PX
 
-    def _key(self, key: str, size: tuple[int, int], place: Placement) -> str:
+    def _key(self, key: str, size: tuple[int, int], place: Placement, own: Statistics | None) -> str:
         """What the maps of a block are kept under: those of a whole image under its own key."""
+        if own is not None:
+            key = f"{key}%{own.digest}"
         if place.core == place.seen:
             seen = place.seen.height, place.seen.width
             return key if seen == size else f"{key}+{seen[0]}x{seen[1]}"
@@ -206,7 +232,7 @@ class FrozenFeatures:
         missing = [item for item in items if item.maps is None]
         if missing:
             pixels = torch.stack([item.pixels for item in missing if item.pixels is not None])
-            computed = self._compute(pixels, items[0].place)
+            computed = self._compute(pixels, items[0].place, [item.own for item in missing])
             if len(missing) == len(items) and not any(item.key for item in items):
                 return batch.blocks(computed)
             for row, item in enumerate(missing):
@@ -219,35 +245,17 @@ class FrozenFeatures:
         rows = zip(*(item.maps for item in items if item.maps is not None), strict=True)
         return batch.blocks([channels_last(torch.stack(level)) for level in rows])
 
-    def _compute(self, pixels_B3hw: Tensor, place: Placement) -> list[Tensor]:
+    def _compute(
+        self, pixels_B3hw: Tensor, place: Placement, each: Sequence[Statistics | None]
+    ) -> list[Tensor]:
         """Maps of the given windows."""
-        if self._body is None:  # where all maps are kept already none is needed
-            self._body = fuse_layers(self.backbone.body)
-        levels: list[Tensor] = self.backbone(pixels_B3hw.to(self.device), self._body)
+        levels: list[Tensor] = self.backbone(pixels_B3hw.to(self.device), self._bodies.choose(each))
         if place.given == place.seen:
             return levels
         return [
             channels_last(crop(level, stride, outer=place.seen, inner=place.given))
             for stride, level in zip(self.backbone.strides, levels, strict=True)
         ]
-
-
-class Passes(Iterable[_T]):
-    """Blocks, with what was made of them, to go through several times.
-
-    Of few pixels they are held after the first time, of more they are computed again.
-    """
-
-    def __init__(self, once: Callable[[], Iterable[_T]], images: ImageSet) -> None:
-        self._once = once
-        self._is_held = sum(height * width for height, width in images.sizes) <= _MAX_HELD_PX
-        self._held: list[_T] | None = None
-
-    def __iter__(self) -> Iterator[_T]:
-        if self._held is not None or not self._is_held:
-            return iter(self._once() if self._held is None else self._held)
-        self._held = list(self._once())
-        return iter(self._held)
 
 
 def crop(map_Bhw: Tensor, stride: int, *, outer: Window, inner: Window) -> Tensor:
@@ -274,6 +282,8 @@ class _Item:
     key: str | None
     pixels: Tensor | None
     maps: list[Tensor] | None
+    own: Statistics | None
+    """Of its image's surface."""
 
 
 class _Batch:

@@ -47,7 +47,7 @@ def fuse_layers(network: nn.Module) -> nn.Module:
     The given one stays as it is, and is itself the answer where there is nothing to be won: on a GPU, without
     oneDNN, without BatchNorm, or where what it does depends on its input so that it has no fixed graph.
     """
-    if not _is_worth_it(network):
+    if not can_fuse(network):
         return network
     try:
         traced = _traced(network)
@@ -76,7 +76,8 @@ def fuse_layers(network: nn.Module) -> nn.Module:
     return traced
 
 
-def _is_worth_it(network: nn.Module) -> bool:
+def can_fuse(network: nn.Module) -> bool:
+    """Whether there is something to be won."""
     weight = next(network.parameters(), None)
     return (
         weight is not None

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dgad.domains.geometry import DEFAULT_SCALE, DEFAULT_TILE_PX, Geometry
+from dgad.features.normalisation import DEFAULT_NORMALISATION, parse_normalisation
 from dgad.settings import from_dict, require
 
 OLD_SIZE = "image_size_px"
@@ -26,9 +27,13 @@ class FeatureSettings:
     """Side of the tiles that training draws and transformers see, in scaled pixels; a multiple of 32."""
     overlap_px: int | None = None
     """Context that a tile's features are given on each side; null: as much as the network can see."""
+    normalisation: str = DEFAULT_NORMALISATION
+    """Whose statistics BatchNorm takes in methods that compare with references: `auto`, `pretrained`,
+    `references`, or `blend A` with A the references' share."""
 
     def __post_init__(self) -> None:
         assert self.geometry  # checks scale and tiles
+        parse_normalisation(self.normalisation)
         require(bool(self.backbone), "backbone", "the name of a timm model", self.backbone)
         require(bool(self.weights), "weights", "none, builtin, timm or a file", self.weights)
 
@@ -43,7 +48,18 @@ def read_features(values: Mapping[str, Any], *, where: str = "") -> FeatureSetti
 
     Raises `SettingsError` as `from_dict` does.
     """
-    return from_dict(FeatureSettings, migrate_size(values), where=where)
+    return from_dict(FeatureSettings, migrate_features(values), where=where)
+
+
+def migrate_features(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values as this version means them.
+
+    What an earlier version wrote, which always is complete, has no `normalisation`: the pretrained one.
+    """
+    migrated = migrate_size(values)
+    if "normalisation" not in migrated and {"backbone", "weights", "scale"} <= set(migrated):
+        migrated["normalisation"] = "pretrained"
+    return migrated
 
 
 def migrate_size(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,12 +117,13 @@ class Method(abc.ABC):
     def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
         """Score queries against the references; a query's score does not depend on its batch."""
 
-    def prepare(self, queries: ImageSet) -> None:
-        """Compute ahead what depends on no reference, for queries of many targets at once; changes no score.
+    def prepare(self, queries: ImageSet, enrolled: Sequence[Enrolled] = ()) -> None:
+        """Compute ahead what compares with no reference, for queries of many targets at once.
 
+        `enrolled` has the target of every query; without it what depends on no target. Changes no score.
         What it leaves in the context's cache is found by the queries' keys, so without keys it does nothing.
         """
-        del queries
+        del queries, enrolled
 
     @abc.abstractmethod
     def state(self) -> dict[str, Tensor]:

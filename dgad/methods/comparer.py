@@ -3,7 +3,7 @@
 # B queries, R references, N images, S pixels a side, P patches, C channels, K reference patches, L levels
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -16,11 +16,13 @@ from dgad.comparer.start import check_start, load_builtin
 from dgad.comparer.training import EpisodeTraining
 from dgad.domains.image_set import ImageSet
 from dgad.features.backbone import Backbone, check_strides
-from dgad.features.frozen import Blocks, FrozenFeatures, Passes, crop_to_core
+from dgad.features.frozen import Blocks, FrozenFeatures, crop_to_core
 from dgad.features.grids import Cells, PatchGrids
 from dgad.features.moments import Moments
 from dgad.features.nearest import usual_distances
+from dgad.features.passes import Passes
 from dgad.features.settings import FeatureSettings
+from dgad.features.statistics import Statistics, statistics_of, tensors_of
 from dgad.methods.base import (
     Context,
     Enrolled,
@@ -31,6 +33,7 @@ from dgad.methods.base import (
 )
 from dgad.methods.order import content_order
 from dgad.methods.score_maps import draw_maps, pool_images
+from dgad.methods.training_free import prepare_maps
 from dgad.seeds import seed_for
 from dgad.training.episodes import EpisodeSampler
 from dgad.training.loop import one_cycle, train, trainable
@@ -169,10 +172,12 @@ class ComparerMethod(Method):
         """
         check_references(references)
         ordered = references.take(content_order(references))
-        passes, cells = Passes(lambda: self._blocks(ordered), ordered), Cells(ordered)
-        kept = pool_references(self.comparer, passes, cells, range(len(ordered)))
-        tensors: dict[str, Tensor] = {}
-        locations, scales = self._calibration(passes, cells, len(ordered))
+        cells, everyone = Cells(ordered), range(len(ordered))
+        statistics = self._frozen_features().measure(ordered)
+        passes = self._passes(ordered, statistics)
+        kept = pool_references(self.comparer, passes, cells, everyone)
+        tensors = tensors_of(statistics)
+        locations, scales = self._calibration(ordered, passes, cells)
         for i, level in enumerate(kept.statistics):
             tensors[f"level{i}.mean"], tensors[f"level{i}.std"] = level.mean_C, level.std
         for i, (pool_GKC, owner_K) in enumerate(kept.pools):
@@ -183,14 +188,16 @@ class ComparerMethod(Method):
         return Enrolled(method=self.name, num_references=len(references), tensors=tensors)
 
     def _calibration(
-        self, passes: Iterable[Blocks], cells: Cells, num_references: int
+        self, references: ImageSet, passes: Passes[Blocks], cells: Cells
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Location and scale of every level's patch logits on left-out references; 0 and 1 without.
 
-        Normalisation is recomputed inside each round; with more than ten references the rounds are folds.
+        Normalisation, the backbone's statistics included, is recomputed inside each round; with more than
+        ten references the rounds are folds.
         One reference leaves nothing to leave out, so it is not calibrated.
         """
         num_levels, device = self._num_scored_levels, self.context.device
+        num_references = len(references)
         if not self.settings.level_calibration or num_references < 2:
             zero = torch.zeros((), device=device)
             return [zero] * num_levels, [torch.ones_like(zero)] * num_levels
@@ -199,6 +206,9 @@ class ComparerMethod(Method):
         for fold in range(num_folds):
             out = [i for i in range(num_references) if i % num_folds == fold]
             others = [i for i in range(num_references) if i % num_folds != fold]
+            statistics = self._frozen_features().measure(references.take(others))
+            if statistics is not None:
+                passes = self._passes(references, statistics)
             kept = pool_references(self.comparer, passes, cells, others)
             pools = [self.comparer.head.project_reference(pool_GKC) for pool_GKC, _ in kept.pools]
             for blocks in choose(passes, out):
@@ -219,7 +229,7 @@ class ComparerMethod(Method):
         settings = self.settings
         kept = {name: tensor.to(self.context.device) for name, tensor in enrolled.tensors.items()}
         grids = [PatchGrids(queries) for _ in range(self._num_scored_levels)]
-        for blocks in self._blocks(queries):
+        for blocks in self._blocks(queries, statistics_of(enrolled.tensors)):
             for logit_Bhw, grid in zip(self._level_logits(blocks, kept), grids, strict=True):
                 grid.fill(blocks, logit_Bhw)
         fraction = None if settings.score_pooling == "max" else settings.top_fraction
@@ -233,12 +243,16 @@ class ComparerMethod(Method):
             levels=levels_NL,
         )
 
-    def prepare(self, queries: ImageSet) -> None:
-        """The backbone's maps, which are its own whatever the references."""
-        self._frozen_features().prepare(queries, self.context.scoring_batch)
+    def prepare(self, queries: ImageSet, enrolled: Sequence[Enrolled] = ()) -> None:
+        """The backbone's maps, of which the references decide the statistics alone."""
+        prepare_maps(self._frozen_features(), queries, enrolled, self.context.scoring_batch)
 
-    def _blocks(self, images: ImageSet) -> Iterator[Blocks]:
-        return self._frozen_features().blocks(images, self.context.scoring_batch)
+    def _blocks(self, images: ImageSet, statistics: Statistics | None) -> Iterator[Blocks]:
+        batch_size = self.context.scoring_batch
+        return self._frozen_features().blocks(images, batch_size, statistics=statistics)
+
+    def _passes(self, images: ImageSet, statistics: Statistics | None) -> Passes[Blocks]:
+        return Passes(lambda: self._blocks(images, statistics), images)
 
     @property
     def _num_scored_levels(self) -> int:

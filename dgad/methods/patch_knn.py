@@ -25,6 +25,7 @@ from dgad.features.levels import check_levels
 from dgad.features.moments import Moments
 from dgad.features.nearest import nearest_patches, usual_distances
 from dgad.features.settings import FeatureSettings
+from dgad.features.statistics import statistics_of, tensors_of
 from dgad.methods.base import Enrolled, Scores, check_references
 from dgad.methods.order import content_order
 from dgad.methods.score_maps import Upsampling, draw_maps, pool_images
@@ -113,8 +114,9 @@ class PatchKnnMethod(TrainingFree):
         """The memory of normalised reference patches (K, C) and the statistics that normalise queries."""
         check_references(references)
         ordered = references.take(content_order(references))
-        passes, cells = self.reference_passes(ordered), Cells(ordered)
-        mean_C, scale_C = self._statistics(passes, cells)
+        statistics = self.measure(ordered)
+        passes, cells = self.reference_passes(ordered, statistics), Cells(ordered)
+        mean_C, scale_C = self._moments(passes, cells)
         memory = CoverageMemory(self.settings.max_memory_patches)
         for blocks, map_BChw in passes:
             for owner, patch_PC in zip(blocks.images, cells.patches(blocks, map_BChw), strict=True):
@@ -125,9 +127,10 @@ class PatchKnnMethod(TrainingFree):
         else:
             usual_K = memory_KC.new_ones(len(memory_KC))
         tensors = {"memory": memory_KC, "mean": mean_C, "scale": scale_C, "usual": usual_K}
+        tensors |= tensors_of(statistics)
         return Enrolled(method=self.name, num_references=len(references), tensors=tensors)
 
-    def _statistics(self, passes: Iterable[tuple[Blocks, Tensor]], cells: Cells) -> tuple[Tensor, Tensor]:
+    def _moments(self, passes: Iterable[tuple[Blocks, Tensor]], cells: Cells) -> tuple[Tensor, Tensor]:
         norm, num_channels = self.settings.reference_norm, sum(self.backbone.channels)
         if norm == "none":
             zeros = torch.zeros(num_channels, device=self.context.device)
@@ -156,7 +159,7 @@ class PatchKnnMethod(TrainingFree):
         settings = self.settings
         kept = {name: tensor.to(self.context.device) for name, tensor in enrolled.tensors.items()}
         grids = PatchGrids(queries)
-        for blocks, map_BChw in self.joined_blocks(queries):
+        for blocks, map_BChw in self.joined_blocks(queries, statistics_of(enrolled.tensors)):
             query_QC = patches(map_BChw).flatten(0, 1)
             query_QC = self._comparable((query_QC - kept["mean"]) / kept["scale"])
             distance_Q, nearest_Q = nearest_patches(query_QC, kept["memory"])

@@ -22,6 +22,7 @@ from dgad.features.coverage import CoverageMemory
 from dgad.features.grids import Cells, PatchGrids
 from dgad.features.nearest import nearest_patches
 from dgad.features.settings import FeatureSettings
+from dgad.features.statistics import statistics_of, tensors_of
 from dgad.methods.base import Enrolled, Scores, check_references
 from dgad.methods.order import content_order
 from dgad.methods.score_maps import Upsampling, draw_maps
@@ -95,15 +96,15 @@ class PatchcoreMethod(TrainingFree):
         cells = Cells(ordered)
         # Which patches are kept is part of the method, not of the seed of a fit.
         memory = CoverageMemory(settings.max_memory_patches, seed=0)
-        for blocks, map_BChw in self.joined_blocks(ordered):
+        statistics = self.measure(ordered)
+        for blocks, map_BChw in self.joined_blocks(ordered, statistics):
             for owner, patch_PC in zip(blocks.images, cells.patches(blocks, map_BChw), strict=True):
                 memory.add(patch_PC, owner)
         pool_KC, _ = memory.result()
         num_kept = max(1, int(memory.num_given * settings.coreset_ratio))
         memory_KC = pool_KC[coreset(pool_KC, num_kept, seed=0)]
-        return Enrolled(
-            method=self.name, num_references=len(references), tensors={"memory": memory_KC.contiguous()}
-        )
+        tensors = {"memory": memory_KC.contiguous(), **tensors_of(statistics)}
+        return Enrolled(method=self.name, num_references=len(references), tensors=tensors)
 
     @torch.no_grad()
     def score(self, queries: ImageSet, enrolled: Enrolled) -> Scores:
@@ -112,7 +113,7 @@ class PatchcoreMethod(TrainingFree):
         memory_KC = enrolled.tensors["memory"].to(self.context.device)
         grids, cells = PatchGrids(queries), Cells(queries)
         farthest: list[_Patch | None] = [None] * len(queries)
-        for blocks, map_BChw in self.joined_blocks(queries):
+        for blocks, map_BChw in self.joined_blocks(queries, statistics_of(enrolled.tensors)):
             query_BPC = patches(map_BChw)
             distance_Q, nearest_Q = nearest_patches(query_BPC.flatten(0, 1), memory_KC)
             distance_BP, nearest_BP = (x.view(query_BPC.shape[:2]) for x in (distance_Q, nearest_Q))

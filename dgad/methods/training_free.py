@@ -10,9 +10,11 @@ from torch import Tensor
 
 from dgad.domains.image_set import ImageSet
 from dgad.features.backbone import Backbone
-from dgad.features.frozen import Blocks, FrozenFeatures, Passes, crop_to_core
+from dgad.features.frozen import Blocks, FrozenFeatures, crop_to_core
 from dgad.features.joint_map import joint_map
-from dgad.methods.base import Context, Method, Traits
+from dgad.features.passes import Passes
+from dgad.features.statistics import Statistics, statistics_of
+from dgad.methods.base import Context, Enrolled, Method, Traits
 from dgad.seeds import seed_for
 from dgad.training.sources import SourceDomain
 from dgad.training.weights import collect_state, load_into
@@ -46,14 +48,23 @@ class TrainingFree(Method):
         self.backbone = self.make_backbone(seed=seed_for(seed, "backbone")).to(self.context.device)
         self._frozen: FrozenFeatures | None = None
 
-    def joined_blocks(self, images: ImageSet) -> Iterator[tuple[Blocks, Tensor]]:
+    def measure(self, references: ImageSet) -> Statistics | None:
+        """The statistics that the surface's images are normalised with; None: the pretrained ones."""
+        return self._frozen_features().measure(references)
+
+    def joined_blocks(
+        self, images: ImageSet, statistics: Statistics | None
+    ) -> Iterator[tuple[Blocks, Tensor]]:
         """The images block by block, with the joined map (B, C, h, w) of the cells of each block's core."""
-        for blocks in self._frozen_features().blocks(images, self.context.scoring_batch):
+        batch_size = self.context.scoring_batch
+        for blocks in self._frozen_features().blocks(images, batch_size, statistics=statistics):
             yield blocks, self._joined(blocks)
 
-    def reference_passes(self, references: ImageSet) -> Iterable[tuple[Blocks, Tensor]]:
+    def reference_passes(
+        self, references: ImageSet, statistics: Statistics | None
+    ) -> Iterable[tuple[Blocks, Tensor]]:
         """The same to go through more than once; few references are computed once."""
-        return Passes(lambda: self.joined_blocks(references), references)
+        return Passes(lambda: self.joined_blocks(references, statistics), references)
 
     def _joined(self, blocks: Blocks) -> Tensor:
         settings = self.settings
@@ -71,9 +82,9 @@ class TrainingFree(Method):
             )
         return self._frozen
 
-    def prepare(self, queries: ImageSet) -> None:
+    def prepare(self, queries: ImageSet, enrolled: Sequence[Enrolled] = ()) -> None:
         """Compute the backbone's maps of the queries into the cache."""
-        self._frozen_features().prepare(queries, self.context.scoring_batch)
+        prepare_maps(self._frozen_features(), queries, enrolled, self.context.scoring_batch)
 
     def state(self) -> dict[str, Tensor]:
         """Copy the backbone's weights, all that a bundle needs of the method."""
@@ -83,3 +94,16 @@ class TrainingFree(Method):
         """Raises `DataError` when the tensors are not those of these settings."""
         load_into({"": self.backbone}, state, method=self.name)
         self._frozen = None
+
+
+def prepare_maps(
+    features: FrozenFeatures, queries: ImageSet, enrolled: Sequence[Enrolled], batch_size: int
+) -> None:
+    """Compute the maps of queries into the cache, each as its target's statistics have them.
+
+    Without targets there is nothing to do where those decide.
+    """
+    if enrolled or features.backbone.reference_share == 0:
+        features.prepare(
+            queries, batch_size, statistics=[statistics_of(target.tensors) for target in enrolled]
+        )

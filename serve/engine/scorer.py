@@ -107,13 +107,25 @@ class SurfaceScorer:
             else:
                 by_domain.setdefault(query.domain, []).append(i)
         with self._lock:
-            self._method.prepare(_gather_images([queries[i] for group in by_domain.values() for i in group]))
+            residents: dict[str, _Resident] = {}
             for domain, group in by_domain.items():
                 try:
-                    found = self._score_domain(domain, [queries[i] for i in group])
+                    residents[domain] = self._load_resident(domain, max(queries[i].sequence for i in group))
                 except UserError as error:
-                    found = [error for _ in group]
-                for i, answer in zip(group, found, strict=True):
+                    for i in group:
+                        answers[i] = error
+            found = [(i, resident) for domain, resident in residents.items() for i in by_domain[domain]]
+            self._method.prepare(
+                _gather_images([queries[i] for i, _ in found]),
+                [resident.state.enrolled for _, resident in found],
+            )
+            for domain, resident in residents.items():
+                group = by_domain[domain]
+                try:
+                    scored = self._score_domain(resident, [queries[i] for i in group])
+                except UserError as error:
+                    scored = [error for _ in group]
+                for i, answer in zip(group, scored, strict=True):
                     answers[i] = answer
         return [answer for answer in answers if answer is not None]
 
@@ -159,8 +171,9 @@ class SurfaceScorer:
             f" shape {(3, *size)}, but got {query.image.dtype} {query.image.shape}."
         )
 
-    def _score_domain(self, domain: str, queries: Sequence[Query]) -> list[Outcome | WrongScale | UserError]:
-        resident = self._load_resident(domain, max(q.sequence for q in queries))
+    def _score_domain(
+        self, resident: _Resident, queries: Sequence[Query]
+    ) -> list[Outcome | WrongScale | UserError]:
         checked = [
             _check_bit_depth(query, resident.change)
             or self._check_scale(query, resident.change)

@@ -49,4 +49,4 @@ def source(name: str, period: int, seed: int = 0) -> SourceDomain:
 
 def joined(method: TrainingFree, images: ImageSet) -> Tensor:
     """The joined maps (N, C, h, w) of images of one size."""
-    return torch.cat([map_BChw for _, map_BChw in method.joined_blocks(images)])
+    return torch.cat([map_BChw for _, map_BChw in method.joined_blocks(images, None)])
