@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dgad.features.origin import describe_origin
 from dgad.methods.base import Method
 from dgad.settings import to_dict
 
@@ -12,26 +13,6 @@ _METRIC_TITLES = {
     "pixel_auroc": "pixel AUROC",
     "aupro": "AUPRO 30%",
 }
-_WEIGHTS = {
-    "none": (
-        "The backbone was drawn at random from a seed, and what was learnt was learnt from the training"
-        " domains above: no third party's weights or images are in this bundle."
-    ),
-    "builtin": (
-        "The backbone, and the comparer where `init` is builtin, started from the weights that ship with"
-        " dgad (Apache-2.0). dgad made them from procedural images alone: no third party's weights or images"
-        " are in this bundle."
-    ),
-    "timm": (
-        "The backbone started from weights that timm fetched under the model's name (`{backbone}`); their"
-        " licence and training data are those of that model's page, and bind this bundle too."
-    ),
-}
-_WEIGHTS_FILE = (
-    "The backbone started from the weights file `{weights}`; its licence and training data are not known to"
-    " dgad, and bind this bundle too."
-)
-
 _TRAINED = (
     ", then trained on the others. The bundled weights were trained on all of them, so no image here can"
     " test them: expect this on a new surface, not better."
@@ -55,7 +36,6 @@ def model_card(
     AUROC of every row of the leaderboard by label.
     """
     features = method.context.features
-    weights = _WEIGHTS.get(features.weights, _WEIGHTS_FILE)
     sections = (
         f"# Model card: {label}",
         f"{method.title}, backbone `{features.backbone}`, {features.geometry.describe()}.",
@@ -84,7 +64,7 @@ def model_card(
         " there is lost.\n"
         "- What the references show is normal, whatever it is: a defect among them hides its like.",
         "## Origin and licence of the weights",
-        weights.format(backbone=features.backbone, weights=features.weights),
+        describe_origin(features),
         "## Settings",
         "\n".join(f"- `{k}`: {v}" for k, v in to_dict(method.settings).items()) or "There is nothing to set.",
     )

@@ -15,7 +15,9 @@ def feature_options(command: F) -> F:
     """`--backbone --weights --scale --tile-px --overlap-px`: what all methods of a run share."""
     for option in (
         click.option("--backbone", help="timm model name  [default: resnet18]"),
-        click.option("--weights", help="builtin | none | timm | FILE.safetensors  [default: builtin]"),
+        click.option(
+            "--weights", help="builtin | imagenet | none | timm | FILE.safetensors  [default: builtin]"
+        ),
         click.option("--overlap-px", type=int, help="context of a tile on each side, in scaled pixels"),
         click.option("--tile-px", type=int, help=f"pixels a side of a tile  [default: {DEFAULT_TILE_PX}]"),
         click.option("--scale", help=f"auto | native | 0.5 | 'fit N' | 'squash N'  [{DEFAULT_SCALE}]"),

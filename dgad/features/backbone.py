@@ -3,7 +3,7 @@
 # N images, S pixels a side, C_i channels of level i, h_i = w_i = S / stride of level i
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import timm
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dgad.errors import DgadError, SettingsError, WeightsError
 from dgad.features.builtin import OTHERS, Builtin, read_builtin
+from dgad.features.imagenet import IMAGENET, read_imagenet
 from dgad.features.levels import check_levels, level_strides
 from dgad.features.normalisation import parse_normalisation
 from dgad.features.settings import FeatureSettings
@@ -159,8 +160,8 @@ def _create(
     name, weights = settings.backbone, settings.weights
     reductions = level_strides(name)
     _check_present(name, strides)
-    builtin = _checked_builtin(name, strides) if weights == "builtin" else None
-    from_file = weights not in ("none", "builtin", "timm")
+    given = _given_tensors(name, weights, strides)
+    from_file = weights not in ("none", "builtin", "timm", IMAGENET)
     overlay = {"file": str(find_weights_file(weights, name))} if from_file else None
 
     def drawn(**arguments: Any) -> nn.Module:
@@ -175,11 +176,11 @@ def _create(
 
     try:
         with torch.random.fork_rng(devices=[]), without_loader_warnings():
-            body = drawn(pretrained=weights not in ("none", "builtin"), pretrained_cfg_overlay=overlay)
+            body = drawn(pretrained=from_file or weights == "timm", pretrained_cfg_overlay=overlay)
             if from_file:
                 _check_loaded(body, drawn(), weights)
-            if builtin is not None:
-                _load_builtin(body, builtin)
+            if given is not None:
+                _fill(body, given, weights)
     except DgadError:
         raise
     # timm and the hub client raise whatever their own libraries do (offline, missing repository, wrong
@@ -215,16 +216,23 @@ def _checked_builtin(name: str, strides: tuple[int, ...]) -> Builtin:
     return builtin
 
 
-def _load_builtin(body: nn.Module, builtin: Builtin) -> None:
-    """Fill every tensor of the body; stages coarser than those asked for are left out of the body."""
+def _given_tensors(name: str, weights: str, strides: tuple[int, ...]) -> Mapping[str, Tensor] | None:
+    """What dgad itself fills the body with, by timm's names; None where timm does it, or nothing is."""
+    if weights == "builtin":
+        return _checked_builtin(name, strides).backbone
+    return read_imagenet(name) if weights == IMAGENET else None
+
+
+def _fill(body: nn.Module, given: Mapping[str, Tensor], weights: str) -> None:
+    """Fill every tensor of the body; what is coarser than the levels asked for is left out of the body."""
     own = body.state_dict()
-    absent = [key for key in own if key not in builtin.backbone]
+    absent = [key for key in own if key not in given]
     if absent:
         raise WeightsError(
-            f"The builtin weights lack {len(absent)} of the backbone's {len(own)} tensors, {absent[0]} among"
-            f" them: install dgad again, or use {OTHERS}."
+            f"The weights `{weights}` lack {len(absent)} of the backbone's {len(own)} tensors, {absent[0]}"
+            f" among them: install dgad again, or use {OTHERS}."
         )
-    body.load_state_dict({key: builtin.backbone[key] for key in own})
+    body.load_state_dict({key: given[key] for key in own})
 
 
 def _check_loaded(body: nn.Module, random: nn.Module, weights: str) -> None:

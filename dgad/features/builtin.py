@@ -28,7 +28,10 @@ INFO_FILE = "builtin.json"
 BACKBONE_FILE = "backbone.safetensors"
 COMPARER_FILE = "comparer.safetensors"
 CARD_FILE = "MODEL_CARD.md"
-OTHERS = "`none` (random, seeded), `timm` (needs the hub), or the path of a .safetensors file"
+OTHERS = (
+    "`none` (random, seeded), `imagenet` (of tf_efficientnet_lite0 to 2; needs dgad[imagenet]), `timm` (needs"
+    " the hub), or the path of a .safetensors file"
+)
 """What `--weights` takes besides `builtin`."""
 
 

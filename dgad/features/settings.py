@@ -19,8 +19,9 @@ class FeatureSettings:
     backbone: str = "resnet18"
     """Any timm model that gives a pyramid of feature maps (`features_only`)."""
     weights: str = "builtin"
-    """`builtin` (ship with dgad, learnt from procedural images), `none` (random, seeded), `timm` (fetched
-    from the hub), or the path of a .safetensors file."""
+    """`builtin` (ship with dgad, learnt from procedural images), `imagenet` (of `tf_efficientnet_lite0` to
+    2, in the packages of the extra `dgad[imagenet]`), `none` (random, seeded), `timm` (fetched from the
+    hub), or the path of a .safetensors file."""
     scale: str = DEFAULT_SCALE
     """`auto`, `native`, a factor (output pixels per input pixel), `fit N` (longer side), or `squash N`."""
     tile_px: int = DEFAULT_TILE_PX
@@ -35,7 +36,7 @@ class FeatureSettings:
         assert self.geometry  # checks scale and tiles
         parse_normalisation(self.normalisation)
         require(bool(self.backbone), "backbone", "the name of a timm model", self.backbone)
-        require(bool(self.weights), "weights", "none, builtin, timm or a file", self.weights)
+        require(bool(self.weights), "weights", "none, builtin, imagenet, timm or a file", self.weights)
 
     @property
     def geometry(self) -> Geometry:

@@ -50,7 +50,7 @@ def find_weights_file(weights: str, backbone: str) -> Path:
     path = Path(weights)
     if path.suffix != ".safetensors":
         raise WeightsError(
-            f"`weights` must be builtin, none, timm or a .safetensors file, but got {weights!r}."
+            f"`weights` must be builtin, none, imagenet, timm or a .safetensors file, but got {weights!r}."
             f" {ALTERNATIVES}"
         )
     if not path.is_file():

@@ -129,6 +129,8 @@ class StudySummary:
     extra_fingerprint: str = ""
     searched_features: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Lists of scales, tiles and backbones that the search chose from, by name."""
+    weights_origins: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Where weights come from and their licence, by `BACKBONE WEIGHTS`; earlier versions wrote none."""
     format_version: int = FORMAT_VERSION
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cluster.connect import call_on_every_node
 from dgad.errors import DataError, DgadError, UserError
+from dgad.features.imagenet import IMAGENET, find_imagenet_file
 from dgad.storage import Storage, probe
 from tune.fits.run import Run, compute_code_version
 from tune.launcher.inputs import compute_weights_sum
@@ -70,8 +71,10 @@ def _check_data(run: Run) -> None:
 
 def _check_weights(run: Run) -> None:
     chosen = run.study.searched_features.combinations()
-    searched = {choose_features(run.study.features, c).weights for c in chosen}
-    for weights in sorted({run.study.weights, *searched}):
+    wanted = (run.study.features, *(choose_features(run.study.features, c) for c in chosen))
+    for backbone in sorted({f.backbone for f in wanted if f.weights == IMAGENET}):
+        find_imagenet_file(backbone)
+    for weights in sorted({f.weights for f in wanted}):
         known = run.searched_weights_sha256.get(weights, "")
         expected = run.weights_sha256 if weights == run.study.weights else known
         if "/" in weights and not Path(weights).is_file():

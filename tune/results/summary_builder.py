@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from dgad.evaluation.frechet import DomainDistances
+from dgad.features.origin import name_origin
 from dgad.report.summary import CellSummary, StudySummary, TrialSummary
 from dgad.settings import to_dict
 from tune.results.importance import estimate_importance
 from tune.run_folder.folder import RunInfo
 from tune.run_folder.journals import load_journal
 from tune.search.selection import find_front
+from tune.spaces.features import choose_features
 from tune.study.cell_id import CellId
 from tune.study.settings import Study
 
@@ -61,6 +63,7 @@ def build_summary(study: Study, info: RunInfo, facts: StudyFacts) -> StudySummar
         num_references=study.num_references,
         features=to_dict(study.features),
         searched_features={n: list(values) for n, values in study.searched_features.choices.items()},
+        weights_origins=_name_origins(study),
         command=info.command,
         started_at=info.started_at,
         wall_s=facts.wall_s,
@@ -110,3 +113,10 @@ def build_cell_summary(
         importance={} if journal is None else estimate_importance(journal, seed=study.seed),
         error=error,
     )
+
+
+def _name_origins(study: Study) -> dict[str, str]:
+    """Where the weights of the study's backbone come from, and of those that it searches."""
+    chosen = study.searched_features.combinations()
+    each = (study.features, *(choose_features(study.features, c) for c in chosen))
+    return {f"{f.backbone} {f.weights}": name_origin(f) for f in each}

