@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dgad.features.normalisation import parse_normalisation
 from dgad.features.origin import describe_origin
 from dgad.methods.base import Method
 from dgad.settings import to_dict
@@ -36,9 +37,11 @@ def model_card(
     AUROC of every row of the leaderboard by label.
     """
     features = method.context.features
+    normalised = parse_normalisation(features.normalisation).describe(features.backbone)
     sections = (
         f"# Model card: {label}",
-        f"{method.title}, backbone `{features.backbone}`, {features.geometry.describe()}.",
+        f"{method.title}, backbone `{features.backbone}`, {features.geometry.describe()}"
+        + (f", BatchNorm with {normalised}." if method.takes_statistics else "."),
         "## Intended use",
         "Finding defects on one textured surface at a time that it was never trained on, from some"
         " photographs of good parts of that surface (references). It was judged with"

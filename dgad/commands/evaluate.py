@@ -58,6 +58,7 @@ def evaluate_command(
     scale: str | None,
     tile_px: int | None,
     overlap_px: int | None,
+    normalisation: str | None,
     device: str,
     compiled: bool,
     as_json: bool,
@@ -76,6 +77,7 @@ def evaluate_command(
         scale=scale,
         tile_px=tile_px,
         overlap_px=overlap_px,
+        normalisation=normalisation,
     )
     chosen = None if sources is None else split_names(sources) if sources.strip() else ()
     with show_progress_bars(enabled=not as_json) as progress:

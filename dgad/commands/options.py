@@ -12,11 +12,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def feature_options(command: F) -> F:
-    """`--backbone --weights --scale --tile-px --overlap-px`: what all methods of a run share."""
+    """Backbone, weights, geometry and normalisation: what all methods of a run share."""
     for option in (
         click.option("--backbone", help="timm model name  [default: resnet18]"),
         click.option(
             "--weights", help="builtin | imagenet | none | timm | FILE.safetensors  [default: builtin]"
+        ),
+        click.option(
+            "--normalisation",
+            help="statistics in BatchNorm: auto | pretrained | references | 'blend A' with A the share of the"
+            " references'  [auto]",
         ),
         click.option("--overlap-px", type=int, help="context of a tile on each side, in scaled pixels"),
         click.option("--tile-px", type=int, help=f"pixels a side of a tile  [default: {DEFAULT_TILE_PX}]"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dgad.errors import SettingsError
-from dgad.features.settings import FeatureSettings, migrate_size, read_features
+from dgad.features.settings import FeatureSettings, migrate_features, read_features
 from dgad.methods import METHODS, parse_method
 from dgad.settings import coerce, did_you_mean, from_dict, to_dict
 from dgad.yaml_file import KeyPath, check_keys, load_yaml
@@ -34,7 +34,7 @@ def read_settings(path: str | None, **options: Any) -> SettingsFile:
     if path is not None:
         values, lines = load_yaml(Path(path))
         check_keys(values, {"features", "methods"}, lines, path)
-    features = migrate_size(coerce(values.get("features") or {}, dict, f"{path}: features"))
+    features = migrate_features(coerce(values.get("features") or {}, dict, f"{path}: features"))
     for key in features:
         if key not in _FEATURE_NAMES:
             raise SettingsError(

@@ -44,6 +44,13 @@ class Normalisation:
             " resnet18."
         )
 
+    def describe(self, backbone: str) -> str:
+        """Whose statistics they are, in a few words for people."""
+        share = self.share_on(backbone)
+        if share in (0, 1):
+            return "the statistics of the references" if share else "the statistics of its training"
+        return f"statistics of which the references have a share of {share:g}"
+
     def __str__(self) -> str:
         return f"blend {self.share:g}" if self.kind == "blend" else self.kind
 

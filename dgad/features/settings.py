@@ -10,6 +10,11 @@ from dgad.settings import from_dict, require
 
 OLD_SIZE = "image_size_px"
 """What versions before geometry called the N of `squash N`."""
+_FORMER_NAMES = (
+    {"backbone", "weights", OLD_SIZE},
+    {"backbone", "weights", "scale", "tile_px", "overlap_px"},
+)
+"""Everything that earlier versions wrote of features."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,10 +60,10 @@ def read_features(values: Mapping[str, Any], *, where: str = "") -> FeatureSetti
 def migrate_features(values: Mapping[str, Any]) -> dict[str, Any]:
     """The same values as this version means them.
 
-    What an earlier version wrote, which always is complete, has no `normalisation`: the pretrained one.
+    Features that an earlier version wrote have all that it knew and no `normalisation`: the pretrained one.
     """
     migrated = migrate_size(values)
-    if "normalisation" not in migrated and {"backbone", "weights", "scale"} <= set(migrated):
+    if "normalisation" not in migrated and any(names <= set(values) for names in _FORMER_NAMES):
         migrated["normalisation"] = "pretrained"
     return migrated
 

@@ -81,6 +81,8 @@ class Method(abc.ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     """As tables print it."""
+    takes_statistics: ClassVar[bool] = False
+    """Whether the features' `normalisation` holds: it compares with references by BatchNorm of their kind."""
     traits: ClassVar[Traits]
     """At most: some settings may need less, see `traits_of`."""
     settings_type: ClassVar[type[Any]]

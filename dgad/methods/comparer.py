@@ -50,6 +50,7 @@ class ComparerMethod(Method):
     """Meta-trained on episodes of the sources; compares patches of a query with reference patches."""
 
     name: ClassVar[str] = "comparer"
+    takes_statistics: ClassVar[bool] = True
     title: ClassVar[str] = "Meta-comparer"
     traits: ClassVar[Traits] = Traits(
         learns=True,

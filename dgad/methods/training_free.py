@@ -32,6 +32,7 @@ class TrainingFree(Method):
         servable=True,
     )
 
+    takes_statistics: ClassVar[bool] = True
     zero_border: ClassVar[bool] = False
     """Whether means over neighbours take the zeros beyond an image's border too."""
 

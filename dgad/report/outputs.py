@@ -40,7 +40,7 @@ def _tables(content: Content) -> Iterator[ReportTable]:
         title="Every result on a surface held out",
         columns=(
             *("method", "target", "seed", "num_references", *METRIC_TITLES, "fit_s", "ms_per_image"),
-            *("ms_per_megapixel", "backbone", "weights", "scale", "tile_px"),
+            *("ms_per_megapixel", "backbone", "weights", "scale", "tile_px", "normalisation"),
         ),
         rows=tuple(
             (
@@ -150,12 +150,13 @@ def _tables(content: Content) -> Iterator[ReportTable]:
 
 
 def _features_of(record: Record) -> tuple[str | int | None, ...]:
-    """Backbone, weights, scale and tiles of a fit; what an earlier version did not write is None."""
+    """What images of a fit were looked at with; what an earlier version did not write is None."""
     features = record.fit.features
     scale = features.get("scale")
     if scale is None and "image_size_px" in features:
         scale = f"squash {features['image_size_px']}"
-    return features.get("backbone"), features.get("weights"), scale, features.get("tile_px")
+    named = (features.get("backbone"), features.get("weights"), scale, features.get("tile_px"))
+    return *named, features.get("normalisation")
 
 
 def _leaderboard(

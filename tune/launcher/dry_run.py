@@ -48,7 +48,7 @@ class DryRun:
     cost: Cost
     """The mean over `features`."""
     features: tuple[FeatureCost, ...]
-    """Of every backbone and scale that is looked at."""
+    """Of every backbone, scale and normalisation that is looked at."""
     cache_bytes: int
     """The bound of features on disk; 0 keeps none."""
     num_queries: float

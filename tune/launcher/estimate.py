@@ -117,7 +117,7 @@ def count_fits(study: Study, cells: Sequence[Cell], *, num_extra_targets: int = 
 def measure_features(
     study: Study, cells: Sequence[Cell], dataset: Dataset, device: torch.device, num_threads: int
 ) -> tuple[FeatureCost, ...]:
-    """Measure the cost of every backbone and scale that the study looks at images with.
+    """Measure the cost of every backbone, scale and normalisation that the study looks at images with.
 
     By the first configuration of the first cell that chooses; sizes come from the headers of images.
     """
@@ -128,14 +128,15 @@ def measure_features(
     for chosen in _list_choices(study, cell):
         features = choose_features(study.features, chosen)
         chosen.pop("tile_px", None)
-        if (features.backbone, features.weights, features.scale) not in found:
+        looked_at_with = (features.backbone, features.weights, features.scale, features.normalisation)
+        if looked_at_with not in found:
             name = describe_choice(chosen)
             try:
                 measured = _measure(study, cell.method, dataset, features, device, name, sizes)
             except UserError as error:
                 where = f"With {name} `{cell.method}` cannot be had on this data: " if name else ""
                 raise SettingsError(f"{where}{error}") from error
-            found[features.backbone, features.weights, features.scale] = measured
+            found[looked_at_with] = measured
     return tuple(found.values())
 
 

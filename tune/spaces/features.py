@@ -1,7 +1,8 @@
 """Features that a study searches: lists of scales, tiles and backbones that become part of a configuration.
 
 A configuration is one flat mapping: the complete settings of a method, and beside them, only where the study
-searches it, the `backbone`, `scale` and `tile_px` that the trial chose. No method has settings so called.
+searches it, the `backbone`, `scale`, `tile_px` and `normalisation` that the trial chose. No method has
+settings so called.
 """
 
 import contextlib
@@ -13,10 +14,11 @@ from typing import Any
 
 from dgad.domains.geometry import Geometry, parse_scale
 from dgad.errors import SettingsError, UserError
+from dgad.features.normalisation import parse_normalisation
 from dgad.features.settings import FeatureSettings
 from dgad.methods import METHODS
 
-NAMES = ("backbone", "scale", "tile_px")
+NAMES = ("backbone", "scale", "tile_px", "normalisation")
 """Names of what can be searched, in the order in which a configuration chooses it."""
 
 
@@ -28,6 +30,7 @@ class FeatureLists:
     """`NAME`, with the study's weights, or `NAME WEIGHTS`."""
     scale: tuple[str, ...] = ()
     tile_px: tuple[int, ...] = ()
+    normalisation: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, values in self.choices.items():
@@ -56,6 +59,8 @@ class FeatureLists:
 def _canonical(name: str, value: Any) -> str:
     if name == "scale":
         return str(parse_scale(value, "search_scale"))
+    if name == "normalisation":
+        return str(parse_normalisation(value, "search_normalisation"))
     if name == "tile_px":
         with _called("search_tile_px", "tile_px"):
             return str(Geometry(tile_px=value).tile_px)

@@ -11,7 +11,7 @@ import yaml
 
 from dgad.errors import SettingsError
 from dgad.evaluation.scoring import parse_num_references
-from dgad.features.settings import OLD_SIZE, FeatureSettings, migrate_size
+from dgad.features.settings import OLD_SIZE, FeatureSettings, migrate_features
 from dgad.methods import parse_method
 from dgad.settings import coerce, require
 from dgad.yaml_file import check_keys, load_yaml
@@ -86,6 +86,9 @@ class Study:
     """Side of the tiles that training draws and transformers see, in scaled pixels."""
     overlap_px: int | None = None
     """Context of a tile on each side, in scaled pixels. By default as much as the network can see."""
+    normalisation: str = "auto"
+    """Whose statistics BatchNorm takes in methods that compare with references: auto, pretrained, references,
+    or `blend A` (A, above 0 and below 1, is the references' share)."""
     space: SpaceKind = "full"
     """Search space of each method; `demo` is a smaller one of quick configurations."""
     spaces: Mapping[str, Narrowing] = dataclasses.field(default_factory=dict)
@@ -94,6 +97,8 @@ class Study:
     """Scales that the search chooses from, as one more setting of every method. By default `scale` holds."""
     search_tile_px: tuple[int, ...] = ()
     """Sides of tiles that the search chooses from. By default `tile_px` holds."""
+    search_normalisation: tuple[str, ...] = ()
+    """Normalisations that the search chooses from. By default `normalisation` holds."""
     search_backbone: tuple[str, ...] = ()
     """Backbones that the search chooses from: NAME with the study's weights, or `NAME WEIGHTS`. By default
     `backbone` holds."""
@@ -149,13 +154,17 @@ class Study:
             scale=self.scale,
             tile_px=self.tile_px,
             overlap_px=self.overlap_px,
+            normalisation=self.normalisation,
         )
 
     @property
     def searched_features(self) -> FeatureLists:
         """What of the features is searched."""
         return FeatureLists(
-            backbone=self.search_backbone, scale=self.search_scale, tile_px=self.search_tile_px
+            backbone=self.search_backbone,
+            scale=self.search_scale,
+            tile_px=self.search_tile_px,
+            normalisation=self.search_normalisation,
         )
 
     def split(self, configuration: Mapping[str, Any]) -> tuple[dict[str, Any], FeatureSettings]:
@@ -203,7 +212,10 @@ def read_study_file(path: Path) -> dict[str, Any]:
     loaded, lines = load_yaml(path)
     if OLD_SIZE in loaded:
         lines = {**lines, ("scale",): lines[(OLD_SIZE,)]}
-        loaded = migrate_size(loaded)
+    migrated = migrate_features(loaded)
+    if "normalisation" in migrated and "normalisation" not in loaded:
+        lines = {**lines, ("normalisation",): lines[("backbone",)]}
+    loaded = migrated
     check_keys(loaded, _HINTS, lines, str(path))
     if "spaces" in loaded:
         loaded["spaces"] = read_spaces(loaded["spaces"], lines, str(path))
