@@ -219,7 +219,7 @@ def print_tables(rows: Sequence[Row], arms: Sequence[Arm], groups: Sequence[str]
         names = [*dict.fromkeys(name for _, name in table)]
         alone: list[Sequence[str]] = [[n] for n in names]
         grouped: list[Sequence[str]] = [
-            *(members for g in groups if (members := [n for n in names if n in g.split(",")])),
+            *(inside for g in groups if (inside := [n for n in names if n in g.split(",")])),
             *([n] for n in names if not any(n in g.split(",") for g in groups)),
         ]
         print(f"\n{count} references")
