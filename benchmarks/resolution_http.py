@@ -41,6 +41,8 @@ from serve.api.client import Client
 
 MIB = 2**20
 _SCORER = "scorer"
+_IDLE_AFTER_S = 15.0
+"""A service gives freed memory back some ten seconds after its last work."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +121,7 @@ def measure(url: str, jpeg: bytes, clients: int, options: argparse.Namespace) ->
     scorers = list(scorer_processes())
     if not scorers:
         raise RuntimeError("No process of the service is known by its name as a scorer.")
+    time.sleep(_IDLE_AFTER_S)
     idle_mib = max(status_mib(p, "VmRSS") for p in scorers)
     for process in scorers:
         Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # forgets the peak of what came before

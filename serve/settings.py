@@ -8,6 +8,9 @@ from dgad.settings import require
 
 MIB = 2**20
 
+SCORING_S_PER_MEGAPIXEL = 10.0
+"""Scoring takes about one on a core of 2020; the rest is for larger networks, slower machines and others."""
+
 KeysRule = Literal["store", "expected", "required"]
 """What a service was told of keys when it began. `store`: what the store says holds. `expected`: the store
 had keys, so one that holds none by now (not mounted, say) is closed, unless it says in writing that it is
@@ -40,6 +43,8 @@ class Limits:
     min_upload_rate: int = 8 * 1024
     """Bytes a second below which a body may not fall for longer than `upload_grace_s`."""
     upload_grace_s: float = 20.0
+    scoring_s_per_megapixel: float = SCORING_S_PER_MEGAPIXEL
+    """Added to a request's `request_timeout_s` for each million pixels that are looked at for it."""
     uploads_at_once: int = 4
     """How many bodies of the largest size one ingress holds at the same time."""
     uploads_per_client: int = 2
@@ -84,8 +89,9 @@ class ServeSettings:
     max_queued: int = 128
     """Images waiting for a scorer at one ingress before it answers 429."""
     request_timeout_s: float = 30.0
-    """To score one request, retries included; then 504."""
+    """To score one request of small photographs, retries included; then 504."""
     enrolment_timeout_s: float = 600.0
+    """To make a change; no score takes longer either, however many pixels it is of."""
     max_resident_domains: int = 64
     """Enrolled states that a scorer keeps in memory."""
     keys: KeysRule = "store"
@@ -105,6 +111,16 @@ class ServeSettings:
         require(
             self.max_resident_domains >= 1, "max_resident_domains", "at least 1", self.max_resident_domains
         )
+
+    def scoring_timeout_s(self, num_pixels: int) -> float:
+        """Seconds that scoring so many scaled pixels may take, all photographs of a request together."""
+        extra_s = self.limits.scoring_s_per_megapixel * num_pixels / 1e6
+        return min(self.request_timeout_s + extra_s, self.max_scoring_s)
+
+    @property
+    def max_scoring_s(self) -> float:
+        """Seconds that no request for scores takes longer than."""
+        return max(self.request_timeout_s, self.enrolment_timeout_s)
 
     @property
     def is_loopback(self) -> bool:

@@ -15,7 +15,7 @@ import mimetypes
 import os
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 from dgad.domains.decoding import read_file
 from dgad.domains.domain_file import RegionLike, read_region
+from dgad.domains.headers import read_size
 from dgad.domains.wide_values import check_bit_depth
 from dgad.errors import DataWarning, SettingsError
 from dgad.names import check_utf8
@@ -31,6 +32,7 @@ from dgad.settings import require, to_dict
 from serve.api import schemas
 from serve.api.answer_reader import read_answer
 from serve.api.transport import ClientError, NotFoundError, Transport
+from serve.settings import SCORING_S_PER_MEGAPIXEL
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _KEY_VARIABLE = "DGAD_API_KEY"
@@ -40,6 +42,9 @@ MAX_ENROLLED_FILES = 256
 """In one request, and so in one version: what a service takes unless it is told otherwise."""
 _MAX_BATCH_BYTES = 128 * 2**20
 """Half of what a service takes, for the multipart frame and for other settings."""
+
+_MAX_EXTRA_S = 600.0
+"""What a service gives a request at most unless it is told otherwise."""
 
 Photograph = str | Path | bytes | tuple[str, bytes]
 """A file, the bytes of one, or (name, bytes)."""
@@ -64,10 +69,12 @@ class Client:
         """`key` is DGAD_API_KEY where it is not given.
 
         `timeout_s` is for one call with all its tries, `attempt_timeout_s` for one try of it; an enrolment
-        has one time for both, since it may rightly take minutes. `on_retry` hears of every try that failed
+        has one time for both, since it may rightly take minutes. A score has more of both for each megapixel
+        of its photographs, as it has at the service. `on_retry` hears of every try that failed
         and is repeated, and of the pause before the next.
         """
         self._timeout_s = timeout_s
+        self._attempt_timeout_s = attempt_timeout_s
         self._enrolment_timeout_s = enrolment_timeout_s
         self._transport = Transport(
             url,
@@ -227,11 +234,15 @@ class Client:
         if region is not None:
             params["region"] = json.dumps(read_region(region).to_json())
         for batch in batches(photographs, max_files=_MAX_SCORED_FILES):
+            files = _files(batch)
+            extra_s = _extra_s(data for _, (_, data, _) in files)
             content = self._content(
                 "POST",
                 _path(domain, "score"),
+                timeout_s=self._timeout_s + extra_s,
+                attempt_timeout_s=self._attempt_timeout_s + extra_s,
                 params=params,
-                files=_files(batch),
+                files=files,
             )
             answer = self._read(schemas.ScoreAnswer, content)
             if answer.warnings and not is_warned:
@@ -302,6 +313,12 @@ def _files(photographs: Sequence[Photograph]) -> list[tuple[str, tuple[str, byte
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         parts.append(("files", (name, data, kind)))
     return parts
+
+
+def _extra_s(photographs: Iterable[bytes]) -> float:
+    """What scoring them may take beside a request's usual time, if none of them is looked at smaller."""
+    num_pixels = sum(width * height for width, height in map(read_size, photographs))
+    return min(SCORING_S_PER_MEGAPIXEL * num_pixels / 1e6, _MAX_EXTRA_S)
 
 
 def _depth(bit_depth: int | None) -> dict[str, int]:

@@ -23,6 +23,7 @@ from serve.engine.backend import (
 )
 from serve.engine.batching import Batcher
 from serve.engine.drift import DriftDetector, make_records
+from serve.engine.freed_memory import FreedMemory
 from serve.engine.scorer import warm_scorer
 from serve.engine.store_writer import StoreWriter
 from serve.engine.writes import DeleteDomain, DomainWrite, Enroll, Write
@@ -53,6 +54,7 @@ class InProcessBackend(Backend):
             settings.bundle, settings.store, device=settings.device, limits=settings.limits
         )
         self._drift = DriftDetector()
+        self._freed = FreedMemory()
         self._num_writes = 0
         self._batches = Batcher[Query, Outcome | WrongScale | UserError](
             self._score_batch,
@@ -100,6 +102,8 @@ class InProcessBackend(Backend):
         writing = loop.run_in_executor(self._write_thread, self._writer.carry_out, change)
         writing.add_done_callback(self._end_write)
         done = await asyncio.shield(writing)
+        if isinstance(change, Enroll):
+            self._freed.note_work(sum(3 * u.width_px * u.height_px for u in change.uploads))
         if isinstance(change, DeleteDomain):
             self._drift.forget(change.domain)
         return done
@@ -121,7 +125,10 @@ class InProcessBackend(Backend):
         return Readiness(bundle_id=str(self._scorer.description["bundle_id"]), can_enroll=True)
 
     async def _score_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | WrongScale | UserError]:
-        return await self._in_score_thread(lambda: self._scorer.score(queries))
+        try:
+            return await self._in_score_thread(lambda: self._scorer.score(queries))
+        finally:
+            self._freed.note_work(sum(query.image.nbytes for query in queries))
 
     async def _in_score_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._score_thread, work)

@@ -12,8 +12,10 @@ from dgad.errors import DgadError, MissingError
 from dgad.references.reader import StoreReader
 from serve.decoding.pool import DecodePool
 from serve.engine.backend import Backend
+from serve.engine.freed_memory import FreedMemory
 from serve.http.dependencies import AppState
 from serve.http.errors import add_error_handlers
+from serve.http.held_pixels import HeldPixels
 from serve.http.images import Workers
 from serve.http.middleware import AccessMiddleware, RequestMetrics
 from serve.http.openapi import describe
@@ -43,6 +45,7 @@ def make_app(
         workers=Workers(max_waiting=settings.max_queued, name="dgad-draw"),
         # What waits to be decoded then waits for a scorer, where the backend bounds it again.
         decoders=DecodePool(settings.limits, max_waiting=settings.max_queued),
+        held=HeldPixels(on_release=FreedMemory().note_work),
     )
 
     @contextlib.asynccontextmanager

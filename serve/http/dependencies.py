@@ -21,7 +21,39 @@ from serve.http.request_context import RequestContext, context_of
 from serve.http.thumbnails import Thumbnails
 from serve.settings import ServeSettings
 
+_MANY_PIXELS = 10**6
+"""Of a request, from which on it is said how long they are given."""
 T = TypeVar("T")
+
+
+class Deadline:
+    """When the answer to a request is due: later, once it is known how many pixels are to be looked at."""
+
+    def __init__(self, settings: ServeSettings, timer: asyncio.Timeout) -> None:
+        self._settings = settings
+        self._timer = timer
+        self._began_at = asyncio.get_running_loop().time()
+        self._num_pixels = 0
+
+    @property
+    def seconds(self) -> float:
+        """From the request's beginning."""
+        return self._settings.scoring_timeout_s(self._num_pixels)
+
+    def allow(self, num_pixels: int) -> None:
+        """Give the request the time of so many scaled pixels, in all."""
+        self._num_pixels = max(self._num_pixels, num_pixels)
+        self._timer.reschedule(self._began_at + self.seconds)
+
+    def explain(self) -> str:
+        """What is said of an answer that did not come in time."""
+        if self._num_pixels < _MANY_PIXELS:
+            return f"The answer did not come within {round(self.seconds, 1):g} s; try again."
+        return (
+            f"The answer did not come within {self.seconds:.0f} s, which {self._num_pixels / 1e6:.1f}"
+            " megapixels are given; try again, send fewer photographs at a time, or give the domain a smaller"
+            " `scale`."
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,19 +90,20 @@ class AppState:
             return await self.backend.describe()
 
     @contextlib.asynccontextmanager
-    async def answer_deadline(self) -> AsyncIterator[None]:
+    async def answer_deadline(self) -> AsyncIterator[Deadline]:
         """Cancel what is still awaited once the answer is due, and raise `TimedOutError`.
 
         The one deadline of a request that changes nothing: it begins when the body has been read, and
         covers all that the backend is asked, retries included. Backends have none of their own.
         """
+        deadline: Deadline | None = None
         try:
-            async with asyncio.timeout(self.settings.request_timeout_s):
-                yield
+            async with asyncio.timeout(self.settings.request_timeout_s) as timer:
+                deadline = Deadline(self.settings, timer)
+                yield deadline
         except TimeoutError:
-            raise TimedOutError(
-                f"The answer did not come within {self.settings.request_timeout_s:g} s; try again."
-            ) from None
+            assert deadline is not None
+            raise TimedOutError(deadline.explain()) from None
 
     @contextlib.asynccontextmanager
     async def change_deadline(self) -> AsyncIterator[None]:

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from dgad.domains.geometry import Geometry
+from dgad.domains.geometry import MAX_SCALED_PIXELS, Geometry
+from dgad.domains.headers import read_size
 from serve.decoding.bounds import find_need
 
 MAX_HELD_BYTES = 512 * 2**20
@@ -35,8 +36,12 @@ class Hold:
 class HeldPixels:
     """Bytes of decoded photographs, for those who wait their turn at them; belongs to one event loop."""
 
-    def __init__(self, max_bytes: int = MAX_HELD_BYTES) -> None:
+    def __init__(
+        self, max_bytes: int = MAX_HELD_BYTES, *, on_release: Callable[[int], None] = lambda num_bytes: None
+    ) -> None:
+        """`on_release` hears how many bytes were held each time that they no longer are."""
         self._max_bytes = max_bytes
+        self._on_release = on_release
         self._num_held = 0
         self._waiting: collections.deque[tuple[int, asyncio.Future[None]]] = collections.deque()
 
@@ -58,6 +63,7 @@ class HeldPixels:
             yield held
         finally:
             held.shrink(0)
+            self._on_release(wanted)
 
     async def _wait(self, wanted: int) -> None:
         came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -94,6 +100,15 @@ def expect_bytes(data: bytes, scale: str, picture_px: int) -> int:
     else:
         scaled = round(whole * max(1.0, parsed.amount) ** 2)
     return scaled + min(whole, 3 * picture_px**2)
+
+
+def expect_pixels(data: bytes, scale: str) -> int:
+    """Scaled pixels of a photograph, by the size that its header claims; no more than may be decoded."""
+    width, height = read_size(data)
+    if not width or not height:
+        return 0
+    scaled = Geometry(scale=scale).scaled_size(height, width)
+    return min(scaled[0] * scaled[1], MAX_SCALED_PIXELS)
 
 
 def group(items: Iterable[tuple[T, int]], max_bytes: int = _MAX_GROUP_BYTES) -> Iterator[tuple[list[T], int]]:

@@ -37,9 +37,7 @@ def make_service_config(
             "host": settings.host,
             "port": settings.port,
             # The application's own limits come first; this one is for what they miss.
-            "request_timeout_s": settings.limits.upload_timeout_s
-            + max(settings.request_timeout_s, settings.enrolment_timeout_s)
-            + 30,
+            "request_timeout_s": settings.limits.upload_timeout_s + settings.max_scoring_s + 30,
         },
         "grpc_options": {"grpc_servicer_functions": []},  # none: then Serve opens no gRPC port
         "logging_config": dict(LOGGING),

@@ -56,7 +56,7 @@ def make_application(settings: ServeSettings) -> "Application":
         name=SCORER,
         # Half of what it uses, so that in a roll-out, when there are twice as many, all find room.
         ray_actor_options={"num_cpus": 0.5, **scorer_share},
-        graceful_shutdown_timeout_s=settings.request_timeout_s + 10,
+        graceful_shutdown_timeout_s=settings.max_scoring_s + 10,
         **_scaling(settings),
         **_surge(),
     )

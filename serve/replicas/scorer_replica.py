@@ -18,6 +18,7 @@ from serve.engine.backend import (
     count_pixels,
 )
 from serve.engine.batching import Batcher
+from serve.engine.freed_memory import FreedMemory
 from serve.logs import log_to_worker
 from serve.replicas.metrics import ServiceMetrics
 from serve.replicas.watched_thread import WatchedThread
@@ -53,6 +54,7 @@ class ScorerReplica:
             max_weight=MAX_BATCH_PIXELS,
         )
         self._num_failures = 0
+        self._freed = FreedMemory()
         self._forgets_at = time.monotonic() + _FORGET_EVERY_S
         self._forgetting: asyncio.Future[None] | None = None
 
@@ -104,14 +106,21 @@ class ScorerReplica:
     async def _score(self, queries: Sequence[Query]) -> Sequence[Outcome | WrongScale | UserError]:
         began = time.perf_counter()
         try:
-            answers = await self._thread.run(self._scorer.score, queries)
+            answers = await self._thread.run(self._score_in_time, queries)
         except Exception:
             self._num_failures += 1
             logger.exception("a batch failed")
             raise
+        finally:
+            self._freed.note_work(sum(query.image.nbytes for query in queries))
         self._num_failures = 0
         self._metrics.observe_batch(len(queries), time.perf_counter() - began)
         return answers
+
+    def _score_in_time(self, queries: Sequence[Query]) -> list[Outcome | WrongScale | UserError]:
+        num_pixels = sum(count_pixels(query) for query in queries)
+        self._thread.allow(self._settings.scoring_timeout_s(num_pixels) - self._settings.request_timeout_s)
+        return self._scorer.score(queries)
 
 
 def _num_threads(settings: ServeSettings) -> int:

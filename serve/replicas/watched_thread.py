@@ -40,7 +40,7 @@ class WatchedThread:
 
     def allow(self, extra_s: float) -> None:
         """From within a call: it may take so much longer than others."""
-        self._extra_s = extra_s
+        self._extra_s += extra_s
 
     def is_stuck(self, after_s: float) -> bool:
         """Whether it has been at one call for longer than that, and than what `allow` added."""

@@ -12,6 +12,7 @@ from dgad.references.store import ReferenceStore
 from serve.engine.backend import RecentScores, UnavailableError
 from serve.engine.bundle import fetch_bundle
 from serve.engine.drift import DriftDetector, ScoreRecord
+from serve.engine.freed_memory import FreedMemory
 from serve.engine.writes import CreateDomain, DeleteDomain, Enroll, Rollback, SetRegion, Write, unpack_write
 from serve.logs import log_to_worker
 from serve.replicas.metrics import ServiceMetrics
@@ -36,6 +37,7 @@ class WriterReplica:
         self._store = ReferenceStore(settings.store)
         self._drift = DriftDetector()
         self._shelf = ParcelShelf()
+        self._freed = FreedMemory()
         self._metrics = ServiceMetrics(replica="keeper")
         self._num_references = {d: len(self._store.head(d).references) for d in self._store.domains()}
         self._count()
@@ -75,6 +77,9 @@ class WriterReplica:
             answer: Any = await self._thread.run(self._writer.carry_out, change)
         except UserError as error:
             return error
+        finally:
+            if isinstance(change, Enroll):
+                self._freed.note_work(sum(3 * u.width_px * u.height_px for u in change.uploads))
         if isinstance(change, DeleteDomain):
             self._drift.forget(change.domain)
             self._num_references.pop(change.domain, None)

@@ -100,6 +100,12 @@ def test_a_loaded_method_scores_like_the_written_one(tmp_path, method):
     assert expected.max() > 0
 
 
+def test_a_loaded_method_keeps_features_in_the_cache_that_it_is_given(tmp_path, method):
+    write(tmp_path / "bundle", method)
+    empty = FeatureCache(2**20)
+    assert load_method(tmp_path / "bundle", CPU, empty).context.cache is empty
+
+
 @pytest.mark.parametrize("name", ["trivial", "patch_knn", "comparer"])
 def test_every_servable_method_survives_a_bundle(tmp_path, name):
     features = FeatureSettings(scale="squash 64")

@@ -5,7 +5,9 @@ times over; that is told here from its markers, chunks and tags, and nothing is 
 be followed is left to the decoder, which says what is wrong with it.
 """
 
+import dataclasses
 from collections.abc import Callable
+from types import ModuleType
 
 from dgad.domains.headers import bmp, jpeg, png, tiff
 from dgad.errors import ImageError
@@ -13,28 +15,55 @@ from dgad.errors import ImageError
 _MIB = 2**20
 _SLACK_BYTES = 16 * _MIB
 
-# First bytes, then what is out of bounds (empty: nothing), then the bytes that decoding takes.
-_FORMATS: tuple[tuple[bytes, Callable[[bytes], str], Callable[[bytes], int]], ...] = (
-    (b"\xff\xd8\xff", jpeg.find_excess, jpeg.estimate_bytes),
-    (b"\x89PNG\r\n\x1a\n", png.find_excess, png.estimate_bytes),
-    (b"BM", bmp.find_excess, bmp.estimate_bytes),
-    (b"II", tiff.find_excess, tiff.estimate_bytes),
-    (b"MM", tiff.find_excess, tiff.estimate_bytes),
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Format:
+    start: bytes
+    """Its first bytes."""
+    find_excess: Callable[[bytes], str]
+    """What is out of bounds; empty: nothing."""
+    estimate_bytes: Callable[[bytes], int]
+    """That decoding takes."""
+    read_size: Callable[[bytes], tuple[int, int]]
+    """(width, height); zeros where it is not known."""
+
+
+def _make_format(start: bytes, module: ModuleType) -> _Format:
+    return _Format(
+        start=start,
+        find_excess=module.find_excess,
+        estimate_bytes=module.estimate_bytes,
+        read_size=module.read_size,
+    )
+
+
+_FORMATS = (
+    _make_format(b"\xff\xd8\xff", jpeg),
+    _make_format(b"\x89PNG\r\n\x1a\n", png),
+    _make_format(b"BM", bmp),
+    _make_format(b"II", tiff),
+    _make_format(b"MM", tiff),
 )
 
 
 def check_structure(data: bytes, path: str) -> None:
     """Raise `ImageError` for a file whose decoding would be out of all proportion, and say what to do."""
-    for start, find_excess, _ in _FORMATS:
-        if data.startswith(start):
-            if excess := find_excess(data):
-                raise ImageError(f"{path} {excess}")
-            return
+    known = _find_format(data)
+    if known is not None and (excess := known.find_excess(data)):
+        raise ImageError(f"{path} {excess}")
 
 
 def estimate_decoding_bytes(data: bytes) -> int:
     """Memory that decoding to 8-bit RGB takes, about, at most; by the first bytes, so that it is quick."""
-    for start, _, estimate in _FORMATS:
-        if data.startswith(start):
-            return _SLACK_BYTES + 2 * len(data) + estimate(data)
-    return _SLACK_BYTES
+    known = _find_format(data)
+    return _SLACK_BYTES if known is None else _SLACK_BYTES + 2 * len(data) + known.estimate_bytes(data)
+
+
+def read_size(data: bytes) -> tuple[int, int]:
+    """(width, height) in pixels that a file claims to have, as it lies; zeros where it does not say."""
+    known = _find_format(data)
+    return (0, 0) if known is None else known.read_size(data)
+
+
+def _find_format(data: bytes) -> _Format | None:
+    return next((known for known in _FORMATS if data.startswith(known.start)), None)

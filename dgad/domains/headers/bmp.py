@@ -9,7 +9,7 @@ _MAX_RUN_LENGTH_PIXELS = 4 * 2**20
 
 def find_excess(data: bytes) -> str:
     """What is out of bounds, as the end of a sentence; empty where nothing is."""
-    width, height, compression = _read_size(data)
+    width, height, compression = _read_header(data)
     if compression in _RUN_LENGTH and width * height > _MAX_RUN_LENGTH_PIXELS:
         return (
             f"is a run-length encoded BMP of {width} x {height} pixels, of which at most"
@@ -20,11 +20,17 @@ def find_excess(data: bytes) -> str:
 
 def estimate_bytes(data: bytes) -> int:
     """Memory for the pixels before and after they become RGB."""
-    width, height, compression = _read_size(data)
+    width, height, compression = _read_header(data)
     return width * height * (12 if compression in _RUN_LENGTH else 9)
 
 
-def _read_size(data: bytes) -> tuple[int, int, int]:
+def read_size(data: bytes) -> tuple[int, int]:
+    """(width, height) that the header tells; zeros where it is short."""
+    width, height, _ = _read_header(data)
+    return width, height
+
+
+def _read_header(data: bytes) -> tuple[int, int, int]:
     """Width, height and compression; zeros where the header is short."""
     if len(data) < 34:
         return 0, 0, 0

@@ -65,6 +65,12 @@ def estimate_bytes(data: bytes) -> int:
     return int(num_pixels * ((8 if len(frame.samplings) > 1 else 5) + held))
 
 
+def read_size(data: bytes) -> tuple[int, int]:
+    """(width, height) that the frame tells; zeros where it cannot be found."""
+    frame = _read_frame(data)
+    return (0, 0) if frame is None else (frame.width, frame.height)
+
+
 def _read_frame(data: bytes) -> _Frame | None:
     """The frame as the first scan finds it; None where the markers cannot be followed."""
     place, num_segments, frame = 2, 0, None

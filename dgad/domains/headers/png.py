@@ -38,3 +38,11 @@ def estimate_bytes(data: bytes) -> int:
     # bits may be decoded twice (`dgad.domains.wide_values`).
     per_pixel = 18 if bits == 16 and colour in (2, 6) else 9
     return int(max(2 * held, held + per_pixel * width * height))
+
+
+def read_size(data: bytes) -> tuple[int, int]:
+    """(width, height) that the header tells; zeros where it is short."""
+    if len(data) < 24:
+        return 0, 0
+    width, height = struct.unpack(">II", data[16:24])
+    return width, height

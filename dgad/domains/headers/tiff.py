@@ -79,6 +79,12 @@ def estimate_bytes(data: bytes) -> int:
     return part_bytes + per_pixel * width * height
 
 
+def read_size(data: bytes) -> tuple[int, int]:
+    """(width, height) that the first directory tells; zeros where it does not."""
+    directory = _read_directory(data)
+    return (0, 0) if directory is None else (directory.get(_WIDTH, 0), directory.get(_HEIGHT, 0))
+
+
 def _too_many(parts: str, count: int, needed: int) -> str:
     if count <= max(1, needed):
         return ""

@@ -16,10 +16,10 @@ from dgad.errors import DataError
 from serve.api import schemas
 from serve.engine.backend import Outcome, ScaleChangedError
 from serve.engine.backend import Query as Asked
-from serve.http.dependencies import AppState, context_in, state_of, work_while_connected
+from serve.http.dependencies import AppState, Deadline, context_in, state_of, work_while_connected
 from serve.http.errors import ApiError
 from serve.http.heatmap_png import HeatmapKind, draw, draw_uri
-from serve.http.held_pixels import expect_bytes, group
+from serve.http.held_pixels import expect_bytes, expect_pixels, group
 from serve.http.images import Photograph, decode_all, decode_query
 from serve.http.multipart import RawFile
 from serve.http.openapi import errors, image_bodies
@@ -103,9 +103,9 @@ async def score(
         bit_depth=bit_depth,
         region=_read_region(region),
     )
-    async with service.answer_deadline():
+    async with service.answer_deadline() as deadline:
         scale = str((await service.backend.describe())["scale"])
-        scored = await work_while_connected(request, _ask_at_either_scale(ask, scale))
+        scored = await work_while_connected(request, _ask_at_either_scale(ask, deadline, scale))
     if wants_png:
         return _png_answer(scored[0])
     return json_answer(_answer(domain, scored, started))
@@ -121,14 +121,16 @@ class _Scored:
     heatmap: bytes | str | None
 
 
-async def _ask_at_either_scale(ask: Callable[[str], Awaitable[T]], scale: str) -> T:
+async def _ask_at_either_scale(
+    ask: Callable[[Deadline, str], Awaitable[T]], deadline: Deadline, scale: str
+) -> T:
     """Decode anew for whichever scorer answers: in a roll-out there are those of two bundles for a while."""
     for _ in range(_MAX_SCALE_CHANGES):
         try:
-            return await ask(scale)
+            return await ask(deadline, scale)
         except ScaleChangedError as changed:
             scale = changed.scale
-    return await ask(scale)
+    return await ask(deadline, scale)
 
 
 async def _score(
@@ -136,6 +138,7 @@ async def _score(
     domain: str,
     files: list[RawFile],
     client: str,
+    deadline: Deadline,
     scale: str,
     *,
     draw: Callable[[Photograph, Outcome], bytes | str | None],
@@ -154,6 +157,7 @@ async def _score(
             f" POST /v1/domains/{domain}/references first.",
         )
     scale = head.settings.scale or scale
+    deadline.allow(sum(expect_pixels(file.data, scale) for file in files))
     decode = functools.partial(
         decode_query,
         service.decoders,

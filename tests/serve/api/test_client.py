@@ -1,10 +1,13 @@
 """The client against a server that misbehaves: what it sends again, when it gives up, and what it says."""
 
+import dataclasses
+import io
 import re
 import socket
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from dgad.errors import SettingsError, UserError
 from dgad.references.domain import DomainSettings
@@ -101,6 +104,18 @@ def test_a_refusal_is_final_and_says_what_the_service_said(
     assert caught.value.request_id == "from-service"
     if say.value:
         assert str(caught.value) == say.value["error"]["message"]
+
+
+def test_large_photographs_are_waited_for_longer(misbehaving: Misbehaving) -> None:
+    file = io.BytesIO()
+    Image.new("L", (600, 500)).save(file, "PNG")
+    refusal = error(409, "conflict", "No references yet.")
+    misbehaving.script = [dataclasses.replace(refusal, after_s=1.0)]
+    client = Client(misbehaving.url, timeout_s=0.4, attempt_timeout_s=0.2)
+    with pytest.raises(DeadlineError):
+        client.score("belt", [b"no image"])
+    with pytest.raises(RefusedError, match="No references yet"):  # three seconds more for .3 megapixels
+        client.score("belt", [file.getvalue()])
 
 
 def test_the_deadline_holds_over_all_tries(misbehaving: Misbehaving) -> None:

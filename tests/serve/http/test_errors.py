@@ -1,5 +1,6 @@
 """Errors: each has its status and code, one shape, and nothing of our insides."""
 
+import dataclasses
 import logging
 import pickle
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from serve.engine.backend import (
     TooLargeError,
     UnavailableError,
 )
-from tests.serve.support.http import Served, code_of, served
+from tests.serve.support.http import SMALL, Served, code_of, served
 from tests.serve.support.malformed_images import valid
 
 
@@ -114,6 +115,34 @@ def test_a_scorer_that_hangs_is_a_504(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr(service.backend, "score", hang)
         answer = service.ask("POST", "/v1/domains/d/score", data=valid("PNG"))
     assert (answer.status_code, code_of(answer)) == (504, "timed_out")
+
+
+def test_large_photographs_have_longer_and_who_waits_in_vain_learns_how_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    limits = dataclasses.replace(SMALL, scoring_s_per_megapixel=1.5)
+    with served(tmp_path, limits=limits, request_timeout_s=0.5) as service:
+        service.domain("d")
+        assert service.ask("PUT", "/v1/domains/d", json={"scale": "squash 1024"}).status_code == 200
+        scored = service.backend.score
+
+        async def slow(queries: list) -> object:  # type: ignore[type-arg]
+            await asyncio.sleep(0.8)
+            return await scored(queries)
+
+        async def hang(queries: object) -> None:
+            await asyncio.sleep(60)
+
+        monkeypatch.setattr(service.backend, "score", slow)
+        assert service.ask("POST", "/v1/domains/d/score", data=valid("PNG")).status_code == 200
+        monkeypatch.setattr(service.backend, "score", hang)
+        answer = service.ask("POST", "/v1/domains/d/score", data=valid("PNG"))
+    assert (answer.status_code, code_of(answer)) == (504, "timed_out")
+    told = answer.json()["error"]["message"]
+    assert "within 2 s, which 1.0 megapixels are given" in told
+    assert "smaller `scale`" in told
 
 
 def test_a_change_that_hangs_is_a_504_that_says_how_to_go_on(

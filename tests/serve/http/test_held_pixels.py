@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dgad.domains.geometry import Geometry
-from serve.http.held_pixels import HeldPixels, expect_bytes, group
+from serve.http.held_pixels import HeldPixels, expect_bytes, expect_pixels, group
 
 MIB = 2**20
 
@@ -75,3 +75,33 @@ def test_photographs_are_grouped_in_order_a_large_one_alone() -> None:
         (["d", "e"], 10),
         (["f"], 1),
     ]
+
+
+def test_what_was_held_is_heard_of_once_it_is_not_any_more() -> None:
+    heard: list[int] = []
+
+    async def run() -> None:
+        held = HeldPixels(100 * MIB, on_release=heard.append)
+        async with held.hold(400 * MIB) as share:
+            share.shrink(10 * MIB)
+            assert heard == []
+
+    asyncio.run(run())
+    assert heard == [100 * MIB]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF"])
+def test_the_pixels_that_will_be_looked_at_are_known_by_the_header(kind: str) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (300, 200)).save(file, kind)
+    assert expect_pixels(file.getvalue(), "native") == 60_000
+    assert expect_pixels(file.getvalue(), "0.5") == 15_000
+    assert expect_pixels(file.getvalue(), "squash 64") == 4096
+    assert expect_pixels(file.getvalue()[:10], "native") == 0
+
+
+def test_a_header_that_claims_too_much_counts_as_what_is_decoded_at_most() -> None:
+    file = io.BytesIO()
+    Image.new("L", (8, 8)).save(file, "PNG")
+    claimed = file.getvalue()[:16] + b"\xff" * 8 + file.getvalue()[24:]
+    assert expect_pixels(claimed, "4") == 64 * MIB
