@@ -7,15 +7,19 @@ the *given* window, the core and a margin of true cells around it, so that what 
 border there is neither margin nor context: the network fills up as it does for an image computed whole.
 """
 
-# h x w pixels of an image, in a coordinate along one side
+# h x w pixels of an image, in a coordinate along one side; K cells of any grid
 
 import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from dgad.domains.geometry import map_size
+from dgad.domains.region import RegionOfInterest
 
 BLOCK_PX = 2**20
 """Pixels that a network is shown at once, at most, unless its cells see very far."""
@@ -233,3 +237,32 @@ def _reflected(start: int, stop: int, length: int) -> Tensor:
         return torch.zeros_like(place)
     folded = place % (2 * (length - 1))
     return torch.minimum(folded, 2 * (length - 1) - folded)
+
+
+def keep_touched(
+    places: Sequence[Placement],
+    size: tuple[int, int],
+    region: RegionOfInterest | None,
+    strides: Sequence[int],
+) -> tuple[Placement, ...]:
+    """The blocks of an image of that size whose core a region touches, or comes near: at least one.
+
+    A cell of any level or of the score map that counts, and the cells around it that its value is
+    interpolated from, lie in one of them.
+    """
+    if region is None or len(places) == 1:
+        return tuple(places)
+    near_px = 2 * max(strides)
+    grids = [map_size(*size), *((-(-size[0] // stride), -(-size[1] // stride)) for stride in strides)]
+    counted = []
+    for height, width in grids:
+        rows, columns = np.nonzero(region.counts(height, width))
+        counted.append((rows * size[0] / height, columns * size[1] / width))
+    top_K, left_K = (np.concatenate(sides) for sides in zip(*counted, strict=True))
+
+    def is_touched(core: Window) -> bool:
+        beside_K = (top_K >= core.top - 2 * near_px) & (top_K < core.bottom + near_px)
+        beside_K &= (left_K >= core.left - 2 * near_px) & (left_K < core.right + near_px)
+        return bool(beside_K.any())
+
+    return tuple(place for place in places if is_touched(place.core))

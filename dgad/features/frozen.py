@@ -13,7 +13,7 @@ from dgad.domains.image_set import ImageSet
 from dgad.errors import DgadWarning, SettingsError
 from dgad.features.adapted_bodies import AdaptedBodies
 from dgad.features.backbone import Backbone, channels_last
-from dgad.features.blocks import BLOCK_PX, Cutting, Placement, Window, cut_image, cut_pixels, up
+from dgad.features.blocks import BLOCK_PX, Cutting, Placement, Window, cut_image, cut_pixels, keep_touched, up
 from dgad.features.cache import FeatureCache
 from dgad.features.context import Context, measure_context
 from dgad.features.statistics import Statistics
@@ -89,15 +89,15 @@ class FrozenFeatures:
         Blocks of equal shape come together, at most `batch_size` and about a megapixel of them, also of
         different images; those of one image come in no particular order. An image of up to a megapixel is
         one block. Never are the maps of more than some blocks in memory. `statistics` are those of all
-        images, or of each one. Raises `SettingsError` for a large image on a backbone that cannot be computed
-        in parts.
+        images, or of each one. Blocks that an image's region of interest does not come near are left out.
+        Raises `SettingsError` for a large image on a backbone that cannot be computed in parts.
         """
         waiting: dict[tuple[object, ...], _Batch] = {}
         each = statistics if isinstance(statistics, Sequence) else [statistics] * len(images)
         for index, (size, own) in enumerate(zip(images.sizes, each, strict=True)):
             image: Tensor | None = None
             is_kept = bool(images.keys) and self._is_kept(size)
-            for place in self._cut(size):
+            for place in keep_touched(self._cut(size), size, images.region(index), self.backbone.strides):
                 key = self._key(images.keys[index], size, place, own) if is_kept else None
                 maps = self._found(key) if key is not None else None
                 pixels = None

@@ -190,3 +190,36 @@ def test_memory_is_bounded_by_blocks_and_not_by_the_image() -> None:
         pytest.skip("the kernel does not let a process reset its high-water mark")
     assert answer.returncode == 0, answer.stderr
     assert float(answer.stdout) < 800
+
+
+@pytest.mark.parametrize("method", ["patch_knn", "comparer_of_three_levels"], indirect=True)
+def test_blocks_outside_of_a_region_are_not_computed_and_nothing_changes(
+    method: Method, small_blocks: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corner = RegionOfInterest(polygons=(((0.02, 0.03), (0.3, 0.03), (0.31, 0.2), (0.02, 0.29)),))
+    references = ImageSet(images=[photograph(213, 300, 1)], regions=(corner,))
+    queries = ImageSet(images=[photograph(213, 300, 3), photograph(213, 300, 4)], regions=(corner, LEFT))
+    small_blocks()
+    # In other company a block's matrix products are rounded otherwise; large ones come one at a time anyway.
+    method.context = dataclasses.replace(method.context, scoring_batch=1)
+    shown: list[int] = []
+    frozen = method._frozen_features()  # type: ignore[attr-defined]
+    compute = frozen._compute
+
+    def count(pixels: Tensor, *args: Any) -> Any:
+        shown.append(len(pixels))
+        return compute(pixels, *args)
+
+    monkeypatch.setattr(frozen, "_compute", count)
+    spared = answer(method, queries, references)
+    num_spared = sum(shown)
+    shown.clear()
+    monkeypatch.setattr("dgad.features.frozen.keep_touched", lambda places, *_: places)
+    whole = answer(method, queries, references)
+    assert 3 <= num_spared < sum(shown)
+    assert torch.equal(spared.image, whole.image)
+    assert spared.pixels is not None
+    assert whole.pixels is not None
+    for found, expected in zip(spared.pixels, whole.pixels, strict=True):
+        assert torch.equal(found.nan_to_num(-1), expected.nan_to_num(-1))
+    assert spared.levels is None or torch.equal(spared.levels, whole.levels)  # type: ignore[arg-type]
