@@ -174,8 +174,8 @@ def load_method(path: Path | str, device: "torch.device", cache: "FeatureCache |
         )
     method_type = METHODS[info.method]
     # Drawn weights, replaced at once: building with the original ones would read a file or the hub.
-    features = dataclasses.replace(info.features, weights="none")
-    context = Context(features=features, device=device, cache=FeatureCache() if cache is None else cache)
+    kept = FeatureCache() if cache is None else cache
+    context = Context(features=info.features.drawn, device=device, cache=kept)
     try:
         settings = from_dict(method_type.settings_type, info.settings, where=DESCRIPTION_FILE)
         method = method_type(settings, context)

@@ -37,10 +37,11 @@ def model_card(
     AUROC of every row of the leaderboard by label.
     """
     features = method.context.features
+    backbones = f"`{features.backbone}`" + (f" joined with `{features.second}`" if features.second else "")
     normalised = parse_normalisation(features.normalisation).describe(features.backbone)
     sections = (
         f"# Model card: {label}",
-        f"{method.title}, backbone `{features.backbone}`, {features.geometry.describe()}"
+        f"{method.title}, backbone {backbones}, {features.geometry.describe()}"
         + (f", BatchNorm with {normalised}." if method.takes_statistics else "."),
         "## Intended use",
         "Finding defects on one textured surface at a time that it was never trained on, from some"

@@ -42,12 +42,14 @@ def show(folder: Path, as_json: bool) -> None:
 
 def _print(info: "BundleInfo") -> None:
     features = info.features
+    joined = f" joined with {features.second}" if features.second else ""
+    networks = f"{features.backbone}, weights {features.weights}{joined}"
     table = Table(show_header=False, box=None, pad_edge=False)
     rows = {
         "bundle": info.bundle_id,
         "files": f"all sums match, {info.num_bytes / 2**20:.1f} MiB",
         "method": info.method,
-        "features": f"{features.backbone}, weights {features.weights}, {features.geometry.describe()}",
+        "features": f"{networks}, {features.geometry.describe()}",
         "trained on": ", ".join(info.training_domains) or "nothing: this method does not learn",
         "written": f"{info.created_at} by dgad {info.versions.get('dgad', 'unknown')}",
         **{f"provenance: {k}": v for k, v in info.provenance.items()},

@@ -59,6 +59,7 @@ def evaluate_command(
     tile_px: int | None,
     overlap_px: int | None,
     normalisation: str | None,
+    second_backbone: str | None,
     device: str,
     compiled: bool,
     as_json: bool,
@@ -78,6 +79,7 @@ def evaluate_command(
         tile_px=tile_px,
         overlap_px=overlap_px,
         normalisation=normalisation,
+        second_backbone=second_backbone,
     )
     chosen = None if sources is None else split_names(sources) if sources.strip() else ()
     with show_progress_bars(enabled=not as_json) as progress:

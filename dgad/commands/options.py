@@ -23,6 +23,11 @@ def feature_options(command: F) -> F:
             help="statistics in BatchNorm: auto | pretrained | references | 'blend A' with A the share of the"
             " references'  [auto]",
         ),
+        click.option(
+            "--second-backbone",
+            help="joins its levels in patch_knn: 'NAME WEIGHTS STRIDES', such as 'tf_efficientnet_lite0"
+            " imagenet 8+16'  [none]",
+        ),
         click.option("--overlap-px", type=int, help="context of a tile on each side, in scaled pixels"),
         click.option("--tile-px", type=int, help=f"pixels a side of a tile  [default: {DEFAULT_TILE_PX}]"),
         click.option("--scale", help=f"auto | native | 0.5 | 'fit N' | 'squash N'  [{DEFAULT_SCALE}]"),

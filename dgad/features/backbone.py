@@ -3,6 +3,7 @@
 # N images, S pixels a side, C_i channels of level i, h_i = w_i = S / stride of level i
 
 import hashlib
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from dgad.errors import DgadError, SettingsError, WeightsError
 from dgad.features.builtin import OTHERS, Builtin, read_builtin
 from dgad.features.imagenet import IMAGENET, read_imagenet
+from dgad.features.joined_body import JoinedBody, read_part
 from dgad.features.levels import check_levels, level_strides
 from dgad.features.normalisation import parse_normalisation
 from dgad.features.settings import FeatureSettings
@@ -31,6 +33,9 @@ class Backbone(nn.Module):
     as one map: -1 is the last block, -2 the one before. Images are then resized to the multiple of the
     patch that is nearest to their size, so that every pixel is seen and every token is a whole patch.
 
+    With `joins_second` the levels of the settings' second backbone follow, if there is one; otherwise there
+    must be none.
+
     Scoring a query must not depend on its batch, and an episode is too small for batch statistics.
     Maps lie in memory channels last: a CPU convolves a quarter quicker so, and patches need no copy.
     Raises `SettingsError` for levels that the model has not, `WeightsError` for weights that cannot be had.
@@ -46,39 +51,40 @@ class Backbone(nn.Module):
         *,
         seed: int,
         token_layer: int | None = None,
+        joins_second: bool = False,
     ) -> None:
         super().__init__()
         check_levels(settings.backbone, token_layer)
         if token_layer is not None:
             strides = level_strides(settings.backbone)[:1]
-        self.name = settings.backbone
-        self.strides = tuple(strides)
+        levels = _join_strides(settings, strides, joins_second=joins_second and token_layer is None)
+        names = [own.backbone for own in settings.each]
+        self.name = " + ".join(names)
+        self.strides = tuple(itertools.chain(*levels))
         self.input_size_px: int | None = None
         """What images are resized to; None: they are taken as they are."""
         if token_layer is not None:
             self.input_size_px = nearest_multiple(settings.geometry.input_px, self.strides[0])
-        self.window_px: int | None = settings.geometry.input_px if has_fixed_size(self.name) else None
+        has_window = any(map(has_fixed_size, names))
+        self.window_px: int | None = settings.geometry.input_px if has_window else None
         """Side of the only square that the model takes; None: it takes multiples of its strides."""
         if self.input_size_px is not None:
             self.window_px = self.input_size_px
         self.overlap_px: int | None = settings.geometry.overlap_px
         """Context that the user wants the blocks of a large image to have; None: what the model sees."""
-        self.reference_share = parse_normalisation(settings.normalisation).share_on(self.name)
+        normalisation = parse_normalisation(settings.normalisation)
+        self.reference_share = max(map(normalisation.share_on, names))
         """How far BatchNorm is to take the statistics of the references."""
-        body = _create(settings, self.strides, seed, token_layer)
+        parts = [
+            read_part(_create(alone, own, seed, token_layer), own)
+            for alone, own in zip(settings.each, levels, strict=True)
+        ]
+        body = parts[0].body if len(parts) == 1 else JoinedBody(parts)
         self.body: nn.Module = body.to(memory_format=torch.channels_last)
-        if isinstance(self.body, TokenMap):
-            self.channels: tuple[int, ...] = (self.body.channels,)
-        else:
-            info: Any = self.body.feature_info
-            by_stride = dict(zip(info.reduction(), info.channels(), strict=True))
-            self.channels = tuple(by_stride[s] for s in self.strides)
-        # Swin and its kin give (N, h, w, C).
-        self._channels_last = "NHWC" in str(getattr(self.body, "output_fmt", ""))
-        config: Any = self.body.pretrained_cfg
-        mean, std = config.get("mean", (0.5,) * 3), config.get("std", (0.5,) * 3)
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.channels = tuple(itertools.chain(*(part.channels for part in parts)))
+        self._channels_last = len(parts) == 1 and parts[0].gives_channels_last
+        self.register_buffer("mean", torch.tensor(parts[0].mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(parts[0].std).view(1, 3, 1, 1), persistent=False)
         self.train()
 
     def train(self, mode: bool = True) -> "Backbone":
@@ -128,21 +134,50 @@ def channels_last(map_NChw: Tensor) -> Tensor:
     return map_NChw.contiguous(memory_format=torch.channels_last)
 
 
-def check_strides(settings: FeatureSettings, strides: Sequence[int]) -> None:
-    """Raise `SettingsError` unless the model has levels of these strides, and its weights reach them.
+def check_strides(settings: FeatureSettings, strides: Sequence[int], *, joins_second: bool = False) -> None:
+    """Raise `SettingsError` unless the models have levels of these strides, and their weights reach them.
 
-    Without building it. Whether the weights are of that model, and to be had, is not looked at.
+    Without building them. Whether the weights are of that model, and to be had, is not looked at.
     """
-    check_levels(settings.backbone, None)
-    _check_present(settings.backbone, strides)
+    levels = _join_strides(settings, strides, joins_second=joins_second)
     check_normalisation(settings)
-    if settings.weights == "builtin" and settings.backbone == read_builtin().info.backbone:
-        _checked_builtin(settings.backbone, tuple(strides))
+    for alone, own in zip(settings.each, levels, strict=True):
+        check_levels(alone.backbone, None)
+        _check_present(alone.backbone, own)
+        if alone.weights == "builtin" and alone.backbone == read_builtin().info.backbone:
+            _checked_builtin(alone.backbone, own)
+
+
+def check_single(settings: FeatureSettings) -> None:
+    """Raise `SettingsError` where a second backbone is to be joined to what does not take one."""
+    if settings.second is not None:
+        raise SettingsError(
+            f"`second_backbone` {settings.second} joins levels of patch_knn alone, which brings those of both"
+            " to one scale: use patch_knn without `token_layer`, or leave the second backbone out."
+        )
+
+
+def _join_strides(
+    settings: FeatureSettings, strides: Sequence[int], *, joins_second: bool
+) -> tuple[tuple[int, ...], ...]:
+    """The strides of every backbone; `SettingsError` where the second one cannot be joined."""
+    second = settings.second
+    if second is None:
+        return (tuple(strides),)
+    if not joins_second:
+        check_single(settings)
+    if second.strides[0] < min(strides):
+        raise SettingsError(
+            f"`second_backbone` {second} must have no finer level than the first, whose finest has stride"
+            f" {min(strides)}: leave that level out, or set `finest_stride` to {second.strides[0]}."
+        )
+    return tuple(strides), second.strides
 
 
 def check_normalisation(settings: FeatureSettings) -> None:
     """Raise `SettingsError` where the statistics of references are asked for on a model without BatchNorm."""
-    parse_normalisation(settings.normalisation).share_on(settings.backbone)
+    for alone in settings.each:
+        parse_normalisation(settings.normalisation).share_on(alone.backbone)
 
 
 def _check_present(name: str, strides: Sequence[int]) -> None:

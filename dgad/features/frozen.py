@@ -16,6 +16,7 @@ from dgad.features.backbone import Backbone, channels_last
 from dgad.features.blocks import BLOCK_PX, Cutting, Placement, Window, cut_image, cut_pixels, keep_touched, up
 from dgad.features.cache import FeatureCache
 from dgad.features.context import Context, measure_context
+from dgad.features.disk_cache import FeatureKey
 from dgad.features.statistics import Statistics
 
 _SAFE_ALIGN_PX = 32
@@ -219,11 +220,17 @@ class FrozenFeatures:
             return key if seen == size else f"{key}+{seen[0]}x{seen[1]}"
         return f"{key}@{place.given}<{place.seen}"
 
-    def _found(self, key: str) -> list[Tensor] | None:
-        kept = [
-            self.cache.get((self.fingerprint, stride, key), self.device, lasting=self.lasting)
-            for stride in self.backbone.strides
+    def _level_keys(self, key: str) -> list[FeatureKey]:
+        """What the cache keeps each level under: two backbones may have levels of one stride."""
+        strides = self.backbone.strides
+        again = [strides[:i].count(stride) for i, stride in enumerate(strides)]
+        return [
+            (self.fingerprint, stride, f"{key}#{count}" if count else key)
+            for stride, count in zip(strides, again, strict=True)
         ]
+
+    def _found(self, key: str) -> list[Tensor] | None:
+        kept = [self.cache.get(k, self.device, lasting=self.lasting) for k in self._level_keys(key)]
         return None if any(k is None for k in kept) else [k for k in kept if k is not None]
 
     def _finish(self, batch: "_Batch") -> Blocks:
@@ -238,8 +245,8 @@ class FrozenFeatures:
             for row, item in enumerate(missing):
                 item.maps = [level[row] for level in computed]
                 if item.key is not None:
-                    for stride, level in zip(self.backbone.strides, item.maps, strict=True):
-                        self.cache.put((self.fingerprint, stride, item.key), level, lasting=self.lasting)
+                    for key, level in zip(self._level_keys(item.key), item.maps, strict=True):
+                        self.cache.put(key, level, lasting=self.lasting)
             if len(missing) == len(items):
                 return batch.blocks(computed)
         rows = zip(*(item.maps for item in items if item.maps is not None), strict=True)

@@ -36,13 +36,17 @@ _NAMES = {
 
 
 def describe_origin(features: FeatureSettings) -> str:
-    """What a model card says of the weights that the backbone started from."""
-    return _filled(_TEXTS.get(features.weights, _FILE), features)
+    """What a model card says of the weights that each backbone started from."""
+    return " ".join(_filled(_TEXTS.get(own.weights, _FILE), own) for own in features.each)
 
 
-def name_origin(features: FeatureSettings) -> str:
-    """The same in a line: name, version and licence."""
-    return _filled(_NAMES.get(features.weights, "a file; its licence is not known to dgad"), features)
+def name_origins(features: FeatureSettings) -> dict[str, str]:
+    """The same in a line each, name, version and licence, by `BACKBONE WEIGHTS`."""
+    unknown = "a file; its licence is not known to dgad"
+    return {
+        f"{own.backbone} {own.weights}": _filled(_NAMES.get(own.weights, unknown), own)
+        for own in features.each
+    }
 
 
 def _filled(text: str, features: FeatureSettings) -> str:

@@ -17,8 +17,9 @@ from dgad.features.settings import FeatureSettings
 def coarsest_backbone(features: FeatureSettings, *, seed: int, device: torch.device) -> Backbone:
     """The backbone down to the coarsest level that its weights reach, or its last block's tokens.
 
-    Raises `UserError` where no level can be had.
+    Of two backbones the first. Raises `UserError` where no level can be had.
     """
+    features = features.each[0]
     if has_tokens(features.backbone):
         return Backbone(features, seed=seed, token_layer=-1).to(device)
     *coarser, finest = sorted(level_strides(features.backbone), reverse=True)

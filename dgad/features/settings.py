@@ -6,6 +6,7 @@ from typing import Any
 
 from dgad.domains.geometry import DEFAULT_SCALE, DEFAULT_TILE_PX, Geometry
 from dgad.features.normalisation import DEFAULT_NORMALISATION, parse_normalisation
+from dgad.features.second import NO_SECOND, SecondBackbone, parse_second
 from dgad.settings import from_dict, require
 
 OLD_SIZE = "image_size_px"
@@ -36,9 +37,13 @@ class FeatureSettings:
     normalisation: str = DEFAULT_NORMALISATION
     """Whose statistics BatchNorm takes in methods that compare with references: `auto`, `pretrained`,
     `references`, or `blend A` with A the references' share."""
+    second_backbone: str = NO_SECOND
+    """A further backbone whose levels join those of the first in one memory: `NAME WEIGHTS STRIDES`, such
+    as `tf_efficientnet_lite0 imagenet 8+16`; `none` for none. For `patch_knn`."""
 
     def __post_init__(self) -> None:
         assert self.geometry  # checks scale and tiles
+        parse_second(self.second_backbone)
         parse_normalisation(self.normalisation)
         require(bool(self.backbone), "backbone", "the name of a timm model", self.backbone)
         require(bool(self.weights), "weights", "none, builtin, imagenet, timm or a file", self.weights)
@@ -47,6 +52,26 @@ class FeatureSettings:
     def geometry(self) -> Geometry:
         """At what scale photographs are looked at, and in what tiles."""
         return Geometry(scale=self.scale, tile_px=self.tile_px, overlap_px=self.overlap_px)
+
+    @property
+    def second(self) -> SecondBackbone | None:
+        """The second backbone, where there is one."""
+        return parse_second(self.second_backbone)
+
+    @property
+    def each(self) -> tuple["FeatureSettings", ...]:
+        """The same with each of the backbones alone, the first one first."""
+        first, second = dataclasses.replace(self, second_backbone=NO_SECOND), self.second
+        if second is None:
+            return (first,)
+        return first, dataclasses.replace(first, backbone=second.backbone, weights=second.weights)
+
+    @property
+    def drawn(self) -> "FeatureSettings":
+        """The same with drawn weights, for a method that is given others at once."""
+        second = self.second
+        text = str(dataclasses.replace(second, weights="none")) if second else NO_SECOND
+        return dataclasses.replace(self, weights="none", second_backbone=text)
 
 
 def read_features(values: Mapping[str, Any], *, where: str = "") -> FeatureSettings:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dgad.comparer.model import patches
 from dgad.domains.image_set import ImageSet
-from dgad.features.backbone import Backbone, check_strides
+from dgad.features.backbone import Backbone, check_single, check_strides
 from dgad.features.coverage import CoverageMemory
 from dgad.features.frozen import Blocks
 from dgad.features.grids import Cells, PatchGrids
@@ -100,14 +100,15 @@ class PatchKnnMethod(TrainingFree):
     def check_features(cls, settings: PatchKnnSettings, features: FeatureSettings) -> None:
         """Levels need a pyramid, `token_layer` a vision transformer."""
         if settings.token_layer is None:
-            check_strides(features, settings.strides)
+            check_strides(features, settings.strides, joins_second=True)
         else:
+            check_single(features)
             check_levels(features.backbone, settings.token_layer)
 
     def make_backbone(self, *, seed: int) -> Backbone:
         """With the levels or the token layer of the settings."""
         layer, features = self.settings.token_layer, self.context.features
-        return Backbone(features, self.settings.strides, seed=seed, token_layer=layer)
+        return Backbone(features, self.settings.strides, seed=seed, token_layer=layer, joins_second=True)
 
     @torch.no_grad()
     def enroll(self, references: ImageSet) -> Enrolled:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from dgad.features.second import NO_SECOND
 from dgad.records import Record
 from dgad.report import plots
 from dgad.report.content import Content
@@ -155,7 +156,10 @@ def _features_of(record: Record) -> tuple[str | int | None, ...]:
     scale = features.get("scale")
     if scale is None and "image_size_px" in features:
         scale = f"squash {features['image_size_px']}"
-    named = (features.get("backbone"), features.get("weights"), scale, features.get("tile_px"))
+    backbone, second = features.get("backbone"), features.get("second_backbone", NO_SECOND)
+    if second != NO_SECOND:
+        backbone = f"{backbone} + {second}"
+    named = (backbone, features.get("weights"), scale, features.get("tile_px"))
     return *named, features.get("normalisation")
 
 

@@ -18,7 +18,7 @@ from tune.caches.features import CachePlan
 from tune.run_folder.layout import FITS_FOLDER, JOURNALS_FOLDER, LEDGER_FOLDER, RECORDS_FOLDER, SHARED_FOLDER
 from tune.study.settings import Study
 
-_WEIGHTS_SUM = "weights_sha256"
+_WEIGHTS_SUM, _SECOND_SUM = "weights_sha256", "second_weights_sha256"
 """Beside the features of a fit: the sum of the backbone's weights file."""
 
 
@@ -103,13 +103,12 @@ class Run:
         settings, features = self.study.split(configuration)
         chosen = from_dict(METHODS[method].settings_type, settings)
         learns = METHODS[method].traits_of(chosen).learns
-        weights_sha256 = self.searched_weights_sha256.get(features.weights, "")
-        if features.weights == self.study.weights:
-            weights_sha256 = self.weights_sha256
+        names = (_WEIGHTS_SUM, _SECOND_SUM)  # of one backbone the first
+        sums = {n: self._weights_sum(own.weights) for n, own in zip(names, features.each, strict=False)}
         return FitKey(
             method=method,
             settings=settings,
-            features=to_dict(features) | ({_WEIGHTS_SUM: weights_sha256} if weights_sha256 else {}),
+            features=to_dict(features) | {name: value for name, value in sums.items() if value},
             sources=tuple(sources) if learns else (),
             data_fingerprint=self.data_fingerprint,
             seed=self.study.seed if seed is None else seed,
@@ -117,10 +116,16 @@ class Run:
             split=split,
         )
 
+    def _weights_sum(self, weights: str) -> str:
+        """Of a weights file; empty for other weights."""
+        if weights == self.study.weights:
+            return self.weights_sha256
+        return self.searched_weights_sha256.get(weights, "")
+
 
 def read_fit_features(key: FitKey) -> FeatureSettings:
     """The features of a fit."""
-    return read_features({k: v for k, v in key.features.items() if k != _WEIGHTS_SUM})
+    return read_features({k: v for k, v in key.features.items() if k not in (_WEIGHTS_SUM, _SECOND_SUM)})
 
 
 def compute_code_version() -> str:

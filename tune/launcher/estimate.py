@@ -128,7 +128,7 @@ def measure_features(
     for chosen in _list_choices(study, cell):
         features = choose_features(study.features, chosen)
         chosen.pop("tile_px", None)
-        looked_at_with = (features.backbone, features.weights, features.scale, features.normalisation)
+        looked_at_with = dataclasses.replace(features, tile_px=study.tile_px)
         if looked_at_with not in found:
             name = describe_choice(chosen)
             try:

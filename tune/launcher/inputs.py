@@ -42,9 +42,10 @@ def compute_weights_sum(weights: str) -> str:
 
 
 def compute_searched_sums(study: Study) -> dict[str, str]:
-    """The SHA-256 (hex) of every further weights file that the study searches, by path."""
+    """The SHA-256 (hex) of every further weights file that the study uses or searches, by path."""
     chosen = study.searched_features.combinations()
-    files = {choose_features(study.features, c).weights for c in chosen} - {study.weights}
+    each = (study.features, *(choose_features(study.features, c) for c in chosen))
+    files = {own.weights for features in each for own in features.each} - {study.weights}
     return {weights: total for weights in sorted(files) if (total := compute_weights_sum(weights))}
 
 

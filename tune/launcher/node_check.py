@@ -71,7 +71,8 @@ def _check_data(run: Run) -> None:
 
 def _check_weights(run: Run) -> None:
     chosen = run.study.searched_features.combinations()
-    wanted = (run.study.features, *(choose_features(run.study.features, c) for c in chosen))
+    studied = (run.study.features, *(choose_features(run.study.features, c) for c in chosen))
+    wanted = [own for features in studied for own in features.each]
     for backbone in sorted({f.backbone for f in wanted if f.weights == IMAGENET}):
         find_imagenet_file(backbone)
     for weights in sorted({f.weights for f in wanted}):

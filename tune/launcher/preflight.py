@@ -220,7 +220,7 @@ def _list_builds(label: str, study: Study, *, is_searched: bool) -> Iterator[tup
     seen = set()
     for chosen in study.space_settings.choices_for(name).combinations():
         features = choose_features(study.features, chosen)
-        built = (features.backbone, features.weights, features.geometry.input_px)
+        built = (features.each, features.second, features.geometry.input_px)
         if built in seen:
             continue
         seen.add(built)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dgad.evaluation.frechet import DomainDistances
-from dgad.features.origin import name_origin
+from dgad.features.origin import name_origins
 from dgad.report.summary import CellSummary, StudySummary, TrialSummary
 from dgad.settings import to_dict
 from tune.results.importance import estimate_importance
@@ -119,4 +119,4 @@ def _name_origins(study: Study) -> dict[str, str]:
     """Where the weights of the study's backbone come from, and of those that it searches."""
     chosen = study.searched_features.combinations()
     each = (study.features, *(choose_features(study.features, c) for c in chosen))
-    return {f"{f.backbone} {f.weights}": name_origin(f) for f in each}
+    return {name: origin for features in each for name, origin in name_origins(features).items()}

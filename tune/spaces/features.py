@@ -20,6 +20,8 @@ from dgad.methods import METHODS
 
 NAMES = ("backbone", "scale", "tile_px", "normalisation")
 """Names of what can be searched, in the order in which a configuration chooses it."""
+_PLUS = " + "
+"""Between two backbones that are joined."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +29,7 @@ class FeatureLists:
     """What a study searches of its features, a list each; `SettingsError` for one of fewer than two."""
 
     backbone: tuple[str, ...] = ()
-    """`NAME`, with the study's weights, or `NAME WEIGHTS`."""
+    """`NAME`, with the study's weights, or `NAME WEIGHTS`; with ` + NAME WEIGHTS STRIDES` also a second."""
     scale: tuple[str, ...] = ()
     tile_px: tuple[int, ...] = ()
     normalisation: tuple[str, ...] = ()
@@ -79,8 +81,10 @@ def choose_features(features: FeatureSettings, chosen: Mapping[str, Any]) -> Fea
     """A study's features with what a configuration chose of them."""
     changes = {name: chosen[name] for name in NAMES if name in chosen}
     if "backbone" in changes:
-        backbone, _, weights = str(changes["backbone"]).strip().partition(" ")
+        first, plus, second = str(changes["backbone"]).strip().partition(_PLUS)
+        backbone, _, weights = first.strip().partition(" ")
         changes |= {"backbone": backbone, **({"weights": weights.strip()} if weights.strip() else {})}
+        changes |= {"second_backbone": second.strip()} if plus else {}
     return dataclasses.replace(features, **changes) if changes else features
 
 

@@ -89,6 +89,9 @@ class Study:
     normalisation: str = "auto"
     """Whose statistics BatchNorm takes in methods that compare with references: auto, pretrained, references,
     or `blend A` (A, above 0 and below 1, is the references' share)."""
+    second_backbone: str = "none"
+    """A further backbone whose levels patch_knn joins to those of the first in one memory: NAME WEIGHTS
+    STRIDES, such as `tf_efficientnet_lite0 imagenet 8+16`."""
     space: SpaceKind = "full"
     """Search space of each method; `demo` is a smaller one of quick configurations."""
     spaces: Mapping[str, Narrowing] = dataclasses.field(default_factory=dict)
@@ -100,8 +103,8 @@ class Study:
     search_normalisation: tuple[str, ...] = ()
     """Normalisations that the search chooses from. By default `normalisation` holds."""
     search_backbone: tuple[str, ...] = ()
-    """Backbones that the search chooses from: NAME with the study's weights, or `NAME WEIGHTS`. By default
-    `backbone` holds."""
+    """Backbones that the search chooses from: NAME with the study's weights, `NAME WEIGHTS`, or either with
+    ` + NAME WEIGHTS STRIDES` for a second one. By default `backbone` holds."""
     format_version: int = FORMAT_VERSION
     """Format of the study file."""
 
@@ -155,6 +158,7 @@ class Study:
             tile_px=self.tile_px,
             overlap_px=self.overlap_px,
             normalisation=self.normalisation,
+            second_backbone=self.second_backbone,
         )
 
     @property

@@ -14,6 +14,7 @@ from dgad.errors import DataError, RecordError
 from dgad.report.summary import StudySummary, write_summary
 from tests.tune.helpers import run_on
 from tests.tune.launches import invoke
+from tune.fits.run import read_fit_features
 from tune.launcher.inputs import check_unchanged, compute_weights_sum, describe_inputs
 from tune.run_folder.folder import read_info, write_info, write_study
 from tune.run_folder.layout import REPORT_FILE, SUMMARY_FILE
@@ -181,3 +182,16 @@ def test_weights_files_that_are_searched_are_held_too_and_decide_the_fits(data: 
     weights.write_bytes(b"two")
     with pytest.raises(DataError, match=f"The weights file {weights} has changed since the study `x` began"):
         _again(tmp_path / "runs")
+
+
+def test_so_is_the_weights_file_of_a_second_backbone(data: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"one")
+    study = make_study({"data": str(data), "weights": "none", "second_backbone": f"resnet34 {weights} 8+16"})
+    sums = describe_inputs(study, open_data(study, str(data)), "").searched_weights_sha256
+    assert sums == {str(weights): compute_weights_sum(str(weights))}
+    run = dataclasses.replace(run_on(data, tmp_path), study=study, searched_weights_sha256=sums)
+    key = run.fit_key("patch_knn", {}, ())
+    assert "weights_sha256" not in key.features
+    assert key.features["second_weights_sha256"] == sums[str(weights)]
+    assert read_fit_features(key) == study.features

@@ -41,6 +41,18 @@ def test_a_backbone_is_chosen_with_the_study_s_weights_or_with_its_own() -> None
     assert choose_features(DRAWN, {"backbone": "resnet34"}).weights == "none"
 
 
+def test_a_second_backbone_is_chosen_behind_a_plus() -> None:
+    chosen = choose_features(DRAWN, {"backbone": "resnet34 timm + resnet18 /a + b/w.safetensors 8+16"})
+    assert (chosen.backbone, chosen.weights) == ("resnet34", "timm")
+    assert str(chosen.second) == "resnet18 /a + b/w.safetensors 8+16"
+    lists = FeatureLists(backbone=("resnet18", "resnet18 + resnet34 none 8"))
+    joined = SpaceSettings(features=DRAWN, lists=lists)
+    assert list(joined.choices_for("comparer").left_out) == ["backbone resnet18 + resnet34 none 8"]
+    assert joined.choices_for("patch_knn").left_out == {}
+    with pytest.raises(SettingsError, match="`second_backbone` must be"):
+        make_study({"data": "x", "search_backbone": ("resnet18", "resnet18 + resnet34")})
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
