@@ -45,7 +45,8 @@ class EpisodeTraining:
         self.settings = comparer.settings
         self._area_px, self._device = pooled_area_px, device
         # Of weights as they are at each step, since it shares them.
-        self._adapted = AdaptedBody(backbone.body, backbone.reference_share)
+        adaptation = backbone.adaptation
+        self._adapted = None if adaptation is None else AdaptedBody(backbone.body, adaptation)
         self._generator = torch.Generator().manual_seed(seed_for(seed, "patches") % 2**63)
         self._ranking_generator = torch.Generator().manual_seed(seed_for(seed, "ranked patches") % 2**63)
 
@@ -92,7 +93,7 @@ class EpisodeTraining:
     @torch.no_grad()
     def _measure(self, episode: Episode) -> Statistics | None:
         """The statistics of an episode's own references; None where the pretrained ones hold."""
-        if self._adapted.share == 0:
+        if self._adapted is None:
             return None
         tiles = episode.domain.tiles
         alpha_NHW = tiles.alpha(episode.references)
@@ -121,14 +122,18 @@ class EpisodeTraining:
             alphas = [
                 None if a is None else flip(a[:, None], d)[:, 0] for a, d in zip(alphas, draws, strict=True)
             ]
-        if self._adapted.share == 0:
+        if self._adapted is None:
             maps = run_by_shape(lambda part: self.backbone(part.to(self._device)), pixels)
         else:
-            maps = self._adapted_maps(pixels, alphas, num_references)
+            maps = self._adapted_maps(self._adapted, pixels, alphas, num_references)
         return list(zip(maps, alphas, strict=True))
 
     def _adapted_maps(
-        self, stacks: Sequence[Tensor], alphas: Sequence[Tensor | None], num_references: Sequence[int]
+        self,
+        adapted: AdaptedBody,
+        stacks: Sequence[Tensor],
+        alphas: Sequence[Tensor | None],
+        num_references: Sequence[int],
     ) -> list[list[Tensor]]:
         """Maps of the episodes' tiles, each episode with the statistics of its own references."""
         of_row = [torch.full((len(stack),), i) for i, stack in enumerate(stacks)]
@@ -146,7 +151,7 @@ class EpisodeTraining:
             counted_NHW = torch.cat([counted[i] for i in members])
             group_N = torch.unique(torch.cat([of_row[i] for i in members]), return_inverse=True)[1]
             adapt = functools.partial(
-                self._adapted.run_episodes,
+                adapted.run_episodes,
                 group_N=group_N.to(self._device),
                 is_reference_N=torch.cat([is_reference[i] for i in members]).to(self._device),
                 counted_NHW=None if bool(counted_NHW.all()) else counted_NHW.to(self._device),
@@ -178,7 +183,7 @@ class EpisodeTraining:
         def maps_of(indices: Sequence[int]) -> list[Tensor]:
             images = tiles.images.take(indices)
             adapt = None
-            if statistics is not None:
+            if self._adapted is not None and statistics is not None:
                 images = images.without_keys()
                 adapt = functools.partial(self._adapted.run, statistics=[statistics] * len(images))
             if self.frozen is not None:

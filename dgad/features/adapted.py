@@ -7,6 +7,7 @@ before it, already adapted, make of the references, so that one pass is enough.
 
 # N images (rows) of G groups, C_l channels of BatchNorm l, C of all together, h x w cells
 
+import contextlib
 import copy
 import dataclasses
 import threading
@@ -16,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgad.features.statistics import Statistics, blend
+from dgad.features.joined_body import JoinedBody
+from dgad.features.statistics import Adaptation, Statistics
 
 
 class AdaptedBody:
@@ -25,16 +27,17 @@ class AdaptedBody:
     The network itself stays as it is. Weights that change later change here too.
     """
 
-    def __init__(self, network: nn.Module, share: float) -> None:
-        """`share` is that of measured statistics, the others are the network's own."""
+    def __init__(self, network: nn.Module, adaptation: Adaptation) -> None:
         own = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
         self._network = copy.deepcopy(network, own)  # the tensors stay where they are
         self._norms: list[_AdaptedNorm] = []
         self._lock = threading.Lock()
-        self.share = share
+        self.adaptation = adaptation
+        firsts = _first_norms(self._network)
         for name, module in list(self._network.named_modules()):
             if isinstance(module, nn.BatchNorm2d):
-                norm = _AdaptedNorm(module, at=sum(n.num_channels for n in self._norms))
+                at = sum(norm.num_channels for norm in self._norms)
+                norm = _AdaptedNorm(module, at=at, is_first=module in firsts)
                 self._norms.append(norm)
                 self._network.set_submodule(name, norm)
 
@@ -62,7 +65,7 @@ class AdaptedBody:
         needs at least one. `counted_NHW` (bool) says which pixels count; None: all.
         """
         measured = _Measured(
-            share=self.share,
+            adaptation=self.adaptation,
             groups=tuple(group_N == g for g in range(int(group_N.max()) + 1)),
             is_reference_N=is_reference_N,
             group_N=group_N,
@@ -75,14 +78,16 @@ class AdaptedBody:
         """The statistics of one surface from normalised images of its references."""
         group_N = torch.zeros(len(pixels_N3HW), dtype=torch.long, device=pixels_N3HW.device)
         measured = _Measured(
-            share=self.share,
+            adaptation=self.adaptation,
             groups=(group_N == 0,),
             is_reference_N=group_N == 0,
             group_N=group_N,
             counted_N1HW=None if counted_NHW is None else counted_NHW[:, None].to(pixels_N3HW),
+            wanted=sum(norm.is_first for norm in self._norms) if self.adaptation.only_first else None,
         )
-        self._run(pixels_N3HW, measured)
-        # A layer that no level needs is not run, and keeps what it had.
+        with contextlib.suppress(_Enough):
+            self._run(pixels_N3HW, measured)
+        # A layer that is not adapted, or that no level needs, keeps what it had.
         pairs = [measured.found.get(norm.at, norm.pretrained) for norm in self._norms]
         return Statistics(
             mean_C=torch.cat([mean for mean, _ in pairs]), variance_C=torch.cat([var for _, var in pairs])
@@ -117,6 +122,13 @@ def replace_statistics(network: nn.Module, statistics: Statistics) -> nn.Module:
     return made
 
 
+def _first_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+    """The first BatchNorm, of joined networks that of each."""
+    bodies = network.bodies if isinstance(network, JoinedBody) else [network]
+    each = ([m for m in body.modules() if isinstance(m, nn.BatchNorm2d)] for body in bodies)
+    return [norms[0] for norms in each if norms]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class _Given:
     """Statistics that are known."""
@@ -135,26 +147,33 @@ class _Given:
 class _Measured:
     """Statistics that are those of each group's references."""
 
-    share: float
+    adaptation: Adaptation
     groups: tuple[Tensor, ...]
     """bool (N,) each, the rows of a group."""
     is_reference_N: Tensor
     group_N: Tensor
     counted_N1HW: Tensor | None
+    wanted: int | None = None
+    """Layers after which nothing else is asked for; None: the maps are."""
     found: dict[int, tuple[Tensor, Tensor]] = dataclasses.field(default_factory=dict)
     """Of the first group, by the place of a layer's channels."""
 
     def statistics(self, norm: "_AdaptedNorm", map_NChw: Tensor) -> tuple[Tensor, Tensor]:
-        mean_C, variance_C = norm.pretrained
-        means, variances = [], []
+        if self.adaptation.only_first and not norm.is_first:
+            return norm.pretrained[0][None], norm.pretrained[1][None]
+        found = []
         for rows in self.groups:
             chosen = rows & self.is_reference_N
             counted = None if self.counted_N1HW is None else self.counted_N1HW[chosen]
-            measured = _moments(map_NChw[chosen], counted)
-            means.append(blend(mean_C, measured[0], self.share))
-            variances.append(blend(variance_C, measured[1], self.share))
-        self.found[norm.at] = means[0], variances[0]
-        return torch.stack(means), torch.stack(variances)
+            found.append(self.adaptation.blend(norm.pretrained, _moments(map_NChw[chosen], counted)))
+        self.found[norm.at] = found[0]
+        if len(self.found) == self.wanted:
+            raise _Enough
+        return torch.stack([mean for mean, _ in found]), torch.stack([variance for _, variance in found])
+
+
+class _Enough(Exception):  # noqa: N818 - nothing is wrong
+    """All that was to be measured is."""
 
 
 def _moments(map_NChw: Tensor, counted_N1HW: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -173,10 +192,11 @@ def _moments(map_NChw: Tensor, counted_N1HW: Tensor | None) -> tuple[Tensor, Ten
 class _AdaptedNorm(nn.Module):
     """A BatchNorm, and the activation that timm puts behind it, as a scale and a shift a row."""
 
-    def __init__(self, norm: nn.BatchNorm2d, *, at: int) -> None:
+    def __init__(self, norm: nn.BatchNorm2d, *, at: int, is_first: bool) -> None:
         super().__init__()
         self.norm = norm
         self.at = at
+        self.is_first = is_first
         self.num_channels = norm.num_features
         self.source: _Given | _Measured | None = None
         # timm's own kind does both in one module.

@@ -36,11 +36,12 @@ class AdaptedBodies:
 
     @functools.cached_property
     def _adapted(self) -> AdaptedBody:
-        return AdaptedBody(self.backbone.body, self.backbone.reference_share)
+        assert self.backbone.adaptation is not None
+        return AdaptedBody(self.backbone.body, self.backbone.adaptation)
 
     def measure(self, references: ImageSet, device: torch.device) -> Statistics | None:
         """The statistics of a surface; None where the pretrained ones hold."""
-        if self.backbone.reference_share == 0:
+        if self.backbone.adaptation is None:
             return None
         pixels_N3HW, counted_NHW = sample_pixels(references, window_px=self.backbone.window_px)
         normalised = channels_last(self.backbone.normalise(pixels_N3HW.to(device)))

@@ -73,8 +73,9 @@ class Backbone(nn.Module):
         self.overlap_px: int | None = settings.geometry.overlap_px
         """Context that the user wants the blocks of a large image to have; None: what the model sees."""
         normalisation = parse_normalisation(settings.normalisation)
-        self.reference_share = max(map(normalisation.share_on, names))
-        """How far BatchNorm is to take the statistics of the references."""
+        adaptations = [normalisation.on(name) for name in names]
+        self.adaptation = next((a for a in adaptations if a is not None), None)
+        """How far BatchNorm is to take the statistics of the references; None: not at all."""
         parts = [
             read_part(_create(alone, own, seed, token_layer), own)
             for alone, own in zip(settings.each, levels, strict=True)
@@ -177,7 +178,7 @@ def _join_strides(
 def check_normalisation(settings: FeatureSettings) -> None:
     """Raise `SettingsError` where the statistics of references are asked for on a model without BatchNorm."""
     for alone in settings.each:
-        parse_normalisation(settings.normalisation).share_on(alone.backbone)
+        parse_normalisation(settings.normalisation).on(alone.backbone)
 
 
 def _check_present(name: str, strides: Sequence[int]) -> None:

@@ -10,46 +10,55 @@ import torch
 from torch import nn
 
 from dgad.errors import SettingsError
+from dgad.features.statistics import Adaptation
 from dgad.settings import require
 
-NormalisationKind = Literal["auto", "pretrained", "references", "blend"]
+NormalisationKind = Literal["auto", "pretrained", "references", "blend", "first"]
 
 DEFAULT_NORMALISATION = "auto"
-_AUTO_SHARE = 0.0
-"""What `auto` does on a network with BatchNorm."""
-_EXAMPLES = "`auto`, `pretrained`, `references` or `blend A` (A above 0 and below 1, the references' share)"
+_FIRST_SHARE, _FLAT_RATIO = 0.75, 0.05
+"""What `first` does; measured (docs/lab/log.md)."""
+_EXAMPLES = (
+    "`auto`, `pretrained`, `references`, `first` (the references' in the first BatchNorm alone) or `blend A`"
+    " (A above 0 and below 1, the references' share)"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Normalisation:
-    """The share of the references' statistics; `parse_normalisation` reads it from text."""
+    """What `parse_normalisation` reads from text."""
 
     kind: NormalisationKind
-    share: float
-    """0 to 1: how far means and variances are moved from the pretrained ones to those of the references. Of
-    `auto` where the network has BatchNorm."""
+    share: float = 1.0
+    """Of the references' statistics, under `blend`."""
 
-    def share_on(self, backbone: str) -> float:
-        """The share on that backbone; `auto` is 0 on one without BatchNorm, others are refused there.
+    def on(self, backbone: str) -> Adaptation | None:
+        """What it is on that backbone; None: nothing of the references, as `auto` is without BatchNorm.
 
-        Raises `SettingsError`.
+        Raises `SettingsError` where anything else is asked of a backbone without BatchNorm.
         """
-        if self.share == 0 or has_batch_norm(backbone):
-            return self.share
-        if self.kind == "auto":
-            return 0.0
-        raise SettingsError(
-            f"`normalisation` {self} takes statistics of the references into BatchNorm layers, but backbone"
-            f" `{backbone}` has none: use `pretrained` or `auto`, or a backbone with BatchNorm such as"
-            " resnet18."
-        )
+        if self.kind == "pretrained" or (self.kind == "auto" and not has_batch_norm(backbone)):
+            return None
+        if not has_batch_norm(backbone):
+            raise SettingsError(
+                f"`normalisation` {self} takes statistics of the references into BatchNorm layers, but"
+                f" backbone `{backbone}` has none: use `pretrained` or `auto`, or a backbone with BatchNorm"
+                " such as resnet18."
+            )
+        if self.kind in ("auto", "first"):
+            return Adaptation(share=_FIRST_SHARE, only_first=True, flat_ratio=_FLAT_RATIO)
+        return Adaptation(share=self.share)
 
     def describe(self, backbone: str) -> str:
         """Whose statistics they are, in a few words for people."""
-        share = self.share_on(backbone)
-        if share in (0, 1):
-            return "the statistics of the references" if share else "the statistics of its training"
-        return f"statistics of which the references have a share of {share:g}"
+        adaptation = self.on(backbone)
+        if adaptation is None:
+            return "the statistics of its training"
+        if adaptation.only_first:
+            return "the statistics of the references in its first layer"
+        if adaptation.share == 1:
+            return "the statistics of the references"
+        return f"statistics of which the references have a share of {adaptation.share:g}"
 
     def __str__(self) -> str:
         return f"blend {self.share:g}" if self.kind == "blend" else self.kind
@@ -59,11 +68,13 @@ def parse_normalisation(text: str, name: str = "normalisation") -> Normalisation
     """A normalisation from its text; `SettingsError` names the setting and what is allowed."""
     cleaned = " ".join(str(text).strip().lower().split())
     if cleaned == "auto":
-        return Normalisation(kind="auto", share=_AUTO_SHARE)
+        return Normalisation(kind="auto")
     if cleaned == "pretrained":
-        return Normalisation(kind="pretrained", share=0.0)
+        return Normalisation(kind="pretrained")
     if cleaned == "references":
-        return Normalisation(kind="references", share=1.0)
+        return Normalisation(kind="references")
+    if cleaned == "first":
+        return Normalisation(kind="first")
     found = re.fullmatch(r"blend (\d*\.?\d+)", cleaned)
     if found is not None:
         share = float(found[1])

@@ -51,9 +51,27 @@ def tensors_of(statistics: Statistics | None) -> dict[str, Tensor]:
     return {} if statistics is None else statistics.to_tensors()
 
 
-def blend(pretrained: Tensor, measured: Tensor, share: float) -> Tensor:
-    """Means, or variances, of which the measured ones have the given share."""
-    return torch.lerp(pretrained, measured, share)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Adaptation:
+    """How far BatchNorms take the statistics of references in place of the pretrained ones."""
+
+    share: float
+    """Above 0, at most 1: how far mean and variance are moved."""
+    only_first: bool = False
+    """The first BatchNorm alone; those behind it keep the pretrained statistics."""
+    flat_ratio: float = 0.0
+    """Where variances are less than so much of the pretrained ones, in the geometric mean over channels, the
+    share shrinks in proportion: what is amplified on a surface so flat is mostly the camera's noise."""
+
+    def blend(
+        self, pretrained: tuple[Tensor, Tensor], measured: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and variance of one layer, (C_l,) each."""
+        share = self.share
+        if self.flat_ratio > 0:
+            ratio_C = measured[1].detach().clamp_min(1e-12) / pretrained[1].clamp_min(1e-12)
+            share *= min(1.0, float(ratio_C.log().mean().exp()) / self.flat_ratio)
+        return torch.lerp(pretrained[0], measured[0], share), torch.lerp(pretrained[1], measured[1], share)
 
 
 def _digest(*tensors: Tensor) -> str:

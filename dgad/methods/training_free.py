@@ -104,7 +104,7 @@ def prepare_maps(
 
     Without targets there is nothing to do where those decide.
     """
-    if enrolled or features.backbone.reference_share == 0:
+    if enrolled or features.backbone.adaptation is None:
         features.prepare(
             queries, batch_size, statistics=[statistics_of(target.tensors) for target in enrolled]
         )

@@ -12,7 +12,7 @@ from dgad.features.cache import FeatureCache
 from dgad.features.frozen import FrozenFeatures
 from dgad.features.reference_sample import sample_pixels
 from dgad.features.settings import FeatureSettings
-from dgad.features.statistics import Statistics, statistics_of, tensors_of
+from dgad.features.statistics import Adaptation, Statistics, statistics_of, tensors_of
 
 CPU = torch.device("cpu")
 SHARE = 0.75
@@ -93,7 +93,7 @@ def test_every_layer_takes_the_statistics_of_what_the_adapted_layers_before_it_m
     counted = torch.ones(2, 6, 7, dtype=torch.bool)
     if has_region:
         counted[:, :, 4:] = False
-    body = AdaptedBody(toy, share)
+    body = AdaptedBody(toy, Adaptation(share=share))
     found = body.measure(own, counted if has_region else None)
     maps = body.run(image, [found])
     folded = replace_statistics(toy, found)(image)
@@ -104,9 +104,41 @@ def test_every_layer_takes_the_statistics_of_what_the_adapted_layers_before_it_m
         torch.testing.assert_close(made.double(), wanted, rtol=1e-5, atol=1e-5)
 
 
+def test_the_first_layer_alone_is_adapted_and_less_on_a_flat_surface():
+    toy = _Toy()
+    own, image = torch.randn(3, 3, 6, 7), torch.randn(1, 3, 6, 7)
+    middle = toy.first.double()(own.double())
+    toy.float()
+    measured = middle.mean((0, 2, 3)), middle.var((0, 2, 3), correction=0)
+    assert toy.norm.running_mean is not None
+    assert toy.norm.running_var is not None
+    pretrained = toy.norm.running_mean.double(), toy.norm.running_var.double()
+    ratio = float((measured[1] / pretrained[1]).log().mean().exp())
+    for flat_ratio, share in ((0.0, 0.8), (ratio / 2, 0.8), (4 * ratio, 0.2)):
+        body = AdaptedBody(toy, Adaptation(share=0.8, only_first=True, flat_ratio=flat_ratio))
+        found = body.measure(own)
+        for made, before, new, last in zip(
+            (found.mean_C, found.variance_C),
+            pretrained,
+            measured,
+            (toy.last.running_mean, toy.last.running_var),
+            strict=True,
+        ):
+            torch.testing.assert_close(
+                made[:4].double(), before + share * (new - before), rtol=1e-5, atol=1e-6
+            )
+            assert last is not None
+            assert torch.equal(made[4:], last)
+        together = torch.cat([image, own])
+        rows = torch.tensor([False, True, True, True])
+        by_episode = body.run_episodes(together, torch.zeros(4, dtype=torch.long), rows)
+        for made, wanted in zip(by_episode, body.run(together, [found] * 4), strict=True):
+            torch.testing.assert_close(made, wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_a_pass_over_several_episodes_is_that_of_each_alone_and_gradients_flow_through_statistics():
     toy = _Toy()
-    body = AdaptedBody(toy, SHARE)
+    body = AdaptedBody(toy, Adaptation(share=SHARE))
     pixels = torch.randn(7, 3, 8, 8)
     group = torch.tensor([0, 0, 1, 1, 0, 1, 1])
     is_reference = torch.tensor([False, True, False, True, True, True, False])

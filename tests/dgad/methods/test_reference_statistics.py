@@ -11,6 +11,7 @@ from dgad.calibration.left_out_scores import score_left_out
 from dgad.comparer.training import EpisodeTraining
 from dgad.domains.image_set import ImageSet
 from dgad.features.adapted import AdaptedBody
+from dgad.features.statistics import Adaptation
 from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Enrolled, Method
 from dgad.methods.comparer import ComparerMethod
@@ -120,7 +121,7 @@ def test_a_training_episode_is_normalised_with_its_own_references(mode: str, mon
 
     def remember(training: EpisodeTraining, episodes: Any) -> Any:
         drawn.extend(episodes)
-        body = AdaptedBody(training.backbone.body, 0.5)
+        body = AdaptedBody(training.backbone.body, Adaptation(share=0.5))
         expected = []
         for e in episodes:
             images = e.domain.tiles.images
