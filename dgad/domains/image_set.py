@@ -2,6 +2,7 @@
 
 # N images, H_i x W_i pixels of image i
 
+import abc
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Protocol, overload, runtime_checkable
@@ -106,7 +107,23 @@ class ImageSet:
         return dataclasses.replace(self, keys=())
 
 
-class _Taken(Sequence[Tensor]):
+class ImagesByIndex(Sequence[Tensor]):
+    """Images of which a class says how one is made, by an index from 0; of a slice all are made."""
+
+    @abc.abstractmethod
+    def make(self, index: int) -> Tensor:
+        """Make the image uint8 (3, H_i, W_i)."""
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Tensor]: ...
+    def __getitem__(self, index: int | slice) -> Tensor | Sequence[Tensor]:
+        chosen = range(len(self))[index]
+        return self.make(chosen) if isinstance(chosen, int) else [self.make(i) for i in chosen]
+
+
+class _Taken(ImagesByIndex):
     """Some of lazily decoded images, as lazy as they are."""
 
     def __init__(self, images: LazyImages, indices: Sequence[int]) -> None:
@@ -122,11 +139,6 @@ class _Taken(Sequence[Tensor]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    @overload
-    def __getitem__(self, index: int) -> Tensor: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Tensor]: ...
-    def __getitem__(self, index: int | slice) -> Tensor | Sequence[Tensor]:
-        if isinstance(index, slice):
-            return [self.images[i] for i in self.indices[index]]
+    def make(self, index: int) -> Tensor:
+        """The image as the others' own class makes it."""
         return self.images[self.indices[index]]

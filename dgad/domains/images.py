@@ -24,7 +24,7 @@ from dgad.domains.decoding import (
 from dgad.domains.domain_file import declaring
 from dgad.domains.geometry import Geometry, map_size
 from dgad.domains.image_paths import expand_image_paths
-from dgad.domains.image_set import ImageSet
+from dgad.domains.image_set import ImagesByIndex, ImageSet
 from dgad.domains.wide_values import NarrowRangeWarning, WideRange, find_narrow_range
 from dgad.errors import DataError
 
@@ -81,7 +81,7 @@ def content_key(content_id: str, geometry: Geometry, bit_depth: int | None) -> s
     return f"{content_id}-{geometry.key}{declared}"
 
 
-class RereadImages(Sequence[Tensor]):
+class RereadImages(ImagesByIndex):
     """Scaled images, up to 1 GiB of the first of them kept and the others decoded when they are asked for."""
 
     def __init__(self) -> None:
@@ -105,10 +105,8 @@ class RereadImages(Sequence[Tensor]):
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
+    def make(self, index: int) -> Tensor:
+        """The image as it was kept, or decoded once more."""
         return self._kept[index] if index in self._kept else self._decoders[index]()
 
 

@@ -70,6 +70,10 @@ class FrozenFeatures:
         self._context: Context | None = None
         self._has_warned = False
 
+    def check_size(self, height: int, width: int) -> None:
+        """Raise `SettingsError` as `blocks` does, for an image of that size."""
+        self._cutting((height, width))
+
     def measure(self, references: ImageSet) -> Statistics | None:
         """What the network normalises this surface with; None: what it was pretrained with.
 

@@ -42,7 +42,7 @@ class FeatureSettings:
     as `tf_efficientnet_lite0 imagenet 8+16`; `none` for none. For `patch_knn`."""
 
     def __post_init__(self) -> None:
-        assert self.geometry  # checks scale and tiles
+        Geometry(scale=self.scale, tile_px=self.tile_px, overlap_px=self.overlap_px)  # checks them
         parse_second(self.second_backbone)
         parse_normalisation(self.normalisation)
         require(bool(self.backbone), "backbone", "the name of a timm model", self.backbone)

@@ -104,6 +104,10 @@ class Method(abc.ABC):
         """Raise `UserError` where a fit with these settings cannot be had on these features."""
         del settings, features
 
+    def check_size(self, height: int, width: int) -> None:
+        """Raise `SettingsError` where images of so many scaled pixels cannot be looked at."""
+        del height, width
+
     @abc.abstractmethod
     def fit(self, sources: Sequence[SourceDomain], *, seed: int) -> None:
         """Meta-train on the sources, with the settings given.

@@ -244,6 +244,10 @@ class ComparerMethod(Method):
             levels=levels_NL,
         )
 
+    def check_size(self, height: int, width: int) -> None:
+        """Raise `SettingsError` where the backbone cannot be computed on such images, not in parts either."""
+        self._frozen_features().check_size(height, width)
+
     def prepare(self, queries: ImageSet, enrolled: Sequence[Enrolled] = ()) -> None:
         """The backbone's maps, of which the references decide the statistics alone."""
         prepare_maps(self._frozen_features(), queries, enrolled, self.context.scoring_batch)

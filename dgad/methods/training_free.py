@@ -83,6 +83,10 @@ class TrainingFree(Method):
             )
         return self._frozen
 
+    def check_size(self, height: int, width: int) -> None:
+        """Raise `SettingsError` where the backbone cannot be computed on such images, not in parts either."""
+        self._frozen_features().check_size(height, width)
+
     def prepare(self, queries: ImageSet, enrolled: Sequence[Enrolled] = ()) -> None:
         """Compute the backbone's maps of the queries into the cache."""
         prepare_maps(self._frozen_features(), queries, enrolled, self.context.scoring_batch)

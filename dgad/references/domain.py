@@ -61,7 +61,8 @@ class DomainSettings:
         check_bit_depth(self.bit_depth)
         if self.scale is not None:
             parse_scale(self.scale)
-        assert self.region is None or self.region_of_interest  # refused here if it is none
+        if self.region is not None:
+            _read_region(json.dumps(self.region))  # refused here if it is none
         require(len(self.note) <= 500, "note", "at most 500 characters", self.note[:40] + "...")
 
     @property

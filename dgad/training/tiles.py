@@ -8,7 +8,6 @@ An image that is no larger than a tile, with sides that networks take, is one ti
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgad.domains.geometry import Geometry, map_size, map_stride
-from dgad.domains.image_set import ImageSet
+from dgad.domains.image_set import ImagesByIndex, ImageSet
 
 _ALIGN_PX = 32
 """Sides of tiles are multiples of it: so coarse is the coarsest map."""
@@ -187,7 +186,7 @@ class Tiles:
         return inside
 
 
-class _TileImages(Sequence[Tensor]):
+class _TileImages(ImagesByIndex):
     """Tiles as lazily decoded images; the photograph that was cut last is kept."""
 
     def __init__(self, source: ImageSet, tiles: Sequence[Tile]) -> None:
@@ -201,13 +200,8 @@ class _TileImages(Sequence[Tensor]):
     def __len__(self) -> int:
         return len(self._tiles)
 
-    @overload
-    def __getitem__(self, index: int) -> Tensor: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Tensor]: ...
-    def __getitem__(self, index: int | slice) -> Tensor | Sequence[Tensor]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def make(self, index: int) -> Tensor:
+        """Cut the tile out of its photograph."""
         tile = self._tiles[index]
         last = self._last
         if last is None or last[0] != tile.image:

@@ -1,6 +1,8 @@
 """Settings come in from plain mappings, and say what is wrong by name."""
 
 import dataclasses
+import subprocess
+import sys
 from typing import ClassVar, Literal
 
 import pytest
@@ -114,3 +116,16 @@ def test_a_former_name_is_read_as_the_name_of_now() -> None:
 def test_the_bounds_of_earlier_versions_are_that_of_the_memory(method: str, former: str) -> None:
     settings = from_dict(METHODS[method].settings_type, {former: 20_000})
     assert settings.max_memory_patches == 20_000
+
+
+def test_settings_are_checked_with_assertions_off_too() -> None:
+    code = (
+        "from dgad.errors import SettingsError\n"
+        "from dgad.features.settings import FeatureSettings\n"
+        "try:\n"
+        "    FeatureSettings(scale='huge')\n"
+        "except SettingsError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True, check=True)
+    assert "`scale` must be" in done.stdout

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from dgad.domains import Dataset, Domain
-from dgad.domains.decoding import image_size
 from dgad.domains.image_set import ImageSet
 from dgad.errors import SettingsError, UserError
 from dgad.evaluation.scoring import load_target, parse_num_references, score_target
@@ -19,6 +18,7 @@ from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context, Method
 from dgad.settings import from_dict
 from dgad.training.sources import SourceDomain, load_source
+from tune.launcher.sizes import Sizes, sample_sizes
 from tune.search.workers import Workers
 from tune.spaces.features import choose_features, describe_choice, split_configuration
 from tune.spaces.initial_design import make_initial_design
@@ -29,8 +29,6 @@ from tune.study.settings import Study
 START_S = 20.0
 """Seconds until Ray, its dashboard and the imports of its workers are ready."""
 _NUM_QUERIES = 8
-_NUM_SIZES = 32
-"""Images of a domain whose headers are read."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +121,7 @@ def measure_features(
     """
     torch.set_num_threads(num_threads)
     cell = next((c for c in cells if c.num_trials), cells[0])
-    sizes = {domain.name: _sample_sizes(domain) for domain in dataset.domains.values()}
+    sizes = sample_sizes(dataset)
     found = {}
     for chosen in _list_choices(study, cell):
         features = choose_features(study.features, chosen)
@@ -159,7 +157,7 @@ def _measure(
     features: FeatureSettings,
     device: torch.device,
     choice: str,
-    sizes: Mapping[str, Sequence[tuple[int, int]]],
+    sizes: Sizes,
 ) -> FeatureCost:
     """Time a step and a scoring of a first configuration on some features, on few images."""
     design = make_initial_design(name, study.space_settings, seed=study.seed, num_trials=1)
@@ -222,17 +220,7 @@ def _bytes_per_pixel(method: Method, image: ImageSet, cache: FeatureCache) -> fl
     return cache.used_bytes / (height * width)
 
 
-def _sample_sizes(domain: Domain) -> list[tuple[int, int]]:
-    """(height, width) of some of a domain's images, by their headers."""
-    samples = domain.samples
-    count = min(_NUM_SIZES, len(samples))
-    some = [samples[i * len(samples) // count] for i in range(count)]
-    return [image_size(s.image.read(), s.image.path) for s in some]
-
-
-def _count_pixels(
-    dataset: Dataset, features: FeatureSettings, sizes: Mapping[str, Sequence[tuple[int, int]]]
-) -> float:
+def _count_pixels(dataset: Dataset, features: FeatureSettings, sizes: Sizes) -> float:
     """Scaled pixels of all images of the data, by the mean of those whose size is known."""
     total = 0.0
     for domain in dataset.domains.values():

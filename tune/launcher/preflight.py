@@ -19,7 +19,8 @@ from dgad.methods import METHODS, parse_method
 from dgad.methods.base import Context
 from dgad.settings import from_dict
 from dgad.training.halves import split_halves
-from tune.spaces.features import choose_features
+from tune.launcher.sizes import find_scaled_sizes, sample_sizes
+from tune.spaces.features import choose_features, describe_choice
 from tune.spaces.initial_design import is_searched, make_initial_design
 from tune.study.cell_id import DEPLOY
 from tune.study.cells import (
@@ -76,7 +77,11 @@ def plan_matrix(study: Study, dataset: Dataset, extra_targets: Sequence[str] = (
     left = tuple(c for c in cells if c.label not in reasons)
     if not left:
         raise next(iter(reasons.values()))
-    _build_each(study, left)
+    too_large = _build_each(study, left, dataset)
+    left = tuple(c for c in left if c.label not in too_large)
+    if not left:
+        raise next(iter(too_large.values()))
+    reasons |= too_large
     not_applicable = {label: str(error) for label, error in reasons.items()}
     for label in dict.fromkeys(c.label for c in left if c.num_trials):
         left_out = study.space_settings.choices_for(label).left_out
@@ -199,28 +204,47 @@ def _check_settings(cell: Cell, study: Study) -> None:
     METHODS[cell.method].check_features(*_first_configuration(cell.label, study))
 
 
-def _build_each(study: Study, cells: Sequence[Cell]) -> None:
-    """Build each method once on every backbone, as its first fit will: the weights are to be had."""
+def _build_each(study: Study, cells: Sequence[Cell], dataset: Dataset) -> dict[str, UserError]:
+    """Build each method once on every backbone, as its first fit will: the weights are to be had.
+
+    Returns why methods cannot look at images as large as those of the data, by label; raises where only some
+    of the searched features are to blame.
+    """
+    sizes, too_large = sample_sizes(dataset), dict[str, UserError]()
     cache = FeatureCache(max_bytes=0)
     beside = set(select_shown_beside(study))
     searched = {c.label for c in cells if c.num_trials}
     for label in sorted({c.label for c in cells} | beside):
         name = parse_method(label)[0]
-        for settings, features in _list_builds(label, study, is_searched=label in searched):
+        for settings, features, choice in _list_builds(label, study, is_searched=label in searched):
             context = Context(features=features, device=torch.device("cpu"), cache=cache)
-            METHODS[name](settings, context)
+            method = METHODS[name](settings, context)
+            try:
+                for size in sorted(find_scaled_sizes(dataset, features, sizes)):
+                    method.check_size(*size)
+            except UserError as error:
+                if choice:
+                    where = f"With {choice} `{name}` cannot be had on this data"
+                    raise SettingsError(f"{where}: {error}") from error
+                too_large[label] = error
+    return too_large
 
 
-def _list_builds(label: str, study: Study, *, is_searched: bool) -> Iterator[tuple[Any, FeatureSettings]]:
-    """What of a method is built anew by the features that are searched: a preset on every other backbone."""
-    yield _first_configuration(label, study)
+def _list_builds(
+    label: str, study: Study, *, is_searched: bool
+) -> Iterator[tuple[Any, FeatureSettings, str]]:
+    """What of a method is built anew by the features that are searched: a preset on every other choice.
+
+    With the choice in a few words; empty where nothing is searched.
+    """
+    yield (*_first_configuration(label, study), "")
     if not is_searched or not study.searched_features.choices:
         return
     name = parse_method(label)[0]
     seen = set()
     for chosen in study.space_settings.choices_for(name).combinations():
         features = choose_features(study.features, chosen)
-        built = (features.each, features.second, features.geometry.input_px)
+        built = (features.each, features.second, features.scale, features.geometry.input_px)
         if built in seen:
             continue
         seen.add(built)
@@ -230,4 +254,4 @@ def _list_builds(label: str, study: Study, *, is_searched: bool) -> Iterator[tup
                 break
         else:
             continue
-        yield preset, features
+        yield preset, features, describe_choice(chosen)

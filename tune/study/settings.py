@@ -144,9 +144,9 @@ class Study:
             f"at most {FORMAT_VERSION} (update dgad to read a newer study)",
             self.format_version,
         )
-        assert self.features  # checks backbone, weights and geometry
+        features = self.features  # made, it has checked backbone, weights and geometry
         for chosen in self.searched_features.combinations():
-            assert choose_features(self.features, chosen)
+            choose_features(features, chosen)
 
     @property
     def features(self) -> FeatureSettings:

@@ -10,6 +10,7 @@ from dgad.domains import Dataset, Domain, open_dataset
 from dgad.domains.base import declare
 from dgad.errors import DataError, DataWarning, SettingsError, UserError, WeightsError
 from dgad.features.builtin import Builtin
+from dgad.features.context import Context
 from dgad.features.imagenet import find_imagenet_file
 from tests.dgad.domains.trees import mvtec_domain
 from tune.launcher.preflight import check_images, plan_matrix
@@ -117,6 +118,28 @@ def test_on_patch_tokens_the_methods_that_need_levels_do_not_apply(surfaces: Pat
     assert {c.label for c in matrix.cells} == {"patch_knn:anomalydino"}
     assert "feature maps of one stride only" in matrix.not_applicable["comparer"]
     assert select_shown_beside(study) == ("trivial",)
+
+
+def test_images_too_large_for_a_backbone_that_cannot_be_cut_are_told_of_before_anything_is_fitted(
+    surfaces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dgad.features.frozen.BLOCK_PX", 40**2)
+    # As of `inception_v3`, which takes seconds to build.
+    seen = Context(align_px=8, reach_px=None, has_cells=False)
+    monkeypatch.setattr("dgad.features.frozen.measure_context", lambda *args, **kwargs: seen)
+    dataset = open_dataset(str(surfaces))
+    study = dataclasses.replace(STUDY, methods=("patch_knn", "trivial"), weights="none", scale="auto")
+    matrix = plan_matrix(study, dataset)
+    assert {c.label for c in matrix.cells} == {"trivial"}
+    assert "`resnet18` cannot be computed in parts" in matrix.not_applicable["patch_knn"]
+    with pytest.raises(SettingsError, match="px is too large for it: use a smaller `scale`"):
+        plan_matrix(dataclasses.replace(study, methods=("patch_knn",)), dataset)
+    plan_matrix(dataclasses.replace(study, methods=("patch_knn",), scale="fit 32"), dataset)
+    searched = dataclasses.replace(
+        study, methods=("patch_knn",), scale="fit 32", search_scale=("fit 32", "2")
+    )
+    with pytest.raises(SettingsError, match="With scale 2 `patch_knn` cannot be had on this data: Backbone"):
+        plan_matrix(searched, dataset)
 
 
 def test_only_domains_that_are_used_are_looked_at_and_doubts_are_told(tmp_path: Path) -> None:
