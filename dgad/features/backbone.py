@@ -140,13 +140,13 @@ def check_strides(settings: FeatureSettings, strides: Sequence[int], *, joins_se
 
     Without building them. Whether the weights are of that model, and to be had, is not looked at.
     """
+    check_levels(settings.backbone, None)
     levels = _join_strides(settings, strides, joins_second=joins_second)
-    check_normalisation(settings)
     for alone, own in zip(settings.each, levels, strict=True):
-        check_levels(alone.backbone, None)
         _check_present(alone.backbone, own)
         if alone.weights == "builtin" and alone.backbone == read_builtin().info.backbone:
             _checked_builtin(alone.backbone, own)
+    check_normalisation(settings)
 
 
 def check_single(settings: FeatureSettings) -> None:
@@ -167,6 +167,7 @@ def _join_strides(
         return (tuple(strides),)
     if not joins_second:
         check_single(settings)
+    check_levels(second.backbone, None)
     if second.strides[0] < min(strides):
         raise SettingsError(
             f"`second_backbone` {second} must have no finer level than the first, whose finest has stride"

@@ -144,7 +144,9 @@ def test_what_cannot_be_joined_is_told() -> None:
     with pytest.raises(SettingsError, match=r"`resnet34` has feature maps of strides .* but \[64\]"):
         check(knn, dataclasses.replace(BOTH, second_backbone="resnet34 none 8+64"))
     with pytest.raises(SettingsError, match=r"name of a timm model, but got 'resnet3'"):
-        check(knn, dataclasses.replace(BOTH, second_backbone="resnet3 none 8"))
+        Backbone(
+            dataclasses.replace(BOTH, second_backbone="resnet3 none 8"), (4, 8), seed=0, joins_second=True
+        )
     with pytest.raises(SettingsError, match="feature maps of one stride only"):
         check(knn, dataclasses.replace(BOTH, second_backbone="test_vit none 8"))
     with pytest.raises(SettingsError, match="without `token_layer`"):
