@@ -1,7 +1,7 @@
 """What a bound on the reference memory costs: `python benchmarks/memory_bound.py --data DIR`.
 
 `patch_knn` on every domain of DIR, with memories of at most `--bounds` patches that cover the others
-(`dgad.features.coverage`), and with as many drawn at random, beside all of them: mean image AUROC over
+(`dgad.features.memory.coverage`), and with as many drawn at random, beside all of them: mean image AUROC over
 domains and draws of references, its mean difference from all, how long choosing took, and what comparing a
 megapixel takes, in milliseconds. Without --data on a few procedural surfaces, which shows that it runs and
 little else. With --out every result is appended as it comes.
@@ -29,8 +29,8 @@ from dgad.domains.images import load_images
 from dgad.errors import SettingsError
 from dgad.evaluation.metrics import image_auroc
 from dgad.features.cache import FeatureCache
-from dgad.features.coverage import CoverageMemory
-from dgad.features.nearest import usual_distances
+from dgad.features.memory.coverage import CoverageMemory
+from dgad.features.memory.nearest import usual_distances
 from dgad.features.settings import FeatureSettings
 from dgad.methods.base import Context, Enrolled
 from dgad.methods.patch_knn import PatchKnnMethod, PatchKnnSettings

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from dgad.comparer.heads import PairForm, PairHead, pair_logits
 from dgad.comparer.tiles import blocks, tile_shape
 from dgad.errors import DataError
-from dgad.features.nearest import nearest_patches
+from dgad.features.memory.nearest import nearest_patches
 from dgad.settings import require
 
 Aggregation = Literal["max", "min", "softmin"]

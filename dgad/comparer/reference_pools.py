@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from dgad.comparer.model import Comparer, LevelStatistics
-from dgad.features.coverage import CoverageMemory
 from dgad.features.frozen import Blocks, crop_to_core
 from dgad.features.grids import Cells
+from dgad.features.memory.coverage import CoverageMemory
 from dgad.features.moments import Moments
 
 

@@ -18,8 +18,8 @@ from dgad.domains.image_set import ImageSet
 from dgad.features.backbone import Backbone, check_strides
 from dgad.features.frozen import Blocks, FrozenFeatures, crop_to_core
 from dgad.features.grids import Cells, PatchGrids
+from dgad.features.memory.nearest import usual_distances
 from dgad.features.moments import Moments
-from dgad.features.nearest import usual_distances
 from dgad.features.passes import Passes
 from dgad.features.settings import FeatureSettings
 from dgad.features.statistics import Statistics, statistics_of, tensors_of

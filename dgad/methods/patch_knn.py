@@ -18,12 +18,12 @@ from torch import Tensor
 from dgad.comparer.model import patches
 from dgad.domains.image_set import ImageSet
 from dgad.features.backbone import Backbone, check_single, check_strides
-from dgad.features.coverage import CoverageMemory
 from dgad.features.frozen import Blocks
 from dgad.features.grids import Cells, PatchGrids
 from dgad.features.levels import check_levels
+from dgad.features.memory.coverage import CoverageMemory
+from dgad.features.memory.nearest import nearest_patches, usual_distances
 from dgad.features.moments import Moments
-from dgad.features.nearest import nearest_patches, usual_distances
 from dgad.features.settings import FeatureSettings
 from dgad.features.statistics import statistics_of, tensors_of
 from dgad.methods.base import Enrolled, Scores, check_references

@@ -14,7 +14,7 @@ from torch import Tensor
 from dgad.comparer.model import Comparer, patches
 from dgad.comparer.settings import ComparerSettings
 from dgad.features.backbone import Backbone
-from dgad.features.nearest import usual_distances
+from dgad.features.memory.nearest import usual_distances
 from dgad.pretraining.objective import COVERED, covered_share, level_loss
 from dgad.pretraining.settings import PretrainSettings
 from dgad.pretraining.stream import Episodes

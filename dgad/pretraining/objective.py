@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgad.comparer.model import patches, reference_statistics
-from dgad.features.nearest import nearest_patches
+from dgad.features.memory.nearest import nearest_patches
 
 COVERED = 0.3
 """A patch is a defect's where the mask covers this share of it; where it covers less, it is left out."""

@@ -18,7 +18,7 @@ _AFTER_S = 10.0
 class FreedMemory:
     """Gives freed memory back some seconds after it was used for large photographs; of one event loop."""
 
-    def __init__(self, give_back: Callable[[], None] | None = None, *, after_s: float = _AFTER_S) -> None:
+    def __init__(self, give_back: Callable[[], object] | None = None, *, after_s: float = _AFTER_S) -> None:
         """`give_back`: other than that of the C library, in a thread of its own."""
         self._give_back = give_back or _find_trim()
         self._after_s = after_s
@@ -36,9 +36,9 @@ class FreedMemory:
         asyncio.get_running_loop().run_in_executor(None, self._give_back)
 
 
-def _find_trim() -> Callable[[], None]:
-    """The C library's `malloc_trim`; nothing where it has none, as on macOS and Alpine."""
+def _find_trim() -> Callable[[], bool]:
+    """The C library's `malloc_trim`, true if it gave any back; never where it has none (macOS, Alpine)."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is None:
-        return lambda: None
-    return lambda: trim(0)
+        return lambda: False
+    return lambda: bool(trim(0))

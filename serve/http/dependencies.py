@@ -14,9 +14,9 @@ from dgad.references.reader import StoreReader
 from serve.decoding.bounds import CpuAllowance
 from serve.decoding.pool import DecodePool
 from serve.engine.backend import Backend, TimedOutError
+from serve.http.bodies.multipart import RawFile
 from serve.http.held_pixels import HeldPixels
 from serve.http.images import Workers
-from serve.http.multipart import RawFile
 from serve.http.request_context import RequestContext, context_of
 from serve.http.thumbnails import Thumbnails
 from serve.settings import ServeSettings

@@ -22,8 +22,8 @@ from dgad.references.duplicates import fingerprint_of_thumbnail
 from serve.decoding.bounds import CpuAllowance
 from serve.decoding.pool import DecodePool
 from serve.engine.backend import BusyError
-from serve.http.multipart import RawFile
-from serve.http.polyglots import check_is_only_image
+from serve.http.bodies.multipart import RawFile
+from serve.http.bodies.polyglots import check_is_only_image
 
 _QUICKLY_HASHED_BYTES = 2**20
 """In a millisecond or so."""

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.engine.backend import UnavailableError
-from serve.http.body_bounds import BodyBounds, IncomingBody, too_large
+from serve.http.bodies.bounds import BodyBounds, IncomingBody, too_large
 from serve.http.errors import ApiError, response_to_error
 from serve.http.loopback import check_host, check_origin, check_peer
 from serve.http.request_context import RequestContext, attach_context, start_context

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from serve.api.schemas import ErrorAnswer
-from serve.http.uploads import IMAGE_TYPES
+from serve.http.bodies.uploads import IMAGE_TYPES
 
 _DESCRIPTION = """Enrol a few photographs of normal parts of a surface, then score parts against them.
 

@@ -1,7 +1,7 @@
 """HTTP/1.1 by uvicorn, with bounds on what it waits for: headers, the next request, a reader of the answer.
 
 uvicorn's own timer covers only connections that have had an answer and then say nothing at all. Bodies are
-the application's (`serve.http.body_bounds`), for it knows what they may bring.
+the application's (`serve.http.bodies.bounds`), for it knows what they may bring.
 """
 
 import asyncio

@@ -13,8 +13,8 @@ from PIL import Image
 
 from serve.decoding.bounds import CpuAllowance
 from serve.decoding.pool import DecodePool
+from serve.http.bodies.multipart import RawFile
 from serve.http.images import Photograph, decode_query
-from serve.http.multipart import RawFile
 from serve.settings import Limits
 from tests.serve.support.misbehaving import Say, error, misbehaving_server
 

@@ -19,9 +19,9 @@ from dgad.evaluation.heatmaps import heat_png
 from serve.decoding.bounds import CpuAllowance
 from serve.decoding.pool import DecodePool
 from serve.http import app
+from serve.http.bodies.multipart import RawFile, safe_name
+from serve.http.bodies.polyglots import check_is_only_image, image_type
 from serve.http.images import Photograph, decode_query
-from serve.http.multipart import RawFile, safe_name
-from serve.http.polyglots import check_is_only_image, image_type
 from serve.http.thumbnails import Thumbnails
 from serve.logs import ACCESS, log_to
 from serve.settings import Limits

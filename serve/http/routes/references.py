@@ -12,16 +12,16 @@ from dgad.references.domain import Enrolment, Upload
 from serve.api import schemas
 from serve.engine.backend import Threshold
 from serve.engine.writes import CreateDomain, Enroll, RemoveReference
+from serve.http.bodies.multipart import RawFile
+from serve.http.bodies.polyglots import image_type
+from serve.http.bodies.uploads import IMAGE_TYPES, idempotency_key, read_photographs
 from serve.http.dependencies import AppState, context_in, state_of
 from serve.http.images import decode_all, decode_upload
-from serve.http.multipart import RawFile
 from serve.http.openapi import errors, image_bodies
-from serve.http.polyglots import image_type
 from serve.http.route_rules import RouteRules, declare
 from serve.http.routes import BitDepth, DomainName, ReferenceId, choose_bit_depth, json_answer
 from serve.http.routes.domains import describe_domain
 from serve.http.thumbnails import thumbnail as made_thumbnail
-from serve.http.uploads import IMAGE_TYPES, idempotency_key, read_photographs
 from serve.http.views import list_enrolment_warnings, render_reference, render_threshold
 
 router = APIRouter(prefix="/v1/domains/{domain}/references", tags=["references"])

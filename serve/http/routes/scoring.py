@@ -16,16 +16,16 @@ from dgad.errors import DataError
 from serve.api import schemas
 from serve.engine.backend import Outcome, ScaleChangedError
 from serve.engine.backend import Query as Asked
+from serve.http.bodies.multipart import RawFile
+from serve.http.bodies.uploads import read_photographs
 from serve.http.dependencies import AppState, Deadline, context_in, state_of, work_while_connected
 from serve.http.errors import ApiError
 from serve.http.heatmap_png import HeatmapKind, draw, draw_uri
 from serve.http.held_pixels import expect_bytes, expect_pixels, group
 from serve.http.images import Photograph, decode_all, decode_query
-from serve.http.multipart import RawFile
 from serve.http.openapi import errors, image_bodies
 from serve.http.route_rules import RouteRules, declare
 from serve.http.routes import BitDepth, DomainName, choose_bit_depth, json_answer
-from serve.http.uploads import read_photographs
 from serve.http.views import list_range_warnings, render_result, render_threshold
 
 router = APIRouter(prefix="/v1/domains/{domain}/score", tags=["scoring"])

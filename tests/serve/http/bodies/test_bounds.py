@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.http import body_bounds
+from serve.http.bodies import bounds
 from serve.settings import Limits
 from tests.serve.support.http import SMALL, Served, code_of, served
 from tests.serve.support.live import trickle
@@ -114,7 +114,7 @@ def test_a_key_shares_with_nobody_behind_the_same_proxy(tmp_path: Path) -> None:
 def test_who_is_slow_makes_room_for_others_of_the_same_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body_bounds, "_PRESSED_GRACE_S", 0.3)
+    monkeypatch.setattr(bounds, "_PRESSED_GRACE_S", 0.3)
     with service(tmp_path, PATIENT) as running, contextlib.ExitStack() as stack:
         uploads = [stack.enter_context(upload(running, LARGEST - 100)) for _ in range(2)]
         time.sleep(0.1)

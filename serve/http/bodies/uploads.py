@@ -5,8 +5,8 @@ import re
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
+from serve.http.bodies.multipart import FilesParser, RawFile, boundary_of, safe_name, too_large_image
 from serve.http.errors import ApiError
-from serve.http.multipart import FilesParser, RawFile, boundary_of, safe_name, too_large_image
 from serve.settings import Limits
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/bmp", "image/tiff")

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from dgad.features.nearest import nearest_patches, usual_distances
+from dgad.features.memory.nearest import nearest_patches, usual_distances
 
 
 @pytest.mark.parametrize("farthest", [False, True])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dgad.errors import DataError
-from dgad.features.coreset import greedy_centres, project
+from dgad.features.memory.coreset import greedy_centres, project
 from dgad.settings import require
 
 _PROJECTED = 64

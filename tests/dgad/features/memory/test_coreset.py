@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dgad.features.coreset import coreset, greedy_centres, project
+from dgad.features.memory.coreset import coreset, greedy_centres, project
 
 
 def drawn(num_patches: int, num_channels: int, seed: int = 0) -> Tensor:

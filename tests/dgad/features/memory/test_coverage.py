@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from dgad.errors import DataError, SettingsError
-from dgad.features import coverage
-from dgad.features.coverage import CoverageMemory
-from tests.dgad.features.test_coreset import drawn, plain_centres
+from dgad.features.memory import coverage
+from dgad.features.memory.coverage import CoverageMemory
+from tests.dgad.features.memory.test_coreset import drawn, plain_centres
 
 
 def kept(patch_PC: Tensor, max_patches: int, *, pieces: int | None = None) -> tuple[Tensor, Tensor]:

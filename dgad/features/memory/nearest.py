@@ -5,7 +5,7 @@
 import torch
 from torch import Tensor
 
-from dgad.features.neighbours import nearest_of_others
+from dgad.features.memory.neighbours import nearest_of_others
 
 ROWS, COLUMNS = 1024, 2048
 """Pairs that are held at once."""

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from dgad.features.neighbours import nearest_of_others
+from dgad.features.memory.neighbours import nearest_of_others
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What is remembered of references: patches that cover the others, and the distances of a query to them."""
