@@ -7,6 +7,7 @@ from torch import Tensor
 from dgad.domains.image_set import ImageSet
 from dgad.features.cache import FeatureCache
 from dgad.features.settings import FeatureSettings
+from dgad.features.statistics import Statistics
 from dgad.methods.base import Context
 from dgad.methods.training_free import TrainingFree
 from dgad.training.sources import SourceDomain
@@ -47,6 +48,6 @@ def source(name: str, period: int, seed: int = 0) -> SourceDomain:
     )
 
 
-def joined(method: TrainingFree, images: ImageSet) -> Tensor:
+def joined(method: TrainingFree, images: ImageSet, statistics: Statistics | None = None) -> Tensor:
     """The joined maps (N, C, h, w) of images of one size."""
-    return torch.cat([map_BChw for _, map_BChw in method.joined_blocks(images, None)])
+    return torch.cat([map_BChw for _, map_BChw in method.joined_blocks(images, statistics)])

@@ -11,6 +11,7 @@ from dgad.comparer.model import gaussian_smooth
 from dgad.errors import SettingsError
 from dgad.features.grids import Cells
 from dgad.features.settings import FeatureSettings
+from dgad.features.statistics import statistics_of
 from dgad.methods.patch_knn import ANOMALYDINO, PatchKnnMethod, PatchKnnSettings
 from tests.dgad.methods.surfaces import context, joined, surface
 
@@ -29,7 +30,7 @@ def test_in_the_joint_map_every_level_weighs_alike() -> None:
     method = PatchKnnMethod(PatchKnnSettings(num_levels=2), context())
     references = surface(4, 12, defect=False, seed=40)
     joined_maps = joined(method, references)
-    mean, scale = method._statistics(method.reference_passes(references), Cells(references))
+    mean, scale = method._moments(method.reference_passes(references, None), Cells(references))
     square = ((joined_maps - mean.view(1, -1, 1, 1)) / scale.view(1, -1, 1, 1)).square().mean((0, 2, 3))
     fine, coarse = torch.split(square, list(method.backbone.channels))
     assert math.isclose(float(fine.sum()), 0.5, rel_tol=1e-3)
@@ -71,10 +72,11 @@ def test_the_cosine_distance_is_one_minus_the_cosine() -> None:
     method = PatchKnnMethod(dataclasses.replace(settings, reference_norm="none"), context())
     queries = surface(3, 12, defect=True, seed=60)
     references = surface(1, 12, defect=False, seed=40)
-    memory = F.normalize(joined(method, references)[0].flatten(1).T.double(), dim=1)
     enrolled = method.enroll(references)
+    statistics = statistics_of(enrolled.tensors)
+    memory = F.normalize(joined(method, references, statistics)[0].flatten(1).T.double(), dim=1)
     memory = memory[[int((memory - m).norm(dim=1).argmin()) for m in enrolled.tensors["memory"]]]
-    query_BPC = F.normalize(joined(method, queries).flatten(2).transpose(1, 2).double(), dim=2)
+    query_BPC = F.normalize(joined(method, queries, statistics).flatten(2).transpose(1, 2).double(), dim=2)
     expected = (1 - query_BPC @ memory.T).amin(2).amax(1)
     torch.testing.assert_close(method.score(queries, enrolled).image, expected.float(), rtol=1e-3, atol=1e-6)
 
