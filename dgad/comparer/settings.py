@@ -143,7 +143,7 @@ BUILTIN = ComparerSettings(
     scored_levels="finest",
     head="distance",
     density_correction=True,
-    top_fraction=0.03,
+    top_fraction=0.016,
     backbone_mode="frozen",
     num_steps=0,
 )

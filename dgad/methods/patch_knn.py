@@ -52,7 +52,7 @@ class PatchKnnSettings:
     density_correction: bool = True
     """Divide each distance by what is usual around the nearest reference patch (needs 2 references)."""
     score_pooling: Literal["max", "top_fraction"] = "top_fraction"
-    top_fraction: float = 0.03
+    top_fraction: float = 0.016
     max_memory_patches: int = 2048
     """Of more reference patches so many are kept that cover the others."""
     map_upsampling: Upsampling = "nearest"
