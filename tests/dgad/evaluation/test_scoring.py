@@ -89,7 +89,12 @@ def test_counts_that_cannot_be_are_refused() -> None:
 def test_normal_range_scores_left_out_references_only() -> None:
     references = surface(6, 10, defect=False, seed=3)
     settings = PatchKnnSettings(num_levels=1, neighbourhood=3, reference_norm="channel", top_fraction=0.05)
-    plain = PatchKnnMethod(dataclasses.replace(settings, density_correction=False), context())
+    # With drawn weights what normal references reach is clearest on the statistics they were drawn with.
+    drawn = context()
+    features = dataclasses.replace(drawn.features, normalisation="pretrained")
+    plain = PatchKnnMethod(
+        dataclasses.replace(settings, density_correction=False), dataclasses.replace(drawn, features=features)
+    )
     found = measure_normal_range(plain, references)
     assert found is not None
     bad = plain.score(surface(4, 10, defect=True, seed=9), plain.enroll(references))
