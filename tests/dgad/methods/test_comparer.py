@@ -105,7 +105,9 @@ def test_level_calibration_standardises_each_level_and_needs_two_references() ->
     method = fitted(settings)
     references = surface(6, 12, defect=False, seed=40)
     enrolled = method.enroll(references)
-    (blocks,) = method._blocks(surface(6, 12, defect=False, seed=90))
+    own = statistics_of(enrolled.tensors)
+    assert own is not None
+    (blocks,) = method._blocks(surface(6, 12, defect=False, seed=90), own)
     fresh = method._level_logits(blocks, enrolled.tensors)
     for level in fresh:
         assert abs(float(level.mean())) < 1
