@@ -9,6 +9,7 @@ import torch
 from dgad.comparer.settings import ROBUST, ComparerSettings
 from dgad.domains.image_set import ImageSet
 from dgad.errors import DataError, TrainingError
+from dgad.features.statistics import statistics_of
 from dgad.methods.comparer import ComparerMethod
 from tests.dgad.methods.surfaces import context, source, surface
 
