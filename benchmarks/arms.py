@@ -58,7 +58,7 @@ class Arm:
     features: FeatureSettings
 
     def build(self, device: str) -> Method:
-        """Fitted, which learns nothing."""
+        """Fitted without sources: what learns draws procedural surfaces of its own."""
         context = Context(features=self.features, device=resolve_device(device), cache=FeatureCache(2**29))
         METHODS[self.method].check_features(self.settings, self.features)
         made = METHODS[self.method](self.settings, context)
@@ -100,7 +100,7 @@ def parse_arm(text: str) -> Arm:
                 f"{key!r} is a field neither of the features nor of `{name}`: {', '.join(to_dict(features))};"
                 f" {', '.join(to_dict(settings))}."
             )
-    if METHODS[name].traits_of(settings).learns:
+    if METHODS[name].traits_of(settings).min_sources > 0:
         raise SettingsError(f"`{label}` learns from sources: benchmarks/methods.py compares such methods.")
     return Arm(text=text, method=name, settings=settings, features=features)
 

@@ -7,6 +7,7 @@ from dgad.methods.agg import AggMethod, AggPairMethod
 from dgad.methods.autoencoder import AutoencoderMethod
 from dgad.methods.base import Method
 from dgad.methods.comparer import ComparerMethod
+from dgad.methods.contextual import ContextualMethod
 from dgad.methods.eisnet import EisnetMethod, EisnetPairMethod
 from dgad.methods.epi_fcr import EpiFcrMethod, EpiFcrPairMethod
 from dgad.methods.memae import MemAEMethod
@@ -21,6 +22,7 @@ METHODS: dict[str, type[Method]] = {
     "agg_pair": AggPairMethod,
     "autoencoder": AutoencoderMethod,
     "comparer": ComparerMethod,
+    "contextual": ContextualMethod,
     "eisnet": EisnetMethod,
     "eisnet_pair": EisnetPairMethod,
     "epi_fcr": EpiFcrMethod,

@@ -106,11 +106,11 @@ def test_a_loaded_method_keeps_features_in_the_cache_that_it_is_given(tmp_path, 
     assert load_method(tmp_path / "bundle", CPU, empty).context.cache is empty
 
 
-@pytest.mark.parametrize("name", ["trivial", "patch_knn", "comparer"])
+@pytest.mark.parametrize("name", ["trivial", "patch_knn", "comparer", "contextual"])
 def test_every_servable_method_survives_a_bundle(tmp_path, name):
     features = FeatureSettings(scale="squash 64")
     preset = next(iter(METHODS[name].presets.values()))
-    if name == "comparer":
+    if name in ("comparer", "contextual"):
         preset = dataclasses.replace(preset, num_steps=0)
     method = METHODS[name](preset, Context(features=features, device=CPU, cache=FeatureCache()))
     method.fit([], seed=5)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from dgad.features.settings import FeatureSettings
-from tune.spaces import comparer, generalisation, neighbours, reconstruction
+from tune.spaces import comparer, contextual, generalisation, neighbours, reconstruction
 from tune.spaces.base import FeatureSpace, SpaceFunction, Trial
 from tune.spaces.features import (
     FeatureLists,
@@ -36,6 +36,7 @@ SPACES: Mapping[str, FeatureSpace] = {
     "agg_pair": generalisation.agg_pair_space,
     "autoencoder": reconstruction.autoencoder_space,
     "comparer": comparer.comparer_space,
+    "contextual": contextual.contextual_space,
     "eisnet": generalisation.eisnet_space,
     "eisnet_pair": generalisation.eisnet_pair_space,
     "epi_fcr": generalisation.epi_fcr_space,

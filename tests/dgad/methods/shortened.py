@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from dgad.comparer.settings import ComparerSettings
+from dgad.contextual.settings import ContextualSettings
 from dgad.methods.agg import AggPairSettings, AggSettings
 from dgad.methods.eisnet import EisnetPairSettings, EisnetSettings
 from dgad.methods.epi_fcr import EpiFcrPairSettings, EpiFcrSettings
@@ -19,6 +20,13 @@ SHORTENED: dict[type[Any], dict[str, Any]] = {
     AggPairSettings: {"num_steps": 60},
     AutoencoderSettings: QUICK_NETWORK,
     ComparerSettings: {"num_steps": 3, "num_reference_patches": 64},
+    ContextualSettings: {
+        "num_steps": 2,
+        "num_synthetic_sources": 1,
+        "domains_per_step": 1,
+        "references_per_domain": 2,
+        "width": 8,
+    },
     EisnetSettings: {"num_steps": 50, **LIGHT_SUPERVISION},
     EisnetPairSettings: {"num_steps": 60, **LIGHT_SUPERVISION, **ONE_OF_EACH},
     EpiFcrSettings: {"num_steps": 40, "learning_rate": 3e-4, "feature_weight": 0.2},

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dgad.comparer.settings import PRESETS
+from dgad.contextual.settings import ContextualSettings
 from dgad.domains.image_set import ImageSet
 from dgad.domains.region import RegionOfInterest
 from dgad.features import blocks as cutting_module
@@ -19,6 +20,7 @@ from dgad.features.cache import FeatureCache
 from dgad.features.settings import FeatureSettings
 from dgad.methods.base import Context, Method, Scores
 from dgad.methods.comparer import ComparerMethod
+from dgad.methods.contextual import ContextualMethod
 from dgad.methods.patch_knn import PatchKnnMethod, PatchKnnSettings
 from dgad.methods.patchcore import PatchcoreMethod, PatchcoreSettings
 
@@ -54,11 +56,20 @@ def comparer(preset: str, **settings: Any) -> Method:
     return method
 
 
+def contextual() -> Method:
+    method = ContextualMethod(ContextualSettings(width=8), context())
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():  # at 0 it starts, so that neighbours are not looked at
+        method.decoder.out.weight.normal_(0, 3.0, generator=generator)
+    return method
+
+
 METHODS: dict[str, Callable[[], Method]] = {
     "patch_knn": knn,
     "averaged": lambda: knn(neighbourhood=5, reference_norm="channel", map_upsampling="bilinear"),
     "patchcore": lambda: PatchcoreMethod(PatchcoreSettings(finest_stride=4, coreset_ratio=1.0), context()),
     "comparer": lambda: comparer("builtin"),
+    "contextual": contextual,
     "comparer_of_three_levels": lambda: comparer("untrained", num_levels=3, level_calibration=True),
 }
 

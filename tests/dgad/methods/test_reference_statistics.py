@@ -18,12 +18,12 @@ from dgad.methods.comparer import ComparerMethod
 from tests.dgad.methods.shortened import brief
 from tests.dgad.methods.surfaces import context, source, surface
 
-LABELS = ["patch_knn", "patchcore", "comparer:robust"]
+LABELS = ["patch_knn", "patchcore", "comparer:robust", "contextual"]
 
 
 def make_method(label: str, normalisation: str = "blend 0.5", **changes: Any) -> Method:
     name, _, settings = parse_method(label)
-    if name == "comparer":
+    if name in ("comparer", "contextual"):
         settings = dataclasses.replace(brief(settings), **changes)
     plain = context()
     features = dataclasses.replace(plain.features, normalisation=normalisation)

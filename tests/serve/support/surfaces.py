@@ -1,5 +1,6 @@
 """Bundles and photographs for tests of serving: tiny surfaces, and methods with drawn weights."""
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,15 @@ from tests.dgad.methods.surfaces import SIZE, context, surface
 from tests.geometries import squash
 
 SERVABLE = tuple(name for name, method in METHODS.items() if method.traits.servable)
-LABELS = {"comparer": "comparer:untrained"}
-"""Of methods whose default would be trained."""
 WIDTH_PX, HEIGHT_PX = 2 * SIZE, SIZE
 """Of a photograph: its pixels are not those that are compared."""
 
 
 def fitted(name: str, image_size_px: int = SIZE) -> Method:
     """With drawn weights, and without training."""
-    _, _, settings = parse_method(LABELS.get(name, name))
+    _, _, settings = parse_method(name)
+    if getattr(settings, "num_steps", 0):
+        settings = dataclasses.replace(settings, num_steps=0)
     method = METHODS[name](settings, context(image_size_px=image_size_px))
     method.fit([], seed=0)
     return method

@@ -1,0 +1,1 @@
+"""The contextual comparer's parts: alignment to the references, and a decoder that sees residuals."""
