@@ -68,6 +68,8 @@ class ComparerSettings:
     """λ of Eq. 4."""
     anchor_weight: float = 0.0
     """Pull of every trained weight towards its initial value (sum of squares)."""
+    kept_share: float = 1.0
+    """Of what training changed in the weights so much is kept: they end between start and end."""
 
     # Training
     num_steps: int = 60
@@ -112,6 +114,7 @@ class ComparerSettings:
             "false unless `head` is distance, `aggregation` min and `reference_pooling` patches",
             self.density_correction,
         )
+        require(0 < self.kept_share <= 1, "kept_share", "above 0 and at most 1", self.kept_share)
         require(0 < self.top_fraction <= 1, "top_fraction", "above 0 and at most 1", self.top_fraction)
 
     @property
@@ -152,6 +155,11 @@ BUILTIN = ComparerSettings(
 ADAPTED = dataclasses.replace(BUILTIN, num_steps=40, learning_rate=1e-4, anchor_weight=0.1)
 """The same, adapted to the user's sources, gently and on frozen features."""
 
+MANY = dataclasses.replace(
+    BUILTIN, num_steps=240, learning_rate=3e-4, backbone_mode="fine_tuned", kept_share=0.5
+)
+"""The same, learnt on ten and more sources: features too, for longer, and half of what they learn is kept."""
+
 STRUCTURE = (
     "finest_stride",
     "num_levels",
@@ -173,4 +181,5 @@ PRESETS = {
     "untrained": dataclasses.replace(ROBUST, num_steps=0),
     "builtin": BUILTIN,
     "adapted": ADAPTED,
+    "many": MANY,
 }

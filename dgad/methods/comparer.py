@@ -147,6 +147,7 @@ class ComparerMethod(Method):
             schedule=one_cycle(settings.num_steps),
             clip_norm=settings.clip_norm,
             anchor_weight=settings.anchor_weight,
+            kept_share=settings.kept_share,
             progress=self.context.progress,
         )
         self._frozen = None

@@ -23,25 +23,27 @@ def train(
     schedule: Schedule = lambda step: 1.0,
     clip_norm: float = math.inf,
     anchor_weight: float = 0.0,
+    kept_share: float = 1.0,
     after_step: Callable[[], None] = lambda: None,
     progress: Callable[[str, int, int, float], None],
 ) -> list[float]:
     """Take `num_steps` steps of the optimiser; returns the loss of every step.
 
     The gradient's norm is clipped to `clip_norm`. `anchor_weight` adds that multiple of the squared
-    distance of the weights from where they start. `after_step` is called once the weights have changed,
-    such as to average them. Raises `TrainingError`, naming `what`, the step and the settings, on a loss
-    that is not finite; the weights are then those before the step.
+    distance of the weights from where they start. Of what was learnt the weights keep `kept_share` in the
+    end: they lie so far along the line from where they started to where they came. `after_step` is called
+    once the weights have changed, such as to average them. Raises `TrainingError`, naming `what`, the step
+    and the settings, on a loss that is not finite; the weights are then those before the step.
     """
     trained = [p for group in optimizer.param_groups for p in group["params"]]
-    anchors = [p.detach().clone() for p in trained] if anchor_weight else []
+    starts = [p.detach().clone() for p in trained] if anchor_weight or kept_share < 1 else []
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
     losses: list[float] = []
     for step in range(num_steps):
         optimizer.zero_grad(set_to_none=True)
         loss = loss_of_step()
-        if anchors:
-            pull = sum((p - a).square().sum() for p, a in zip(trained, anchors, strict=True))
+        if anchor_weight:
+            pull = sum((p - a).square().sum() for p, a in zip(trained, starts, strict=True))
             loss = loss + anchor_weight * pull
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -56,6 +58,10 @@ def train(
         after_step()
         losses.append(value)
         progress(what, step + 1, num_steps, value)
+    if kept_share < 1:
+        with torch.no_grad():
+            for weight, start in zip(trained, starts, strict=True):
+                weight.copy_(torch.lerp(start, weight, kept_share))
     return losses
 
 

@@ -38,7 +38,7 @@ def comparer_space(trial: Trial, features: FeatureSettings) -> dict[str, Any]:
         chosen["top_fraction"] = trial.suggest_float("top_fraction", 0.005, 0.2, log=True)
     if chosen["num_levels"] > 1 and chosen["scored_levels"] == "all":
         chosen["level_calibration"] = trial.suggest_categorical("level_calibration", [False, True])
-    chosen["num_steps"] = trial.suggest_categorical("num_steps", [0, 20, 40, 60, 120])
+    chosen["num_steps"] = trial.suggest_categorical("num_steps", [0, 20, 40, 60, 120, 240])
     if chosen["num_steps"] > 0:
         chosen |= _training(trial)
     return chosen
@@ -73,6 +73,7 @@ def _training(trial: Trial) -> dict[str, Any]:
         "ranking_weight": trial.suggest_categorical("ranking_weight", _RANKING_WEIGHTS),
         "attention_weight": trial.suggest_categorical("attention_weight", _ATTENTION_WEIGHTS),
         "anchor_weight": trial.suggest_categorical("anchor_weight", _ANCHOR_WEIGHTS),
+        "kept_share": trial.suggest_categorical("kept_share", [1.0, 0.5]),
     }
 
 

@@ -43,7 +43,7 @@ def test_adapted_it_starts_there_and_stays_near(builtin_weights: Builtin) -> Non
         torch.testing.assert_close(moved[name], value, rtol=0, atol=0.01)
 
 
-@pytest.mark.parametrize("name", ["builtin", "adapted"])
+@pytest.mark.parametrize("name", ["builtin", "adapted", "many"])
 def test_the_presets_differ_from_the_shipped_comparer_in_no_structure(
     name: str, builtin_weights: Builtin
 ) -> None:

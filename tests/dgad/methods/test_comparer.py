@@ -72,6 +72,7 @@ def test_every_head_with_every_aggregation_trains_and_scores(
         ("attention_weight", 3.0, {}),
         ("attention_range", "min_max", {"ranking_weight": 1.0}),
         ("anchor_weight", 10.0, {}),
+        ("kept_share", 0.5, {}),
         ("flips", False, {}),
         ("num_query_patches", 16, {}),
         ("learning_rate", 1e-4, {}),

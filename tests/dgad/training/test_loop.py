@@ -35,6 +35,15 @@ def test_an_anchor_holds_the_weights_back() -> None:
     assert abs(float(held.detach()) - 1) < abs(float(free.detach()) - 1) / 2
 
 
+def test_of_what_was_learnt_a_share_is_kept() -> None:
+    start, losses = torch.tensor([1.0, -2.0]), [1.0, 0.5, 2.0]
+    free, kept = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
+    assert run(free, losses) == run(kept, losses, kept_share=0.25)
+    expected = start.double() + 0.25 * (free.detach().double() - start.double())
+    assert torch.allclose(kept.detach().double(), expected, atol=1e-7)
+    assert not torch.equal(free.detach(), start)
+
+
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 60])
 def test_one_cycle_stays_in_range_and_peaks(num_steps: int) -> None:
     factors = [one_cycle(num_steps)(step) for step in range(num_steps)]
