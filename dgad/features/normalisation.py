@@ -3,15 +3,13 @@
 import dataclasses
 import functools
 import re
-from typing import Literal
-
-import timm
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Literal
 
 from dgad.errors import SettingsError
-from dgad.features.statistics import Adaptation
 from dgad.settings import require
+
+if TYPE_CHECKING:  # a command that only reads settings waits for neither timm nor torch
+    from dgad.features.statistics import Adaptation
 
 NormalisationKind = Literal["auto", "pretrained", "references", "blend", "first"]
 
@@ -32,11 +30,13 @@ class Normalisation:
     share: float = 1.0
     """Of the references' statistics, under `blend`."""
 
-    def on(self, backbone: str) -> Adaptation | None:
+    def on(self, backbone: str) -> "Adaptation | None":
         """What it is on that backbone; None: nothing of the references, as `auto` is without BatchNorm.
 
         Raises `SettingsError` where anything else is asked of a backbone without BatchNorm.
         """
+        from dgad.features.statistics import Adaptation
+
         if self.kind == "pretrained" or (self.kind == "auto" and not has_batch_norm(backbone)):
             return None
         if not has_batch_norm(backbone):
@@ -86,6 +86,10 @@ def parse_normalisation(text: str, name: str = "normalisation") -> Normalisation
 @functools.cache
 def has_batch_norm(name: str) -> bool:
     """Whether timm's model has BatchNorm layers, told without drawing a weight."""
+    import timm
+    import torch
+    from torch import nn
+
     try:
         with torch.device("meta"):
             model = timm.create_model(name)

@@ -214,8 +214,10 @@ def _first_possible(name: str, settings: Any, features: FeatureSettings) -> Any:
 
 def _bytes_per_pixel(method: Method, image: ImageSet, cache: FeatureCache) -> float:
     """What a method keeps of an image's features for a scaled pixel of it; 0 where it keeps none."""
+    # What is kept may be as the references normalise it, but of no method that trains at enrolment.
+    enrolled = [] if method.traits.trains_at_enrolment else [method.enroll(image)]
     cache.clear()
-    method.prepare(image)
+    method.prepare(image, enrolled)
     ((height, width),) = image.sizes
     return cache.used_bytes / (height * width)
 
