@@ -1,7 +1,7 @@
 """Scoring queries of many domains with one resident model; neither Ray nor HTTP.
 
-A batch runs the backbone once, whatever the domains of its queries, and then compares each domain's queries
-with its references. States of domains are fetched when they are first asked for, and the least recently
+A batch's queries go through the backbone first, each normalised as its domain's references are, and then each
+domain's are compared with its references. States of domains are fetched when they are first asked for, and the least recently
 used ones go.
 """
 

@@ -150,8 +150,8 @@ def test_a_frozen_backbone_runs_when_queries_are_prepared_and_not_again(
     seen: list[int] = []
     watch = backbone.register_forward_hook(lambda module, inputs, maps: seen.append(len(inputs[0])))
     try:
-        method.prepare(fresh)
-        method.prepare(fresh)
+        method.prepare(fresh, [enrolled] * len(fresh))
+        method.prepare(fresh, [enrolled] * len(fresh))
         assert sum(seen) == len(fresh)
         method.score(fresh.take([3, 4]), enrolled)
         method.score(fresh.take([9]), enrolled)
