@@ -1,8 +1,8 @@
 """Scoring queries of many domains with one resident model; neither Ray nor HTTP.
 
 A batch's queries go through the backbone first, each normalised as its domain's references are, and then each
-domain's are compared with its references. States of domains are fetched when they are first asked for, and the least recently
-used ones go.
+domain's are compared with its references. States of domains are fetched when they are first asked for, and
+the least recently used ones go.
 """
 
 import dataclasses
