@@ -94,7 +94,7 @@ def to_tensors(memories: Sequence[MapMemory]) -> dict[str, Tensor]:
 
 
 def from_tensors(tensors: Mapping[str, Tensor], num_levels: int) -> tuple[MapMemory, ...]:
-    """The inverse."""
+    """The memories of an enrolment, by level; the inverse of `to_tensors`."""
     names = [field.name for field in dataclasses.fields(MapMemory)]
     return tuple(
         MapMemory(**{name: tensors[f"map{i}.{name}"] for name in names}) for i in range(num_levels + 1)

@@ -12,6 +12,7 @@ from torch import Tensor
 from dgad.domains.image_set import ImageSet
 from dgad.errors import SettingsError
 from dgad.features.settings import FeatureSettings
+from dgad.features.statistics import statistics_of
 from dgad.methods.patchcore import PatchcoreMethod, PatchcoreSettings, _reweight
 from tests.dgad.methods.surfaces import context, joined, surface
 
@@ -48,7 +49,7 @@ def test_the_image_score_is_the_papers_and_anomalibs(num_neighbours: int) -> Non
     found = method.score(queries, enrolled).image
     memory = enrolled.tensors["memory"]
     for i in range(3):
-        patch_PC = joined(method, queries.take([i]))[0].flatten(1).T
+        patch_PC = joined(method, queries.take([i]), statistics_of(enrolled.tensors))[0].flatten(1).T
         assert math.isclose(float(found[i]), as_printed(patch_PC, memory, num_neighbours), rel_tol=1e-4)
         assert math.isclose(float(found[i]), as_in_anomalib(patch_PC, memory, num_neighbours), rel_tol=1e-3)
 
@@ -73,7 +74,8 @@ def test_with_one_neighbour_or_a_memory_of_one_patch_the_score_is_the_largest_di
     for settings in (dataclasses.replace(FINE, num_neighbours=1), single):
         method = PatchcoreMethod(settings, context())
         enrolled = method.enroll(references)
-        patch_BPC = joined(method, queries).flatten(2).transpose(1, 2)
+        own = statistics_of(enrolled.tensors)
+        patch_BPC = joined(method, queries, own).flatten(2).transpose(1, 2)
         expected = torch.cdist(patch_BPC, enrolled.tensors["memory"][None]).amin(2).amax(1)
         torch.testing.assert_close(method.score(queries, enrolled).image, expected, rtol=1e-3, atol=1e-4)
 

@@ -41,6 +41,7 @@ def test_the_example_of_searched_features_is_accepted(tmp_path: Path) -> None:
     study = make_study({**read_study_file(path), "methods": ("patch_knn",)})
     assert study.search_scale == ("fit 128", "fit 256", "0.5", "native")
     features = [study.split(chosen)[1] for chosen in study.searched_features.combinations()]
-    assert len(features) == 4 * 2 * 4
+    assert len(features) == 4 * 2 * 2 * 4
+    assert {f.normalisation for f in features} == {"pretrained", "first"}
     assert {f.weights for f in features} == {"builtin", "imagenet", "/models/dinov2_small.safetensors"}
     assert [str(b) for b in study.bounds] == ["ms_per_megapixel <= 80"]
