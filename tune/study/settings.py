@@ -205,6 +205,8 @@ DEMO_DEFAULTS: Mapping[str, Any] = {
     "trials": 3,
     "scale": "native",
     "tile_px": 96,
+    # So that a frozen backbone's maps are kept from one episode to the next: a demo is to be quick.
+    "normalisation": "pretrained",
 }
 """What a study without data does differently, unless told."""
 
