@@ -28,6 +28,7 @@ methods: comparer
 trials: 10
 image_size_px: 64
 weights: none
+normalisation: pretrained
 num_references: 4
 spaces: {comparer: {num_steps: 120}}
 """

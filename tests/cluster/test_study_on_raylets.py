@@ -26,6 +26,7 @@ methods: comparer
 trials: 2
 image_size_px: 64
 weights: none
+normalisation: pretrained
 num_references: 4
 early_stopping: none
 spaces: {comparer: {num_steps: 1500}}

@@ -27,6 +27,7 @@ trials: 2
 num_references: 3
 image_size_px: 64
 weights: none
+normalisation: pretrained
 spaces: {comparer: {num_steps: 240}}
 """
 """Long enough for what needs it running: commands take their seconds, on a busy machine many."""
