@@ -20,8 +20,8 @@ def feature_options(command: F) -> F:
         ),
         click.option(
             "--normalisation",
-            help="statistics in BatchNorm: auto | pretrained | references | 'blend A' with A the share of the"
-            " references'  [auto]",
+            help="statistics in BatchNorm: auto | pretrained | references | first | 'blend A' with A the"
+            " share of the references'  [default: auto]",
         ),
         click.option(
             "--second-backbone",

@@ -18,7 +18,7 @@ from dgad.seeds import seed_for
 from dgad.training.augmentation import draw_flips, flip
 from dgad.training.episodes import Episode, EpisodeSampler, Ranking
 from dgad.training.source_tiles import SourceTiles
-from dgad.training.tiles import count_cells, run_by_shape
+from dgad.training.tiles import count_cells, run_by_shape, run_members_by_shape
 
 _RANKED_AT_ONCE = 4
 """Tiles that are ranked together: as many as a step has of one bag, so that ranking needs no more memory."""
@@ -27,7 +27,8 @@ _RANKED_AT_ONCE = 4
 class EpisodeTraining:
     """The loss of a step, drawn from a sampler: one backbone call for all tiles of one shape.
 
-    With `frozen`, maps are kept per tile and tiles are not flipped.
+    With `frozen`, tiles are not flipped, and their maps are kept where the pretrained statistics hold: else
+    every episode is normalised with its own references, and no other one has the like.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class EpisodeTraining:
         assert self.frozen is not None
         tiles, statistics = episode.domain.tiles, self._measure(episode)
         images = tiles.images.take(indices)
-        if statistics is not None:  # no other episode has the same
+        if statistics is not None:
             images = images.without_keys()
         return self.frozen.maps(images, statistics=statistics), tiles.alpha(indices)
 
@@ -145,9 +146,8 @@ class EpisodeTraining:
             torch.ones(len(stack), *stack.shape[-2:], dtype=torch.bool) if alpha is None else alpha > 0
             for stack, alpha in zip(stacks, alphas, strict=True)
         ]
-        found: list[list[Tensor]] = [[] for _ in stacks]
-        for shape in dict.fromkeys(stack.shape[1:] for stack in stacks):
-            members = [i for i, stack in enumerate(stacks) if stack.shape[1:] == shape]
+
+        def maps_of(stack: Tensor, members: Sequence[int]) -> list[Tensor]:
             counted_NHW = torch.cat([counted[i] for i in members])
             group_N = torch.unique(torch.cat([of_row[i] for i in members]), return_inverse=True)[1]
             adapt = functools.partial(
@@ -156,11 +156,10 @@ class EpisodeTraining:
                 is_reference_N=torch.cat([is_reference[i] for i in members]).to(self._device),
                 counted_NHW=None if bool(counted_NHW.all()) else counted_NHW.to(self._device),
             )
-            maps = self.backbone(torch.cat([stacks[i] for i in members]).to(self._device), adapt)
-            sizes = [len(stacks[i]) for i in members]
-            for i, *rows in zip(members, *(torch.split(level, sizes) for level in maps), strict=True):
-                found[i] = rows
-        return found
+            maps: list[Tensor] = self.backbone(stack.to(self._device), adapt)
+            return maps
+
+        return run_members_by_shape(maps_of, stacks)
 
     def _split(self, maps: Sequence[Tensor], alpha_NHW: Tensor | None, num_queries: int) -> EpisodeMaps:
         counted = None

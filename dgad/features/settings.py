@@ -36,7 +36,7 @@ class FeatureSettings:
     """Context that a tile's features are given on each side; null: as much as the network can see."""
     normalisation: str = DEFAULT_NORMALISATION
     """Whose statistics BatchNorm takes in methods that compare with references: `auto`, `pretrained`,
-    `references`, or `blend A` with A the references' share."""
+    `references`, `first` (theirs in the first layer alone), or `blend A` with A the references' share."""
     second_backbone: str = NO_SECOND
     """A further backbone whose levels join those of the first in one memory: `NAME WEIGHTS STRIDES`, such
     as `tf_efficientnet_lite0 imagenet 8+16`; `none` for none. For `patch_knn`."""

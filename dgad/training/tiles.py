@@ -42,10 +42,17 @@ def run_by_shape(
     network: Callable[[Tensor], Sequence[Tensor]], stacks: Sequence[Tensor]
 ) -> list[list[Tensor]]:
     """What the network gives for each of several stacks of images; one call for all of one shape."""
+    return run_members_by_shape(lambda stack, members: network(stack), stacks)
+
+
+def run_members_by_shape(
+    network: Callable[[Tensor, Sequence[int]], Sequence[Tensor]], stacks: Sequence[Tensor]
+) -> list[list[Tensor]]:
+    """The same of a network that is told which stacks it is given, one after the other."""
     found: list[list[Tensor]] = [[] for _ in stacks]
     for shape in dict.fromkeys(s.shape[1:] for s in stacks):
         members = [i for i, s in enumerate(stacks) if s.shape[1:] == shape]
-        outputs = network(torch.cat([stacks[i] for i in members]))
+        outputs = network(torch.cat([stacks[i] for i in members]), members)
         sizes = [len(stacks[i]) for i in members]
         for i, *rows in zip(members, *(torch.split(output, sizes) for output in outputs), strict=True):
             found[i] = rows

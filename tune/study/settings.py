@@ -88,7 +88,7 @@ class Study:
     """Context of a tile on each side, in scaled pixels. By default as much as the network can see."""
     normalisation: str = "auto"
     """Whose statistics BatchNorm takes in methods that compare with references: auto, pretrained, references,
-    or `blend A` (A, above 0 and below 1, is the references' share)."""
+    first (theirs in the first layer alone), or `blend A` (A, above 0 and below 1, is their share)."""
     second_backbone: str = "none"
     """A further backbone whose levels patch_knn joins to those of the first in one memory: NAME WEIGHTS
     STRIDES, such as `tf_efficientnet_lite0 imagenet 8+16`."""
